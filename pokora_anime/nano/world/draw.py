@@ -1,0 +1,93 @@
+"""One frame of a scene: pixels, joints, depth and the character's mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, pi, sin
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pokora_anime.nano.world.background import Camera, draw_background, ground_shadow
+from pokora_anime.nano.world.canvas import Canvas
+from pokora_anime.nano.world.figure import draw_figure, joints_of
+from pokora_anime.nano.world.motion import solve
+from pokora_anime.nano.world.scene import Scene
+
+OVERSAMPLE = 2
+_CHARACTER_DEPTH = 165 / 255
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """rgb uint8 [s,s,3]; joints float32 [18,3] (x, y in pixels, visible); depth float32 [s,s]
+    in 0..1 with 1 nearest; character bool [s,s]."""
+
+    rgb: NDArray[np.uint8]
+    joints: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    character: NDArray[np.bool_]
+
+
+def camera_at(scene: Scene, time: float) -> Camera:
+    """Scroll in frames and zoom factor at a time in seconds."""
+    speed = scene.camera_speed
+    pan = {"pan left": -1.0, "pan right": 1.0}.get(scene.camera, 0.0)
+    walk = 0.07 * scene.side if scene.action == "walking" else 0.0
+    zoom = {"zoom in": 1.0, "zoom out": -1.0}.get(scene.camera, 0.0) * speed
+    return Camera(
+        scroll=scene.scroll + (0.11 * pan * speed + walk) * time,
+        shift=-0.045 * pan * sin(2 * pi * time / 24.0),
+        zoom=exp(zoom * (0.2 * sin(2 * pi * time / 36.0) - 0.09)),
+    )
+
+
+def _placing(scene: Scene, camera: Camera, side: int) -> tuple[float, NDArray[np.float64]]:
+    """Scale (pixels a unit) and origin (pixels) of the figure's ground point."""
+    if scene.shot == "full body":
+        unit, ground, pivot, spread = 0.0074, 0.945, 0.62, 1.0
+    else:
+        unit, ground, pivot, spread = 0.0142, 1.515, 0.36, 0.4
+        ground += 0.03 if scene.action == "jumping" or scene.hair_style == "ponytail" else 0.0
+    zoom = camera.zoom
+    center = 0.5 + (scene.x * spread + camera.shift) * zoom
+    origin = np.array([center, pivot + (ground - pivot) * zoom]) * side
+    return unit * scene.scale * zoom * side, origin
+
+
+def draw_frame(scene: Scene, time: float, size: int = 192) -> Frame:
+    """Draws the scene at a time in seconds as a square of `size` pixels."""
+    side = size * OVERSAMPLE
+    canvas = Canvas(
+        side,
+        flat=scene.style == "flat color",
+        line=max(1, round(side * (0.0052 if scene.shot == "full body" else 0.0078))),
+    )
+    camera = camera_at(scene, time)
+    draw_background(canvas, scene, camera, time)
+    pose = solve(scene, time)
+    scale, origin = _placing(scene, camera, side)
+    canvas.place(scale, origin)
+    if scene.shot == "full body":
+        ground_shadow(canvas, pose.pelvis[0], pose.lift)
+    head = draw_figure(canvas, scene, pose, time)
+    points = (joints_of(pose, head) * scale + origin) / OVERSAMPLE
+    inside = np.all((points >= 0) & (points < size), axis=1).astype(np.float64)
+    small = np.asarray(cv2.resize(canvas.image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    rgb = np.ascontiguousarray(small[..., :3])
+    depth = small[..., 3].astype(np.float32) / np.float32(255)
+    return Frame(
+        rgb=_pastel(rgb) if scene.style == "pastel" else rgb,
+        joints=np.concatenate([points, inside[:, None]], 1).astype(np.float32),
+        depth=depth,
+        character=depth > _CHARACTER_DEPTH,
+    )
+
+
+def _pastel(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Softer, lighter and less saturated colours."""
+    gray = np.array([0.30, 0.59, 0.11])
+    matrix: NDArray[np.float64] = 0.62 * (0.86 * np.eye(3) + 0.14 * np.tile(gray, (3, 1)))
+    offset = np.array([[98.0], [95.0], [100.0]])
+    return np.asarray(cv2.transform(rgb, np.concatenate([matrix, offset], 1)), np.uint8)
