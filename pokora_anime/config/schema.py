@@ -1,0 +1,225 @@
+"""The typed configuration: one dataclass per group that a user chooses from.
+
+Schemas are not frozen (Hydra composes YAML into them) and have slots, so that an unknown key
+raises. Nothing here can hold a path, a URL or an image: text, seeds, numbers, enums, registry ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+MISSING = "???"
+
+
+class Family(Enum):
+    """Base model families."""
+
+    sdxl = "sdxl"
+    sd2 = "sd2"
+    nano = "nano"
+
+
+class Sampler(Enum):
+    """Schedulers; which one is used follows from the speed mode."""
+
+    dpmpp_2m_karras = "dpmpp_2m_karras"
+    lcm = "lcm"
+
+
+class ControlKind(Enum):
+    """Control maps that can be extracted from the keyframe."""
+
+    pose = "pose"
+    depth = "depth"
+    canny = "canny"
+
+
+class Interpolation(Enum):
+    """How generated frames become delivered frames."""
+
+    none = "none"
+    flow = "flow"
+
+
+class DeviceKind(Enum):
+    """Where the models run; auto takes CUDA, then MPS, then the CPU."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class DType(Enum):
+    """Number format of the networks; auto takes bf16 where the processor has it, else fp32."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+@dataclass(kw_only=True, slots=True)
+class ShotConfig:
+    """What to show. `fps` are generated frames a second; delivered ones are in `finish`."""
+
+    prompt: str = MISSING
+    prefix: str = ""  # quality tags and LoRA tags put before every prompt
+    negative: str = ""
+    seconds: float = 8.0
+    fps: int = 8
+
+
+@dataclass(kw_only=True, slots=True)
+class BaseConfig:
+    """The base model, by registry ids, and the frame size that it generates at."""
+
+    family: Family = MISSING  # type: ignore[assignment]
+    weights: str = MISSING
+    vae: str | None = None
+    motion_adapter: str = MISSING
+    width: int = MISSING  # type: ignore[assignment]
+    height: int = MISSING  # type: ignore[assignment]
+
+
+@dataclass(kw_only=True, slots=True)
+class KeyframeConfig:
+    """The internal still that a clip starts from; disabled means AnimateDiff on text alone."""
+
+    enabled: bool = True
+
+
+@dataclass(kw_only=True, slots=True)
+class SpeedConfig:
+    """Steps and guidance; the scheduler and the LoRA follow from the mode.
+
+    Guidance is on for the steps whose share of the schedule lies in [guidance_start, guidance_end).
+    """
+
+    name: str = MISSING
+    sampler: Sampler = MISSING  # type: ignore[assignment]
+    steps: int = MISSING  # type: ignore[assignment]
+    guidance_scale: float = MISSING  # type: ignore[assignment]
+    guidance_start: float = 0.0
+    guidance_end: float = 1.0
+    guidance_batched: bool = True  # False: two passes a step, half the memory
+    lora_role: str | None = None  # resolved per base by the registry
+    lora_weight: float = 1.0
+
+
+@dataclass(kw_only=True, slots=True)
+class LoraConfig:
+    """A style LoRA by role or registry id."""
+
+    id: str = MISSING
+    weight: float = 1.0
+
+
+@dataclass(kw_only=True, slots=True)
+class StyleConfig:
+    """Style LoRAs blended by weight."""
+
+    loras: list[LoraConfig] = field(default_factory=list)
+
+
+@dataclass(kw_only=True, slots=True)
+class ControlConfig:
+    """Control maps taken from the keyframe and how strongly they steer the motion.
+
+    `scale` is the weight per kind; it applies to steps in [start, end) of the schedule and fades
+    over a clip's frames from 1 at the keyframe to `fade_floor` after `fade_frames` frames.
+    """
+
+    kinds: list[ControlKind] = field(default_factory=list)
+    scale: dict[str, float] = field(default_factory=dict)
+    start: float = 0.0
+    end: float = 1.0
+    fade_frames: int = 12
+    fade_floor: float = 0.35
+    attempts: int = 3  # keyframe seeds to try until somebody is found for the pose
+
+
+@dataclass(kw_only=True, slots=True)
+class MotionConfig:
+    """Chained segments: `overlap` known frames are carried over as latents (1: last latent only)."""
+
+    frames: int = 16
+    overlap: int = 4
+    noise_share: float = 0.0  # share of the initial noise's variance that all frames have in common
+    color_lock: float = 0.0  # how far each segment's mean colour is pulled to the keyframe's, 0..1
+
+
+@dataclass(kw_only=True, slots=True)
+class FinishConfig:
+    """From latents to delivered frames: interpolation, crop, zoom, scale."""
+
+    interpolation: Interpolation = Interpolation.flow
+    fps: int = 24
+    width: int = 768
+    height: int = 768
+    zoom: float = 1.0  # crop factor about the centre, 1 = whole frame
+    decode_chunk: int = 4  # frames decoded at once
+
+
+@dataclass(kw_only=True, slots=True)
+class EncodeConfig:
+    """H.264 settings; one thread and bit-exact flags are always on."""
+
+    crf: int = 16
+    preset: str = "medium"
+
+
+@dataclass(kw_only=True, slots=True)
+class ContestConfig:
+    """A contest's limits, as numbers."""
+
+    name: str = MISSING
+    bases: list[str] = field(default_factory=list)
+    max_style_loras: int = 3
+    min_seconds: float = 8.0
+    max_seconds: float = 10.0
+    min_fps: int = 8
+    max_fps: int = 12
+
+
+@dataclass(kw_only=True, slots=True)
+class DeviceConfig:
+    """Where and how to compute. threads 0: the number of cores this process may use."""
+
+    kind: DeviceKind = DeviceKind.auto
+    dtype: DType = DType.auto
+    threads: int = 0
+
+
+@dataclass(kw_only=True, slots=True)
+class RunConfig:
+    """What video and stills have in common."""
+
+    seed: int = 0
+    fresh: bool = False  # start anew although a run folder with this key exists
+    shot: ShotConfig = field(default_factory=ShotConfig)
+    base: BaseConfig = field(default_factory=BaseConfig)
+    speed: SpeedConfig = field(default_factory=SpeedConfig)
+    style: StyleConfig = field(default_factory=StyleConfig)
+    contest: ContestConfig = field(default_factory=ContestConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+
+@dataclass(kw_only=True, slots=True)
+class VideoConfig(RunConfig):
+    """`pokora video`."""
+
+    keyframe: KeyframeConfig = field(default_factory=KeyframeConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    finish: FinishConfig = field(default_factory=FinishConfig)
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
+
+
+@dataclass(kw_only=True, slots=True)
+class StillsConfig(RunConfig):
+    """`pokora stills`: one to three images."""
+
+    count: int = 1
+    finish: FinishConfig = field(default_factory=FinishConfig)

@@ -1,0 +1,224 @@
+"""The denoising loop of one segment: guidance, control residuals and known frames on any scheduler.
+
+Shape suffixes: B videos in a batch (1, or 2 with guidance: unconditional first), C channels,
+F frames, H W latent height and width, T tokens, D embedding channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pokora_anime.stages.guidance import combine, guidance_on
+
+
+class StepScheduler(Protocol):
+    """The part of a diffusers scheduler that the loop needs."""
+
+    timesteps: Tensor
+    init_noise_sigma: float
+
+    def scale_model_input(self, sample: Tensor, timestep: Tensor) -> Tensor: ...
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor: ...
+    def step(self, model_output: Tensor, timestep: Tensor, sample: Tensor, **kwargs: Any) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guidance:
+    """Classifier-free guidance on the steps whose share of the schedule lies in [start, end)."""
+
+    scale: float
+    start: float = 0.0
+    end: float = 1.0
+    batched: bool = True
+
+    def on(self, step: int, steps: int) -> bool:
+        """Whether this step runs the unconditional branch too."""
+        return self.scale > 1.0 and guidance_on(step, steps, self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Text and size conditioning, unconditional row first.
+
+    `embeds_BTD` [2, tokens, channels]; `pooled_BD`, `time_ids_BD` [2, ...] or None without them.
+    """
+
+    embeds_BTD: Tensor
+    pooled_BD: Tensor | None
+    time_ids_BD: Tensor | None
+
+    def added(self, rows: slice, repeat: int = 1) -> dict[str, Tensor] | None:
+        """`added_cond_kwargs` for those rows, each repeated (ControlNets want one a frame)."""
+        if self.pooled_BD is None or self.time_ids_BD is None:
+            return None
+        return {
+            "text_embeds": self.pooled_BD[rows].repeat_interleave(repeat, dim=0),
+            "time_ids": self.time_ids_BD[rows].repeat_interleave(repeat, dim=0),
+        }
+
+
+class _Embedded(nn.Module):
+    """Stands in for a ControlNet's hint embedding once the hint is embedded."""
+
+    def forward(self, hint: Tensor) -> Tensor:
+        return hint
+
+
+class ControlSource:
+    """A ControlNet with one static map, whose hint embedding is computed once.
+
+    `hint` [3, height, width] in 0..1; `frame_weight_F` scales the residuals of each frame; the
+    ControlNet acts on the steps whose share lies in [start, end).
+    """
+
+    def __init__(
+        self, network: Any, hint: Tensor, *, scale: float, start: float, end: float, dtype: torch.dtype
+    ) -> None:
+        self.network, self.scale, self.start, self.end = network, scale, start, end
+        with torch.inference_mode():
+            # The embedding depends on the map alone: neither on the timestep nor on the latents.
+            if not isinstance(network.controlnet_cond_embedding, _Embedded):
+                network.hint_embedding = network.controlnet_cond_embedding
+            embedded = network.hint_embedding(hint[None].to(dtype))
+            network.controlnet_cond_embedding = _Embedded()
+        self.embedded_1CHW: Tensor = embedded
+
+    def residuals(
+        self, latents_NCHW: Tensor, timestep: Tensor, embeds_NTD: Tensor, added: Any, weight_N: Tensor
+    ) -> list[Tensor]:
+        """Down residuals followed by the mid residual, each [N, ...], weighted per frame."""
+        down, mid = self.network(
+            latents_NCHW,
+            timestep,
+            encoder_hidden_states=embeds_NTD,
+            controlnet_cond=self.embedded_1CHW.expand(latents_NCHW.shape[0], -1, -1, -1),
+            conditioning_scale=1.0,
+            added_cond_kwargs=added,
+            return_dict=False,
+        )
+        weight = (self.scale * weight_N).view(-1, 1, 1, 1)
+        return [residual * weight.to(residual.dtype) for residual in (*down, mid)]
+
+
+def control_residuals(
+    controls: Sequence[ControlSource],
+    latents_BCFHW: Tensor,
+    timestep: Tensor,
+    condition: Condition,
+    rows: slice,
+    share: float,
+    frame_weight_F: Tensor,
+) -> list[Tensor] | None:
+    """Sum of the residuals of the ControlNets that act at this share of the schedule, or None."""
+    active = [c for c in controls if c.start <= share < c.end and c.scale != 0.0]
+    if not active:
+        return None
+    batch, channels, frames, height, width = latents_BCFHW.shape
+    flat = latents_BCFHW.permute(0, 2, 1, 3, 4).reshape(batch * frames, channels, height, width)
+    embeds = condition.embeds_BTD[rows].repeat_interleave(frames, dim=0)
+    added = condition.added(rows, frames)
+    weight_N = frame_weight_F.repeat(batch)
+    total: list[Tensor] | None = None
+    for control in active:
+        found = control.residuals(flat, timestep, embeds, added, weight_N)
+        total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
+    return total
+
+
+def predict(
+    unet: Any,
+    latents_1CFHW: Tensor,
+    timestep: Tensor,
+    condition: Condition,
+    rows: slice,
+    controls: Sequence[ControlSource],
+    share: float,
+    frame_weight_F: Tensor,
+) -> Tensor:
+    """The motion UNet's prediction for those rows of the condition: [rows, C, F, H, W]."""
+    count = condition.embeds_BTD[rows].shape[0]
+    frames = latents_1CFHW.shape[2]
+    batch = latents_1CFHW.expand(count, -1, -1, -1, -1)
+    residuals = control_residuals(controls, batch, timestep, condition, rows, share, frame_weight_F)
+    return unet(
+        batch,
+        timestep,
+        encoder_hidden_states=condition.embeds_BTD[rows].repeat_interleave(frames, dim=0),
+        added_cond_kwargs=condition.added(rows),
+        down_block_additional_residuals=None if residuals is None else tuple(residuals[:-1]),
+        mid_block_additional_residual=None if residuals is None else residuals[-1],
+        return_dict=False,
+    )[0].float()
+
+
+def guided(
+    unet: Any,
+    latents: Tensor,
+    timestep: Tensor,
+    condition: Condition,
+    guidance: Guidance,
+    controls: Sequence[ControlSource],
+    step: int,
+    steps: int,
+    frame_weight_F: Tensor,
+) -> Tensor:
+    """The prediction with guidance batched, in sequence, or off at this step: [1, C, F, H, W]."""
+    share = step / steps
+    ask: Callable[[slice], Tensor] = lambda rows: predict(  # noqa: E731
+        unet, latents, timestep, condition, rows, controls, share, frame_weight_F
+    )
+    if not guidance.on(step, steps):
+        return ask(slice(1, 2))
+    if guidance.batched:
+        unconditional, conditional = ask(slice(0, 2)).chunk(2)
+    else:
+        unconditional, conditional = ask(slice(0, 1)), ask(slice(1, 2))
+    return combine(unconditional, conditional, guidance.scale)
+
+
+def denoise_segment(
+    unet: Any,
+    scheduler: StepScheduler,
+    noise_1CFHW: Tensor,
+    known_1CKHW: Tensor | None,
+    condition: Condition,
+    guidance: Guidance,
+    controls: Sequence[ControlSource],
+    frame_weight_F: Tensor,
+    generator: torch.Generator,
+    on_step: Callable[[Tensor], None],
+) -> Tensor:
+    """Denoise one segment whose first K frames are known; returns [1, C, F, H, W].
+
+    At each step the known frames are replaced with their selves noised to that step's level by
+    the very noise that the segment started from, so that the temporal layers see them as they
+    will be; at the end they are put back exactly.
+    """
+    steps = len(scheduler.timesteps)
+    stochastic = _draws_noise(scheduler)
+    latents = noise_1CFHW * scheduler.init_noise_sigma
+    for step, timestep in enumerate(scheduler.timesteps):
+        if known_1CKHW is not None:
+            count = known_1CKHW.shape[2]
+            noised = scheduler.add_noise(known_1CKHW, noise_1CFHW[:, :, :count], timestep.reshape(1))
+            latents = torch.cat([noised, latents[:, :, count:]], dim=2)
+        scaled = scheduler.scale_model_input(latents, timestep)
+        prediction = guided(
+            unet, scaled, timestep, condition, guidance, controls, step, steps, frame_weight_F
+        )
+        extra = {"generator": generator} if stochastic else {}
+        latents = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)[0]
+        on_step(latents)
+    if known_1CKHW is not None:
+        latents = torch.cat([known_1CKHW, latents[:, :, known_1CKHW.shape[2] :]], dim=2)
+    return latents
+
+
+def _draws_noise(scheduler: StepScheduler) -> bool:
+    """Whether `step` takes a generator (LCM draws fresh noise at every step)."""
+    return "generator" in type(scheduler).step.__code__.co_varnames

@@ -1,0 +1,231 @@
+"""Chained AnimateDiff segments: latents of the last frames are the first frames of the next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pokora_anime.config.schema import MotionConfig, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.provenance.code import code_hash, environment
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.node import Node
+from pokora_anime.records import ControlTrack, Keyframe, Prompt, Segment
+from pokora_anime.stages import denoise
+from pokora_anime.stages.denoise import Condition, ControlSource, Guidance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Where a segment lies in the clip: frame 0's clip index and how many frames are known."""
+
+    index: int
+    start: int
+    known: int
+
+
+def plan(total: int, config: MotionConfig, *, has_keyframe: bool) -> tuple[Span, ...]:
+    """The segments that cover `total` generated frames, each sharing `overlap` with the one before."""
+    spans = [Span(index=0, start=0, known=1 if has_keyframe else 0)]
+    while spans[-1].start + config.frames < total:
+        start = spans[-1].start + config.frames - config.overlap
+        spans.append(Span(index=len(spans), start=start, known=config.overlap))
+    return tuple(spans)
+
+
+def render(
+    prompt: Prompt,
+    keyframe: Keyframe | None,
+    control: ControlTrack | None,
+    config: VideoConfig,
+    context: RunContext,
+    total_frames: int,
+) -> Iterator[Segment]:
+    """Yield the clip's segments in order; finished ones are read back instead of computed.
+
+    `total_frames` generated frames at `shot.fps` are covered. A segment's node has the segment
+    before as a parent, so a change anywhere upstream recomputes everything after it.
+    """
+    spans = plan(total_frames, config.motion, has_keyframe=keyframe is not None)
+    context.progress.stage("motion", total=len(spans) * config.speed.steps)
+    worker: _Denoiser | None = None
+    previous: Segment | None = None
+    for span in spans:
+        node = _node(span, prompt, keyframe, control, previous, config, context)
+        stored = context.folder.load(node)
+        if stored is None:
+            worker = worker or _Denoiser(prompt, keyframe, control, config, context)
+            latents = worker.run(span, _known(span, keyframe, previous), len(spans))
+            node = context.folder.save(node, {"latents": latents.cpu().numpy()})
+        else:
+            latents = torch.from_numpy(stored["latents"])
+            for _ in range(config.speed.steps):
+                context.progress.step(f"segment {span.index + 1}/{len(spans)}, kept")
+        previous = Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
+        yield previous
+
+
+def base_noise(context: RunContext, start: int, frames: int, shape: tuple[int, int, int], share: float) -> Tensor:
+    """The noise of clip frames start..start+frames: [channels, frames, height, width], unit variance.
+
+    Each frame's noise depends on the run's seed and its place in the clip alone, so frames that two
+    segments share start from the same noise. `share` of the variance is common to all frames.
+    """
+    common = torch.randn(shape, generator=context.generator("noise", "common"))
+    own = [torch.randn(shape, generator=context.generator("noise", start + i)) for i in range(frames)]
+    return torch.stack([share**0.5 * common + (1.0 - share) ** 0.5 * noise for noise in own], dim=1)
+
+
+def frame_weights(start: int, config: VideoConfig) -> Tensor:
+    """How strongly control acts on each frame of a segment: 1 at the keyframe, fading to the floor."""
+    clip_index = start + torch.arange(config.motion.frames, dtype=torch.float32)
+    fade = 1.0 - clip_index / max(config.control.fade_frames, 1)
+    floor = config.control.fade_floor
+    return floor + (1.0 - floor) * fade.clamp(0.0, 1.0)
+
+
+def match_statistics(latents: Tensor, reference: Tensor, strength: float) -> Tensor:
+    """Move each channel's mean over a segment towards the reference's: stops drift of colour.
+
+    latents [C, F, H, W], reference [C, H, W]; strength 0 leaves all as it is, 1 locks.
+    """
+    drift = latents.mean(dim=(1, 2, 3)) - reference.mean(dim=(1, 2))
+    return latents - strength * drift[:, None, None, None]
+
+
+class _Denoiser:
+    """The networks and conditions that all segments share, made once when the first is computed."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        keyframe: Keyframe | None,
+        control: ControlTrack | None,
+        config: VideoConfig,
+        context: RunContext,
+    ) -> None:
+        self.config, self.context, self.keyframe = config, context, keyframe
+        self.unet = context.models.motion_unet()
+        self.condition = _condition(prompt, config, context)
+        speed = config.speed
+        self.guidance = Guidance(
+            scale=speed.guidance_scale,
+            start=speed.guidance_start,
+            end=speed.guidance_end,
+            batched=speed.guidance_batched,
+        )
+        with context.autocast():
+            self.controls = [_control_source(kind, hint, config, context) for kind, hint in _maps(control)]
+
+    def run(self, span: Span, known: Tensor | None, segments: int) -> Tensor:
+        """Latents [C, F, H, W] float32 of one segment."""
+        context, config = self.context, self.config
+        height, width = context.models.latent_size
+        shape = (int(self.unet.config["in_channels"]), height, width)
+        noise = base_noise(context, span.start, config.motion.frames, shape, config.motion.noise_share)
+        # A scheduler is a small object with state: each segment takes a new one.
+        scheduler: Any = context.models.scheduler()
+        scheduler.set_timesteps(config.speed.steps, device=context.device)
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(0)
+        detail = f"segment {span.index + 1}/{segments}"
+        with torch.inference_mode(), context.autocast():
+            latents = denoise.denoise_segment(
+                self.unet,
+                scheduler,
+                noise[None].to(context.device),
+                None if known is None else known[None].to(context.device),
+                self.condition,
+                self.guidance,
+                self.controls,
+                frame_weights(span.start, config).to(context.device),
+                context.generator("motion", span.index),
+                lambda _: context.progress.step(detail),
+            )[0]
+        if self.keyframe is not None and config.motion.color_lock > 0:
+            fresh = match_statistics(
+                latents[:, span.known :], self.keyframe.latent.to(latents), config.motion.color_lock
+            )
+            latents = torch.cat([latents[:, : span.known], fresh], dim=1)
+        return latents.float().cpu().clone()
+
+
+def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:
+    """The known frames' latents [C, known, H, W] of a segment."""
+    if span.known == 0:
+        return None
+    if previous is None:
+        assert keyframe is not None
+        return keyframe.latent[:, None]
+    return previous.latents[:, -span.known :]
+
+
+def _maps(control: ControlTrack | None) -> list[tuple[str, Tensor]]:
+    if control is None:
+        return []
+    return [(kind, torch.from_numpy(hint).permute(2, 0, 1)) for kind, hint in sorted(control.maps.items())]
+
+
+def _control_source(kind: str, hint: Tensor, config: VideoConfig, context: RunContext) -> ControlSource:
+    from pokora_anime.config.schema import ControlKind
+
+    network = context.models.controlnet(ControlKind(kind))
+    return ControlSource(
+        network,
+        hint.to(context.device),
+        scale=config.control.scale.get(kind, 1.0),
+        start=config.control.start,
+        end=config.control.end,
+        dtype=next(network.parameters()).dtype,
+    )
+
+
+def _condition(prompt: Prompt, config: VideoConfig, context: RunContext) -> Condition:
+    device, dtype = context.device, context.models.dtype
+    embeds = torch.stack([prompt.negative_embeds, prompt.embeds]).to(device, dtype)
+    if prompt.pooled is None or prompt.negative_pooled is None:
+        return Condition(embeds_BTD=embeds, pooled_BD=None, time_ids_BD=None)
+    size = [config.base.height, config.base.width]
+    time_ids = torch.tensor([[*size, 0, 0, *size]], dtype=torch.float32).repeat(2, 1)
+    pooled = torch.stack([prompt.negative_pooled, prompt.pooled])
+    return Condition(
+        embeds_BTD=embeds, pooled_BD=pooled.to(device, dtype), time_ids_BD=time_ids.to(device, dtype)
+    )
+
+
+def _node(
+    span: Span,
+    prompt: Prompt,
+    keyframe: Keyframe | None,
+    control: ControlTrack | None,
+    previous: Segment | None,
+    config: VideoConfig,
+    context: RunContext,
+) -> Node:
+    speed = asdict(config.speed) | {"sampler": config.speed.sampler.value}
+    params: dict[str, Json] = {
+        "span": asdict(span),
+        "seed": context.seed,
+        "motion": asdict(config.motion),
+        "speed": speed,
+        "size": [config.base.width, config.base.height],
+    }
+    if control is not None:
+        params["control"] = asdict(config.control) | {"kinds": sorted(control.maps)}
+    sources = (prompt, keyframe, control, previous)
+    weights = context.models.weights_hash("motion")
+    for kind in sorted(control.maps) if control is not None else ():
+        weights |= context.models.weights_hash(f"controlnet_{kind}")
+    return Node(
+        op="motion",
+        params=params,
+        parents=tuple(record.node.id for record in sources if record is not None),
+        weights=weights,
+        code=code_hash(sys.modules[__name__], denoise),
+        environment=environment(context),
+    )
