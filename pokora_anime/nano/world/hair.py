@@ -18,7 +18,8 @@ _FRINGES: tuple[list[tuple[float, float]], ...] = (
     [(12.6, 5.0), (11.6, -2.4), (10.0, 0.0), (8.4, -5.2), (6.4, -1.2), (3.6, -7.0), (1.6, -2.4),
      (-2.6, -7.6), (-5.6, -1.0), (-7.4, -3.8), (-9.8, 0.8), (-11.4, -1.2), (-12.6, 5.0)],
     [(12.6, 5.0), (11.6, -1.6), (9.0, -0.6), (7.8, -2.8), (5.4, -0.8), (4.2, -3.0), (1.8, -0.8),
-     (0.0, -2.8), (-1.8, -0.8), (-4.2, -3.0), (-5.4, -0.8), (-7.8, -2.8), (-9.0, -0.6), (-11.6, -1.6), (-12.6, 5.0)],
+     (0.0, -2.8), (-1.8, -0.8), (-4.2, -3.0), (-5.4, -0.8), (-7.8, -2.8),
+         (-9.0, -0.6), (-11.6, -1.6), (-12.6, 5.0)],
 )  # fmt: skip
 
 
@@ -37,11 +38,13 @@ _EDGES = tuple(_curved(fringe) for fringe in _FRINGES)
 
 
 _AHOGE = spline(
-    np.array([(-1.2, -16.4), (-0.6, -19.6), (2.4, -22.0), (6.0, -21.6), (3.2, -20.4), (1.6, -18.4), (1.4, -16.4)]),
+    np.array([(-1.2, -16.4), (-0.6, -19.6), (2.4, -22.0), (6.0, -21.6),
+        (3.2, -20.4), (1.6, -18.4), (1.4, -16.4)]),
     steps=4,
 )  # fmt: skip
 _CROWN_SHADE = spline(
-    np.array([(15.6, 2.0), (15.4, -5.0), (12.3, -11.6), (7.0, -15.9), (10.6, -11.4), (12.8, -5.6), (13.3, -0.6)]),
+    np.array([(15.6, 2.0), (15.4, -5.0), (12.3, -11.6), (7.0, -15.9),
+        (10.6, -11.4), (12.8, -5.6), (13.3, -0.6)]),
     steps=4,
 )  # fmt: skip
 
@@ -67,7 +70,8 @@ def draw_back_hair(canvas: Canvas, head: HeadFrame, scene: Scene) -> None:
     if scene.hair_style == "long hair":
         end = 39.0 * long
         outline = mirrored([*_TOP, (16.4 * w, 6), (17.2 * w, 18), (19.2 * w, end * 0.8), (18.6 * w, end + 1),
-                            (14.6 * w, end - 2.2), (12 * w, end + 2.2), (7.6 * w, end - 1.6), (4 * w, end + 2.6), (0.6, end)])  # fmt: skip
+                            (14.6 * w, end - 2.2), (12 * w, end + 2.2),
+                                (7.6 * w, end - 1.6), (4 * w, end + 2.6), (0.6, end)])  # fmt: skip
         canvas.shape(head.hair(spline(outline, steps=4), 4, 40), back, line)
         for x in (-15.4, -8.0, 8.0, 15.4):
             strand = np.array([(x * 0.95, 8), (x * w, 22), (x * 1.06 * w, end - 5)])
@@ -77,7 +81,8 @@ def draw_back_hair(canvas: Canvas, head: HeadFrame, scene: Scene) -> None:
         _ponytail(canvas, head, scene, base, dark, line)
     low = 17.0 * long if scene.hair_style == "short hair" else 11.0
     wide = 16.6 * w if scene.hair_style == "short hair" else 14.4
-    outline = mirrored([*_TOP, (wide, 3), (wide * 1.02, low * 0.65), (wide * 0.98, low), (wide * 0.72, low - 1.8),
+    outline = mirrored([*_TOP, (wide, 3), (wide * 1.02, low * 0.65),
+        (wide * 0.98, low), (wide * 0.72, low - 1.8),
                         (wide * 0.55, low + 0.8), (wide * 0.3, low - 1.6), (0.6, low + 0.6)])  # fmt: skip
     canvas.shape(head.hair(spline(outline, steps=4), 2, 26), back, line)
     if scene.hair_style == "twintails":
@@ -96,7 +101,8 @@ def _twintail(canvas: Canvas, head: HeadFrame, scene: Scene, side: float) -> Non
     base, dark, shine, line = _tones(scene)
     w, long = scene.hair_width, scene.hair_length
     mirror = np.array([side, 1.0])
-    outer = [(13.6, -9.0), (18.4, -11.6), (23.8 * w, -5.0), (26.6 * w, 8), (25.6 * w, 22 * long), (21.2, 35 * long),
+    outer = [(13.6, -9.0), (18.4, -11.6), (23.8 * w, -5.0), (26.6 * w, 8),
+        (25.6 * w, 22 * long), (21.2, 35 * long),
              (20.8, 29 * long), (17.6, 31 * long), (18.0, 20 * long), (17.4, 8), (16.0, -2.0)]  # fmt: skip
     inner = [(14.4, -7.0), (17.4, -4), (19.6, 6), (20.2, 18 * long), (20.6, 28 * long), (18.2, 29 * long),
              (18.4, 19 * long), (17.8, 8), (16.2, -1.6)]  # fmt: skip
@@ -110,9 +116,12 @@ def _twintail(canvas: Canvas, head: HeadFrame, scene: Scene, side: float) -> Non
 def _ponytail(canvas: Canvas, head: HeadFrame, scene: Scene, base: RGB, dark: RGB, line: RGB) -> None:
     w, long = scene.hair_width, scene.hair_length
     mirror = np.array([-scene.side, 1.0])
-    outer = [(2.0, -14.0), (5.6, -20.6), (13.0, -22.4), (20.6, -17.4), (25.4 * w, -6), (26.6 * w, 8), (24.6 * w, 20 * long),
-             (19.4, 31 * long), (20.2, 24 * long), (16.4, 26 * long), (18.8, 12), (18.0, 0), (13.6, -9.0), (8.0, -12.0)]  # fmt: skip
-    inner = [(8.0, -15.6), (13.6, -14.6), (18.6, -8.0), (21.4, 4), (20.8, 16 * long), (18.4, 25 * long), (17.0, 25 * long),
+    outer = [(2.0, -14.0), (5.6, -20.6), (13.0, -22.4), (20.6, -17.4),
+        (25.4 * w, -6), (26.6 * w, 8), (24.6 * w, 20 * long),
+             (19.4, 31 * long), (20.2, 24 * long), (16.4, 26 * long), (18.8, 12),
+                 (18.0, 0), (13.6, -9.0), (8.0, -12.0)]  # fmt: skip
+    inner = [(8.0, -15.6), (13.6, -14.6), (18.6, -8.0), (21.4, 4),
+        (20.8, 16 * long), (18.4, 25 * long), (17.0, 25 * long),
              (19.0, 12), (18.2, 0), (13.8, -9.0)]  # fmt: skip
     shapes = [head.hair(spline(np.array(p) * mirror, steps=4), -14, 26) for p in (outer, inner)]
     _tail(canvas, shapes[0], shapes[1], (base, dark, line))

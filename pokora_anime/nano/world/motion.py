@@ -92,8 +92,9 @@ def _arms_up(scene: Scene, w: float) -> Key:
 
 def _walking(scene: Scene, w: float) -> Key:
     d, a = scene.side, scene.amplitude
+    stride = 4.6 if scene.outfit == "kimono" else 8.0
     feet = tuple(
-        (s * 1.7 + d * 8.0 * a * cos(w + p), 5.0 * a * max(0.0, -sin(w + p)) ** 1.5)
+        (s * 1.7 + d * stride * a * cos(w + p), 5.0 * a * max(0.0, -sin(w + p)) ** 1.5)
         for s, p in ((-1, 0.0), (1, pi))
     )
     arms = tuple(
@@ -150,7 +151,7 @@ def _key(scene: Scene, time: float) -> Key:
 
 
 def _knee(hip: Points, ankle: Points, bend: float, thigh: float, shin: float) -> tuple[Points, Points]:
-    """Two-bone inverse kinematics: knee and reached ankle; bend is the share of the knee's bend seen, signed as its x."""
+    """Two-bone inverse kinematics: knee and reached ankle; bend is the share seen of the knee's bend."""
     along = ankle - hip
     distance = float(np.hypot(along[0], along[1]))
     reach = min(distance, (thigh + shin) * 0.9995)
