@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from pokora_anime.machine import Timeline
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +42,7 @@ class RunContext:
     dtype: torch.dtype
     threads: int
     seed: int
+    timeline: Timeline = field(default_factory=Timeline)
 
     def autocast(self) -> AbstractContextManager[object]:
         """On a CPU the weights stay fp32 and bf16 comes by autocast; elsewhere they have the run's dtype."""

@@ -66,6 +66,7 @@ def render(
             latents = torch.from_numpy(stored["latents"])
             for _ in range(config.speed.steps):
                 context.progress.step(f"segment {span.index + 1}/{len(spans)}, kept")
+        context.timeline.mark(f"segment {span.index}")
         previous = Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
         yield previous
 

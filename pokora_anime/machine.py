@@ -1,0 +1,114 @@
+"""What to compute with: device, number format, threads, and the switches that make it repeatable."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType
+from pokora_anime.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The device that a run uses, settled: nothing is `auto` any more."""
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Moments of a run in seconds since its process started; written beside the log, never sealed."""
+
+    marks: list[tuple[str, float]] = field(default_factory=list)
+
+    def mark(self, name: str) -> None:
+        """Note that `name` happened now."""
+        self.marks.append((name, round(time.time() - _process_start(), 3)))
+
+
+def _process_start() -> float:
+    import psutil
+
+    return psutil.Process().create_time()
+
+
+def cores() -> int:
+    """The number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bf16 itself (emulated bf16 is slower than fp32)."""
+    import torch
+
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe()) if probe is not None else False
+
+
+def settle(config: DeviceConfig) -> Machine:
+    """Choose device, dtype and threads, and switch torch to repeatable results.
+
+    Raises ConfigError for a device or a dtype that this machine lacks.
+    """
+    # cuBLAS reads this when CUDA starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    device = torch.device(_device(config.kind).value)
+    threads = config.threads or cores()
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    return Machine(device=device, dtype=_dtype(config.dtype, device), threads=threads)
+
+
+def _device(kind: DeviceKind) -> DeviceKind:
+    import torch
+
+    present = {
+        DeviceKind.cuda: torch.cuda.is_available(),
+        DeviceKind.mps: torch.backends.mps.is_available(),
+        DeviceKind.cpu: True,
+    }
+    if kind is DeviceKind.auto:
+        return next(choice for choice, there in present.items() if there)
+    if not present[kind]:
+        raise ConfigError(
+            "CFG-DEVICE",
+            f"device.kind={kind.value}, which this machine has not",
+            expected=" or ".join(choice.value for choice, there in present.items() if there),
+            fix="device.kind=auto",
+        )
+    return kind
+
+
+def _dtype(choice: DType, device: torch.device) -> torch.dtype:
+    import torch
+
+    if choice is DType.auto:
+        if device.type == "cpu":
+            return torch.bfloat16 if cpu_has_bf16() else torch.float32
+        return torch.float16 if device.type == "mps" else torch.bfloat16
+    if device.type == "cpu" and choice is DType.bf16 and not cpu_has_bf16():
+        raise ConfigError(
+            "CFG-DTYPE",
+            "device.dtype=bf16 on a processor without bf16 arithmetic",
+            expected="fp32",
+            fix="device.dtype=fp32",
+        )
+    if device.type == "cpu" and choice is DType.fp16:
+        raise ConfigError(
+            "CFG-DTYPE", "device.dtype=fp16 on a CPU", expected="fp32 or bf16", fix="device.dtype=auto"
+        )
+    return {DType.fp32: torch.float32, DType.bf16: torch.bfloat16, DType.fp16: torch.float16}[choice]
