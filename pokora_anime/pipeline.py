@@ -1,0 +1,78 @@
+"""The stages in order and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pokora_anime.config.schema import StillsConfig, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.records import ControlTrack, Keyframe, Prompt, Segment, Video
+from pokora_anime.run import Run, open_run
+from pokora_anime.stages import control as control_stage
+from pokora_anime.stages import encode, finish, keyframe, motion, prompt
+from pokora_anime.streaming import Background
+
+
+def render_video(config: VideoConfig, root: Path) -> Path:
+    """Render the clip that `config` describes; returns its run folder.
+
+    A finished run is returned as it is, an unfinished one goes on from its last finished segment.
+    Raises PokoraError children; what is finished stays on disk.
+    """
+    with open_run("video", config, root) as run:
+        if not run.folder.finished:
+            _render(config, run)
+        return run.folder.path
+
+
+def render_stills(config: StillsConfig, root: Path) -> Path:
+    """Render one to three images from the prompt; returns the run folder."""
+    with open_run("stills", config, root) as run:
+        if not run.folder.finished:
+            text = prompt.encode(config.shot, config, run.context)
+            run.context.models.free_text()
+            images = [keyframe.render_still(text, index, config, run.context) for index in range(config.count)]
+            run.finish_stills(images)
+        return run.folder.path
+
+
+def _render(config: VideoConfig, run: Run) -> None:
+    context = run.context
+    text = prompt.encode(config.shot, config, context)
+    context.models.free_text()
+    first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
+    total = finish.frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps)
+    segments = motion.render(text, first, control, config, context, total)
+    run.finish_video(_deliver(segments, config, run))
+
+
+def _first_frame(
+    text: Prompt, config: VideoConfig, context: RunContext
+) -> tuple[Keyframe, ControlTrack | None]:
+    """A keyframe and its control maps; another seed where nobody is found for the pose."""
+    for attempt in range(config.control.attempts):
+        first = keyframe.render(text, config, context, attempt)
+        if not config.control.kinds:
+            return first, None
+        last = attempt == config.control.attempts - 1
+        found = control_stage.extract(first, config, context, last_attempt=last)
+        if isinstance(found, ControlTrack):
+            return first, found
+        context.progress.note(f"nobody found in keyframe {attempt + 1}: trying the next seed")
+    raise AssertionError("the last attempt yields a control track")
+
+
+def _deliver(segments: Iterator[Segment], config: VideoConfig, run: Run) -> Video:
+    """Finish and encode in one worker thread while the next segment is denoised here."""
+    parents: list[str] = []
+
+    def consume(arriving: Iterator[Segment]) -> Video:
+        frames = run.watch(finish.frames(arriving, config, run.context))
+        return encode.write(frames, config, run.context, parents)
+
+    with Background(consume, depth=1) as worker:
+        for segment in segments:
+            parents.append(segment.node.id)
+            worker.put(segment)
+        return worker.close()
