@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pokora_anime.config.compose import usable_cores
 from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType
 from pokora_anime.errors import ConfigError
 
@@ -30,7 +31,9 @@ class Timeline:
     marks: list[tuple[str, float]] = field(default_factory=list)
 
     def mark(self, name: str) -> None:
-        """Note that `name` happened now."""
+        """Note that `name` happened now; a name counts the first time only."""
+        if any(known == name for known, _ in self.marks):
+            return
         self.marks.append((name, round(time.time() - _process_start(), 3)))
 
 
@@ -38,13 +41,6 @@ def _process_start() -> float:
     import psutil
 
     return psutil.Process().create_time()
-
-
-def cores() -> int:
-    """The number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpu_has_bf16() -> bool:
@@ -65,7 +61,7 @@ def settle(config: DeviceConfig) -> Machine:
     import torch
 
     device = torch.device(_device(config.kind).value)
-    threads = config.threads or cores()
+    threads = config.threads or usable_cores()
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -32,7 +32,9 @@ def render_stills(config: StillsConfig, root: Path) -> Path:
         if not run.folder.finished:
             text = prompt.encode(config.shot, config, run.context)
             run.context.models.free_text()
-            images = [keyframe.render_still(text, index, config, run.context) for index in range(config.count)]
+            images = [
+                keyframe.render_still(text, index, config, run.context) for index in range(config.count)
+            ]
             run.finish_stills(images)
         return run.folder.path
 

@@ -133,7 +133,9 @@ def test_known_frames_enter_every_step_at_that_steps_noise_level(networks: Any, 
 
 
 def test_known_frames_change_the_unknown_ones(networks: Any) -> None:
-    one, other = (run(networks[0], SCHEDULERS["lcm"](), torch.full((1, 4, 1, SIZE, SIZE), v)) for v in (-2.0, 2.0))
+    one, other = (
+        run(networks[0], SCHEDULERS["lcm"](), torch.full((1, 4, 1, SIZE, SIZE), v)) for v in (-2.0, 2.0)
+    )
     assert (one[:, :, 1:] - other[:, :, 1:]).abs().max() > 1e-3
 
 
@@ -192,7 +194,17 @@ def test_control_steers_only_its_part_of_the_schedule(networks: Any) -> None:
     source = ControlSource(control, torch.rand(3, 64, 64), scale=1.0, start=0.5, end=1.0, dtype=torch.float32)
     with torch.inference_mode():
         asked = [
-            guided(motion, noise(), torch.tensor(500), condition(), Guidance(scale=1.0), controls, step, 4, torch.ones(FRAMES))
+            guided(
+                motion,
+                noise(),
+                torch.tensor(500),
+                condition(),
+                Guidance(scale=1.0),
+                controls,
+                step,
+                4,
+                torch.ones(FRAMES),
+            )
             for controls, step in (([], 1), ([source], 1), ([source], 2))
         ]
     assert torch.equal(asked[0], asked[1])

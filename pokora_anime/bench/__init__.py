@@ -27,7 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     names: list[str] = options.names or ["video"]
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
-        raise ConfigError("CFG-BENCH", f"bench {unknown[0]!r}", expected=" or ".join(BENCHES), fix="pokora bench video")
+        raise ConfigError(
+            "CFG-BENCH", f"bench {unknown[0]!r}", expected=" or ".join(BENCHES), fix="pokora bench video"
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     for name in names:
         result = {"bench": name, "machine": video.describe_machine(), **BENCHES[name](options.out)}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
-MISSING = "???"
+MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
 
 
 class Family(Enum):
@@ -75,12 +76,12 @@ class ShotConfig:
 class BaseConfig:
     """The base model, by registry ids, and the frame size that it generates at."""
 
-    family: Family = MISSING  # type: ignore[assignment]
+    family: Family = MISSING
     weights: str = MISSING
     vae: str | None = None
     motion_adapter: str = MISSING
-    width: int = MISSING  # type: ignore[assignment]
-    height: int = MISSING  # type: ignore[assignment]
+    width: int = MISSING
+    height: int = MISSING
 
 
 @dataclass(kw_only=True, slots=True)
@@ -98,9 +99,9 @@ class SpeedConfig:
     """
 
     name: str = MISSING
-    sampler: Sampler = MISSING  # type: ignore[assignment]
-    steps: int = MISSING  # type: ignore[assignment]
-    guidance_scale: float = MISSING  # type: ignore[assignment]
+    sampler: Sampler = MISSING
+    steps: int = MISSING
+    guidance_scale: float = MISSING
     guidance_start: float = 0.0
     guidance_end: float = 1.0
     guidance_batched: bool = True  # False: two passes a step, half the memory

@@ -71,7 +71,9 @@ def render(
         yield previous
 
 
-def base_noise(context: RunContext, start: int, frames: int, shape: tuple[int, int, int], share: float) -> Tensor:
+def base_noise(
+    context: RunContext, start: int, frames: int, shape: tuple[int, int, int], share: float
+) -> Tensor:
     """The noise of clip frames start..start+frames: [channels, frames, height, width], unit variance.
 
     Each frame's noise depends on the run's seed and its place in the clip alone, so frames that two
@@ -146,7 +148,7 @@ class _Denoiser:
                 self.controls,
                 frame_weights(span.start, config).to(context.device),
                 context.generator("motion", span.index),
-                lambda _: context.progress.step(detail),
+                lambda _: self._step(detail),
             )[0]
         if self.keyframe is not None and config.motion.color_lock > 0:
             fresh = match_statistics(
@@ -154,6 +156,10 @@ class _Denoiser:
             )
             latents = torch.cat([latents[:, : span.known], fresh], dim=1)
         return latents.float().cpu().clone()
+
+    def _step(self, detail: str) -> None:
+        self.context.timeline.mark("first step")
+        self.context.progress.step(detail)
 
 
 def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:

@@ -1,0 +1,71 @@
+# make video: everything is set up first, on any machine with Python >= 3.11.
+.DEFAULT_GOAL := help
+VENV ?= .venv
+SETUP := $(VENV)/.pokora-setup
+POKORA := $(VENV)/bin/pokora
+
+# PROMPT and ARGS are taken as typed: $(value) keeps make from expanding a $ in them, and a prompt
+# travels through the environment so that no shell reads it. Unexported, because make would expand
+# them once more on the way.
+unexport PROMPT ARGS
+# Shells keep a PROMPT of their own: an empty one that comes from the environment is none.
+ifneq ($(filter command,$(origin PROMPT))$(value PROMPT),)
+export POKORA_PROMPT := $(value PROMPT)
+PROMPT_FLAG := --prompt-env POKORA_PROMPT
+endif
+
+.PHONY: help setup video stills sweep test lint bench clean
+
+help: ## show this page
+	@echo 'make TARGET [PROMPT='"'"'1girl, blue hair, waving'"'"'] [ARGS='"'"'key=value ...'"'"']'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 - \2/p' Makefile | awk -F' - ' '{printf "%-10s %s\n", $$1, $$2}'
+	@echo
+	@echo 'Try:  make video'
+	@echo '      make video PROMPT='"'"'1girl, blue hair, twintails, waving, cherry blossoms'"'"' ARGS=seed=7'
+	@echo '      make video ARGS='"'"'experiment=preview seed=3'"'"
+
+setup: $(SETUP) ## install everything into .venv (the other targets do it by themselves)
+
+video: $(SETUP) ## render an 8 s anime clip
+	@$(POKORA) video $(PROMPT_FLAG) $(value ARGS)
+
+stills: $(SETUP) ## render one to three images
+	@$(POKORA) stills $(PROMPT_FLAG) $(value ARGS)
+
+sweep: $(SETUP) ## render a small grid (seeds x speeds) and one sheet of it
+	@$(POKORA) sweep $(PROMPT_FLAG) $(value ARGS)
+
+test: $(SETUP) ## run the tests
+	@$(VENV)/bin/python -m pytest $(value ARGS)
+
+lint: $(SETUP) ## check style, format and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
+
+bench: $(SETUP) ## measure this machine
+	@$(POKORA) bench $(value ARGS)
+
+clean: ## remove what tools left behind (outputs and .venv stay)
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# Once, and again when the lock or the package's own description changes. uv is fast but does not
+# read pip's configuration, so where it fails pip has the last word.
+$(SETUP): requirements.lock pyproject.toml setup.py
+	@python=; for candidate in python3.12 python3.13 python3.11 python3 python; do \
+	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \
+	  then python=$$candidate; break; fi; done; \
+	if [ -x $(VENV)/bin/python ]; then :; \
+	elif [ -z "$$python" ]; then \
+	  echo 'pokora: SYS-PYTHON: no Python >= 3.11 found; fix: install one from python.org' >&2; exit 4; \
+	else $$python -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo 'pokora: SYS-VENV: python -m venv failed; fix (Debian, Ubuntu): apt install python3-venv' >&2; exit 4; }; \
+	fi
+	@echo 'Setting up (once, a few minutes: torch is large) ...'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv || true
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python -r requirements.lock \
+	  || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,130 @@
+"""`pokora`: the command line. Torch-free until something is rendered, trained or measured."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pokora_anime.errors import ConfigError, PokoraError
+
+
+def _video(arguments: list[str]) -> int:
+    from pokora_anime.commands import render
+
+    return render.main("video", arguments)
+
+
+def _stills(arguments: list[str]) -> int:
+    from pokora_anime.commands import render
+
+    return render.main("stills", arguments)
+
+
+def _sweep(arguments: list[str]) -> int:
+    from pokora_anime.commands import render
+
+    return render.sweep_main(arguments)
+
+
+def _doctor(arguments: list[str]) -> int:
+    from pokora_anime import doctor
+
+    return doctor.main(arguments)
+
+
+def _models(arguments: list[str]) -> int:
+    from pokora_anime.commands import models
+
+    return models.main(arguments)
+
+
+def _train(arguments: list[str]) -> int:
+    from pokora_anime.commands import train
+
+    return train.main(arguments)
+
+
+def _bench(arguments: list[str]) -> int:
+    from pokora_anime import bench
+
+    return bench.main(arguments)
+
+
+COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
+    "video": (_video, "render an 8-10 s clip from a prompt"),
+    "stills": (_stills, "render one to three images"),
+    "sweep": (_sweep, "render a small grid (seeds x speeds) and put it on one sheet"),
+    "doctor": (_doctor, "what this machine can do, and what to type next"),
+    "models": (_models, "list, fetch and find weights"),
+    "train": (_train, "train the nano family from nothing"),
+    "bench": (_bench, "measure this machine"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. A user's mistake is one line on stderr."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(typed)
+    except PokoraError as error:
+        if os.environ.get("POKORA_DEBUG"):
+            traceback.print_exc()
+        _say(error.line())
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("stopped; what is finished stays, the same command goes on from there")
+        return 130
+    except BrokenPipeError:  # the reader of our output is gone, as in `pokora models list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("POKORA_DEBUG"):
+            traceback.print_exc()
+        _say(f"BUG-1: {type(error).__name__}: {' '.join(str(error).split())}; log: {_crash_log(typed)}")
+        return 1
+
+
+def _dispatch(typed: list[str]) -> int:
+    from pokora_anime.commands import help as help_pages
+
+    if not typed or typed[0] in ("-h", "--help", "help"):
+        print(help_pages.overview({name: text for name, (_, text) in COMMANDS.items()}))
+        return 0
+    if typed[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"pokora_anime {version('pokora_anime')}")
+        return 0
+    name, rest = typed[0], typed[1:]
+    if name not in COMMANDS:
+        from difflib import get_close_matches
+
+        best = get_close_matches(name, COMMANDS, n=1)
+        fix = f"did you mean `pokora {best[0]}`?" if best else "`pokora --help`"
+        raise ConfigError("CFG-COMMAND", f"unknown command {name!r}", expected="|".join(COMMANDS), fix=fix)
+    return COMMANDS[name][0](rest)
+
+
+def _say(line: str) -> None:
+    # A prompt may hold what the terminal's encoding cannot show; a message must not fail for that.
+    encoding = sys.stderr.encoding or "utf-8"
+    print(
+        f"pokora: {line}".encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True
+    )
+
+
+def _crash_log(typed: Sequence[str]) -> Path:
+    path = Path(tempfile.gettempdir()) / f"pokora-crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    path.write_text(
+        f"pokora {' '.join(typed)}\n\n{traceback.format_exc()}", encoding="utf-8", errors="backslashreplace"
+    )
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

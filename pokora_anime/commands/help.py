@@ -1,0 +1,118 @@
+"""Help pages that teach: what a command is for, what can be chosen, five lines to copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+OVERVIEW = """pokora: from a text prompt to an anime clip, on any machine.
+
+Usage: pokora COMMAND [key=value ...]
+
+Commands
+{commands}
+
+Try
+  pokora video
+  pokora video shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms' seed=7
+  pokora video experiment=preview shot.prompt='1girl, red kimono, sunset'
+  pokora sweep
+  pokora doctor
+
+`pokora COMMAND --help` says more. A run that was stopped goes on when the same command is typed again."""
+
+VIDEO = """pokora video: render an 8-10 s clip from a prompt.
+
+A prompt becomes a keyframe, the keyframe gives pose and depth maps, and 16-frame segments are chained
+from it, interpolated to 24 frames a second and written as MP4. The folder is printed last; the same
+command continues a stopped run and reuses a finished one (fresh=true starts anew).
+
+Usage: pokora video [group=option ...] [key=value ...] [options]
+
+Try
+  pokora video
+  pokora video shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms' seed=7
+  pokora video experiment=preview shot.prompt='1girl, red kimono, sunset'
+  pokora video base=sdxl speed=hq shot.seconds=10 shot.fps=12
+  pokora video --multirun seed=1,2,3 speed=lcm,hq"""
+
+STILLS = """pokora stills: render one to three images, with their settings as metadata.
+
+Usage: pokora stills [group=option ...] [key=value ...] [options]
+
+Try
+  pokora stills
+  pokora stills count=3 seed=7
+  pokora stills shot.prompt='1girl, silver hair, school uniform, night sky'
+  pokora stills base=sdxl speed=hq style=pastel
+  pokora stills --multirun seed=1,2,3,4"""
+
+SWEEP = """pokora sweep: render a grid of variants and put them on one contact sheet.
+
+The default is two seeds by two speeds, short and small. Any key with several values spans the grid;
+one failing render stops no other. `pokora sweep ...` is `pokora video --multirun sweep=grid ...`.
+
+Usage: pokora sweep [key=value,value ...] [options]
+
+Try
+  pokora sweep
+  pokora sweep seed=1,2,3 speed=lcm
+  pokora sweep sweep=overlap
+  pokora sweep seed=1 speed=lcm 'shot.prompt=["1girl, blue hair, waving", "1girl, red hair, jumping"]'
+  pokora sweep hydra.launcher.n_jobs=2"""
+
+OPTIONS = """Options
+  --out DIR           where run folders go (default: ./outputs)
+  -m, --multirun      render every combination of comma-separated values
+  --prompt-env NAME   take shot.prompt from this environment variable, as it is
+  --cfg               print the composed config and stop
+  -h, --help          this page"""
+
+PROMPTS = """Prompts
+  Everything behind shot.prompt= (and shot.negative=, shot.prefix=) is taken as typed: commas, parentheses,
+  quotes, $, <lora:name:0.8>, any script. Only your shell sees it first, so put it in single quotes.
+  With --multirun, shot.prompt=["one", "two"] is a list of prompts; a single prompt needs no brackets."""
+
+MULTIRUN = """Multirun
+  hydra.launcher.n_jobs=2 renders two at once. On a Slurm cluster install `pokora_anime[slurm]` and add
+  hydra/launcher=submitit_slurm; with Ray install `pokora_anime[ray]` and add hydra/launcher=ray."""
+
+_PAGES = {"video": VIDEO, "stills": STILLS, "sweep": SWEEP}
+
+
+def overview(commands: Mapping[str, str]) -> str:
+    """The page of `pokora --help`."""
+    return OVERVIEW.format(commands="\n".join(f"  {name:8} {text}" for name, text in commands.items()))
+
+
+def page(command: str) -> str:
+    """The page of `pokora video|stills|sweep --help`, groups and keys from conf/ and the schema."""
+    composed = "video" if command == "sweep" else command
+    parts = [_PAGES[command], _groups(composed), _keys(composed), PROMPTS, OPTIONS]
+    return "\n\n".join([*parts, MULTIRUN])
+
+
+def _groups(command: str) -> str:
+    from pokora_anime.config.groups import defaults, groups, purpose
+
+    chosen = defaults(command)
+    lines = ["Groups (* is the default)"]
+    for group, options in groups(command).items():
+        for index, option in enumerate(options):
+            mark = "*" if chosen.get(group) == option else " "
+            lines.append(
+                f"  {group if index == 0 else '':11}{mark} {option:17} {_short(purpose(group, option))}"
+            )
+    return "\n".join(lines)
+
+
+def _keys(command: str) -> str:
+    from pokora_anime.config.groups import keys
+
+    lines = ["Keys (every one can follow the command as key=value)"]
+    lines += [f"  {name:24} {kind}" for name, kind in keys(command).items()]
+    return "\n".join(lines)
+
+
+def _short(text: str, width: int = 78) -> str:
+    sentence = text.split(". ")[0].rstrip(".:")
+    return sentence if len(sentence) <= width else f"{sentence[: width - 3]}..."

@@ -1,0 +1,182 @@
+"""Multirun: every combination through Hydra's launcher, then one contact sheet of the grid."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pokora_anime.config.compose import translate, typed
+from pokora_anime.config.groups import conf_dir, register_schemas
+from pokora_anime.config.overrides import prepare, quote
+from pokora_anime.errors import Interrupted, MachineError, PokoraError
+from pokora_anime.provenance.hashing import text_hash
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from pokora_anime.records import Image
+
+_FRAMES_A_RUN = 4
+
+
+def run(command: str, overrides: Sequence[str], root: Path) -> int:
+    """Render the grid; prints one line a job and the sweep's folder last. 1 if any job failed."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    ready = prepare(command, overrides, multirun=True)
+    folder = (root / "sweep" / f"{command}-{text_hash([command, *ready])[:12]}").absolute()
+    _clear(folder)
+    register_schemas()
+    job = {"video": video_job, "stills": stills_job}[command]
+    start = hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(job)
+    try:
+        with _command_line(["pokora", "--multirun", f"hydra.sweep.dir={quote(str(folder))}", *ready]):
+            start()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise translate(error) from error
+    except PokoraError:
+        pass  # a job's own; it is in its result and the others have run
+    except Exception:
+        if not _results(folder):
+            raise
+    return _report(folder, command)
+
+
+def video_job(config: DictConfig) -> float:
+    """One clip of a sweep; runs in a launcher's worker. Returns its seconds."""
+    return _job("video", config)
+
+
+def stills_job(config: DictConfig) -> float:
+    """One set of stills of a sweep."""
+    return _job("stills", config)
+
+
+def _job(command: str, composed: DictConfig) -> float:
+    from hydra.core.hydra_config import HydraConfig
+
+    from pokora_anime.commands.render import render
+
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.sweep.dir)
+    number = int(hydra_config.job.num)
+    # Overrides of this job that others of the sweep may not share; its label on the sheet.
+    label = " ".join(str(one) for one in hydra_config.overrides.task if not str(one).startswith("sweep="))
+    result: dict[str, Any] = {"number": number, "label": label, "prompt": str(composed.shot.prompt)}
+    started = time.monotonic()
+    try:
+        # sweeps lie in ROOT/sweep/NAME, runs in ROOT/COMMAND/NAME
+        result["path"] = str(render(typed(command, composed), folder.parent.parent))
+    except Interrupted as error:
+        raise KeyboardInterrupt from error  # else Hydra would go on with the next job
+    except Exception as error:
+        line = error.line() if isinstance(error, PokoraError) else f"{type(error).__name__}: {error}"
+        result["error"] = " ".join(line.split())
+        raise
+    finally:
+        seconds = time.monotonic() - started
+        if "path" in result or "error" in result:
+            result["seconds"] = round(seconds, 1)
+            (folder / f"job-{number:03}.json").write_text(
+                json.dumps(result, ensure_ascii=False), encoding="utf-8"
+            )
+    return seconds
+
+
+def _clear(folder: Path) -> None:
+    """An empty sweep folder: results of an earlier start of the same sweep would be counted twice."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("job-*.json"):
+            old.unlink()
+    except OSError as error:
+        raise MachineError(
+            "SYS-WRITE", f"cannot write {folder} ({error.strerror})", fix="--out DIR"
+        ) from error
+
+
+@contextmanager
+def _command_line(words: list[str]) -> Iterator[None]:
+    """Hydra reads sys.argv and prints its own tracebacks unless told to raise."""
+    before, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = words, "1"
+    try:
+        yield
+    finally:
+        sys.argv = before
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+def _results(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("job-*.json"))]
+
+
+def _report(folder: Path, command: str) -> int:
+    results = _results(folder)
+    failed = [result for result in results if "error" in result]
+    for result in results:
+        outcome = f"failed: {result['error']}" if "error" in result else result["path"]
+        print(f"{result['label'] or 'defaults'}: {outcome}")
+    done = [result for result in results if "path" in result]
+    if done:
+        _write_sheet(folder, command, done)
+    if failed:
+        print(f"pokora: {len(failed)} of {len(results)} renders failed", file=sys.stderr)
+    print(folder)
+    return 1 if failed or not results else 0
+
+
+def _write_sheet(folder: Path, command: str, done: Sequence[dict[str, Any]]) -> None:
+    """sheet.png: one row a run, its frames from first to last, labelled with its overrides."""
+    from PIL import Image as Picture
+
+    from pokora_anime.quality.sheet import contact_sheet
+
+    frames: list[Image] = []
+    labels: list[str] = []
+    columns = 1
+    for result in done:
+        found = (
+            _clip_frames(Path(result["path"])) if command == "video" else _still_frames(Path(result["path"]))
+        )
+        columns = max(columns, len(found))
+        frames += found
+        labels += [_short_label(result["label"]), *[""] * (len(found) - 1)]
+    Picture.fromarray(contact_sheet(frames, columns, labels)).save(folder / "sheet.png")
+
+
+def _clip_frames(run_folder: Path) -> list[Image]:
+    import imageio_ffmpeg
+    import numpy as np
+
+    path = str(run_folder / "video.mp4")
+    total = imageio_ffmpeg.count_frames_and_secs(path)[0] or 1
+    wanted = {round(index * (total - 1) / (_FRAMES_A_RUN - 1)) for index in range(_FRAMES_A_RUN)}
+    reader = imageio_ffmpeg.read_frames(path)
+    width, height = next(reader)["size"]  # type: ignore[index]  # first comes the metadata
+    frames = [data for index, data in enumerate(reader) if index in wanted]
+    return [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in frames]  # type: ignore[arg-type]
+
+
+def _still_frames(run_folder: Path) -> list[Image]:
+    import numpy as np
+    from PIL import Image as Picture
+
+    paths = sorted(run_folder.glob("still*.png")) or sorted(run_folder.glob("*.png"))
+    return [np.asarray(Picture.open(path).convert("RGB")) for path in paths]
+
+
+def _short_label(label: str) -> str:
+    return re.sub(r"\b(shot|motion|finish|speed|control)\.(?=\w+=)", "", label)

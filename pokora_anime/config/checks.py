@@ -1,0 +1,249 @@
+"""What types cannot say: ranges and fields that must fit each other, all problems in one error."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from pokora_anime.config.overrides import check_text, nearest
+from pokora_anime.config.schema import (
+    BaseConfig,
+    ControlConfig,
+    ControlKind,
+    DeviceKind,
+    DType,
+    EncodeConfig,
+    Family,
+    FinishConfig,
+    Interpolation,
+    MotionConfig,
+    RunConfig,
+    Sampler,
+    ShotConfig,
+    SpeedConfig,
+    StillsConfig,
+    VideoConfig,
+)
+from pokora_anime.errors import ConfigError, PromptError
+from pokora_anime.models.lora_tags import merge_loras, shot_loras, split_tags
+
+MAX_PROMPT = 2000  # characters; about seven 77-token chunks, past which nothing is followed
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, what was got, what is expected, what to type."""
+
+    path: str
+    got: object
+    expected: str
+    fix: str = ""
+
+
+def check(config: RunConfig) -> None:
+    """Raise ConfigError CFG-RANGE naming every problem at once; PromptError for a prompt that is none."""
+    _prompt(config.shot)
+    found = [*_run(config), *_base(config.base), *_speed(config.speed, config.base), *_style(config)]
+    if isinstance(config, VideoConfig):
+        found += [*_shot(config), *_control(config), *_motion(config.motion), *_finish(config.finish)]
+        found += _encode(config.encode)
+    if isinstance(config, StillsConfig):
+        found += [*_within("count", config.count, 1, 3), *_finish(config.finish)]
+    if not found:
+        return
+    if len(found) == 1:
+        only = found[0]
+        raise ConfigError("CFG-RANGE", f"{only.path}={only.got}", expected=only.expected, fix=only.fix)
+    lines = [
+        f"({number}) {one.path}={one.got}, expected {one.expected}" + (f", fix: {one.fix}" if one.fix else "")
+        for number, one in enumerate(found, start=1)
+    ]
+    raise ConfigError("CFG-RANGE", f"{len(found)} problems: " + " ".join(lines))
+
+
+def _within(path: str, value: float, low: float, high: float, fix: str = "") -> list[Problem]:
+    if math.isfinite(value) and low <= value <= high:
+        return []
+    nearest_value = low if not value > high else high
+    return [Problem(path, value, f"{low:g} to {high:g}", fix or f"{path}={nearest_value:g}")]
+
+
+def _multiple(path: str, value: int, of: int, low: int, high: int) -> list[Problem]:
+    if low <= value <= high and value % of == 0:
+        return []
+    best = min(max(low, round(value / of) * of), high)
+    return [Problem(path, value, f"a multiple of {of} from {low} to {high}", f"{path}={best}")]
+
+
+def _prompt(shot: ShotConfig) -> None:
+    for name, text in (("prompt", shot.prompt), ("negative", shot.negative), ("prefix", shot.prefix)):
+        check_text(f"shot.{name}", text)
+        if len(text) > MAX_PROMPT:
+            raise PromptError(
+                "PRM-2",
+                f"shot.{name} has {len(text)} characters",
+                expected=f"at most {MAX_PROMPT}",
+                fix="keep the words that matter most",
+            )
+    if not split_tags(shot.prompt)[0]:
+        raise PromptError(
+            "PRM-1", "shot.prompt is empty", fix="shot.prompt='1girl, blue hair, waving, cherry blossoms'"
+        )
+
+
+def _run(config: RunConfig) -> list[Problem]:
+    found = _within("seed", config.seed, 0, 2**63 - 1)
+    found += _within("device.threads", config.device.threads, 0, 1024)
+    on_cpu = config.device.kind is DeviceKind.cpu
+    if on_cpu and config.device.dtype is DType.fp16:
+        found.append(Problem("device.dtype", "fp16", "fp32 or bf16 on a CPU", "device.dtype=auto"))
+    return found
+
+
+def _base(base: BaseConfig) -> list[Problem]:
+    found = [
+        *_multiple("base.width", base.width, 8, 64, 2048),
+        *_multiple("base.height", base.height, 8, 64, 2048),
+    ]
+    ids = {"weights": base.weights, "motion_adapter": base.motion_adapter, "vae": base.vae}
+    for name, identifier in ids.items():
+        if identifier is not None and not _ID.fullmatch(identifier):
+            found.append(Problem(f"base.{name}", repr(identifier), "a registry id", "`pokora models list`"))
+    return found
+
+
+def _speed(speed: SpeedConfig, base: BaseConfig) -> list[Problem]:
+    found = _within("speed.steps", speed.steps, 1, 150)
+    most = 20.0
+    if speed.sampler is Sampler.lcm and base.family is not Family.nano:
+        most = 2.0  # LCM was distilled with guidance in it; more tears the picture apart
+    found += _within(
+        "speed.guidance_scale",
+        speed.guidance_scale,
+        1.0,
+        most,
+        "" if most > 2 else "speed=hq for CFG above 2",
+    )
+    found += _interval("speed.guidance_start", speed.guidance_start, "speed.guidance_end", speed.guidance_end)
+    return found + _within("speed.lora_weight", speed.lora_weight, 0.0, 2.0)
+
+
+def _interval(start_path: str, start: float, end_path: str, end: float) -> list[Problem]:
+    found = [*_within(start_path, start, 0.0, 1.0), *_within(end_path, end, 0.0, 1.0)]
+    if not found and start > end:
+        found.append(Problem(start_path, start, f"at most {end_path}={end}", f"{start_path}=0"))
+    return found
+
+
+def _style(config: RunConfig) -> list[Problem]:
+    found: list[Problem] = []
+    for index, lora in enumerate(config.style.loras):
+        path = f"style.loras[{index}]"
+        if not _ID.fullmatch(lora.id):
+            found.append(
+                Problem(f"{path}.id", repr(lora.id), "a role or registry id", "`pokora models list`")
+            )
+        found += _within(f"{path}.weight", lora.weight, 0.0, 2.0)
+    names = [lora.id for lora in merge_loras(config.style.loras, shot_loras(config.shot))]
+    most = config.contest.max_style_loras
+    if len(names) > most:
+        got = f"{len(names)} ({', '.join(names)})"
+        found.append(
+            Problem("style LoRAs", got, f"at most {most}", "leave out a <lora:...> tag, or style=none")
+        )
+    return found
+
+
+def _shot(config: VideoConfig) -> list[Problem]:
+    shot, finish = config.shot, config.finish
+    found = [*_within("shot.seconds", shot.seconds, 0.5, 600.0), *_within("shot.fps", shot.fps, 1, 60)]
+    if not found and shot.fps > finish.fps:
+        fix = f"shot.fps={min(12, finish.fps)}"
+        found.append(Problem("shot.fps", shot.fps, f"at most finish.fps={finish.fps}", fix))
+    if finish.interpolation is Interpolation.none and shot.fps > 0 and finish.fps % shot.fps:
+        fix = "finish.interpolation=flow"
+        found.append(
+            Problem("finish.fps", finish.fps, f"a multiple of shot.fps={shot.fps} without interpolation", fix)
+        )
+    return found
+
+
+def _control(config: VideoConfig) -> list[Problem]:
+    control: ControlConfig = config.control
+    found = _interval("control.start", control.start, "control.end", control.end)
+    found += _within("control.fade_frames", control.fade_frames, 0, 10_000)
+    found += _within("control.fade_floor", control.fade_floor, 0.0, 1.0)
+    found += _within("control.attempts", control.attempts, 1, 20)
+    known = [kind.name for kind in ControlKind]
+    for name, scale in control.scale.items():
+        if name not in known:
+            best = nearest(name, known)
+            found.append(
+                Problem(
+                    f"control.scale.{name}", scale, "|".join(known), f"control.scale.{best}" if best else ""
+                )
+            )
+        found += _within(f"control.scale.{name}", scale, 0.0, 2.0)
+    if len(set(control.kinds)) < len(control.kinds):
+        found.append(Problem("control.kinds", [kind.name for kind in control.kinds], "each kind once"))
+    if control.kinds and not config.keyframe.enabled:
+        kinds = "+".join(kind.name for kind in control.kinds)
+        found.append(
+            Problem("control", kinds, "none, because control maps come from the keyframe", "control=none")
+        )
+    return found
+
+
+def _motion(motion: MotionConfig) -> list[Problem]:
+    # Motion adapters know at most 32 positions (diffusers raises beyond).
+    found = _within("motion.frames", motion.frames, 2, 32)
+    found += _within("motion.noise_share", motion.noise_share, 0.0, 1.0)
+    found += _within("motion.color_lock", motion.color_lock, 0.0, 1.0)
+    if not 1 <= motion.overlap < motion.frames:
+        expected = f"1 to {max(1, motion.frames - 1)} (fewer than motion.frames)"
+        found.append(
+            Problem(
+                "motion.overlap",
+                motion.overlap,
+                expected,
+                f"motion.overlap={min(4, max(1, motion.frames - 1))}",
+            )
+        )
+    return found
+
+
+def _finish(finish: FinishConfig) -> list[Problem]:
+    # yuv420p halves both sides.
+    found = [
+        *_multiple("finish.width", finish.width, 2, 16, 4096),
+        *_multiple("finish.height", finish.height, 2, 16, 4096),
+    ]
+    found += _within("finish.fps", finish.fps, 1, 60)
+    found += _within("finish.zoom", finish.zoom, 1.0, 4.0)
+    return found + _within("finish.decode_chunk", finish.decode_chunk, 1, 64)
+
+
+def _encode(encode: EncodeConfig) -> list[Problem]:
+    found = _within("encode.crf", encode.crf, 0, 51)
+    if encode.preset not in _PRESETS:
+        best = nearest(encode.preset, _PRESETS) or "medium"
+        found.append(Problem("encode.preset", encode.preset, "|".join(_PRESETS), f"did you mean {best}?"))
+    return found
+
+
+def contest_notes(config: VideoConfig) -> list[str]:
+    """Why a clip on a contest's base would be no entry, as far as numbers tell; it renders all the same."""
+    contest, shot = config.contest, config.shot
+    notes: list[str] = []
+    if config.base.family.value not in contest.bases:
+        return notes
+    if not contest.min_seconds <= shot.seconds <= contest.max_seconds:
+        notes.append(
+            f"shot.seconds={shot.seconds:g} is not {contest.min_seconds:g} to {contest.max_seconds:g}"
+        )
+    if not contest.min_fps <= shot.fps <= contest.max_fps:
+        notes.append(f"shot.fps={shot.fps} is not {contest.min_fps} to {contest.max_fps}")
+    return notes

@@ -1,0 +1,137 @@
+"""From what was typed to typed objects: the one place where Hydra's DictConfig is seen."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pokora_anime.config import schema
+from pokora_anime.config.checks import check
+from pokora_anime.config.groups import SCHEMAS, conf_dir, register_schemas
+from pokora_anime.config.overrides import nearest, prepare
+from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def compose_video(overrides: Sequence[str] = ()) -> VideoConfig:
+    """The checked config of one video. Raises ConfigError, PromptError."""
+    config = compose("video", overrides)
+    assert isinstance(config, VideoConfig)
+    return config
+
+
+def compose_stills(overrides: Sequence[str] = ()) -> StillsConfig:
+    """The checked config of a set of stills. Raises ConfigError, PromptError."""
+    config = compose("stills", overrides)
+    assert isinstance(config, StillsConfig)
+    return config
+
+
+def compose(command: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """The checked config of one run; `overrides` as typed, prompts unquoted."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    ready = prepare(command, overrides, multirun=False)
+    _refuse_sweeps(ready)
+    register_schemas()
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            composed = hydra_compose(command, overrides=ready)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise translate(error) from error
+    return typed(command, composed)
+
+
+def typed(command: str, composed: DictConfig) -> RunConfig:
+    """A composed DictConfig as a checked dataclass; what is left automatic and torch-free is resolved."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    missing = sorted(OmegaConf.missing_keys(composed))
+    if missing:
+        raise ConfigError("CFG-MISSING", f"no value for {', '.join(missing)}", fix=f"{missing[0]}=...")
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise translate(error) from error
+    if not isinstance(config, SCHEMAS[command]):
+        raise ConfigError(
+            "CFG-KEY", f"a config of type {type(config).__name__}", expected=SCHEMAS[command].__name__
+        )
+    check(config)
+    config.device.threads = config.device.threads or usable_cores()
+    return config
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity mask, capped by a container's CPU quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup v2, or the quota is "max"
+        return cores
+
+
+def translate(error: Exception) -> ConfigError:
+    """Hydra's and OmegaConf's several-line complaints as one line."""
+    cause = error.__cause__
+    from_omegaconf = cause is not None and type(cause).__module__.startswith("omegaconf")
+    text = " ".join(str(cause if from_omegaconf else error).split())
+    found = re.search(r"full_key: (\S+)", text)
+    key = found[1] if found else ""
+    text = re.sub(r" (full_key|object_type|reference_type)[:=].*", "", text)
+    if unknown := re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'", text):
+        known = [entry.name for entry in fields(getattr(schema, unknown[2]))]
+        best = nearest(unknown[1], known)
+        hint = f"did you mean {best}?" if best else ""
+        return ConfigError("CFG-KEY", f"unknown key {unknown[1]}", expected=", ".join(known), fix=hint)
+    for pattern, expected in _WRONG_TYPES:
+        if wrong := re.search(pattern, text):
+            what = wrong.groupdict()
+            kind = expected or _KINDS.get(what.get("kind", ""), what.get("kind", ""))
+            return ConfigError("CFG-TYPE", f"{key}={what.get('value', 'null')}", expected=kind)
+    return ConfigError("CFG-SYNTAX", f"{key}: {text}" if key else text, fix="`pokora video --help`")
+
+
+_KINDS = {"Integer": "a whole number", "Float": "a number"}
+# OmegaConf's sentences for a value of the wrong type; an empty second entry: the sentence names the kind.
+_WRONG_TYPES = (
+    (r"Value '(?P<value>.*?)'(?: of type '\w+')? could not be converted to (?P<kind>\w+)", ""),
+    (r"Invalid value '(?P<value>.*?)', expected one of \[(?P<kind>.*?)\]", ""),
+    (r"Value '(?P<value>.*?)' is not a valid bool", "true or false"),
+    (r"is not Optional", "a value"),
+    (r"Invalid value assigned: (?P<value>\w+) is not a ListConfig", "a list: [...]"),
+)
+
+
+def _refuse_sweeps(overrides: Sequence[str]) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    for override in overrides:
+        try:
+            parsed = parser.parse_override(override)
+        except HydraException as error:
+            reason = " ".join(str(error).split("expecting")[0].split())
+            raise ConfigError(
+                "CFG-SYNTAX", f"cannot read {override!r} ({reason})", fix="quote the value: key=\"'value'\""
+            ) from error
+        if parsed.is_sweep_override():
+            raise ConfigError(
+                "CFG-SWEEP",
+                f"{override} has several values",
+                expected="one",
+                fix="add --multirun to render each",
+            )

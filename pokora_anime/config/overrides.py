@@ -1,0 +1,218 @@
+"""What was typed on the command line, made safe for Hydra: prompts quoted, mistakes named.
+
+Hydra's grammar trips over commas, parentheses, quotes, `=`, `<lora:a:1>` and `$`. A prompt is
+text, so everything behind `shot.prompt=` is taken as typed and quoted here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import yaml
+
+from pokora_anime.config.groups import groups, keys
+from pokora_anime.errors import ConfigError, PromptError
+
+RAW_KEYS = ("shot.prompt", "shot.negative", "shot.prefix")
+_RAW = re.compile(rf"(\+{{0,2}})({'|'.join(map(re.escape, RAW_KEYS))})=(.*)", flags=re.DOTALL)
+_PLAIN = re.compile(
+    r"(?P<sign>\+{1,2}|~)?(?P<key>[^=@:]+)(?P<package>[@:][^=]*)?(?:=(?P<value>.*))?", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one override."""
+
+    code: str
+    got: str
+    expected: str
+    fix: str
+
+
+_MAP_KEYS = ("control.scale.",)  # maps: any name may follow, the checks judge it
+
+
+def quote(text: str) -> str:
+    """`text` as a Hydra quoted value that comes back as the very same text.
+
+    Two grammars are crossed: OmegaConf would resolve `${...}` (a backslash keeps it literal, and
+    backslashes before it have to be doubled), Hydra ends the value at a quote (escaped likewise).
+    """
+    literal = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
+    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", literal)
+    escaped = re.sub(r"(\\+)$", lambda found: found[1] * 2, escaped)
+    return f"'{escaped}'"
+
+
+def prepare(command: str, typed: Sequence[str], *, multirun: bool) -> list[str]:
+    """The overrides for Hydra. Raises ConfigError or PromptError, all unknown names in one."""
+    problems: list[Fault] = []
+    ready: list[str] = []
+    for override in typed:
+        raw = _RAW.fullmatch(override)
+        if raw:
+            ready.append(f"{raw[1]}{raw[2]}={_quote_prompt(raw[2], raw[3], multirun=multirun)}")
+        else:
+            problem = _judge(command, override, multirun=multirun)
+            if problem:
+                problems.append(problem)
+            ready += _plainer(command, override)
+    if problems:
+        raise _fault(problems)
+    return ready
+
+
+def nearest(name: str, known: Sequence[str], cutoff: float = 0.55) -> str:
+    """The known name most like `name`, or an empty string."""
+    found = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return found[0] if found else ""
+
+
+def _fault(faults: list[Fault]) -> ConfigError:
+    first = faults[0]
+    if len(faults) == 1:
+        return ConfigError(first.code, first.got, expected=first.expected, fix=first.fix)
+    each = (
+        f"({number}) {fault.got}" + (f", {fault.fix}" if fault.fix else "")
+        for number, fault in enumerate(faults, 1)
+    )
+    return ConfigError(first.code, f"{len(faults)} problems: {' '.join(each)}")
+
+
+def _plainer(command: str, override: str) -> list[str]:
+    """Spare people Hydra's `+`: it is dropped where the key exists, and added where a map grows."""
+    plain = override.lstrip("+")
+    key, _, value = plain.partition("=")
+    if key in ("experiment", "sweep") and value == "null":
+        return []  # the default; Hydra refuses it on the command line
+    if key.startswith(_MAP_KEYS):
+        return [f"++{plain}"]
+    return [plain if key in groups(command) or key in keys(command) else override]
+
+
+def _quote_prompt(key: str, text: str, *, multirun: bool) -> str:
+    items = _prompt_list(text)
+    if multirun and items is not None:
+        for item in items:
+            check_text(key, item)
+        return ",".join(quote(item) for item in items)
+    if items is not None and re.match(r"\[\s*['\"]", text):
+        raise ConfigError(
+            "CFG-SWEEP",
+            f"{key} is a list of {len(items)} prompts",
+            expected="one prompt",
+            fix="add --multirun",
+        )
+    check_text(key, text)
+    return quote(text)
+
+
+def _prompt_list(text: str) -> list[str] | None:
+    """The items of `["one", 'two']`, or None where `text` is no such list."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    try:
+        read: object = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+    items = cast(list[object], read) if isinstance(read, list) else []
+    prompts = [item for item in items if isinstance(item, str)]
+    return prompts if prompts and len(prompts) == len(items) else None
+
+
+def check_text(key: str, text: str) -> None:
+    """Raise PromptError unless `text` is one line of real characters."""
+    if text == "???":  # OmegaConf's sign for a missing value
+        raise PromptError("PRM-1", f"{key} is only question marks", fix="type what is to be seen")
+    if "\n" in text or "\r" in text:
+        raise PromptError(
+            "PRM-3", f"{key} has a line break", expected="one line", fix="join the lines by commas"
+        )
+    for position, character in enumerate(text):
+        code = ord(character)
+        if code < 32 or code == 127 or 0xD800 <= code <= 0xDFFF:
+            raise PromptError(
+                "PRM-3",
+                f"{key} is not text: character {position + 1} is U+{code:04X}",
+                expected="printable UTF-8",
+                fix="retype that character",
+            )
+
+
+def _judge(command: str, override: str, *, multirun: bool) -> Fault | None:
+    """What is wrong with one override, None if nothing is."""
+    match = _PLAIN.fullmatch(override)
+    if override.startswith("-"):
+        return Fault("CFG-SYNTAX", f"unknown option {override}", "key=value", f"`pokora {command} --help`")
+    if match is None or (match["value"] is None and match["sign"] != "~"):
+        return Fault(
+            "CFG-SYNTAX",
+            f"{override!r} is not key=value",
+            "",
+            f"for a prompt type shot.prompt='{_short(override)}'",
+        )
+    if match["sign"] == "~":
+        return Fault(
+            "CFG-SYNTAX",
+            f"{override!r} takes something away",
+            "key=value",
+            "choose the group's option `none`",
+        )
+    if match["package"]:
+        return Fault(
+            "CFG-SYNTAX", f"{override!r} moves a group", "group=option", "leave out what follows @ or :"
+        )
+    key, value = match["key"], match["value"] or ""
+    if key.startswith(("hydra.", "hydra/")):
+        return None
+    if key in groups(command):
+        return _judge_options(key, groups(command)[key], value, multirun=multirun)
+    return _judge_key(command, key)
+
+
+def _judge_options(group: str, known: tuple[str, ...], value: str, *, multirun: bool) -> Fault | None:
+    asked = [part.strip() for part in value.split(",")] if multirun else [value.strip()]
+    for option in asked:
+        if option in known or (option == "null" and group in ("experiment", "sweep")):
+            continue
+        if "," in option and all(part.strip() in known for part in option.split(",")):
+            return Fault(
+                "CFG-SWEEP", f"{group}={value} names several", "one option", "add --multirun to render each"
+            )
+        if option.startswith(("glob(", "choice(")):
+            return None
+        best = nearest(option, known)
+        hint = f"did you mean {group}={best}?" if best else f"{group}={known[0]}"
+        return Fault("CFG-OPTION", f"{group}={option} does not exist", f"{group}={'|'.join(known)}", hint)
+    return None
+
+
+def _judge_key(command: str, key: str) -> Fault | None:
+    known = keys(command)
+    if key in known or key.startswith(_MAP_KEYS):
+        return None
+    inner = [name for name in known if name.startswith(f"{key}.")]
+    if inner:
+        return Fault(
+            "CFG-KEY",
+            f"{key} is a section",
+            f"one of its keys: {', '.join(inner)}",
+            f"`pokora {command} --help`",
+        )
+    names = [*known, *groups(command)]
+    # A key typed without its section (`prompt=`, `seconds=`) is the commonest slip.
+    best = next((name for name in known if name.split(".")[-1] == key), "") or nearest(key, names)
+    if not best:
+        leaf = nearest(key.split(".")[-1], [name.split(".")[-1] for name in known], cutoff=0.75)
+        best = next((name for name in known if leaf and name.split(".")[-1] == leaf), "")
+    hint = f"did you mean {best}?" if best else f"`pokora {command} --help` lists the keys"
+    return Fault("CFG-KEY", f"unknown key {key}", "", hint)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."

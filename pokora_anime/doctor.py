@@ -1,0 +1,231 @@
+"""`pokora doctor`: what this machine can do, and what to type next."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pokora_anime.config.compose import compose, usable_cores
+from pokora_anime.config.groups import options
+from pokora_anime.errors import ConfigError, PokoraError
+
+_LIBRARIES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "numpy", "opencv-python-headless")
+_LANDLOCK_CREATE_RULESET = 444  # the same number on every architecture
+_LANDLOCK_VERSION_QUERY = 1
+_GIB = 2**30
+NEEDED_MEMORY = 3 * _GIB  # what a nano run may use at its peak
+NEEDED_DISK = _GIB // 2
+
+OK, WARN, FAIL = "ok", "--", "NO"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report: how it stands, what was found, what to do about it."""
+
+    state: str
+    name: str
+    found: str
+    advice: str = ""
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Print the report; 0 if `pokora video` can run here, 4 if not."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        print(
+            "pokora doctor: what this machine can do (device, memory, ffmpeg, weights) and what to type next."
+        )
+        return 0
+    if arguments:
+        raise ConfigError("CFG-SYNTAX", f"doctor {' '.join(arguments)}", fix="`pokora doctor` takes nothing")
+    findings = examine()
+    for finding in findings:
+        print(f"  {finding.state:2}  {finding.name:10} {finding.found}")
+        if finding.advice:
+            print(f"      {'':10} -> {finding.advice}")
+    broken = [finding.name for finding in findings if finding.state == FAIL]
+    print()
+    print(f"Mend first: {', '.join(broken)}" if broken else next_command(findings))
+    return 4 if broken else 0
+
+
+def examine() -> list[Finding]:
+    """All findings; never raises, because a broken machine is what this is for."""
+    probes: tuple[Callable[[], list[Finding]], ...] = (
+        _versions, _device, _cores, _memory, _disk, _ffmpeg, _weights, _sandbox,
+    )  # fmt: skip
+    findings: list[Finding] = []
+    for probe in probes:
+        try:
+            findings += probe()
+        except Exception as error:
+            findings.append(Finding(FAIL, probe.__name__.strip("_"), f"{type(error).__name__}: {error}"))
+    return findings
+
+
+def next_command(findings: Sequence[Finding]) -> str:
+    """The most that this machine can render, as a line to type."""
+    sdxl = any(finding.name == "sdxl" and finding.state == OK for finding in findings)
+    gpu = any(finding.name == "device" and "CPU only" not in finding.found for finding in findings)
+    command = "pokora video base=sdxl" if sdxl and gpu else "pokora video"
+    lines = [f"Type next: {command} shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms'"]
+    if gpu and not sdxl:
+        lines.append("For the contest's base: pokora models fetch base=sdxl")
+    return "\n".join(lines)
+
+
+def _versions() -> list[Finding]:
+    found = [f"Python {platform.python_version()}"]
+    missing: list[str] = []
+    for name in _LIBRARIES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    lines = [
+        Finding(OK, "system", f"{platform.system()} {platform.machine()}"),
+        Finding(OK, "versions", ", ".join(found)),
+    ]
+    if missing:
+        lines.append(Finding(FAIL, "libraries", f"missing: {', '.join(missing)}", "make setup"))
+    return lines
+
+
+def _device() -> list[Finding]:
+    if not _accelerator_present():
+        return [Finding(OK, "device", "CPU only: nano runs well, SDXL takes hours")]
+    # Whether torch's build can use the accelerator is what counts; its import takes seconds.
+    import torch
+
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        free, total = torch.cuda.mem_get_info(0)
+        return [Finding(OK, "device", f"CUDA: {card.name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free")]
+    if torch.backends.mps.is_available():
+        return [Finding(OK, "device", "MPS (Apple silicon)")]
+    advice = "there is a graphics driver, but this build of torch cannot use it"
+    return [Finding(WARN, "device", "CPU only: nano runs well, SDXL takes hours", advice)]
+
+
+def _accelerator_present() -> bool:
+    """Whether the system shows an NVIDIA or AMD driver, or is a Mac."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    return sys.platform != "linux" or any(Path(driver).exists() for driver in drivers)
+
+
+def _cores() -> list[Finding]:
+    usable, present = usable_cores(), os.cpu_count() or 1
+    bf16 = "bf16 arithmetic" if cpu_bf16() else "no bf16 arithmetic (runs in fp32)"
+    text = f"{usable} core{'s' if usable > 1 else ''}" + (f" of {present}" if usable != present else "")
+    return [Finding(OK, "processor", f"{text}, {bf16}")]
+
+
+def cpu_bf16() -> bool:
+    """Whether the processor multiplies bf16 by itself, from the kernel's list of its features."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return False
+    return any(f" {flag}" in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _memory() -> list[Finding]:
+    free, total = memory()
+    if total == 0:
+        return [Finding(WARN, "memory", "unknown on this system")]
+    text = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
+    if free < NEEDED_MEMORY:
+        return [Finding(WARN, "memory", text, "a run may use 3 GiB: close something first")]
+    return [Finding(OK, "memory", text)]
+
+
+def memory() -> tuple[int, int]:
+    """(free, total) bytes that this process may use; a container's limit counts. Zeros if unknown."""
+    import psutil
+
+    whole = psutil.virtual_memory()
+    free, total = int(whole.available), int(whole.total)
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        statistics = dict(
+            line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
+        )
+        used -= int(statistics.get("inactive_file", 0))  # cache that the kernel gives back when asked
+        free, total = min(free, max(0, limit - used)), min(total, limit)
+    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
+        pass
+    return free, total
+
+
+def _disk() -> list[Finding]:
+    here = Path.cwd()
+    free = shutil.disk_usage(here).free
+    text = f"{free / _GIB:.1f} GiB free here"
+    if not os.access(here, os.W_OK):
+        return [
+            Finding(
+                FAIL, "disk", f"{text}, but this folder is not writable", "cd elsewhere, or use --out DIR"
+            )
+        ]
+    if free < NEEDED_DISK:
+        return [Finding(FAIL, "disk", text, "free some, or use --out DIR on another disk")]
+    return [Finding(OK, "disk", text)]
+
+
+def _ffmpeg() -> list[Finding]:
+    import imageio_ffmpeg
+
+    try:
+        binary = imageio_ffmpeg.get_ffmpeg_exe()
+        first = subprocess.run(
+            [binary, "-version"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout
+    except (RuntimeError, OSError, subprocess.SubprocessError):
+        return [Finding(FAIL, "ffmpeg", "not found", "pip install --force-reinstall imageio-ffmpeg")]
+    return [Finding(OK, "ffmpeg", " ".join(first.splitlines()[0].split()[:3]))]
+
+
+def _weights() -> list[Finding]:
+    from pokora_anime.models.fetch import check_available
+
+    findings: list[Finding] = []
+    for base in options("base"):
+        try:
+            check_available(compose("video", [f"base={base}"]))
+            findings.append(Finding(OK, base, "weights present"))
+        except PokoraError as error:
+            state = FAIL if base == "nano" else WARN
+            findings.append(Finding(state, base, error.got, error.fix))
+    return findings
+
+
+def _sandbox() -> list[Finding]:
+    level = landlock_abi()
+    if level == 0:
+        return [Finding(WARN, "sandbox", "this kernel offers no Landlock")]
+    network = ", can deny TCP" if level >= 4 else ""
+    return [
+        Finding(OK, "sandbox", f"Landlock ABI {level} offered by the kernel{network}; runs do not use it yet")
+    ]
+
+
+def landlock_abi() -> int:
+    """The kernel's Landlock version, 0 where there is none. Asks only, restricts nothing."""
+    if sys.platform != "linux":
+        return 0
+    answer = ctypes.CDLL(None, use_errno=True).syscall(
+        ctypes.c_long(_LANDLOCK_CREATE_RULESET),
+        None,
+        ctypes.c_size_t(0),
+        ctypes.c_uint32(_LANDLOCK_VERSION_QUERY),
+    )
+    return max(0, int(answer))

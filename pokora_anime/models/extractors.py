@@ -1,0 +1,76 @@
+"""What reads a pose or a depth map out of a picture that the base itself generated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pokora_anime.errors import WeightsError
+from pokora_anime.models.registry import Row
+
+JOINTS = 18
+
+
+class PoseReader(Protocol):
+    """A picture uint8 [H, W, 3] to 18 OpenPose joints [18, 3]: x, y in pixels, confidence 0..1."""
+
+    def __call__(self, pictures: NDArray[np.uint8], /) -> NDArray[np.float32]: ...
+
+
+class DepthReader(Protocol):
+    """A picture uint8 [H, W, 3] to relative depth float32 [h, w]; larger is nearer."""
+
+    def __call__(self, picture: NDArray[np.uint8], /) -> NDArray[np.float32]: ...
+
+
+def load_pose(row: Row, folder: Path, device: torch.device) -> PoseReader:
+    """nano's own extractor, or controlnet_aux's OpenPose for the published bases."""
+    if row.packaged:
+        from pokora_anime.nano.extractors import PoseExtractor
+
+        return PoseExtractor.from_pretrained(folder).to(device)
+    return _OpenPose(folder, device)
+
+
+def load_depth(row: Row, folder: Path, device: torch.device) -> DepthReader:
+    """A transformers depth model (Depth Anything, arXiv 2406.09414, or nano's small one)."""
+    from transformers import pipeline
+
+    try:
+        estimator: Any = pipeline("depth-estimation", model=str(folder), device=device, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
+
+    def read(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        from PIL import Image
+
+        with torch.inference_mode():
+            depth = estimator(Image.fromarray(picture))["predicted_depth"]
+        return depth.float().cpu().numpy().reshape(depth.shape[-2:])
+
+    return read
+
+
+class _OpenPose:
+    """controlnet_aux's detector: the person with the highest score."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        # Imported late: it drags in half of computer vision, and nano never needs it.
+        from controlnet_aux import OpenposeDetector
+
+        self._detector: Any = OpenposeDetector.from_pretrained(str(folder)).to(device)
+
+    def __call__(self, pictures: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        height, width = pictures.shape[:2]
+        joints = np.zeros((JOINTS, 3), np.float32)
+        people = self._detector.detect_poses(pictures)
+        if people:
+            body = max(people, key=lambda person: person.body.total_score).body
+            for index, point in enumerate(body.keypoints):
+                if point is not None:
+                    joints[index] = point.x * width, point.y * height, 1.0
+        return joints

@@ -1,0 +1,128 @@
+"""sha256 of weight files, remembered by (path, size, time of change). Torch-free."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+from pokora_anime.errors import WeightsError
+from pokora_anime.models.registry import Row
+from pokora_anime.provenance.hashing import file_hash
+
+MANIFEST = "MANIFEST.json"
+
+
+def _memory_file() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "pokora_anime" / "weights.json"
+
+
+@cache
+def _memory() -> dict[str, str]:
+    try:
+        stored = json.loads(_memory_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in stored.items()} if isinstance(stored, dict) else {}
+
+
+def _remember(key: str, digest: str) -> None:
+    """Keep a hash for the next process; a home that cannot be written to only costs time."""
+    _memory()[key] = digest
+    target = _memory_file()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as handle:
+            json.dump(_memory(), handle)
+        os.replace(handle.name, target)
+    except OSError:
+        pass
+
+
+def weight_hash(path: Path) -> str:
+    """sha256 of one file; gigabytes are read once and remembered until the file changes."""
+    real = path.resolve()
+    stat = real.stat()
+    key = f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
+    known = _memory().get(key)
+    if known is None:
+        known = file_hash(real)
+        _remember(key, known)
+    return known
+
+
+def files(folder: Path, patterns: Iterable[str]) -> list[Path] | None:
+    """The files that the patterns name, sorted; None if a pattern finds nothing."""
+    found: set[Path] = set()
+    for pattern in patterns:
+        matches = [path for path in folder.glob(pattern) if path.is_file()]
+        if not matches:
+            return None
+        found.update(matches)
+    return sorted(found)
+
+
+def verify(row: Row, folder: Path) -> dict[str, str]:
+    """Hash a row's files and compare with what the registry or the family's manifest promises.
+
+    Returns sha256 by file name relative to `folder`. Raises WeightsError WGT-1 (a file is missing)
+    or WGT-2 (a file is damaged, or is not the one that was registered).
+    """
+    present = files(folder, row.files)
+    if present is None:
+        raise missing(row, folder)
+    found = {path.relative_to(folder).as_posix(): weight_hash(path) for path in present}
+    promised = {**_manifest(row, folder), **row.sha256}
+    for name, digest in found.items():
+        if name in promised and promised[name] != digest:
+            raise WeightsError(
+                "WGT-2",
+                f"{row.id}: {name} is damaged (sha256 {digest[:12]})",
+                expected=f"sha256 {promised[name][:12]}",
+                fix="reinstall pokora_anime"
+                if row.packaged
+                else f"delete {folder / name} and fetch it again",
+            )
+    return found
+
+
+def missing(row: Row, folder: Path) -> WeightsError:
+    """The error for a row whose files are not all there."""
+    lacking = [pattern for pattern in row.files if not any(folder.glob(pattern))]
+    return WeightsError(
+        "WGT-1",
+        f"{row.id} lacks {', '.join(lacking)}",
+        fix="reinstall pokora_anime" if row.packaged else fetch_command(row),
+    )
+
+
+def fetch_command(row: Row) -> str:
+    """What to type to get a row."""
+    return f"pokora models fetch base={row.families[0].value}"
+
+
+def _manifest(row: Row, folder: Path) -> Mapping[str, str]:
+    """What the family's MANIFEST.json says about the files in `folder`."""
+    if not row.packaged:
+        return {}
+    root = folder if not row.folder else folder.parents[len(Path(row.folder).parts) - 1]
+    try:
+        stored = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    listed = stored.get("files", stored)
+    prefix = f"{row.folder}/" if row.folder else ""
+    return {
+        name.removeprefix(prefix): _digest(entry)
+        for name, entry in listed.items()
+        if name.startswith(prefix) and _digest(entry)
+    }
+
+
+def _digest(entry: object) -> str:
+    value = entry.get("sha256") if isinstance(entry, dict) else entry
+    return value if isinstance(value, str) and len(value) == 64 else ""

@@ -1,0 +1,227 @@
+"""All networks of one run, loaded when first asked for."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers.utils import logging as diffusers_logging
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from pokora_anime.config.schema import BaseConfig, ControlKind, Family, LoraConfig, SpeedConfig
+from pokora_anime.errors import WeightsError
+from pokora_anime.models import extractors, fetch, hashes, registry
+from pokora_anime.models.loras import Lora, merge_into_encoder, merge_into_unet
+from pokora_anime.models.motion_unet import build_motion_unet
+from pokora_anime.models.registry import Row
+from pokora_anime.models.schedulers import build_scheduler
+from pokora_anime.models.text import TextStack
+from pokora_anime.provenance.hashing import text_hash
+
+# Their bars and remarks would tear the live display apart; what goes wrong is raised.
+for _log in (diffusers_logging, transformers_logging):
+    _log.set_verbosity_error()
+    _log.disable_progress_bar()
+
+ENCODERS = (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
+
+
+class Models:
+    """The networks of a composition on one device; lazy, and each can be freed.
+
+    `dtype` is the run's; the weights' own (`self.dtype`) stays fp32 on a CPU that computes in bf16
+    by autocast. `notes` tells which style LoRAs this base does not have. `folders` overrides, by row
+    id, where weights are looked for. Raises WeightsError WGT-1 at once for what is not there.
+    """
+
+    latent_scale: int = 8
+
+    def __init__(
+        self,
+        base: BaseConfig,
+        speed: SpeedConfig,
+        loras: Sequence[LoraConfig],
+        device: torch.device,
+        dtype: torch.dtype,
+        folders: Mapping[str, Path] | None = None,
+    ) -> None:
+        self.base, self.speed, self.family, self.device = base, speed, base.family, device
+        self.dtype = torch.float32 if device.type == "cpu" else dtype
+        self._folders = dict(folders or {})
+        self._base_row = registry.get(base.weights, base.family)
+        self._base = self._place(self._base_row)
+        styles, notes = fetch.style_rows(loras, base.family)
+        speed_row = fetch.speed_row(speed, base.family)
+        chosen = ([(speed_row, speed.lora_weight)] if speed_row else []) + styles
+        self.loras = tuple(Lora(row=row, folder=self._place(row), weight=w) for row, w in chosen)
+        self.notes: tuple[str, ...] = tuple(notes)
+        self._loaded: dict[str, Any] = {}
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of a frame's latent."""
+        return self.base.height // self.latent_scale, self.base.width // self.latent_scale
+
+    @property
+    def lora_weights(self) -> dict[str, float]:
+        """Every LoRA in use and its weight, by row id."""
+        return {lora.row.id: lora.weight for lora in self.loras}
+
+    def text_stack(self) -> TextStack:
+        """Tokenizers now, encoders (with the LoRAs' text parts) when first used."""
+        return self._once("text", self._load_text)
+
+    def unet(self) -> UNet2DConditionModel:
+        """The base's UNet with all LoRAs merged in."""
+        return self._once("unet", lambda: self._ready(self._merged(self._load_unet())))
+
+    def motion_unet(self) -> UNetMotionModel:
+        """The UNet with temporal layers, the LoRAs merged in after the conversion."""
+        return self._once("motion", lambda: self._ready(self._load_motion()))
+
+    def controlnet(self, kind: ControlKind) -> ControlNetModel:
+        """The ControlNet of a kind; ConfigError CFG-CONTROL if the base has none."""
+        row = fetch.control_rows([kind], self.family)[0]
+        return self._once(row.role, lambda: self._ready(self._pretrained(ControlNetModel, row)))
+
+    def vae(self) -> AutoencoderKL:
+        """The base's VAE, or the one that the config puts in its place."""
+        return self._once("vae", self._load_vae)
+
+    def pose_extractor(self) -> extractors.PoseReader:
+        """A picture in, an OpenPose map and the number of confident joints out."""
+        row = registry.resolve("pose_extractor", self.family)
+        return self._once(row.role, lambda: extractors.load_pose(row, self._place(row), self.device))
+
+    def depth_extractor(self) -> extractors.DepthReader:
+        """A picture in, its depth map in 0..1 out."""
+        row = registry.resolve("depth_extractor", self.family)
+        return self._once(row.role, lambda: extractors.load_depth(row, self._place(row), self.device))
+
+    def scheduler(self) -> Any:
+        """A new scheduler of the speed mode; its timesteps are not set yet."""
+        return build_scheduler(self._base / "scheduler", self.speed.sampler)
+
+    def free(self, *names: str) -> None:
+        """Drop networks: text, unet, motion, vae, controlnet_<kind>, pose_extractor, depth_extractor."""
+        dropped = [self._loaded.pop(name) for name in names if name in self._loaded]
+        if dropped:
+            dropped.clear()
+            gc.collect()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def free_text(self) -> None:
+        """Drop the text encoders."""
+        self.free("text")
+
+    def weights_hash(self, role: str) -> dict[str, str]:
+        """Hashes of the files behind text, unet, motion, vae, controlnet_* or *_extractor, by row id.
+
+        LoRAs are listed where they take part, since they change what comes out.
+        """
+        if role in ("text", "unet", "motion"):
+            folders = ("text_encoder", "tokenizer") if role == "text" else ("unet", "scheduler")
+            found = {role: self._hash(self._base_row, self._base, folders)}
+            if role == "motion":
+                row = registry.get(self.base.motion_adapter, self.family)
+                found[row.id] = self._hash(row, self._place(row))
+            return found | {lora.row.id: self._hash(lora.row, lora.folder) for lora in self.loras}
+        if role == "vae" and self.base.vae is None:
+            return {role: self._hash(self._base_row, self._base, ("vae",))}
+        row = registry.get(self.base.vae, self.family) if self.base.vae and role == "vae" else None
+        row = row or registry.resolve(role, self.family)
+        return {role: self._hash(row, self._place(row))}
+
+    def _hash(self, row: Row, folder: Path, parts: tuple[str, ...] = ("",)) -> str:
+        """One hash over a row's files whose name starts with one of `parts`."""
+        found = self._once(f"sha256:{row.id}", lambda: hashes.verify(row, folder))
+        return text_hash({name: digest for name, digest in found.items() if name.startswith(parts)})
+
+    def _once(self, name: str, load: Callable[[], Any]) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = load()
+        return self._loaded[name]
+
+    def _place(self, row: Row) -> Path:
+        folder = self._folders.get(row.id) or fetch.locate(row)
+        if folder is None:
+            raise fetch.absent([row])
+        return folder
+
+    def _pretrained(self, kind: Any, row: Row, subfolder: str = "", dtype: torch.dtype | None = None) -> Any:
+        """Safetensors only, offline, in the weights' dtype."""
+        folder = self._place(row)
+        self._once(f"sha256:{row.id}", lambda: hashes.verify(row, folder))
+        try:
+            return kind.from_pretrained(
+                folder / subfolder,
+                variant=row.variant,
+                use_safetensors=True,
+                local_files_only=True,
+                dtype=dtype or self.dtype,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            where = f"{row.id}/{subfolder}".rstrip("/")
+            raise WeightsError(
+                "WGT-2",
+                f"{where} cannot be loaded: {str(error)[:200]}",
+                fix="reinstall pokora_anime" if row.packaged else hashes.fetch_command(row),
+            ) from error
+
+    def _load_unet(self) -> UNet2DConditionModel:
+        return self._pretrained(UNet2DConditionModel, self._base_row, "unet")
+
+    def _load_motion(self) -> UNetMotionModel:
+        unet = self._load_unet()
+        row = registry.get(self.base.motion_adapter, self.family)
+        motion = build_motion_unet(unet, self._pretrained(MotionAdapter, row))
+        merge_into_unet(motion, self.loras, unet.config)
+        return motion
+
+    def _merged(self, unet: UNet2DConditionModel) -> UNet2DConditionModel:
+        merge_into_unet(unet, self.loras, unet.config)
+        return unet
+
+    def _load_vae(self) -> AutoencoderKL:
+        named = registry.get(self.base.vae, self.family) if self.base.vae else None
+        # SDXL's own VAE overflows in fp16; the fixed one does not.
+        overflows = named is None and self.family is Family.sdxl and self.dtype == torch.float16
+        dtype = torch.float32 if overflows else self.dtype
+        row, part = (named, "") if named else (self._base_row, "vae")
+        vae = self._pretrained(AutoencoderKL, row, part, dtype)
+        return vae.to(self.device).eval().requires_grad_(False)
+
+    def _load_text(self) -> TextStack:
+        index = json.loads((self._base / "model_index.json").read_text(encoding="utf-8"))
+        names = [(name, kind) for name, kind in ENCODERS if (self._base / name).is_dir()]
+        tokenizers = [
+            CLIPTokenizer.from_pretrained(self._base / name.replace("text_encoder", "tokenizer"))
+            for name, _ in names
+        ]
+
+        def load() -> list[Any]:
+            encoders = [self._pretrained(kind, self._base_row, name) for name, kind in names]
+            config = UNet2DConditionModel.load_config(self._base / "unet")
+            for (name, _), encoder in zip(names, encoders, strict=True):
+                merge_into_encoder(encoder, name, self.loras, _Layout(config))
+            return [self._ready(encoder) for encoder in encoders]
+
+        zero = bool(index.get("force_zeros_for_empty_prompt", False)) and len(names) == 2
+        return TextStack(tokenizers, load, zero_empty=zero)
+
+    def _ready(self, network: Any) -> Any:
+        return network.to(self.device, self.dtype).eval().requires_grad_(False)
+
+
+class _Layout:
+    """The one thing that diffusers asks of a UNet's config to translate kohya's block names."""
+
+    def __init__(self, config: Any) -> None:
+        self.layers_per_block: int = config["layers_per_block"]

@@ -1,0 +1,91 @@
+"""How long and on how much each member is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+MEMBERS = (
+    "data",
+    "text",
+    "vae",
+    "latents",
+    "unet",
+    "motion",
+    "controlnet_pose",
+    "lora_lcm",
+    "controlnet_depth",
+    "pose_extractor",
+    "depth_extractor",
+    "vae_tiny",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Counts of drawn pictures."""
+
+    stills: int = 12_000
+    clips: int = 640
+    held_out: int = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One optimisation: `decay` is the share of the steps over which the rate falls to zero."""
+
+    steps: int
+    batch: int
+    rate: float
+    warmup: int = 50
+    decay: float = 0.25
+    weight_decay: float = 0.01
+    ema: float = 0.0  # 0: the plain weights are kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that `train_nano` needs besides folders and the seed."""
+
+    previews: bool = True  # pictures while training
+    data: Data = field(default_factory=Data)
+    text: Training = Training(steps=800, batch=64, rate=1e-3, decay=0.4)
+    vae: Training = Training(steps=4600, batch=4, rate=1e-3, warmup=100, decay=0.3, ema=0.998)
+    unet: Training = Training(steps=2400, batch=32, rate=1e-3, warmup=100, ema=0.999)
+    motion: Training = Training(steps=600, batch=2, rate=1e-3, ema=0.995)
+    controlnet_pose: Training = Training(steps=350, batch=16, rate=1e-3)
+    lora_lcm: Training = Training(steps=260, batch=16, rate=5e-4)
+    controlnet_depth: Training = Training(steps=300, batch=16, rate=1e-3)
+    pose_extractor: Training = Training(steps=500, batch=16, rate=2e-3, decay=0.4)
+    depth_extractor: Training = Training(steps=400, batch=16, rate=1e-3, decay=0.4)
+    vae_tiny: Training = Training(steps=500, batch=8, rate=2e-3, decay=0.4)
+
+
+def make_recipe(preset: str) -> Recipe:
+    """The recipe of a preset: "full" (two cores, two hours) or "small" (seconds, for tests)."""
+    if preset == "full":
+        return Recipe()
+    if preset == "small":
+        return _small()
+    raise ValueError(f"unknown preset {preset!r}; choose full or small")
+
+
+def _small() -> Recipe:
+    full = Recipe()
+
+    def short(training: Training) -> Training:
+        return replace(training, steps=3, batch=2, warmup=1)
+
+    return Recipe(
+        previews=False,
+        data=Data(stills=8, clips=2, held_out=4),
+        text=short(full.text),
+        vae=short(full.vae),
+        unet=short(full.unet),
+        motion=replace(short(full.motion), batch=1),
+        controlnet_pose=short(full.controlnet_pose),
+        lora_lcm=short(full.lora_lcm),
+        controlnet_depth=short(full.controlnet_depth),
+        pose_extractor=short(full.pose_extractor),
+        depth_extractor=short(full.depth_extractor),
+        vae_tiny=short(full.vae_tiny),
+    )

@@ -1,0 +1,130 @@
+"""The ControlNets for pose and depth maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pokora_anime.nano import family
+from pokora_anime.nano.recipe import Training
+from pokora_anime.nano.train import data, diffusion, text
+from pokora_anime.nano.train.loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.vae import load_latents, load_vae, to_rgb
+from pokora_anime.nano.world import full_caption, openpose_map
+
+EMPTY = 0.5  # without a caption only the map can tell the shape, so it gets learnt
+PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 3.0
+
+HintOf = Callable[[data.Drawn, int], NDArray[np.uint8]]
+
+
+def pose_hint(drawn: data.Drawn, index: int) -> NDArray[np.uint8]:
+    """OpenPose map [256,256,3] of a still."""
+    assert drawn.joints is not None
+    return openpose_map(np.asarray(drawn.joints[index]), family.PICTURE)
+
+
+def depth_hint(drawn: data.Drawn, index: int) -> NDArray[np.uint8]:
+    """Depth map [256,256,3] of a still, near is bright."""
+    assert drawn.depth is not None
+    return np.repeat(drawn.depth[index][..., None], 3, -1)
+
+
+HINTS: dict[str, HintOf] = {"controlnet_pose": pose_hint, "controlnet_depth": depth_hint}
+
+
+def hints(member: str, drawn: data.Drawn, index: NDArray[np.int64], place: Place) -> Tensor:
+    """Maps [B,3,256,256] in 0..1."""
+    maps = np.stack([HINTS[member](drawn, int(i)) for i in index])
+    return torch.from_numpy(maps).to(place.device).permute(0, 3, 1, 2).float() / 255
+
+
+def train_controlnet(member: str, training: Training, place: Place, preview_every: int = 250) -> None:
+    """Trains one ControlNet on stills and writes it."""
+    torch.manual_seed(place.seed)
+    encoders = text.load(place)
+    schedule = diffusion.Schedule.of(place.device)
+    drawn = data.load(place.work, "stills", place.seed)
+    latents = np.asarray(load_latents(place, "stills"))
+    unet = diffusion.load_unet(place)
+    control = family.make_controlnet(unet).to(place.device).requires_grad_(True).train()
+    # diffusers zeroes this layer as well as the outputs, which delays the first gradient.
+    nn.init.normal_(control.controlnet_cond_embedding.conv_out.weight, std=0.02)
+
+    def loss_of(dice: Dice) -> Tensor:
+        index = dice.numpy.integers(len(latents), size=training.batch)
+        captions = diffusion.captions_for([drawn.scenes[i] for i in index], dice.numpy, EMPTY)
+        told = diffusion.conditions(encoders, captions, dice, place)
+        clean = diffusion.take(latents, index, place)
+        noise = dice.normal(*clean.shape).to(place.device)
+        timesteps = diffusion.timesteps(dice, training.batch, place)
+        noisy, velocity = schedule.noised(clean, noise, timesteps)
+        maps = hints(member, drawn, index, place)
+        return functional.mse_loss(predict(unet, control, noisy, timesteps, told, maps).float(), velocity)
+
+    def preview(step: int) -> None:
+        path = place.work / "previews" / f"{member}-{step:05d}.png"
+        _preview(member, unet, control, encoders, place, path)
+        control.save_pretrained(place.family / member)
+
+    named = list(control.named_parameters())
+    progress = train(member, training, named, loss_of, place, preview, preview_every)
+    control.save_pretrained(place.family / member)
+    scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
+    write_record(member, training, progress, place, scores)
+
+
+def predict(
+    unet: UNet2DConditionModel,
+    control: ControlNetModel,
+    noisy: Tensor,
+    timesteps: Tensor,
+    told: diffusion.Conditions,
+    maps: Tensor,
+) -> Tensor:
+    """Velocity [B,4,32,32] under the maps."""
+    down, middle = control(noisy, timesteps, controlnet_cond=maps, return_dict=False, **told.arguments())
+    return unet(
+        noisy,
+        timesteps,
+        down_block_additional_residuals=down,
+        mid_block_additional_residual=middle,
+        **told.arguments(),
+    ).sample
+
+
+@torch.no_grad()
+def _preview(
+    member: str,
+    unet: UNet2DConditionModel,
+    control: ControlNetModel,
+    encoders: text.TextEncoders,
+    place: Place,
+    path,
+) -> None:
+    """Rows: the map, a picture with the matching caption, one without; held-out scenes."""
+    drawn = data.load(place.work, "held_out", place.seed)
+    count = min(6, len(drawn.scenes))
+    maps = hints(member, drawn, np.arange(count), place).repeat(2, 1, 1, 1)
+    captions = [full_caption(s) for s in drawn.scenes[:count]] + [""] * count
+    dice = Dice.of(place.seed, "control-preview", 0)
+    told = diffusion.conditions(encoders, captions + [""] * len(captions), dice, place)
+    scheduler = family.make_scheduler()
+    scheduler.set_timesteps(PREVIEW_STEPS)
+    x = dice.normal(2 * count, 4, family.LATENT, family.LATENT).to(place.device)
+    for t in scheduler.timesteps:
+        with place.autocast():
+            both, times = torch.cat([x, x]), t.expand(2 * len(x)).to(x.device)
+            v = predict(unet, control, both, times, told, maps.repeat(2, 1, 1, 1)).float()
+        with_text, without = v.chunk(2)
+        x = scheduler.step(without + PREVIEW_GUIDANCE * (with_text - without), t, x).prev_sample
+    with place.autocast():
+        pictures = load_vae(place).decode(x).sample
+    shown = np.concatenate([to_rgb(maps[:count] * 2 - 1), to_rgb(pictures)])
+    diffusion.write_grid(shown, path, count)

@@ -1,0 +1,99 @@
+"""Drawn pictures, rendered once into the work folder as memory maps."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pokora_anime.nano.family import FPS, FRAMES, PICTURE
+from pokora_anime.nano.recipe import Data
+from pokora_anime.nano.world import Scene, draw_frame, sample_scene
+
+LONGEST = 7.0  # seconds of scene time that training sees: zooms keep their direction for 9 s
+CHUNK = 64
+OFFSETS = {"stills": 0, "clips": 1_000_000, "held_out": 2_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """rgb uint8 [n,256,256,3] (clips: [n,16,256,256,3]), joints [n,18,3], depth uint8 [n,256,256]."""
+
+    rgb: NDArray[np.uint8]
+    joints: NDArray[np.float32] | None
+    depth: NDArray[np.uint8] | None
+    scenes: list[Scene]
+
+
+def scene_and_time(kind: str, index: int, seed: int) -> tuple[Scene, float]:
+    """Scene and start time in seconds of the index-th still, clip or held-out picture."""
+    rng = np.random.default_rng((seed, OFFSETS[kind] + index))
+    scene = sample_scene(rng, style="plain")
+    return scene, float(rng.uniform(0.0, LONGEST))
+
+
+def render(work: Path, data: Data, seed: int, processes: int) -> None:
+    """Draws everything that is not in the work folder yet."""
+    folder = work / "data"
+    stamp = {**asdict(data), "seed": seed, "size": PICTURE}
+    done = folder / "done.json"
+    if done.exists() and json.loads(done.read_text()) == stamp:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs: list[tuple[Path, str, int, int, int]] = []
+    for kind, count in asdict(data).items():
+        frames = (count, FRAMES) if kind == "clips" else (count,)
+        _create(folder / f"{kind}_rgb.npy", np.uint8, (*frames, PICTURE, PICTURE, 3))
+        _create(folder / f"{kind}_joints.npy", np.float32, (*frames, 18, 3))
+        if kind != "clips":
+            _create(folder / f"{kind}_depth.npy", np.uint8, (count, PICTURE, PICTURE))
+        step = max(1, CHUNK // FRAMES) if kind == "clips" else CHUNK
+        jobs += [(folder, kind, i, min(i + step, count), seed) for i in range(0, count, step)]
+    with ProcessPoolExecutor(processes) as pool:
+        for number, _ in enumerate(pool.map(_draw_chunk, jobs), 1):
+            if number % 25 == 0 or number == len(jobs):
+                print(f"data: {number}/{len(jobs)} chunks drawn", flush=True)
+    done.write_text(json.dumps(stamp))
+
+
+def load(work: Path, kind: str, seed: int) -> Drawn:
+    """The rendered pictures of a kind, memory-mapped."""
+    folder = work / "data"
+
+    def array(name: str) -> NDArray[np.uint8] | None:
+        path = folder / f"{kind}_{name}.npy"
+        return np.load(path, mmap_mode="r") if path.exists() else None
+
+    rgb = array("rgb")
+    if rgb is None:
+        raise ValueError("no drawn pictures in the work folder; train the member 'data' first")
+    joints = array("joints")
+    scenes = [scene_and_time(kind, i, seed)[0] for i in range(len(rgb))]
+    return Drawn(rgb, joints, array("depth"), scenes)  # type: ignore[arg-type]
+
+
+def _create(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
+    np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+
+
+def _draw_chunk(job: tuple[Path, str, int, int, int]) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # the processes already fill the cores
+    folder, kind, start, stop, seed = job
+    rgb = np.load(folder / f"{kind}_rgb.npy", mmap_mode="r+")
+    joints = np.load(folder / f"{kind}_joints.npy", mmap_mode="r+")
+    depth = None if kind == "clips" else np.load(folder / f"{kind}_depth.npy", mmap_mode="r+")
+    for i in range(start, stop):
+        scene, time = scene_and_time(kind, i, seed)
+        if depth is not None:
+            frame = draw_frame(scene, time, PICTURE)
+            rgb[i], joints[i], depth[i] = frame.rgb, frame.joints, np.rint(frame.depth * 255)
+            continue
+        for k in range(FRAMES):
+            frame = draw_frame(scene, time + k / FPS, PICTURE)
+            rgb[i, k], joints[i, k] = frame.rgb, frame.joints

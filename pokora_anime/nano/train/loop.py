@@ -1,0 +1,249 @@
+"""One resumable training loop for every member."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pokora_anime.nano.recipe import Training
+
+SAVE_SECONDS = 60.0
+REPORT_SECONDS = 15.0
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Dice:
+    """The randomness of one step, a function of (seed, member, step) alone."""
+
+    numpy: np.random.Generator
+    torch: torch.Generator
+
+    @classmethod
+    def of(cls, seed: int, member: str, step: int) -> Dice:
+        numpy = np.random.default_rng((seed, zlib.crc32(member.encode()), step))
+        generator = torch.Generator()  # on the CPU, so that every device draws the same numbers
+        generator.manual_seed(int(numpy.integers(2**62)))
+        return cls(numpy, generator)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.torch)
+
+
+@dataclass(slots=True)
+class Place:
+    """Where and how a training runs."""
+
+    work: Path
+    device: str = "cpu"
+    seed: int = 0
+    previews: bool = True
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16)
+
+    @property
+    def family(self) -> Path:
+        return self.work / "family"
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a training has done so far."""
+
+    step: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+LossOf = Callable[[Dice], Tensor]
+Preview = Callable[[int], None]
+
+
+def train(
+    member: str,
+    training: Training,
+    parameters: Sequence[tuple[str, nn.Parameter]],
+    loss_of: LossOf,
+    place: Place,
+    preview: Preview | None = None,
+    preview_every: int = 500,
+) -> Progress:
+    """Minimises `loss_of` over the parameters in place; resumes from the work folder.
+
+    Afterwards the parameters hold the EMA weights if the training asks for them.
+    """
+    loop = _Loop(member, training, parameters, place)
+    loop.resume()
+    started = saved = reported = time.monotonic()
+    while loop.progress.step < training.steps:
+        loop.advance(loss_of)
+        now = time.monotonic()
+        loop.progress.seconds += now - started
+        started = now
+        step = loop.progress.step
+        if now - reported > REPORT_SECONDS or step == training.steps:
+            loop.report()
+            reported = now
+        if now - saved > SAVE_SECONDS or step == training.steps:
+            loop.save()
+            saved = now
+        if place.previews and preview is not None and (step % preview_every == 0 or step == training.steps):
+            with loop.averaged():
+                preview(step)
+            started = time.monotonic()
+    loop.keep_average()
+    return loop.progress
+
+
+class _Loop:
+    def __init__(
+        self, member: str, training: Training, parameters: Sequence[tuple[str, nn.Parameter]], place: Place
+    ) -> None:
+        self.member, self.training, self.place = member, training, place
+        self.names = [name for name, _ in parameters]
+        self.parameters = [parameter for _, parameter in parameters]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=training.rate,
+            betas=(0.9, 0.99),
+            weight_decay=training.weight_decay,
+            fused=True,
+        )
+        self.average = [p.detach().clone() for p in self.parameters] if training.ema else []
+        self.progress = Progress()
+        self.path = place.work / "state" / f"{member}.pt"
+
+    def rate(self) -> float:
+        step, total = self.progress.step, self.training.steps
+        warm = min(1.0, (step + 1) / max(1, self.training.warmup))
+        fall = max(1.0, self.training.decay * total)
+        return self.training.rate * warm * min(1.0, (total - step) / fall)
+
+    def advance(self, loss_of: LossOf) -> None:
+        dice = Dice.of(self.place.seed, self.member, self.progress.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        with self.place.autocast():
+            loss = loss_of(dice)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.step += 1
+        self.progress.losses.append(float(loss.detach()))
+        if self.average:
+            # A young average follows closely, or it would remember the random start.
+            keep = min(self.training.ema, self.progress.step / (self.progress.step + 10))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
+
+    def save(self) -> None:
+        state = {
+            "progress": asdict(self.progress),
+            "parameters": dict(zip(self.names, (p.detach() for p in self.parameters), strict=True)),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.path)
+
+    def resume(self) -> None:
+        if not self.path.exists():
+            return
+        state = torch.load(self.path, map_location=self.place.device, weights_only=True)
+        self.progress = Progress(**state["progress"])
+        with torch.no_grad():
+            for name, parameter in zip(self.names, self.parameters, strict=True):
+                parameter.copy_(state["parameters"][name])
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        print(f"{self.member}: resumed at step {self.progress.step}", flush=True)
+
+    def report(self) -> None:
+        p, total = self.progress, self.training.steps
+        speed = p.step / max(p.seconds, 1e-9)
+        loss = sum(p.losses[-50:]) / len(p.losses[-50:])
+        left = (total - p.step) / speed
+        print(
+            f"{self.member}: step {p.step}/{total}  loss {loss:.4f}  {speed:.2f} steps/s"
+            f"  {left / 60:.1f} min left",
+            flush=True,
+        )
+
+    def swap(self) -> None:
+        for parameter, average in zip(self.parameters, self.average, strict=True):
+            parameter.data, average.data = average.data, parameter.data
+
+    def averaged(self) -> _Averaged:
+        return _Averaged(self)
+
+    def keep_average(self) -> None:
+        if self.average:
+            self.swap()
+
+
+class _Averaged:
+    """Inside, the model has its EMA weights."""
+
+    def __init__(self, loop: _Loop) -> None:
+        self.loop = loop
+
+    def __enter__(self) -> None:
+        if self.loop.average:
+            self.loop.swap()
+
+    def __exit__(self, *_: object) -> None:
+        if self.loop.average:
+            self.loop.swap()
+
+
+def code_hash() -> str:
+    """sha256 over the sources of the drawn world and of the training."""
+    root = Path(__file__).parent.parent
+    digest = sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def write_record(
+    member: str,
+    training: Training,
+    progress: Progress,
+    place: Place,
+    scores: dict[str, float],
+    folder: str | None = None,
+) -> None:
+    """Writes training.json beside the member's weights in the work folder."""
+    stride = max(1, len(progress.losses) // CURVE_POINTS)
+    curve = [
+        [start + stride, round(float(np.mean(progress.losses[start : start + stride])), 6)]
+        for start in range(0, len(progress.losses) - stride + 1, stride)
+    ]
+    record = {
+        "member": member,
+        "code_sha256": code_hash(),
+        "seed": place.seed,
+        "training": asdict(training),
+        "seconds": round(progress.seconds, 1),
+        "machine": f"{platform.machine()}, {place.device}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "scores": {name: round(value, 4) for name, value in scores.items()},
+        "loss_curve": curve,
+    }
+    target = place.family / (folder or member)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "training.json").write_text(json.dumps(record, indent=1) + "\n")

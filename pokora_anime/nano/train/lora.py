@@ -1,0 +1,57 @@
+"""LoRA layers of the UNet in the format that diffusers loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from torch import Tensor
+
+LORA_FILE = "pytorch_lora_weights.safetensors"
+RANK = 8
+TARGETS = (
+    "to_q",
+    "to_k",
+    "to_v",
+    "to_out.0",
+    "proj_in",
+    "proj_out",
+    "ff.net.0.proj",
+    "ff.net.2",
+    "conv1",
+    "conv2",
+    "conv_shortcut",
+    "downsamplers.0.conv",
+    "upsamplers.0.conv",
+    "time_emb_proj",
+)
+
+
+def add_lora(unet: UNet2DConditionModel, rank: int = RANK) -> None:
+    """Adds trainable LoRA layers; everything else is frozen."""
+    unet.requires_grad_(False)
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS)))
+
+
+def lora_weights(unet: UNet2DConditionModel) -> dict[str, Tensor]:
+    """The LoRA layers under the names of a diffusers LoRA file."""
+    # peft's own names throughout: diffusers' converter renames the attention layers only, and a file
+    # of mixed names loads in part.
+    layers: dict[str, Tensor] = get_peft_model_state_dict(unet)
+    return {f"unet.{name}": tensor for name, tensor in layers.items()}
+
+
+def make_lora_weights(unet: UNet2DConditionModel) -> dict[str, Tensor]:
+    """Untrained LoRA layers, which change nothing."""
+    add_lora(unet)
+    weights = lora_weights(unet)
+    unet.delete_adapters("default")
+    return weights
+
+
+def save_lora(unet: UNet2DConditionModel, folder: Path) -> None:
+    """Writes the layers as `load_lora_weights` expects them."""
+    layers = get_peft_model_state_dict(unet)
+    StableDiffusionXLPipeline.save_lora_weights(folder, unet_lora_layers=layers)

@@ -1,0 +1,116 @@
+"""The motion adapter: temporal layers around the frozen UNet."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from diffusers import UNetMotionModel
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pokora_anime.nano import family
+from pokora_anime.nano.recipe import Training
+from pokora_anime.nano.train import data, diffusion, text
+from pokora_anime.nano.train.loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.vae import load_latents, load_vae, to_rgb
+from pokora_anime.nano.world import Scene, caption_with_labels, full_caption
+
+EMPTY = 0.1
+PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 4.0
+
+
+def train_motion(training: Training, place: Place, preview_every: int = 200) -> None:
+    """Trains the temporal layers on clip latents and writes them as a MotionAdapter."""
+    torch.manual_seed(place.seed)
+    encoders = text.load(place)
+    schedule = diffusion.Schedule.of(place.device)
+    latents = np.asarray(load_latents(place, "clips"))
+    scenes = data.load(place.work, "clips", place.seed).scenes
+    adapter = family.make_motion_adapter()
+    silence(adapter)
+    motion = family.make_motion_unet(diffusion.load_unet(place), adapter).to(place.device)
+    motion.requires_grad_(False)
+    named = [(n, p) for n, p in motion.named_parameters() if "motion_modules" in n]
+    for _, parameter in named:
+        parameter.requires_grad_(True)
+
+    def loss_of(dice: Dice) -> Tensor:
+        index = dice.numpy.integers(len(latents), size=training.batch)
+        captions = [clip_caption(scenes[i], dice.numpy) for i in index]
+        told = diffusion.conditions(encoders, captions, dice, place)
+        clean = diffusion.take(latents, index, place).transpose(1, 2)  # [B,4,F,32,32]
+        noise = dice.normal(*clean.shape).to(place.device)
+        timesteps = diffusion.timesteps(dice, training.batch, place)
+        noisy, velocity = schedule.noised(clean, noise, timesteps)
+        return functional.mse_loss(predict(motion, noisy, timesteps, told).float(), velocity)
+
+    def preview(step: int) -> None:
+        frames = sample_clips(
+            motion, encoders, place, data.load(place.work, "held_out", place.seed).scenes[:4]
+        )
+        path = place.work / "previews" / f"motion-{step:05d}.png"
+        diffusion.write_grid(frames[:, ::2].reshape(-1, *frames.shape[2:]), path, frames.shape[1] // 2)
+        save_adapter(motion, place)
+
+    progress = train("motion", training, named, loss_of, place, preview, preview_every)
+    save_adapter(motion, place)
+    scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
+    write_record("motion", training, progress, place, scores, "motion_adapter")
+
+
+def silence(adapter: nn.Module) -> None:
+    """Zeroes the temporal layers' output, so that training starts from the still UNet."""
+    for name, parameter in adapter.named_parameters():
+        if ".proj_out." in name:
+            nn.init.zeros_(parameter)
+
+
+def clip_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """A caption that names the camera move, which only a clip shows; one in ten is empty."""
+    words, labels = caption_with_labels(scene, rng)
+    if rng.random() < EMPTY:
+        return ""
+    if labels["camera"] < 0 and scene.camera != "static":
+        return f"{words}, {scene.camera}"
+    return words
+
+
+def predict(motion: UNetMotionModel, noisy: Tensor, timesteps: Tensor, told: diffusion.Conditions) -> Tensor:
+    """Velocity [B,4,F,32,32]; the text is repeated for each frame, pooled text and sizes are not."""
+    context = told.context.repeat_interleave(noisy.shape[2], 0)
+    return motion(
+        noisy,
+        timesteps,
+        encoder_hidden_states=context,
+        added_cond_kwargs={"text_embeds": told.pooled, "time_ids": told.sizes},
+    ).sample
+
+
+@torch.no_grad()
+def sample_clips(
+    motion: UNetMotionModel, encoders: text.TextEncoders, place: Place, scenes: list[Scene]
+) -> np.ndarray:
+    """Clips uint8 [n,16,256,256,3] for the full captions of scenes."""
+    scheduler = family.make_scheduler()
+    scheduler.set_timesteps(PREVIEW_STEPS)
+    captions = [full_caption(scene) for scene in scenes]
+    dice = Dice.of(place.seed, "motion-preview", 0)
+    told = diffusion.conditions(encoders, captions + [""] * len(captions), dice, place)
+    x = dice.normal(len(scenes), 4, family.FRAMES, family.LATENT, family.LATENT).to(place.device)
+    for t in scheduler.timesteps:
+        with place.autocast():
+            v = predict(motion, torch.cat([x, x]), t.expand(2 * len(x)).to(x.device), told).float()
+        with_text, without = v.chunk(2)
+        x = scheduler.step(without + PREVIEW_GUIDANCE * (with_text - without), t, x).prev_sample
+    vae = load_vae(place)
+    with place.autocast():
+        pictures = [vae.decode(clip.transpose(0, 1)).sample for clip in x]
+    return np.stack([to_rgb(p) for p in pictures])
+
+
+def save_adapter(motion: UNetMotionModel, place: Place) -> None:
+    """Writes the temporal layers as a MotionAdapter."""
+    adapter = family.make_motion_adapter()
+    state = {n: p for n, p in motion.state_dict().items() if "motion_modules" in n}
+    adapter.load_state_dict(state)
+    adapter.save_pretrained(place.family / "motion_adapter")

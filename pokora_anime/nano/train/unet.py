@@ -1,0 +1,57 @@
+"""The UNet: velocity prediction on the latents of drawn pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from pokora_anime.nano import family
+from pokora_anime.nano.recipe import Training
+from pokora_anime.nano.train import data, diffusion, text
+from pokora_anime.nano.train.loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.vae import load_latents
+from pokora_anime.nano.world import Scene
+
+EMPTY = 0.1
+
+
+def train_unet(training: Training, place: Place, preview_every: int = 250) -> None:
+    """Trains the UNet from nothing and writes its EMA weights."""
+    torch.manual_seed(place.seed)
+    encoders = text.load(place)
+    schedule = diffusion.Schedule.of(place.device)
+    latents, scenes = _pictures(place)
+    unet = family.make_unet().to(place.device)
+
+    def loss_of(dice: Dice) -> Tensor:
+        index = dice.numpy.integers(len(latents), size=training.batch)
+        captions = diffusion.captions_for([scenes[i] for i in index], dice.numpy, EMPTY)
+        told = diffusion.conditions(encoders, captions, dice, place)
+        clean = diffusion.take(latents, index, place)
+        noise = dice.normal(*clean.shape).to(place.device)
+        timesteps = diffusion.timesteps(dice, training.batch, place)
+        noisy, velocity = schedule.noised(clean, noise, timesteps)
+        return functional.mse_loss(unet(noisy, timesteps, **told.arguments()).sample.float(), velocity)
+
+    pipeline = diffusion.make_pipeline(unet, encoders, place)
+
+    def preview(step: int) -> None:
+        diffusion.preview(pipeline, place.work / "previews" / f"unet-{step:05d}.png", place)
+        unet.save_pretrained(place.family / "unet")
+
+    named = list(unet.named_parameters())
+    progress = train("unet", training, named, loss_of, place, preview, preview_every)
+    unet.save_pretrained(place.family / "unet")
+    write_record("unet", training, progress, place, {"last_loss": float(np.mean(progress.losses[-200:]))})
+
+
+def _pictures(place: Place) -> tuple[NDArray[np.float16], list[Scene]]:
+    """Latents [n,4,32,32] and scenes of the stills and of every clip frame."""
+    stills, clips = (np.asarray(load_latents(place, kind)) for kind in ("stills", "clips"))
+    scenes = data.load(place.work, "stills", place.seed).scenes
+    for scene in data.load(place.work, "clips", place.seed).scenes:
+        scenes += [scene] * clips.shape[1]
+    return np.concatenate([stills, clips.reshape(-1, *clips.shape[2:])]), scenes

@@ -1,0 +1,74 @@
+"""The ledger of a run: JSON lines, appended only, each holding the hash of the line before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import cast
+
+from pokora_anime.provenance.hashing import Json, canonical_json
+
+Entry = dict[str, Json]
+
+
+class Ledger:
+    """Reads what stands, cuts off what does not hold, appends durably.
+
+    A SIGKILL can tear the last line; a line that is damaged makes all after it untrusted. Both are cut
+    off and told in `notes`. Raises OSError where the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: list[Entry] = []
+        self.notes: list[str] = []
+        self.head = ""  # hash of the last line
+        self._size = 0
+        if path.exists():
+            self._read(path.read_bytes())
+
+    def append(self, entry: Entry) -> None:
+        """Adds a line and flushes it to the disk; a line that could not be written whole is taken back."""
+        line = canonical_json({**entry, "previous": self.head}).encode() + b"\n"
+        try:
+            with self.path.open("ab") as handle:
+                handle.write(line)
+                handle.flush()
+                os.fsync(handle.fileno())
+        except BaseException:
+            if self.path.exists():
+                os.truncate(self.path, self._size)
+            raise
+        self._accept(line, entry)
+
+    def _accept(self, line: bytes, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.head = hashlib.sha256(line.rstrip(b"\n")).hexdigest()
+        self._size += len(line)
+
+    def _read(self, data: bytes) -> None:
+        lines = data.splitlines(keepends=True)
+        for number, line in enumerate(lines):
+            entry = _parse(line, self.head)
+            if entry is None:
+                torn = number == len(lines) - 1 and not line.endswith(b"\n")
+                what = "its torn last line" if torn else f"damage from line {number + 1} on"
+                self.notes.append(f"{self.path.name}: {what} was cut off; the parts concerned are made again")
+                os.truncate(self.path, self._size)
+                return
+            self._accept(line, entry)
+
+
+def _parse(line: bytes, previous: str) -> Entry | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        value: object = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    entry = cast(Entry, value)
+    return entry if entry.pop("previous", None) == previous else None

@@ -1,0 +1,139 @@
+"""Everything around the stages of one run: its folder, display, machine, and what is written at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
+from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.errors import Interrupted
+from pokora_anime.machine import Timeline, settle
+from pokora_anime.progress import Display
+from pokora_anime.provenance.folder import RunFolder
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.quality.sheet import SheetCollector
+from pokora_anime.records import Image, Keyframe, Video
+
+SHEET_FRAMES = 16
+
+
+class Run:
+    """One run in its folder; torch is imported when `context` is first asked for."""
+
+    def __init__(self, command: str, config: RunConfig, folder: RunFolder, display: Display) -> None:
+        self.command, self.config, self.folder, self.display = command, config, folder, display
+        self.timeline = Timeline()
+        self.collector: SheetCollector | None = None
+
+    @cached_property
+    def context(self) -> RunContext:
+        """What the stages are given. Raises WeightsError where weights are missing."""
+        from pokora_anime.models.lora_tags import merge_loras, shot_loras
+        from pokora_anime.models.loader import Models
+
+        config = self.config
+        machine = settle(config.device)
+        loras = merge_loras(config.style.loras, shot_loras(config.shot))
+        models = Models(config.base, config.speed, loras, machine.device, machine.dtype)
+        for note in models.notes:
+            self.display.note(note)
+        self.timeline.mark("models found")
+        return RunContext(
+            folder=self.folder,
+            models=models,
+            progress=self.display,
+            device=machine.device,
+            dtype=machine.dtype,
+            threads=machine.threads,
+            seed=config.seed,
+            timeline=self.timeline,
+        )
+
+    def watch(self, frames: Iterator[Image]) -> Iterator[Image]:
+        """The delivered frames, some of them kept for the contact sheet."""
+        assert isinstance(self.config, VideoConfig)
+        total = round(self.config.shot.seconds * self.config.finish.fps)
+        self.collector = SheetCollector(total, keep=SHEET_FRAMES)
+        return self.collector.watch(frames)
+
+    def finish_video(self, video: Video) -> None:
+        """Write the contact sheet and the record that makes the run finished."""
+        assert self.collector is not None
+        self.folder.write_image("sheet.png", self.collector.sheet(video.fps))
+        self._finish(
+            {
+                "video": video.path.name,
+                "frames": video.frames,
+                "fps": video.fps,
+                "width": video.width,
+                "height": video.height,
+            }
+        )
+
+    def finish_stills(self, stills: Sequence[Keyframe]) -> None:
+        """Write the stills with their metadata and the record."""
+        assert isinstance(self.config, StillsConfig)
+        names: list[Json] = []
+        for index, still in enumerate(stills):
+            metadata = {
+                "prompt": self.config.shot.prompt,
+                "negative": self.config.shot.negative,
+                "seed": str(self.config.seed),
+                "config": json.dumps(to_plain(self.config), ensure_ascii=False),
+                "node": still.node.id,
+            }
+            image = enlarge(still.image, self.config)
+            names.append(f"still-{index + 1}.png")
+            self.folder.write_image(f"still-{index + 1}.png", image, metadata)
+        self._finish({"stills": names})
+
+    def _finish(self, summary: dict[str, Json]) -> None:
+        self.timeline.mark("finished")
+        self.folder.finish({"command": self.command, "config": to_plain(self.config), **summary})
+        write_timeline(self)
+
+
+def enlarge(image: Image, config: StillsConfig) -> Image:
+    """A picture at the delivered size (Lanczos up, area down)."""
+    import cv2
+    import numpy as np
+
+    size = (config.finish.width, config.finish.height)
+    kind = cv2.INTER_LANCZOS4 if image.shape[1] < size[0] else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size, interpolation=kind), np.uint8)
+
+
+def write_timeline(run: Run) -> None:
+    """When what happened, for `pokora bench`; beside the log, not part of the record."""
+    folder = run.folder.path / "logs"
+    folder.mkdir(exist_ok=True)
+    (folder / "timeline.json").write_text(json.dumps(run.timeline.marks) + "\n")
+
+
+@contextmanager
+def open_run(command: str, config: RunConfig, root: Path) -> Iterator[Run]:
+    """The run of this config under `root`, its folder locked and its display on.
+
+    A stopped run says how to go on. Raises MachineError where the folder cannot be written.
+    """
+    folder = RunFolder.open(root, command, run_slug(config), run_key(command, config), fresh=config.fresh)
+    with folder, Display(folder.log_path) as display:
+        folder.listen(display.note)
+        run = Run(command, config, folder, display)
+        if folder.finished:
+            display.note("finished before: nothing to do (fresh=true renders anew)")
+        else:
+            folder.write_text("config.yaml", to_yaml(config))
+        try:
+            yield run
+        except Interrupted as error:
+            raise Interrupted(
+                error.code,
+                f"stopped; everything finished so far is in {folder.path}",
+                fix="type the same command again to go on from there (without fresh=true)",
+            ) from error

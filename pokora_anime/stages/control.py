@@ -1,0 +1,137 @@
+"""Control maps read out of the keyframe, which the base itself generated."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pokora_anime.config.schema import ControlKind, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.models import extractors
+from pokora_anime.models.fetch import control_rows
+from pokora_anime.nano.world import openpose
+from pokora_anime.provenance.code import code_hash, environment
+from pokora_anime.provenance.node import Node
+from pokora_anime.records import ControlMap, ControlTrack, Image, Keyframe
+
+NOSE, NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 0, 1, 2, 5
+CONFIDENT = 0.5  # also the threshold under which the OpenPose map leaves a joint out
+CANNY_LOW, CANNY_HIGH = 100, 200  # controlnet_aux's defaults, which the ControlNets were trained with
+NO_POSE = "nobody was found in the keyframe: going on without the pose map"
+
+
+@dataclass(frozen=True, slots=True)
+class NobodyFound:
+    """The keyframe shows nobody whose pose could be read: another one should be tried."""
+
+    joints: int
+
+
+def extract(
+    keyframe: Keyframe, config: VideoConfig, context: RunContext, *, last_attempt: bool
+) -> ControlTrack | NobodyFound:
+    """The maps of `config.control.kinds`, float32 [H, W, 3] in 0..1 at the base's frame size.
+
+    With nobody to be found, NobodyFound, or on the last attempt the other maps and a note.
+    Raises ConfigError CFG-CONTROL for a kind that the base has no ControlNet for.
+    """
+    kinds = sorted(set(config.control.kinds), key=lambda kind: kind.value)
+    control_rows(kinds, config.base.family)
+    context.progress.stage("control", total=len(kinds))
+    node = _node(keyframe, kinds, config, context, last_attempt)
+    maps = context.folder.load(node)
+    if maps is None:
+        maps = {}
+        for kind in kinds:
+            found = _read(kind, keyframe.image, config, context)
+            context.progress.step(kind.value)
+            if not isinstance(found, NobodyFound):
+                maps[kind.value] = found
+            elif not last_attempt:
+                return found
+        node = context.folder.save(node, maps)
+    else:
+        node = context.folder.recorded(node)
+    notes = [NO_POSE] if ControlKind.pose in kinds and "pose" not in maps else []
+    for note in notes:
+        context.progress.note(note)
+    for kind, control_map in maps.items():
+        context.folder.write_image(f"control_{kind}.png", (control_map * 255).round().astype(np.uint8))
+    return ControlTrack(maps=maps, notes=tuple(notes), node=node)
+
+
+def _read(
+    kind: ControlKind, picture: Image, config: VideoConfig, context: RunContext
+) -> ControlMap | NobodyFound:
+    size = (config.base.height, config.base.width)
+    if kind is ControlKind.pose:
+        return pose_map(context.models.pose_extractor()(picture), size)
+    if kind is ControlKind.depth:
+        return depth_map(context.models.depth_extractor()(picture), size)
+    return canny_map(picture, size)
+
+
+def pose_map(joints: NDArray[np.float32], size: tuple[int, int]) -> ControlMap | NobodyFound:
+    """The OpenPose picture of 18 joints in pixels; NobodyFound without a head and both shoulders."""
+    seen = joints[:, 2] >= CONFIDENT
+    if not (seen[[NOSE, NECK]].any() and seen[[RIGHT_SHOULDER, LEFT_SHOULDER]].all()):
+        return NobodyFound(int(seen.sum()))
+    height, width = size
+    square = openpose.openpose_map(joints, max(size))
+    return _share(square[:height, :width])
+
+
+def depth_map(depth: NDArray[np.float32], size: tuple[int, int]) -> ControlMap:
+    """Relative depth [h, w] (larger is nearer) as a grey map: 0 the farthest, 1 the nearest point."""
+    height, width = size
+    low, high = float(depth.min()), float(depth.max())
+    spread = (depth - low) / (high - low) if high > low else np.zeros_like(depth)
+    resized = cv2.resize(spread.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.repeat(np.asarray(resized, np.float32)[:, :, None], 3, axis=2)
+
+
+def canny_map(picture: Image, size: tuple[int, int]) -> ControlMap:
+    """Edges by controlnet_aux's CannyDetector, which needs no weights."""
+    # Imported late: controlnet_aux drags in half of computer vision.
+    from controlnet_aux import CannyDetector
+
+    height, width = size
+    resolution = max(min(size), 64)  # it rounds to multiples of 64
+    edges = CannyDetector()(
+        picture,
+        low_threshold=CANNY_LOW,
+        high_threshold=CANNY_HIGH,
+        detect_resolution=resolution,
+        image_resolution=resolution,
+        output_type="np",
+    )
+    return _share(np.asarray(cv2.resize(np.asarray(edges, np.uint8), (width, height)), np.uint8))
+
+
+def _share(picture: Image) -> ControlMap:
+    return np.asarray(picture / 255, np.float32)
+
+
+def _node(
+    keyframe: Keyframe, kinds: list[ControlKind], config: VideoConfig, context: RunContext, last_attempt: bool
+) -> Node:
+    weights: dict[str, str] = {}
+    for kind in kinds:
+        if kind is not ControlKind.canny:
+            weights |= context.models.weights_hash(f"{kind.value}_extractor")
+    return Node(
+        op="control",
+        params={
+            "kinds": [kind.value for kind in kinds],
+            "size": [config.base.width, config.base.height],
+            "last_attempt": last_attempt,
+        },
+        parents=(keyframe.node.id,),
+        weights=weights,
+        code=code_hash(sys.modules[__name__], extractors, openpose),
+        environment=environment(context),
+    )

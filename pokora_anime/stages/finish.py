@@ -1,0 +1,50 @@
+"""From latents to delivered frames: decoded in chunks, interpolated, cropped and scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from pokora_anime.config.schema import Interpolation, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.errors import RecordError
+from pokora_anime.records import Image, Segment
+from pokora_anime.stages.interpolate import frames_delivered, frames_needed, retimed
+from pokora_anime.stages.pictures import decode, fitted
+
+__all__ = ["frames", "frames_needed"]
+
+
+def frames(segments: Iterator[Segment], config: VideoConfig, context: RunContext) -> Iterator[Image]:
+    """Exactly round(seconds * finish.fps) frames [finish.height, finish.width, 3], as segments arrive.
+
+    Frame i shows the time i / finish.fps. Holds one decoded chunk and one pair of source frames at a
+    time. Raises RecordError when segments do not follow each other or end too soon.
+    """
+    # Set per thread by torch; this generator may run in another one than the denoising.
+    torch.set_num_threads(context.threads)
+    finish = config.finish
+    count = frames_delivered(config.shot.seconds, finish.fps)
+    moving = finish.interpolation is Interpolation.flow
+    source = _decoded(segments, finish.decode_chunk, context)
+    for frame in retimed(source, config.shot.fps, finish.fps, count, moving=moving):
+        yield fitted(frame, finish)
+
+
+def _decoded(segments: Iterator[Segment], chunk_frames: int, context: RunContext) -> Iterator[Image]:
+    """Every frame of the clip once: what a segment shares with the one before it is left out."""
+    delivered = 0
+    for segment in segments:
+        shared = delivered - segment.start
+        if not 0 <= shared < segment.latents.shape[1]:
+            raise RecordError(
+                "REC-ORDER",
+                f"segment {segment.index} begins at frame {segment.start} after {delivered} frames",
+                expected="segments in order, without gaps",
+                fix="start the same command with fresh=true",
+            )
+        new = segment.latents[:, shared:]
+        delivered += new.shape[1]
+        for chunk in new.split(chunk_frames, dim=1):
+            yield from decode(chunk, context)

@@ -1,0 +1,126 @@
+"""Text to image with the base: the internally generated still that a clip starts from."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pokora_anime.config.schema import RunConfig, SpeedConfig
+from pokora_anime.context import RunContext
+from pokora_anime.models import schedulers
+from pokora_anime.provenance.code import code_hash, environment
+from pokora_anime.provenance.node import Node
+from pokora_anime.records import Image, Keyframe, Prompt
+from pokora_anime.stages import guidance
+from pokora_anime.stages.guidance import combine, guidance_on
+
+
+def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
+    """The clip's keyframe; each `attempt` has its own noise. Written to keyframe.png."""
+    return _render(prompt, config, context, ("keyframe", attempt), "keyframe.png")
+
+
+def render_still(prompt: Prompt, index: int, config: RunConfig, context: RunContext) -> Keyframe:
+    """The still of that index, made as a keyframe is; the caller names and writes its file."""
+    return _render(prompt, config, context, ("still", index), None)
+
+
+def _render(
+    prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[str, int], file: str | None
+) -> Keyframe:
+    node = _node(prompt, config, context, names)
+    context.progress.stage(names[0], total=config.speed.steps, detail=f"{names[1] + 1}" if names[1] else "")
+    stored = context.folder.load(node)
+    if stored is None:
+        with torch.inference_mode(), context.autocast():
+            latent = denoise(prompt, config, context, context.generator(*names))
+            image = decode(latent, context)
+        arrays = {"latent": latent.numpy(), "image": image}
+        node = context.folder.save(node, arrays)
+    else:
+        arrays, node = stored, context.folder.recorded(node)
+        for _ in range(config.speed.steps):
+            context.progress.step("kept")
+    if file is not None:
+        context.folder.write_image(file, arrays["image"])
+    return Keyframe(latent=torch.from_numpy(arrays["latent"]), image=arrays["image"], node=node)
+
+
+def denoise(prompt: Prompt, config: RunConfig, context: RunContext, generator: torch.Generator) -> Tensor:
+    """The denoised latent [channels, height, width], float32 on the CPU, scaled as the UNet knows it."""
+    unet = context.models.unet()
+    scheduler = context.models.scheduler()
+    scheduler.set_timesteps(config.speed.steps, device=context.device)
+    shape = (1, int(unet.config["in_channels"]), *context.models.latent_size)
+    noise = torch.randn(shape, generator=generator).to(context.device)
+    latents = noise * scheduler.init_noise_sigma
+    for step, timestep in enumerate(scheduler.timesteps):
+        scaled = scheduler.scale_model_input(latents, timestep)
+        predicted = _predict(scaled, timestep, prompt, config, context, _guided(step, config.speed))
+        latents = scheduler.step(predicted, timestep, latents, generator=generator, return_dict=False)[0]
+        context.timeline.mark("first step")
+        context.progress.step()
+    return latents[0].float().cpu()
+
+
+def _guided(step: int, speed: SpeedConfig) -> bool:
+    on = guidance_on(step, speed.steps, speed.guidance_start, speed.guidance_end)
+    return on and speed.guidance_scale > 1.0
+
+
+def _predict(
+    latents: Tensor, timestep: Tensor, prompt: Prompt, config: RunConfig, context: RunContext, guided: bool
+) -> Tensor:
+    """The UNet's prediction float32 [1, channels, height, width], guided or conditional alone."""
+    embeds = [prompt.negative_embeds, prompt.embeds] if guided else [prompt.embeds]
+    pooled = [prompt.negative_pooled, prompt.pooled] if guided else [prompt.pooled]
+    dtype = context.models.dtype
+    size = [config.base.height, config.base.width]
+    added = None
+    if prompt.pooled is not None:
+        time_ids = torch.tensor([[*size, 0, 0, *size]] * len(embeds))
+        added = {
+            "text_embeds": torch.stack([row for row in pooled if row is not None]).to(context.device, dtype),
+            "time_ids": time_ids.to(context.device, dtype),
+        }
+    predicted = context.models.unet()(
+        latents.to(dtype).expand(len(embeds), -1, -1, -1),
+        timestep,
+        encoder_hidden_states=torch.stack(embeds).to(context.device, dtype),
+        added_cond_kwargs=added,
+        return_dict=False,
+    )[0].float()
+    if not guided:
+        return predicted
+    unconditional, conditional = predicted.chunk(2)
+    return combine(unconditional, conditional, config.speed.guidance_scale)
+
+
+def decode(latent: Tensor, context: RunContext) -> Image:
+    """A latent [channels, height, width] to an RGB picture uint8 [8 height, 8 width, 3]."""
+    vae = context.models.vae()
+    scaled = latent[None].to(vae.device, vae.dtype) / vae.config["scaling_factor"]
+    picture = vae.decode(scaled, return_dict=False)[0][0].float()
+    pixels = (picture * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
+
+
+def _node(prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[str, int]) -> Node:
+    return Node(
+        op="keyframe",
+        params={
+            "part": list(names),
+            "seed": context.seed,
+            "size": [config.base.width, config.base.height],
+            "speed": asdict(config.speed) | {"sampler": config.speed.sampler.value},
+            "loras": dict(context.models.lora_weights),
+        },
+        parents=(prompt.node.id,),
+        weights=context.models.weights_hash("unet") | context.models.weights_hash("vae"),
+        code=code_hash(sys.modules[__name__], guidance, schedulers),
+        environment=environment(context),
+    )

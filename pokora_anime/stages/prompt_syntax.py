@@ -1,0 +1,126 @@
+"""What a prompt's text means: LoRA tags, `(emphasis:1.2)`, escapes. Torch-free.
+
+The syntax is that of the AUTOMATIC1111 web UI, which the contest's prompt template uses; square
+brackets have no meaning here.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from pokora_anime.config.schema import LoraConfig, ShotConfig
+from pokora_anime.errors import PromptError
+from pokora_anime.models.lora_tags import split_tags
+
+EMPHASIS = 1.1  # what one pair of parentheses multiplies by
+WEIGHTS = (0.0, 3.0)
+_TOKEN = re.compile(r"\\[()\\]|\(|:\s*([+-]?[\d.]+)\s*\)|\)|[^\\():]+|.", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedPrompt:
+    """A prompt taken apart: bare `text`, `loras` in order, and `pieces` of text with their weight."""
+
+    text: str
+    loras: tuple[LoraConfig, ...]
+    pieces: tuple[tuple[str, float], ...]
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weight of each piece."""
+        return tuple(weight for _, weight in self.pieces)
+
+
+def parse(text: str) -> ParsedPrompt:
+    """Take a prompt apart. Raises PromptError PRM-3 (not text) and PRM-4 (bad tag or weight)."""
+    check_text(text)
+    bare, loras = split_tags(text)
+    pieces = _pieces(bare)
+    return ParsedPrompt(text="".join(piece for piece, _ in pieces).strip(), loras=tuple(loras), pieces=pieces)
+
+
+def parse_shot(shot: ShotConfig) -> tuple[ParsedPrompt, ParsedPrompt]:
+    """A shot's prompt (its prefix included) and negative prompt.
+
+    Raises PromptError PRM-1 when nothing is asked for, PRM-3 and PRM-4 as `parse`.
+    """
+    asked = parse(shot.prompt)
+    if not asked.text.strip(" ,.;"):
+        raise PromptError(
+            "PRM-1",
+            "the prompt is empty" + (" but for its LoRA tags" if asked.loras else ""),
+            expected="what to show, in words",
+            fix="for example PROMPT='1girl, blue hair, twintails, waving, cherry blossoms'",
+        )
+    check_text(shot.prefix)
+    prefix = shot.prefix.strip().rstrip(",")
+    negative = parse(shot.negative)
+    if negative.loras:
+        raise PromptError(
+            "PRM-4",
+            "a LoRA tag in the negative prompt",
+            fix="move it to shot.prompt; a negative weight there turns a LoRA round",
+        )
+    return parse(f"{prefix}, {shot.prompt}" if prefix else shot.prompt), negative
+
+
+def check_text(text: str) -> None:
+    """Raise PromptError PRM-3 unless this is plain text."""
+    bad = [
+        char
+        for char in text
+        if unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and char not in "\n\r\t"
+    ]
+    if bad:
+        raise PromptError(
+            "PRM-3",
+            f"the prompt holds {len(bad)} characters that are no text (first: U+{ord(bad[0]):04X})",
+            expected="plain text in any language",
+            fix="remove the control characters",
+        )
+
+
+def _pieces(text: str) -> tuple[tuple[str, float], ...]:
+    """Stretches of text with their weight; neighbours of equal weight are joined."""
+    found: list[tuple[str, float]] = []
+    opened: list[int] = []  # index into `found` where each open parenthesis began
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token == "(":
+            opened.append(len(found))
+        elif match[1] is not None and opened:
+            _multiply(found, opened.pop(), _weight(match[1], token))
+        elif token == ")" and opened:
+            _multiply(found, opened.pop(), EMPHASIS)
+        else:
+            found.append((token[1:] if token[0] == "\\" and len(token) > 1 else token, 1.0))
+    for start in opened:  # a parenthesis never closed counts to the end, as in the web UI
+        _multiply(found, start, EMPHASIS)
+    joined: list[tuple[str, float]] = []
+    for piece, weight in found:
+        if joined and joined[-1][1] == weight:
+            joined[-1] = (joined[-1][0] + piece, weight)
+        else:
+            joined.append((piece, weight))
+    return tuple(joined)
+
+
+def _multiply(found: list[tuple[str, float]], start: int, factor: float) -> None:
+    found[start:] = [(piece, weight * factor) for piece, weight in found[start:]]
+
+
+def _weight(number: str, token: str) -> float:
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = -1.0
+    if not WEIGHTS[0] <= weight <= WEIGHTS[1]:
+        raise PromptError(
+            "PRM-4",
+            f"weight {number!r} in {token!r}",
+            expected=f"a number in {WEIGHTS}",
+            fix="for example (smile:1.2)",
+        )
+    return weight

@@ -1,0 +1,220 @@
+"""`pokora` as a user meets it: light start, pages that teach, one line for a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pokora_anime import doctor
+from pokora_anime.cli import COMMANDS, main
+from pokora_anime.commands.render import parse
+from pokora_anime.config.groups import groups, keys
+from pokora_anime.config.overrides import quote
+from pokora_anime.errors import ConfigError
+
+
+def pokora(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "pokora_anime.cli", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["video", "--help"],
+        ["video", "sed=1"],
+        ["video", "--cfg"],
+        ["video", "base=sdxl"],
+        ["models", "list"],
+        ["doctor", "--help"],
+        ["train", "nano", "--preset", "x"],
+    ],
+)
+def test_no_torch_before_it_is_needed(arguments: list[str]) -> None:
+    code = (
+        "import sys; from pokora_anime.cli import main\n"
+        f"main({arguments!r})\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'cv2'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_help_lists_every_command_and_five_lines_to_copy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    page = capsys.readouterr().out
+    assert [name for name in COMMANDS if f"\n  {name} " not in page] == []
+    assert page.count("\n  pokora ") == 5
+
+
+@pytest.mark.parametrize("command", ["video", "stills", "sweep"])
+def test_a_command_page_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    page = capsys.readouterr().out
+    composed = "video" if command == "sweep" else command
+    assert [name for name in (*groups(composed), *keys(composed)) if name not in page] == []
+    assert page.count("\n  pokora ") == 5
+    assert max(map(len, page.splitlines())) <= 110
+
+
+def test_every_copyable_command_composes() -> None:
+    import shlex
+
+    from pokora_anime.commands import help as pages
+    from pokora_anime.config.compose import compose
+
+    for page in (pages.VIDEO, pages.STILLS):
+        for line in page.splitlines():
+            if line.startswith("  pokora ") and "--multirun" not in line:
+                _, command, *typed = shlex.split(line)
+                assert compose(command, parse(command, typed).overrides).shot.prompt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "status"),
+    [
+        (["vidoe"], "CFG-COMMAND", 2),
+        (["video", "sed=1"], "CFG-KEY", 2),
+        (["video", "--fresh"], "CFG-SYNTAX", 2),
+        (["video", "--out"], "CFG-SYNTAX", 2),
+        (["video", "shot.prompt="], "PRM-1", 2),
+        (["video", "base=sdxl"], "WGT-1", 3),
+        (["video", "--prompt-env", "POKORA_NOT_SET"], "CFG-SYNTAX", 2),
+        (["models", "lst"], "CFG-COMMAND", 2),
+        (["doctor", "now"], "CFG-SYNTAX", 2),
+        (["train"], "CFG-SYNTAX", 2),
+        (["train", "nano", "--members", "head"], "CFG-SYNTAX", 2),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_status(
+    arguments: list[str], code: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == status
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"pokora: {code}: ")
+    assert shown.err.count("\n") == 1
+
+
+def test_missing_sdxl_weights_name_the_command_that_fetches_them(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["video", "base=sdxl"])
+    assert "pokora models fetch base=sdxl" in capsys.readouterr().err
+
+
+def test_a_debugging_user_sees_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POKORA_DEBUG", "1")
+    assert main(["video", "sed=1"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_unforeseen_error_names_its_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: list[str]) -> int:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setitem(COMMANDS, "doctor", (fail, ""))
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("pokora: BUG-1: RuntimeError: two lines; log: ")
+    log = Path(shown.strip().rsplit("log: ", 1)[1])
+    assert "Traceback" in log.read_text()
+    log.unlink()
+
+
+def test_ctrl_c_leaves_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "doctor", (stop, ""))
+    assert main(["doctor"]) == 130
+
+
+def test_a_prompt_comes_through_the_environment_untouched() -> None:
+    prompt = 'it\'s "$5" (a:1.2), ${seed} <lora:pastel:1> \\ 青い髪'
+    shown = pokora("video", "--prompt-env", "POKORA_PROMPT", "--cfg", POKORA_PROMPT=prompt)
+    assert yaml.safe_load(shown.stdout)["shot"]["prompt"] == prompt
+
+
+def test_a_typed_prompt_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROM_SHELL", "one")
+    overrides = parse("video", ["shot.prompt=two", "--prompt-env", "FROM_SHELL"]).overrides
+    assert overrides == ["shot.prompt=one", "shot.prompt=two"]
+
+
+def test_the_output_root_is_an_option_and_no_key() -> None:
+    assert parse("video", ["--out=a b", "seed=1"]).out == Path("a b")
+    with pytest.raises(ConfigError):
+        parse("video", ["--output", "x"])
+
+
+def test_one_failing_job_stops_no_other(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # Nothing is rendered: both bases lack their weights, which every job finds out by itself.
+    status = main(["video", "--multirun", "base=sdxl,sd2", "--out", str(tmp_path / "it's, here")])
+    shown = capfd.readouterr()
+    folder = Path(shown.out.strip().splitlines()[-1])
+    results = [json.loads(path.read_text()) for path in sorted(folder.glob("job-*.json"))]
+    assert status == 1
+    assert [result["label"] for result in results] == ["base=sdxl", "base=sd2"]
+    assert all("WGT-1" in result["error"] for result in results)
+    assert "2 of 2 renders failed" in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_prompts_of_a_sweep_arrive_as_typed(tmp_path: Path) -> None:
+    # The jobs fail for want of weights, after they were composed; Hydra's own record holds the prompts.
+    prompts = ['it\'s "a", (b) ${seed} $x \\', "青い髪 <lora:a:1>"]
+    typed = f"shot.prompt={json.dumps(prompts, ensure_ascii=False)}"
+    assert main(["video", "-m", "base=sdxl", typed, "--out", str(tmp_path)]) == 1
+    (folder,) = (tmp_path / "sweep").iterdir()
+    results = [json.loads(path.read_text()) for path in sorted(folder.glob("job-*.json"))]
+    assert [result["prompt"] for result in results] == prompts
+
+
+def test_a_broken_sweep_is_refused_before_it_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", "seed=1,x", "--out", str(tmp_path)]) in (1, 2)
+    assert main(["sweep", "sede=1,2", "--out", str(tmp_path)]) == 2
+    assert "did you mean seed?" in capsys.readouterr().err
+
+
+def test_the_sweep_folder_is_quoted_for_hydra() -> None:
+    assert quote("/a, b/it's") == "'/a, b/it\\'s'"
+
+
+def test_doctor_knows_this_machine() -> None:
+    found = {finding.name: finding for finding in doctor.examine()}
+    assert {"device", "processor", "memory", "disk", "ffmpeg", "nano", "sdxl", "sandbox"} <= set(found)
+    assert found["sdxl"].state in (doctor.OK, doctor.WARN)
+
+
+def test_doctor_names_the_next_command() -> None:
+    cpu = doctor.Finding(doctor.OK, "device", "CPU only")
+    gpu = doctor.Finding(doctor.OK, "device", "CUDA: a card")
+    sdxl = doctor.Finding(doctor.OK, "sdxl", "weights present")
+    assert "base=sdxl" not in doctor.next_command([cpu, sdxl])
+    assert "models fetch base=sdxl" in doctor.next_command([gpu])
+    assert "pokora video base=sdxl" in doctor.next_command([gpu, sdxl])
+
+
+def test_the_kernel_is_only_asked_about_landlock() -> None:
+    assert doctor.landlock_abi() >= 0
+    assert Path(__file__).read_text()  # reading is still allowed

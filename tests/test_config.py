@@ -1,0 +1,278 @@
+"""From what is typed to a checked config: prompts survive, mistakes are named, keys are stable."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pokora_anime.config.checks import contest_notes
+from pokora_anime.config.compose import compose, compose_stills, compose_video, translate
+from pokora_anime.config.groups import conf_dir, defaults, groups, keys, options
+from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
+from pokora_anime.config.overrides import prepare, quote
+from pokora_anime.config.schema import ControlKind, Family, Sampler
+from pokora_anime.errors import ConfigError, PokoraError, PromptError
+
+TEMPLATE = (
+    "(masterpiece, anime, clean cel-shading), detailed eyes, vivid colors, "
+    "<lora:pastelAnimeXL:0.8>, <lora:animeFlatColorXL:0.25>"
+)
+TRICKY = (
+    "1girl, blue hair, (smile:1.2)",
+    "it's \"quoted\" 'twice'",
+    "costs $5, ${seed}, $(id), ${oc.env:HOME}",
+    "<lora:a:1> = b, c=d",
+    "[blurry], {curly}, a|b",
+    "back\\slash, ends in \\",
+    "\\${x} \\\\${y} \\' \\\\'",
+    "青い髪、ツインテール、手を振る",
+    "null",
+    "1.5",
+    "-starts with a dash",
+    "choice(a,b)",
+    "# no comment",
+    "a: b",
+    "@here ~there !that *star &and %percent",
+)
+
+
+def refusal(*overrides: str, command: str = "video") -> str:
+    """The line that a composition is refused with."""
+    with pytest.raises(PokoraError) as caught:
+        compose(command, overrides)
+    line = caught.value.line()
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("prompt", TRICKY)
+def test_a_prompt_arrives_as_typed(prompt: str) -> None:
+    assert compose_video([f"shot.prompt={prompt}"]).shot.prompt == prompt
+
+
+def test_negative_and_prefix_arrive_as_typed() -> None:
+    shot = compose_video(["shot.negative=a, (b), ${c}", "shot.prefix="]).shot
+    assert (shot.negative, shot.prefix) == ("a, (b), ${c}", "")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.sampled_from("ab \\'\"${}(),=:[]<>~#é髪")))
+def test_quoting_loses_nothing(text: str) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    value = OverridesParser.create().parse_override(f"key={quote(text)}").value()
+    read = OmegaConf.to_container(OmegaConf.create({"key": value}), resolve=True)
+    assert read == {"key": text} or text == "???"
+
+
+def test_a_list_of_prompts_is_a_sweep() -> None:
+    ready = prepare("video", ["shot.prompt=[\"a, b\", 'c (d)']"], multirun=True)
+    assert ready == ["shot.prompt='a, b','c (d)'"]
+
+
+def test_a_list_of_prompts_needs_multirun() -> None:
+    assert "CFG-SWEEP" in refusal('shot.prompt=["a", "b"]')
+
+
+def test_brackets_alone_are_a_prompt() -> None:
+    assert compose_video(["shot.prompt=[smile]"]).shot.prompt == "[smile]"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "code"),
+    [("", "PRM-1"), ("  ,", "PRM-1"), ("<lora:a:1>", "PRM-1"), ("a\nb", "PRM-3"), ("a\x00b", "PRM-3"),
+     ("\udcff", "PRM-3"), ("x" * 2001, "PRM-2"), ("???", "PRM-1"), ("a <lora:b", "PRM-4")],
+)  # fmt: skip
+def test_an_unusable_prompt_is_refused(prompt: str, code: str) -> None:
+    with pytest.raises(PromptError) as caught:
+        compose_video([f"shot.prompt={prompt}"])
+    assert caught.value.code == code
+
+
+def test_the_defaults_are_what_make_video_promises() -> None:
+    config = compose_video()
+    assert config.base.family is Family.nano
+    assert (config.speed.sampler, config.speed.steps) == (Sampler.lcm, 6)
+    assert config.control.kinds == [ControlKind.pose, ControlKind.depth]
+    assert (config.shot.seconds, config.shot.fps, config.finish.fps) == (8.0, 8, 24)
+    assert (config.finish.width, config.finish.height) == (768, 768)
+    assert config.motion.overlap == 4
+
+
+def test_the_contest_preset_is_the_contest_template() -> None:
+    config = compose_video(["experiment=contest_sdxl"])
+    assert config.shot.prefix == TEMPLATE
+    assert config.shot.prompt == "1 girl, flowing hair, dynamic pose, dramatic lighting"
+    assert config.shot.negative == (
+        "bad anatomy, extra limbs, two heads, blurry, low detail, watermark, text, distorted face, "
+        "unstable shading"
+    )
+    assert (config.speed.sampler, config.speed.steps, config.speed.guidance_scale) == (
+        Sampler.dpmpp_2m_karras, 25, 6.0,
+    )  # fmt: skip
+    assert contest_notes(config) == []
+
+
+def test_numbers_of_a_pair_of_base_and_speed_leave_the_speed_alone() -> None:
+    assert compose_video(["base=nano", "speed=hq"]).speed.guidance_scale != 6.0
+    assert compose_video(["base=sdxl", "speed=hq"]).speed.guidance_scale == 6.0
+    assert compose_video(["base=nano", "speed=hq", "speed.guidance_scale=3"]).speed.guidance_scale == 3.0
+
+
+CHOICES = [(group, option) for group in groups("video") for option in options(group)]
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES)
+def test_every_option_composes(group: str, option: str) -> None:
+    assert compose_video([f"{group}={option}"]).shot.prompt
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    from pokora_anime.config.groups import purpose
+
+    assert [choice for choice in CHOICES if not purpose(*choice)] == []
+
+
+def test_stills_compose() -> None:
+    assert compose_stills(["count=3"]).count == 3
+    assert "CFG-RANGE: count=4; expected 1 to 3" in refusal("count=4", command="stills")
+
+
+def test_the_defaults_list_is_read_right() -> None:
+    assert defaults("video")["base"] == "nano"
+    assert set(defaults("stills")) < set(defaults("video"))
+
+
+def test_no_keyframe_takes_the_control_maps_with_it() -> None:
+    assert compose_video(["keyframe=none"]).control.kinds == []
+    assert "control=pose" in refusal("keyframe=none", "control=pose")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("+typo=1", ["CFG-KEY", "typo"]),
+        ("typo=1", ["CFG-KEY", "typo"]),
+        ("shot.promt=x", ["CFG-KEY", "did you mean shot.prompt?"]),
+        ("seconds=9", ["CFG-KEY", "did you mean shot.seconds?"]),
+        ("sed=2", ["CFG-KEY", "did you mean seed?"]),
+        ("shot=3", ["CFG-KEY", "shot.prompt"]),
+        ("style.loras=[{id:a,wait:1}]", ["CFG-KEY", "did you mean weight?"]),
+        ("base=sdx", ["CFG-OPTION", "nano|sd2|sdxl", "did you mean base=sdxl?"]),
+        ("seed=abc", ["CFG-TYPE", "seed=abc", "whole number"]),
+        ("shot.fps=8.5", ["CFG-TYPE", "shot.fps"]),
+        ("seed=null", ["CFG-TYPE", "seed"]),
+        ("fresh=maybe", ["CFG-TYPE", "true or false"]),
+        ("device.dtype=fp8", ["CFG-TYPE", "bf16"]),
+        ("control.kinds=[pose,dept]", ["CFG-TYPE", "dept", "depth"]),
+        ("seed=1,2", ["CFG-SWEEP", "--multirun"]),
+        ("base=nano,sdxl", ["CFG-SWEEP", "--multirun"]),
+        ("1girl, blue hair", ["CFG-SYNTAX", "shot.prompt='1girl, blue hair'"]),
+        ("~control", ["CFG-SYNTAX", "none"]),
+        ("seed=(1", ["CFG-SYNTAX", "seed=(1"]),
+        ("shot.seconds=nan", ["CFG-RANGE", "0.5 to 600"]),
+        ("shot.seconds=0", ["CFG-RANGE", "0.5 to 600"]),
+        ("shot.fps=0", ["CFG-RANGE", "shot.fps"]),
+        ("shot.fps=30", ["CFG-RANGE", "finish.fps=24"]),
+        ("seed=-1", ["CFG-RANGE", "seed"]),
+        ("finish.width=767", ["CFG-RANGE", "finish.width=768"]),
+        ("base.width=250", ["CFG-RANGE", "multiple of 8"]),
+        ("base.weights=/etc/passwd", ["CFG-RANGE", "registry id"]),
+        ("motion.overlap=16", ["CFG-RANGE", "motion.overlap=4"]),
+        ("motion.frames=33", ["CFG-RANGE", "2 to 32"]),
+        ("speed.steps=0", ["CFG-RANGE", "speed.steps"]),
+        ("control.scale.pse=1", ["CFG-RANGE", "control.scale.pose"]),
+        ("encode.preset=fastt", ["CFG-RANGE", "did you mean fast?"]),
+        ("style.loras=[{id:a},{id:b}]", ["CFG-RANGE", "at most 3", "a, b, pastelAnimeXL"]),
+    ],
+)
+def test_a_mistake_is_one_line_with_a_way_out(override: str, words: list[str]) -> None:
+    line = refusal(override)
+    assert [word for word in words if word not in line] == []
+
+
+def test_lcm_guidance_above_two_is_refused_on_sdxl() -> None:
+    assert "speed=hq" in refusal("base=sdxl", "speed=lcm", "speed.guidance_scale=6")
+
+
+def test_all_problems_come_in_one_error() -> None:
+    line = refusal("shot.fps=30", "motion.overlap=16", "finish.width=767")
+    assert [
+        part for part in ("3 problems", "shot.fps", "motion.overlap", "finish.width") if part not in line
+    ] == []
+
+
+def test_all_unknown_keys_come_in_one_error() -> None:
+    line = refusal("sed=1", "shot.promt=x")
+    assert "did you mean seed?" in line
+    assert "did you mean shot.prompt?" in line
+
+
+def test_a_control_scale_can_be_set_without_a_plus() -> None:
+    assert compose_video(["control=pose", "control.scale.depth=0.3"]).control.scale == {
+        "pose": 0.7,
+        "depth": 0.3,
+    }
+
+
+def test_the_key_knows_what_changes_the_result() -> None:
+    plain = run_key("video", compose_video())
+    assert run_key("video", compose_video(["fresh=true"])) == plain
+    for override in ("seed=1", "shot.prompt=other", "speed.steps=5", "device.threads=7", "device.dtype=fp32"):
+        assert run_key("video", compose_video([override])) != plain
+
+
+def test_the_key_does_not_change_with_the_order_of_typing() -> None:
+    one, other = (
+        run_key("video", compose_video(typed)) for typed in (["seed=3", "speed=hq"], ["speed=hq", "seed=3"])
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("prompt", "slug"),
+    [
+        ("1girl, blue hair", "1girl-blue-hair"),
+        ("青い髪", "shot"),
+        ("<lora:a:1> Café ../../etc", "cafe-etc"),
+        ("word " * 30, "word-word-word-word-word-word-word-word"),
+        ("x" * 99, "x" * 40),
+    ],
+)
+def test_the_slug_is_short_ascii(prompt: str, slug: str) -> None:
+    assert run_slug(compose_video([f"shot.prompt={prompt}"])) == slug
+
+
+def test_the_saved_config_reads_back_as_it_was() -> None:
+    config = compose_video(["shot.prompt=青い髪: ${a} 'b'"])
+    assert yaml.safe_load(to_yaml(config)) == to_plain(config)
+
+
+def test_no_field_can_hold_a_path_or_an_image() -> None:
+    allowed = {"text", "text or null", "whole number", "number", "true|false", "[text,...]"}
+    kinds = {name: kind for name, kind in keys("video").items() if kind not in allowed and "|" not in kind}
+    assert set(kinds) == {"control.kinds", "control.scale", "style.loras"}
+
+
+def test_schemas_refuse_unknown_fields_by_having_slots() -> None:
+    from pokora_anime.config import schema
+
+    for name in dir(schema):
+        kind = getattr(schema, name)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            assert "__slots__" in vars(kind), name
+
+
+def test_conf_lies_where_the_package_finds_it() -> None:
+    assert (conf_dir() / "video.yaml").is_file()
+
+
+def test_an_unknown_complaint_of_hydra_still_is_one_line() -> None:
+    error = translate(RuntimeError("first\nsecond"))
+    assert isinstance(error, ConfigError)
+    assert error.line().startswith("CFG-SYNTAX: first second")

@@ -1,0 +1,133 @@
+"""Control maps: read from the keyframe, in the formats that ControlNets expect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from numpy.typing import NDArray
+
+from pokora_anime.config.schema import ControlConfig, ControlKind, Family, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.errors import ConfigError
+from pokora_anime.records import ControlTrack, Keyframe
+from pokora_anime.stages import control, keyframe
+from pokora_anime.stages.control import NobodyFound, canny_map, depth_map, extract, pose_map
+from pokora_anime.stages.prompt import encode
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+
+
+def person(confidence: float = 1.0) -> NDArray[np.float32]:
+    """Joints of somebody in a 32 px frame."""
+    joints = np.full((18, 3), confidence, np.float32)
+    joints[:, :2] = np.random.default_rng(0).uniform(4, 28, (18, 2))
+    return joints
+
+
+def made(family: Path, run: Path, config: VideoConfig) -> tuple[Keyframe, RunContext]:
+    context = tiny.context(run, tiny.models(family, settings=config))
+    return keyframe.render(encode(config.shot, config, context), config, context), context
+
+
+def test_maps_are_rgb_in_0_to_1_at_frame_size(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    still, context = made(family, tmp_path, config)
+    context.models._loaded["pose_extractor"] = lambda picture: person()
+    track = extract(still, config, context, last_attempt=False)
+    assert isinstance(track, ControlTrack)
+    assert set(track.maps) == {"pose", "depth"}
+    for kind, found in track.maps.items():
+        assert found.shape == (tiny.SIZE, tiny.SIZE, 3)
+        assert found.dtype == np.float32
+        assert found.min() >= 0
+        assert found.max() <= 1
+        assert found.max() > 0.1
+        assert (context.folder.path / f"control_{kind}.png").is_file()
+
+
+def test_with_nobody_there_another_keyframe_is_asked_for(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    still, context = made(family, tmp_path, config)
+    context.models._loaded["pose_extractor"] = lambda picture: person(confidence=0.1)
+    assert extract(still, config, context, last_attempt=False) == NobodyFound(0)
+
+
+def test_on_the_last_attempt_it_goes_on_without_pose_and_says_so(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    still, context = made(family, tmp_path, config)
+    context.models._loaded["pose_extractor"] = lambda picture: person(confidence=0.1)
+    track = extract(still, config, context, last_attempt=True)
+    assert isinstance(track, ControlTrack)
+    assert set(track.maps) == {"depth"}
+    assert track.notes == (control.NO_POSE,)
+
+
+def test_stored_maps_are_read_back(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    config.control = ControlConfig(kinds=[ControlKind.depth])
+    still, context = made(family, tmp_path, config)
+    first = extract(still, config, context, last_attempt=False)
+    context.models._loaded["depth_extractor"] = lambda picture: pytest.fail("computed again")
+    again = extract(still, config, context, last_attempt=False)
+    assert isinstance(first, ControlTrack)
+    assert isinstance(again, ControlTrack)
+    assert np.array_equal(again.maps["depth"], first.maps["depth"])
+    assert again.node == first.node
+
+
+def test_a_kind_without_a_controlnet_is_refused(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    config.control = ControlConfig(kinds=[ControlKind.canny])
+    still, context = made(family, tmp_path, config)
+    with pytest.raises(ConfigError, match="pose, depth"):
+        extract(still, config, context, last_attempt=False)
+
+
+def test_canny_needs_no_weights(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    still, context = made(family, tmp_path, config)
+    config.control = ControlConfig(kinds=[ControlKind.canny])
+    config.base.family = Family.sdxl  # has a ControlNet for it
+    track = extract(still, config, context, last_attempt=False)
+    assert isinstance(track, ControlTrack)
+    assert set(track.maps) == {"canny"}
+
+
+def test_canny_finds_the_edges_of_a_square() -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[16:48, 16:48] = 255
+    edges = canny_map(picture, (64, 64))
+    assert edges[32, 14:18].max() == 1.0
+    assert edges[32, 32].max() == 0.0
+    assert edges[4, 4].max() == 0.0
+
+
+def test_the_nearest_point_is_white() -> None:
+    depth = np.array([[0.0, 1.0], [2.0, 4.0]], np.float32)
+    grey = depth_map(depth, (2, 2))
+    assert np.allclose(grey[:, :, 0], depth / 4)
+    assert np.array_equal(grey[:, :, 0], grey[:, :, 2])
+
+
+def test_a_flat_depth_is_all_far() -> None:
+    assert depth_map(np.ones((3, 3), np.float32), (4, 4)).max() == 0.0
+
+
+def test_a_pose_needs_a_head_and_both_shoulders() -> None:
+    joints = person()
+    joints[5, 2] = 0.2
+    assert isinstance(pose_map(joints, (32, 32)), NobodyFound)
+    joints[5, 2], joints[0, 2] = 0.9, 0.1
+    assert isinstance(pose_map(joints, (32, 32)), np.ndarray)
+
+
+def test_a_pose_map_has_the_frame_size_when_it_is_not_square() -> None:
+    found = pose_map(person(), (32, 48))
+    assert isinstance(found, np.ndarray)
+    assert found.shape == (32, 48, 3)

@@ -1,0 +1,133 @@
+"""The keyframe: text to image with the base's own networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from pokora_anime.config.schema import Sampler, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.records import Keyframe
+from pokora_anime.stages import keyframe
+from pokora_anime.stages.prompt import encode
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+
+
+def render(family: Path, run: Path, config: VideoConfig, **arguments: int) -> tuple[Keyframe, RunContext]:
+    context = tiny.context(run, tiny.models(family, settings=config))
+    prompt = encode(config.shot, config, context)
+    made = keyframe.render(prompt, config, context, **arguments)
+    context.folder.close()
+    return made, context
+
+
+def test_a_keyframe_is_a_picture_and_its_latent(family: Path, tmp_path: Path) -> None:
+    made, context = render(family, tmp_path, tiny.config())
+    assert made.image.shape == (tiny.SIZE, tiny.SIZE, 3)
+    assert made.image.dtype == np.uint8
+    assert made.latent.shape == (4, 4, 4)
+    assert made.latent.dtype == torch.float32
+    assert (context.folder.path / "keyframe.png").is_file()
+
+
+@pytest.mark.parametrize("sampler", list(Sampler))
+def test_the_latent_is_that_of_diffusers_sdxl_pipeline(
+    family: Path, tmp_path: Path, sampler: Sampler
+) -> None:
+    from diffusers import StableDiffusionXLPipeline
+
+    config = tiny.config(speed=sampler, steps=4)
+    made, context = render(family, tmp_path, config)
+    networks = context.models
+    stack = networks.text_stack()
+    pipeline = StableDiffusionXLPipeline(
+        vae=networks.vae(),
+        text_encoder=stack.encoders[0],
+        text_encoder_2=stack.encoders[1],
+        tokenizer=stack.tokenizers[0],
+        tokenizer_2=stack.tokenizers[1],
+        unet=networks.unet(),
+        scheduler=networks.scheduler(),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    context = tiny.context(tmp_path / "again", networks)
+    prompt = encode(config.shot, config, context)
+    assert prompt.pooled is not None
+    assert prompt.negative_pooled is not None
+    expected = pipeline(
+        prompt_embeds=prompt.embeds[None],
+        negative_prompt_embeds=prompt.negative_embeds[None],
+        pooled_prompt_embeds=prompt.pooled[None],
+        negative_pooled_prompt_embeds=prompt.negative_pooled[None],
+        num_inference_steps=4,
+        guidance_scale=config.speed.guidance_scale,
+        width=tiny.SIZE,
+        height=tiny.SIZE,
+        generator=context.generator("keyframe", 0),
+        output_type="latent",
+    ).images[0]
+    assert torch.allclose(made.latent, expected, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_picture(family: Path, tmp_path: Path) -> None:
+    one, _ = render(family, tmp_path / "one", tiny.config())
+    two, _ = render(family, tmp_path / "two", tiny.config())
+    assert np.array_equal(one.image, two.image)
+    assert one.node == two.node
+
+
+def test_every_attempt_has_its_own_noise(family: Path, tmp_path: Path) -> None:
+    one, _ = render(family, tmp_path, tiny.config())
+    two, _ = render(family, tmp_path, tiny.config(), attempt=1)
+    assert not torch.allclose(one.latent, two.latent)
+
+
+def test_a_finished_keyframe_is_not_computed_again(family: Path, tmp_path: Path) -> None:
+    made, _ = render(family, tmp_path, tiny.config())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyframe, "denoise", lambda *_: pytest.fail("computed again"))
+        kept, _ = render(family, tmp_path, tiny.config())
+    assert torch.equal(kept.latent, made.latent)
+    assert kept.node == made.node
+
+
+def test_each_step_is_reported(family: Path, tmp_path: Path) -> None:
+    _, context = render(family, tmp_path, tiny.config(steps=3))
+    assert isinstance(context.progress, tiny.Silent)
+    assert context.progress.steps == 3
+
+
+def test_guidance_runs_only_inside_its_interval(family: Path, tmp_path: Path) -> None:
+    config = tiny.config(steps=4)
+    config.speed.guidance_end = 0.5
+    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    prompt = encode(config.shot, config, context)
+    rows: list[int] = []
+    unet = context.models.unet()
+    unet.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[0]))
+    keyframe.render(prompt, config, context)
+    assert rows == [2, 2, 1, 1]
+
+
+def test_sd2_renders_without_added_conditioning(tmp_path: Path) -> None:
+    config = tiny.config("sd2")
+    folder = tiny.family(tmp_path / "sd2", "sd2")
+    context = tiny.context(tmp_path, tiny.models(folder, "sd2", config))
+    made = keyframe.render(encode(config.shot, config, context), config, context)
+    assert torch.isfinite(made.latent).all()
+
+
+def test_stills_differ_by_their_index(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    prompt = encode(config.shot, config, context)
+    one, two = (keyframe.render_still(prompt, index, config, context) for index in range(2))
+    assert not np.array_equal(one.image, two.image)

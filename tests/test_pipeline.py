@@ -1,0 +1,173 @@
+"""`pokora video` and `pokora stills` as a user runs them: the shipped nano family, a real MP4."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+# Two segments at the smallest cost that still goes through every stage.
+SHORT = ("shot.seconds=2", "speed.steps=2", "finish.width=256", "finish.height=256", "seed=3")
+COMMAND = [sys.executable, "-m", "pokora_anime.cli"]
+
+
+def pokora(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+def video(cwd: Path, *overrides: str) -> Path:
+    done = pokora("video", *SHORT, *overrides, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / done.stdout.strip().splitlines()[-1]
+
+
+def hashes(folder: Path) -> list[str]:
+    return json.loads((folder / "frames.json").read_text())["rgb_sha256"]
+
+
+def start(cwd: Path, overrides: Sequence[str] = SHORT) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "video", *overrides], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd
+    )
+
+
+def wait_for(cwd: Path, pattern: str, child: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not list(cwd.glob(pattern)):
+        assert child.poll() is None, f"ended before {pattern} appeared: {child.communicate()}"
+        assert time.monotonic() < deadline, pattern
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of an uninterrupted run."""
+    return video(tmp_path_factory.mktemp("clip"))
+
+
+def test_the_clip_is_what_was_asked_for(clip: Path) -> None:
+    reader = imageio_ffmpeg.read_frames(str(clip / "video.mp4"))
+    meta = next(reader)
+    frames = [np.frombuffer(frame, np.uint8) for frame in reader]
+    assert (meta["fps"], meta["size"], meta["codec"]) == (24.0, (256, 256), "h264")
+    assert meta["pix_fmt"].startswith("yuv420p")
+    assert len(frames) == 48 == len(hashes(clip))
+
+
+def test_the_clip_moves_and_is_no_noise(clip: Path) -> None:
+    reader = imageio_ffmpeg.read_frames(str(clip / "video.mp4"))
+    next(reader)
+    frames = [np.frombuffer(frame, np.uint8).astype(float) for frame in reader]
+    assert np.abs(frames[0] - frames[-1]).mean() > 0.5
+    neighbours = [np.abs(a - b).mean() for a, b in zip(frames, frames[1:], strict=False)]
+    assert max(neighbours) < 40
+
+
+def test_the_run_folder_holds_what_it_promises(clip: Path) -> None:
+    for name in (
+        "keyframe.png",
+        "control_pose.png",
+        "control_depth.png",
+        "sheet.png",
+        "config.yaml",
+        "record.json",
+    ):
+        assert (clip / name).is_file(), name
+    record = json.loads((clip / "record.json").read_text())
+    operations = [node["op"] for node in record["nodes"]]
+    assert operations[:3] == ["prompt", "keyframe", "control"]
+    assert operations.count("motion") == 2
+    known = {node["id"] for node in record["nodes"]}
+    assert all(set(node["parents"]) <= known for node in record["nodes"])
+
+
+def test_the_same_command_again_is_answered_from_the_folder(clip: Path) -> None:
+    started = time.monotonic()
+    assert video(clip.parents[2]) == clip
+    assert time.monotonic() - started < 10
+
+
+def test_the_same_command_afresh_gives_the_same_frames(clip: Path) -> None:
+    before = hashes(clip)
+    assert hashes(video(clip.parents[2], "fresh=true")) == before
+
+
+def test_a_killed_run_goes_on_to_the_same_frames(clip: Path, tmp_path: Path) -> None:
+    child = start(tmp_path)
+    wait_for(tmp_path, "outputs/video/*/stages/motion-*.safetensors", child)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    (segment,) = tmp_path.glob("outputs/video/*/stages/motion-*.safetensors")
+    before = segment.stat().st_mtime_ns
+    assert not list(tmp_path.glob("outputs/video/*/video.mp4"))
+    assert hashes(video(tmp_path)) == hashes(clip)
+    assert segment.stat().st_mtime_ns == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_ends_soon_and_says_how_to_go_on(clip: Path, tmp_path: Path) -> None:
+    child = start(tmp_path)
+    wait_for(tmp_path, "outputs/video/*/stages/motion-*.safetensors", child)
+    child.send_signal(signal.SIGINT)
+    pressed = time.monotonic()
+    _, error = child.communicate(timeout=60)
+    assert time.monotonic() - pressed < 4  # 2 s is the bar on an idle machine
+    assert child.returncode == 130
+    assert "go on" in error.splitlines()[-1] and "Traceback" not in error
+    assert hashes(video(tmp_path)) == hashes(clip)
+
+
+def test_a_damaged_segment_is_made_again(clip: Path, tmp_path: Path) -> None:
+    child = start(tmp_path)
+    wait_for(tmp_path, "outputs/video/*/stages/motion-*.safetensors", child)
+    child.kill()
+    child.wait()
+    (segment,) = tmp_path.glob("outputs/video/*/stages/motion-*.safetensors")
+    data = bytearray(segment.read_bytes())
+    data[-1] ^= 255
+    segment.write_bytes(bytes(data))
+    assert hashes(video(tmp_path)) == hashes(clip)
+
+
+def test_text_alone_without_keyframe_and_control(tmp_path: Path) -> None:
+    folder = video(tmp_path, "keyframe=none", "control=none", "shot.seconds=1")
+    record = json.loads((folder / "record.json").read_text())
+    assert {node["op"] for node in record["nodes"]} == {"prompt", "motion", "encode"}
+
+
+def test_high_quality_mode_and_last_latent_chaining(tmp_path: Path) -> None:
+    folder = video(
+        tmp_path, "speed=hq", "speed.steps=3", "motion.overlap=1", "control=none", "shot.seconds=2.2"
+    )
+    assert len(hashes(folder)) == 53
+
+
+def test_stills_carry_their_metadata(tmp_path: Path) -> None:
+    done = pokora(
+        "stills", "count=2", "speed.steps=2", "shot.prompt=1girl, 'x', (blue hair:1.2)", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / done.stdout.strip().splitlines()[-1]
+    first, second = (Image.open(folder / f"still-{index}.png") for index in (1, 2))
+    assert first.size == (768, 768)
+    assert first.info["prompt"] == "1girl, 'x', (blue hair:1.2)"  # type: ignore[attr-defined]
+    assert np.abs(np.asarray(first, float) - np.asarray(second, float)).mean() > 1
+
+
+def test_sdxl_without_weights_fails_at_once_with_the_command_that_fetches_them(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = pokora("video", "base=sdxl", cwd=tmp_path)
+    assert time.monotonic() - started < 5
+    assert done.returncode == 3
+    assert "pokora models fetch base=sdxl" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,207 @@
+"""Prompts: what their text means, and what the encoders make of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pokora_anime.config.schema import ShotConfig
+from pokora_anime.errors import PromptError
+from pokora_anime.models.lora_tags import merge_loras, shot_loras, split_tags
+from pokora_anime.models.text import framed
+from pokora_anime.stages import prompt
+from pokora_anime.stages.prompt import emphasize, encode, tokenize
+from pokora_anime.stages.prompt_syntax import ParsedPrompt, parse, parse_shot
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+
+
+# Syntax
+
+
+def test_lora_tags_leave_the_text_and_keep_their_order() -> None:
+    text, loras = split_tags("vivid colors, <lora:pastelAnimeXL:0.8>, <lora:flat:0.25>, 1 girl")
+    assert text == "vivid colors, 1 girl"
+    assert [(lora.id, lora.weight) for lora in loras] == [("pastelAnimeXL", 0.8), ("flat", 0.25)]
+
+
+def test_a_lora_tag_without_a_weight_weighs_one() -> None:
+    assert split_tags("<lora:a>")[1][0].weight == 1.0
+
+
+@pytest.mark.parametrize("tag", ["<lora:a:strong>", "<lora::1>", "<lora:a:9>", "<lora:a", "<lora:a:nan>"])
+def test_a_broken_lora_tag_is_refused(tag: str) -> None:
+    with pytest.raises(PromptError, match="PRM-4"):
+        parse(f"girl {tag}")
+
+
+def test_tags_in_the_prompt_win_over_those_in_the_prefix() -> None:
+    loras = shot_loras(ShotConfig(prefix="<lora:a:0.5>", prompt="girl <lora:a:0.9> <lora:b:1>"))
+    assert [(lora.id, lora.weight) for lora in merge_loras(loras)] == [("a", 0.9), ("b", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("a", [("a", 1.0)]),
+        ("(a)", [("a", 1.1)]),
+        ("((a))", [("a", 1.21)]),
+        ("a (b:1.3) c", [("a ", 1.0), ("b", 1.3), (" c", 1.0)]),
+        ("((a:2) b)", [("a", 2.2), (" b", 1.1)]),
+        (r"girl \(smile\)", [("girl (smile)", 1.0)]),
+        ("(a", [("a", 1.1)]),
+        ("a)", [("a)", 1.0)]),
+        ("time 3:30", [("time 3:30", 1.0)]),
+        ("a, b:1.2) c", [("a, b:1.2) c", 1.0)]),
+    ],
+)
+def test_emphasis_reads_as_in_the_web_ui(text: str, pieces: list[tuple[str, float]]) -> None:
+    found = parse(text).pieces
+    assert [(piece, round(weight, 6)) for piece, weight in found] == pieces
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), max_size=40))
+def test_any_text_either_parses_or_says_why(text: str) -> None:
+    try:
+        found = parse(text)
+    except PromptError as error:
+        found = error
+    assert isinstance(found, ParsedPrompt) or found.code == "PRM-4"
+
+
+@pytest.mark.parametrize("text", ["", "  ", ", ,", "<lora:pastel:0.8>", "()"])
+def test_an_empty_prompt_is_refused_whatever_the_prefix(text: str) -> None:
+    with pytest.raises(PromptError, match="PRM-1"):
+        parse_shot(ShotConfig(prompt=text, prefix="masterpiece"))
+
+
+@pytest.mark.parametrize("text", ["girl\x00", "\x1b[31mred", "\ud800"])
+def test_what_is_not_text_is_refused(text: str) -> None:
+    with pytest.raises(PromptError, match="PRM-3"):
+        parse(text)
+
+
+def test_japanese_is_text() -> None:
+    assert parse("青い髪の女の子").text == "青い髪の女の子"
+
+
+def test_a_lora_in_the_negative_prompt_is_refused() -> None:
+    with pytest.raises(PromptError, match="negative"):
+        parse_shot(ShotConfig(prompt="girl", negative="<lora:pastel:1>"))
+
+
+# Tokens
+
+
+def test_a_long_prompt_is_cut_into_chunks_of_75(family: Path) -> None:
+    stack = tiny.models(family).text_stack()
+    tokens, weights = tokenize(parse("girl " * 100), stack, "prompt")
+    assert [[len(chunk) for chunk in rows] for rows in tokens] == [[75, 25], [75, 25]]
+    assert len(weights[0][1]) == 25
+
+
+def test_an_over_long_prompt_names_its_length(family: Path) -> None:
+    with pytest.raises(PromptError, match="has 301 tokens") as caught:
+        tokenize(parse("girl " * 301), tiny.models(family).text_stack(), "prompt")
+    assert caught.value.code == "PRM-2"
+
+
+def test_short_text_is_framed_as_the_tokenizer_does_it(family: Path) -> None:
+    stack = tiny.models(family).text_stack()
+    tokenizer = stack.tokenizers[0]
+    expected = tokenizer("blue hair, smile", padding="max_length", max_length=77).input_ids
+    assert framed(stack.tokens("blue hair, smile"), tokenizer) == expected
+
+
+# Embeddings
+
+
+def test_embeddings_are_those_of_diffusers_sdxl_pipeline(family: Path, tmp_path: Path) -> None:
+    from diffusers import StableDiffusionXLPipeline
+
+    networks = tiny.models(family)
+    stack = networks.text_stack()
+    pipeline = StableDiffusionXLPipeline(
+        vae=networks.vae(),
+        text_encoder=stack.encoders[0],
+        text_encoder_2=stack.encoders[1],
+        tokenizer=stack.tokenizers[0],
+        tokenizer_2=stack.tokenizers[1],
+        unet=networks.unet(),
+        scheduler=networks.scheduler(),
+        force_zeros_for_empty_prompt=False,
+    )
+    expected = pipeline.encode_prompt("girl, waving", negative_prompt="bad anatomy")
+    config = tiny.config()
+    config.shot = ShotConfig(prompt="girl, waving", negative="bad anatomy")
+    found = encode(config.shot, config, tiny.context(tmp_path, networks))
+    assert found.pooled is not None
+    assert found.negative_pooled is not None
+    parts = (found.embeds, found.negative_embeds, found.pooled, found.negative_pooled)
+    for ours, theirs in zip(parts, expected, strict=True):
+        assert torch.allclose(ours, theirs[0], atol=1e-6)
+
+
+def test_sd2_reads_the_normed_last_state_of_its_only_encoder(tmp_path: Path) -> None:
+    networks = tiny.models(tiny.family(tmp_path / "sd2", "sd2"), "sd2")
+    config = tiny.config("sd2")
+    config.shot = ShotConfig(prompt="girl", negative="")
+    found = encode(config.shot, config, tiny.context(tmp_path, networks))
+    stack = networks.text_stack()
+    ids = torch.tensor([framed(stack.tokens("girl"), stack.tokenizers[0])])
+    with torch.no_grad():
+        expected = stack.encoders[0](ids).last_hidden_state[0]
+    assert found.pooled is None
+    assert torch.allclose(found.embeds, expected, atol=1e-6)
+
+
+def test_prompt_and_negative_have_the_same_length(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    config.shot = ShotConfig(prompt="girl " * 80, negative="bad")
+    found = encode(config.shot, config, tiny.context(tmp_path, tiny.models(family)))
+    assert found.embeds.shape == found.negative_embeds.shape == (154, 2 * tiny.TEXT)
+
+
+@given(st.lists(st.floats(0.1, 2.0), min_size=4, max_size=4))
+def test_emphasis_keeps_the_mean_size(weights: list[float]) -> None:
+    hidden = torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(0))
+    scaled = emphasize(hidden, torch.tensor([weights]))
+    assert torch.allclose(scaled.abs().mean(), hidden.abs().mean(), rtol=1e-4)
+
+
+def test_emphasis_changes_the_embeddings(family: Path, tmp_path: Path) -> None:
+    networks = tiny.models(family)
+    config = tiny.config()
+    embeds = []
+    for index, text in enumerate(("blue hair, girl", "(blue hair:1.3), girl")):
+        config.shot = ShotConfig(prompt=text)
+        embeds.append(encode(config.shot, config, tiny.context(tmp_path / str(index), networks)).embeds)
+    assert not torch.allclose(*embeds)
+
+
+def test_a_stored_prompt_is_read_back_without_the_encoders(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    first = tiny.context(tmp_path, tiny.models(family))
+    made = encode(config.shot, config, first)
+    first.folder.close()
+    again = tiny.models(family)
+    again.text_stack()._load = lambda: pytest.fail("encoders were loaded")  # type: ignore[assignment]
+    kept = encode(config.shot, config, tiny.context(tmp_path, again))
+    assert torch.equal(kept.embeds, made.embeds)
+    assert kept.node == made.node
+
+
+def test_free_text_drops_the_encoders(family: Path) -> None:
+    networks = tiny.models(family)
+    stack = networks.text_stack()
+    networks.free_text()
+    assert networks.text_stack() is not stack
+    assert prompt.MAX_CHUNKS == 4

@@ -1,0 +1,148 @@
+"""The worker beside the main thread: order, bounds, errors both ways, and a quick end."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from pokora_anime.streaming import Background
+
+
+def test_items_arrive_in_order_and_the_result_comes_back() -> None:
+    with Background[int, list[int]](list, depth=1) as background:
+        for number in range(20):
+            background.put(number)
+        assert background.close() == list(range(20))
+
+
+def test_the_consumer_runs_beside_the_main_thread() -> None:
+    threads: list[int] = []
+
+    def consume(items: Iterator[int]) -> None:
+        for _ in items:
+            threads.append(threading.get_ident())
+
+    with Background(consume) as background:
+        background.put(1)
+        background.close()
+    assert threads
+    assert threads[0] != threading.get_ident()
+
+
+def test_put_waits_once_the_queue_is_full() -> None:
+    go = threading.Event()
+
+    def consume(items: Iterator[int]) -> int:
+        go.wait()
+        return sum(items)
+
+    with Background(consume, depth=2) as background:
+        background.put(1)
+        background.put(2)
+        threading.Timer(0.2, go.set).start()
+        begun = time.monotonic()
+        background.put(3)
+        assert time.monotonic() - begun > 0.1
+        assert background.close() == 6
+
+
+def test_no_more_items_live_than_the_queue_holds() -> None:
+    class Item:
+        pass
+
+    alive: list[weakref.ref[Item]] = []
+    most = 0
+
+    def consume(items: Iterator[Item]) -> None:
+        nonlocal most
+        for item in items:
+            del item
+            gc.collect()
+            most = max(most, sum(reference() is not None for reference in alive))
+
+    with Background(consume, depth=1) as background:
+        for _ in range(12):
+            item = Item()
+            alive.append(weakref.ref(item))
+            background.put(item)
+            del item
+        background.close()
+    assert most <= 3  # being consumed, waiting, being made
+
+
+def test_the_workers_error_surfaces_at_the_next_put() -> None:
+    def consume(items: Iterator[int]) -> None:
+        next(items)
+        raise ValueError("disk full")
+
+    with pytest.raises(ValueError, match="disk full"), Background(consume) as background:
+        for number in range(100):
+            background.put(number)
+
+
+def test_the_workers_error_surfaces_at_close() -> None:
+    def consume(items: Iterator[int]) -> None:
+        list(items)
+        raise ValueError("disk full")
+
+    with pytest.raises(ValueError, match="disk full"), Background(consume) as background:
+        background.put(1)
+        background.close()
+
+
+def test_an_error_in_the_main_thread_ends_the_worker_and_is_the_one_raised() -> None:
+    ended = threading.Event()
+
+    def consume(items: Iterator[int]) -> None:
+        try:
+            for _ in items:
+                pass
+        finally:
+            ended.set()
+
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="main"), Background(consume) as background:
+        background.put(1)
+        raise ValueError("main")
+    assert ended.wait(1)
+    assert time.monotonic() - begun < 2
+
+
+def test_a_worker_deep_in_work_does_not_hold_up_an_abort() -> None:
+    def consume(items: Iterator[int]) -> None:
+        for _ in items:
+            time.sleep(5)
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), Background(consume) as background:
+        background.put(1)
+        raise KeyboardInterrupt
+    assert time.monotonic() - begun < 2
+
+
+def test_a_worker_that_has_enough_lets_the_rest_pass() -> None:
+    with Background[int, int](next, depth=1) as background:
+        for number in range(10):
+            background.put(number)
+        assert background.close() == 0
+
+
+def test_a_process_ends_although_its_worker_is_busy() -> None:
+    code = """
+import time
+from pokora_anime.streaming import Background
+def consume(items):
+    next(items)
+    time.sleep(60)
+with Background(consume) as background:
+    background.put(1)
+    raise SystemExit(3)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 3
