@@ -48,7 +48,7 @@ bench: $(SETUP) ## measure this machine
 	@$(POKORA) bench $(value ARGS)
 
 clean: ## remove what tools left behind (outputs and .venv stay)
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # Once, and again when the lock or the package's own description changes. uv is fast but does not

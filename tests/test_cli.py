@@ -172,7 +172,7 @@ def test_one_failing_job_stops_no_other(tmp_path: Path, capfd: pytest.CaptureFix
     folder = Path(shown.out.strip().splitlines()[-1])
     results = [json.loads(path.read_text()) for path in sorted(folder.glob("job-*.json"))]
     assert status == 1
-    assert [result["label"] for result in results] == ["base=sdxl", "base=sd2"]
+    assert [result["overrides"] for result in results] == [["base=sdxl"], ["base=sd2"]]
     assert all("WGT-1" in result["error"] for result in results)
     assert "2 of 2 renders failed" in shown.err
     assert "Traceback" not in shown.err
@@ -218,3 +218,10 @@ def test_doctor_names_the_next_command() -> None:
 def test_the_kernel_is_only_asked_about_landlock() -> None:
     assert doctor.landlock_abi() >= 0
     assert Path(__file__).read_text()  # reading is still allowed
+
+
+def test_a_job_is_labelled_by_what_sets_it_apart() -> None:
+    from pokora_anime.commands.sweep import _label
+
+    jobs = [["seed=1", "shot.fps=8", "speed=lcm"], ["seed=1", "shot.fps=12", "speed=hq"]]
+    assert [_label(job, jobs) for job in jobs] == ["fps=8 speed=lcm", "fps=12 speed=hq"]

@@ -117,6 +117,14 @@ def test_guidance_runs_only_inside_its_interval(family: Path, tmp_path: Path) ->
     assert rows == [2, 2, 1, 1]
 
 
+def test_guidance_in_two_passes_gives_the_same_picture(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    batched, _ = render(family, tmp_path / "batched", config)
+    config.speed.guidance_batched = False
+    sequential, _ = render(family, tmp_path / "sequential", config)
+    assert torch.allclose(batched.latent, sequential.latent, atol=1e-5)
+
+
 def test_sd2_renders_without_added_conditioning(tmp_path: Path) -> None:
     config = tiny.config("sd2")
     folder = tiny.family(tmp_path / "sd2", "sd2")

@@ -108,6 +108,11 @@ def test_missing_sdxl_names_the_command_that_fetches_it() -> None:
     assert caught.value.code == "WGT-1"
 
 
+def test_the_fetch_command_for_sd2_names_a_speed_that_it_has() -> None:
+    with pytest.raises(WeightsError, match="pokora models fetch base=sd2 speed=hq"):
+        fetch.check_available(tiny.config("sd2"))
+
+
 def test_checking_weights_needs_no_torch() -> None:
     modules = "pokora_anime.models.fetch, pokora_anime.stages.prompt_syntax"
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from pokora_anime.streaming import Background
+
+
+def put_all(background: Background[int, None], count: int) -> None:
+    for number in range(count):
+        background.put(number)
+
+
+def put_and_raise(consume: Callable[[Iterator[int]], None], error: BaseException) -> None:
+    with Background(consume) as background:
+        background.put(1)
+        raise error
 
 
 def test_items_arrive_in_order_and_the_result_comes_back() -> None:
@@ -64,7 +74,6 @@ def test_no_more_items_live_than_the_queue_holds() -> None:
         nonlocal most
         for item in items:
             del item
-            gc.collect()
             most = max(most, sum(reference() is not None for reference in alive))
 
     with Background(consume, depth=1) as background:
@@ -82,9 +91,8 @@ def test_the_workers_error_surfaces_at_the_next_put() -> None:
         next(items)
         raise ValueError("disk full")
 
-    with pytest.raises(ValueError, match="disk full"), Background(consume) as background:
-        for number in range(100):
-            background.put(number)
+    with Background(consume) as background, pytest.raises(ValueError, match="disk full"):
+        put_all(background, 100)
 
 
 def test_the_workers_error_surfaces_at_close() -> None:
@@ -92,9 +100,10 @@ def test_the_workers_error_surfaces_at_close() -> None:
         list(items)
         raise ValueError("disk full")
 
-    with pytest.raises(ValueError, match="disk full"), Background(consume) as background:
+    with Background(consume) as background:
         background.put(1)
-        background.close()
+        with pytest.raises(ValueError, match="disk full"):
+            background.close()
 
 
 def test_an_error_in_the_main_thread_ends_the_worker_and_is_the_one_raised() -> None:
@@ -108,9 +117,8 @@ def test_an_error_in_the_main_thread_ends_the_worker_and_is_the_one_raised() -> 
             ended.set()
 
     begun = time.monotonic()
-    with pytest.raises(ValueError, match="main"), Background(consume) as background:
-        background.put(1)
-        raise ValueError("main")
+    with pytest.raises(ValueError, match="main"):
+        put_and_raise(consume, ValueError("main"))
     assert ended.wait(1)
     assert time.monotonic() - begun < 2
 
@@ -121,9 +129,8 @@ def test_a_worker_deep_in_work_does_not_hold_up_an_abort() -> None:
             time.sleep(5)
 
     begun = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), Background(consume) as background:
-        background.put(1)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        put_and_raise(consume, KeyboardInterrupt())
     assert time.monotonic() - begun < 2
 
 

@@ -69,9 +69,8 @@ def _job(command: str, composed: DictConfig) -> float:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.sweep.dir)
     number = int(hydra_config.job.num)
-    # Overrides of this job that others of the sweep may not share; its label on the sheet.
-    label = " ".join(str(one) for one in hydra_config.overrides.task if not str(one).startswith("sweep="))
-    result: dict[str, Any] = {"number": number, "label": label, "prompt": str(composed.shot.prompt)}
+    overrides = [str(one) for one in hydra_config.overrides.task]
+    result: dict[str, Any] = {"number": number, "overrides": overrides, "prompt": str(composed.shot.prompt)}
     started = time.monotonic()
     try:
         # sweeps lie in ROOT/sweep/NAME, runs in ROOT/COMMAND/NAME
@@ -125,10 +124,12 @@ def _results(folder: Path) -> list[dict[str, Any]]:
 
 def _report(folder: Path, command: str) -> int:
     results = _results(folder)
+    for result in results:
+        result["label"] = _label(result["overrides"], [other["overrides"] for other in results])
     failed = [result for result in results if "error" in result]
     for result in results:
         outcome = f"failed: {result['error']}" if "error" in result else result["path"]
-        print(f"{result['label'] or 'defaults'}: {outcome}")
+        print(f"{result['label']}: {outcome}")
     done = [result for result in results if "path" in result]
     if done:
         _write_sheet(folder, command, done)
@@ -153,7 +154,7 @@ def _write_sheet(folder: Path, command: str, done: Sequence[dict[str, Any]]) -> 
         )
         columns = max(columns, len(found))
         frames += found
-        labels += [_short_label(result["label"]), *[""] * (len(found) - 1)]
+        labels += [result["label"], *[""] * (len(found) - 1)]
     Picture.fromarray(contact_sheet(frames, columns, labels)).save(folder / "sheet.png")
 
 
@@ -178,5 +179,7 @@ def _still_frames(run_folder: Path) -> list[Image]:
     return [np.asarray(Picture.open(path).convert("RGB")) for path in paths]
 
 
-def _short_label(label: str) -> str:
-    return re.sub(r"\b(shot|motion|finish|speed|control)\.(?=\w+=)", "", label)
+def _label(overrides: list[str], all_overrides: list[list[str]]) -> str:
+    """What sets one job apart from the others, keys without their section."""
+    apart = [one for one in overrides if not all(one in other for other in all_overrides)]
+    return " ".join(re.sub(r"^\w+\.(?=\w+=)", "", one) for one in apart or overrides)

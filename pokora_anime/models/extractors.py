@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,14 +56,20 @@ def load_depth(row: Row, folder: Path, device: torch.device) -> DepthReader:
     return read
 
 
+def controlnet_aux() -> Any:
+    """The library, imported late and without its remarks: it drags in half of computer vision."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import controlnet_aux
+
+    return controlnet_aux
+
+
 class _OpenPose:
     """controlnet_aux's detector: the person with the highest score."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        # Imported late: it drags in half of computer vision, and nano never needs it.
-        from controlnet_aux import OpenposeDetector
-
-        self._detector: Any = OpenposeDetector.from_pretrained(str(folder)).to(device)
+        self._detector: Any = controlnet_aux().OpenposeDetector.from_pretrained(str(folder)).to(device)
 
     def __call__(self, pictures: NDArray[np.uint8], /) -> NDArray[np.float32]:
         height, width = pictures.shape[:2]

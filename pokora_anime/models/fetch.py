@@ -149,7 +149,7 @@ def absent(lacking: list[Row]) -> WeightsError:
             fix="use control=depth or control=none, or put it into the hub cache yourself: "
             f"hf download {first.repo} {' '.join(first.files)}",
         )
-    return WeightsError("WGT-1", f"weights missing: {names}", fix=hashes.fetch_command(first))
+    return WeightsError("WGT-1", f"weights missing: {names}", fix=hashes.fetch_command(*lacking))
 
 
 def fetch(config: RunConfig, report: Callable[[str], None] = print) -> list[Path]:

@@ -100,9 +100,12 @@ def missing(row: Row, folder: Path) -> WeightsError:
     )
 
 
-def fetch_command(row: Row) -> str:
-    """What to type to get a row."""
-    return f"pokora models fetch base={row.families[0].value}"
+def fetch_command(*lacking: Row) -> str:
+    """What to type to get these rows; what only some compositions load must be asked for."""
+    family = lacking[0].families[0].value
+    extra = " speed=hq" if family == "sd2" else ""  # the default, lcm, has no LoRA for SD2
+    extra += " control=canny" if any(row.role == "controlnet_canny" for row in lacking) else ""
+    return f"pokora models fetch base={family}{extra}"
 
 
 def _manifest(row: Row, folder: Path) -> Mapping[str, str]:

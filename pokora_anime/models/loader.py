@@ -58,10 +58,10 @@ class Models:
         self._base = self._place(self._base_row)
         styles, notes = fetch.style_rows(loras, base.family)
         speed_row = fetch.speed_row(speed, base.family)
-        chosen = ([(speed_row, speed.lora_weight)] if speed_row else []) + styles
-        self.loras = tuple(Lora(row=row, folder=self._place(row), weight=w) for row, w in chosen)
-        self.notes: tuple[str, ...] = tuple(notes)
         self._loaded: dict[str, Any] = {}
+        chosen = ([(speed_row, speed.lora_weight)] if speed_row else []) + styles
+        self.loras = tuple(Lora(row=row, folder=self._checked(row), weight=w) for row, w in chosen)
+        self.notes: tuple[str, ...] = tuple(notes)
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -97,12 +97,12 @@ class Models:
     def pose_extractor(self) -> extractors.PoseReader:
         """A picture in, an OpenPose map and the number of confident joints out."""
         row = registry.resolve("pose_extractor", self.family)
-        return self._once(row.role, lambda: extractors.load_pose(row, self._place(row), self.device))
+        return self._once(row.role, lambda: extractors.load_pose(row, self._checked(row), self.device))
 
     def depth_extractor(self) -> extractors.DepthReader:
         """A picture in, its depth map in 0..1 out."""
         row = registry.resolve("depth_extractor", self.family)
-        return self._once(row.role, lambda: extractors.load_depth(row, self._place(row), self.device))
+        return self._once(row.role, lambda: extractors.load_depth(row, self._checked(row), self.device))
 
     def scheduler(self) -> Any:
         """A new scheduler of the speed mode; its timesteps are not set yet."""
@@ -155,10 +155,15 @@ class Models:
             raise fetch.absent([row])
         return folder
 
+    def _checked(self, row: Row) -> Path:
+        """The row's folder, after its files were compared with what the registry promises."""
+        folder = self._place(row)
+        self._hash(row, folder)
+        return folder
+
     def _pretrained(self, kind: Any, row: Row, subfolder: str = "", dtype: torch.dtype | None = None) -> Any:
         """Safetensors only, offline, in the weights' dtype."""
-        folder = self._place(row)
-        self._once(f"sha256:{row.id}", lambda: hashes.verify(row, folder))
+        folder = self._checked(row)
         try:
             return kind.from_pretrained(
                 folder / subfolder,

@@ -49,8 +49,8 @@ class Recipe:
     previews: bool = True  # pictures while training
     data: Data = field(default_factory=Data)
     text: Training = Training(steps=800, batch=64, rate=1e-3, decay=0.4)
-    vae: Training = Training(steps=4600, batch=4, rate=1e-3, warmup=100, decay=0.3, ema=0.998)
-    unet: Training = Training(steps=2400, batch=32, rate=1e-3, warmup=100, ema=0.999)
+    vae: Training = Training(steps=4000, batch=4, rate=1e-3, warmup=100, decay=0.36, ema=0.998)
+    unet: Training = Training(steps=4600, batch=16, rate=8e-4, warmup=100, ema=0.999)
     motion: Training = Training(steps=600, batch=2, rate=1e-3, ema=0.995)
     controlnet_pose: Training = Training(steps=350, batch=16, rate=1e-3)
     lora_lcm: Training = Training(steps=260, batch=16, rate=5e-4)

@@ -96,12 +96,9 @@ def depth_map(depth: NDArray[np.float32], size: tuple[int, int]) -> ControlMap:
 
 def canny_map(picture: Image, size: tuple[int, int]) -> ControlMap:
     """Edges by controlnet_aux's CannyDetector, which needs no weights."""
-    # Imported late: controlnet_aux drags in half of computer vision.
-    from controlnet_aux import CannyDetector
-
     height, width = size
     resolution = max(min(size), 64)  # it rounds to multiples of 64
-    edges = CannyDetector()(
+    edges = extractors.controlnet_aux().CannyDetector()(
         picture,
         low_threshold=CANNY_LOW,
         high_threshold=CANNY_HIGH,

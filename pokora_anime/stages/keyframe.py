@@ -76,28 +76,45 @@ def _predict(
     latents: Tensor, timestep: Tensor, prompt: Prompt, config: RunConfig, context: RunContext, guided: bool
 ) -> Tensor:
     """The UNet's prediction float32 [1, channels, height, width], guided or conditional alone."""
-    embeds = [prompt.negative_embeds, prompt.embeds] if guided else [prompt.embeds]
-    pooled = [prompt.negative_pooled, prompt.pooled] if guided else [prompt.pooled]
-    dtype = context.models.dtype
-    size = [config.base.height, config.base.width]
+    negative, positive = (prompt.negative_embeds, prompt.negative_pooled), (prompt.embeds, prompt.pooled)
+
+    def ask(rows: list[tuple[Tensor, Tensor | None]]) -> Tensor:
+        return _ask(latents, timestep, rows, config, context)
+
+    if not guided:
+        return ask([positive])
+    if config.speed.guidance_batched:
+        unconditional, conditional = ask([negative, positive]).chunk(2)
+    else:
+        unconditional, conditional = ask([negative]), ask([positive])
+    return combine(unconditional, conditional, config.speed.guidance_scale)
+
+
+def _ask(
+    latents: Tensor,
+    timestep: Tensor,
+    rows: list[tuple[Tensor, Tensor | None]],
+    config: RunConfig,
+    context: RunContext,
+) -> Tensor:
+    """One pass of the UNet over rows of (embeddings, pooled): float32 [rows, channels, height, width]."""
+    device, dtype = context.device, context.models.dtype
+    pooled = [row for _, row in rows if row is not None]
     added = None
-    if prompt.pooled is not None:
-        time_ids = torch.tensor([[*size, 0, 0, *size]] * len(embeds))
+    if pooled:  # SDXL is told the picture's size and that nothing was cropped (arXiv 2307.01952, 2.2)
+        size = [config.base.height, config.base.width]
+        time_ids = torch.tensor([[*size, 0, 0, *size]] * len(rows))
         added = {
-            "text_embeds": torch.stack([row for row in pooled if row is not None]).to(context.device, dtype),
-            "time_ids": time_ids.to(context.device, dtype),
+            "text_embeds": torch.stack(pooled).to(device, dtype),
+            "time_ids": time_ids.to(device, dtype),
         }
-    predicted = context.models.unet()(
-        latents.to(dtype).expand(len(embeds), -1, -1, -1),
+    return context.models.unet()(
+        latents.to(dtype).expand(len(rows), -1, -1, -1),
         timestep,
-        encoder_hidden_states=torch.stack(embeds).to(context.device, dtype),
+        encoder_hidden_states=torch.stack([embeds for embeds, _ in rows]).to(device, dtype),
         added_cond_kwargs=added,
         return_dict=False,
     )[0].float()
-    if not guided:
-        return predicted
-    unconditional, conditional = predicted.chunk(2)
-    return combine(unconditional, conditional, config.speed.guidance_scale)
 
 
 def decode(latent: Tensor, context: RunContext) -> Image:

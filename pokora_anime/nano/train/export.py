@@ -25,8 +25,8 @@ from transformers import (
 
 from pokora_anime.nano import family
 from pokora_anime.nano.extractors import PoseExtractor
-from pokora_anime.nano.train.lora import LORA_FILE, make_lora_weights
 from pokora_anime.nano.train.loop import Place
+from pokora_anime.nano.train.lora import LORA_FILE, make_lora_weights
 
 SHARD = "14MB"
 LARGEST_FILE, LARGEST_FAMILY = 15_000_000, 50_000_000

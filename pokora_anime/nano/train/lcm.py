@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
-from pokora_anime.nano.train.lora import add_lora, save_lora
 from pokora_anime.nano.train.loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.lora import add_lora, save_lora
 from pokora_anime.nano.train.vae import load_latents
 
 GRID = 50  # LCMScheduler's original_inference_steps

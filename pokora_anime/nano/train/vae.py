@@ -148,21 +148,26 @@ def encode_latents(place: Place) -> None:
     # Encoding is a third quicker in this layout on CPU; training is not.
     vae = load_vae(place).to(memory_format=torch.channels_last)
     for kind in ("stills", "clips"):
-        path, done = (place.work / "latents" / f"{kind}{end}" for end in (".npy", ".json"))
-        if done.exists():
-            continue
-        path.parent.mkdir(exist_ok=True)
-        rgb = data.load(place.work, kind, place.seed).rgb
-        cells = (*rgb.shape[:-3], 4, family.LATENT, family.LATENT)
-        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=cells)
-        block = 16 if kind == "clips" else 256
-        for start in range(0, len(rgb), block):
-            part = rgb[start : start + block]
-            flat = part.reshape(-1, *part.shape[-3:])
-            out[start : start + block] = _latents(vae, flat, place).reshape(-1, *cells[1:])
-            print(f"latents: {kind} {min(start + block, len(rgb))}/{len(rgb)}", flush=True)
-        out.flush()
-        done.write_text(json.dumps({"shape": list(cells)}))
+        encode_kind(kind, vae, place)
+
+
+def encode_kind(kind: str, vae: AutoencoderKL, place: Place) -> None:
+    """Writes the latents of the stills or of the clips unless they are there."""
+    path, done = (place.work / "latents" / f"{kind}{end}" for end in (".npy", ".json"))
+    if done.exists():
+        return
+    path.parent.mkdir(exist_ok=True)
+    rgb = data.load(place.work, kind, place.seed).rgb
+    cells = (*rgb.shape[:-3], 4, family.LATENT, family.LATENT)
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=cells)
+    block = 16 if kind == "clips" else 256
+    for start in range(0, len(rgb), block):
+        part = rgb[start : start + block]
+        flat = part.reshape(-1, *part.shape[-3:])
+        out[start : start + block] = _latents(vae, flat, place).reshape(-1, *cells[1:])
+        print(f"latents: {kind} {min(start + block, len(rgb))}/{len(rgb)}", flush=True)
+    out.flush()
+    done.write_text(json.dumps({"shape": list(cells)}))
 
 
 def load_latents(place: Place, kind: str) -> NDArray[np.float16]:
