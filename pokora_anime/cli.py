@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -126,5 +127,16 @@ def _crash_log(typed: Sequence[str]) -> Path:
     return path
 
 
+def console() -> None:
+    """The installed command: `main`, and a clean end although a worker thread may be deep in torch."""
+    status = main()
+    if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
+        # The interpreter's own end would tear the thread's libraries from under it and abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -26,7 +26,8 @@ FLAGS = (
     "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required"
 ).split()
 PAGE = """<video id=v muted autoplay src="video.mp4"></video><script>
-const say = (word) => fetch(`/report?word=${word}&width=${v.videoWidth}&height=${v.videoHeight}&seconds=${v.duration}`)
+const size = () => `width=${v.videoWidth}&height=${v.videoHeight}&seconds=${v.duration}`
+const say = (word) => fetch(`/report?word=${word}&${size()}`)
 v.onended = () => say('ended'); v.onerror = () => say('error')
 </script>"""
 

@@ -160,7 +160,7 @@ def test_guidance_of_one_is_off(networks: Any) -> None:
 
 
 def test_the_embedded_hint_gives_the_controlnets_own_residuals(networks: Any) -> None:
-    motion, control = networks
+    _, control = networks
     hint = torch.rand(3, SIZE * 8, SIZE * 8)
     latents, timestep, given = noise(), torch.tensor(500), condition()
     embeds = given.embeds_BTD[:1].repeat_interleave(FRAMES, dim=0)
@@ -176,7 +176,7 @@ def test_the_embedded_hint_gives_the_controlnets_own_residuals(networks: Any) ->
 
 
 def test_control_acts_on_frames_by_their_weight(networks: Any) -> None:
-    motion, control = networks
+    _, control = networks
     source = ControlSource(control, torch.rand(3, 64, 64), scale=1.0, start=0.0, end=1.0, dtype=torch.float32)
     residuals = source.residuals(
         noise()[0].transpose(0, 1),

@@ -385,3 +385,12 @@ def test_freed_networks_are_loaded_anew(family: Path) -> None:
 def test_the_shipped_family_is_complete_and_undamaged() -> None:
     config = tiny.config()
     fetch.check_available(config)
+
+
+def test_two_threads_may_load_at_once(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    models = tiny.models(tiny.family(tmp_path))
+    with ThreadPoolExecutor(2) as pool:
+        loaded = list(pool.map(lambda load: load(), [models.vae, models.motion_unet] * 3))
+    assert all(not parameter.is_meta for network in loaded for parameter in network.parameters())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ class Models:
         styles, notes = fetch.style_rows(loras, base.family)
         speed_row = fetch.speed_row(speed, base.family)
         self._loaded: dict[str, Any] = {}
+        self._loading = threading.RLock()
         chosen = ([(speed_row, speed.lora_weight)] if speed_row else []) + styles
         self.loras = tuple(Lora(row=row, folder=self._checked(row), weight=w) for row, w in chosen)
         self.notes: tuple[str, ...] = tuple(notes)
@@ -145,9 +147,12 @@ class Models:
         return text_hash({name: digest for name, digest in found.items() if name.startswith(parts)})
 
     def _once(self, name: str, load: Callable[[], Any]) -> Any:
-        if name not in self._loaded:
-            self._loaded[name] = load()
-        return self._loaded[name]
+        # While a network is loaded, the libraries make every new parameter of the process an empty
+        # one: two threads loading at once would spoil each other's networks.
+        with self._loading:
+            if name not in self._loaded:
+                self._loaded[name] = load()
+            return self._loaded[name]
 
     def _place(self, row: Row) -> Path:
         folder = self._folders.get(row.id) or fetch.locate(row)

@@ -9,6 +9,7 @@ MEMBERS = (
     "text",
     "vae",
     "latents",
+    "decoder",
     "unet",
     "motion",
     "controlnet_pose",
@@ -50,6 +51,7 @@ class Recipe:
     data: Data = field(default_factory=Data)
     text: Training = Training(steps=800, batch=64, rate=1e-3, decay=0.4)
     vae: Training = Training(steps=4000, batch=4, rate=1e-3, warmup=100, decay=0.36, ema=0.998)
+    decoder: Training = Training(steps=4000, batch=4, rate=6e-4, decay=0.5, ema=0.998)
     unet: Training = Training(steps=4600, batch=16, rate=8e-4, warmup=100, ema=0.999)
     motion: Training = Training(steps=600, batch=2, rate=1e-3, ema=0.995)
     controlnet_pose: Training = Training(steps=350, batch=16, rate=1e-3)
@@ -80,6 +82,7 @@ def _small() -> Recipe:
         data=Data(stills=8, clips=2, held_out=4),
         text=short(full.text),
         vae=short(full.vae),
+        decoder=short(full.decoder),
         unet=short(full.unet),
         motion=replace(short(full.motion), batch=1),
         controlnet_pose=short(full.controlnet_pose),

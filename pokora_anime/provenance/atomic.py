@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def disk_error(folder: Path, need: int, reason: str = "no space left") -> Machin
 
 
 @contextmanager
-def writing(folder: Path, need: int = 0) -> Iterator[None]:
+def writing(folder: Path, need: int = 0) -> Generator[None]:
     """Turns the operating system's refusals into MachineErrors that name folder, need and a way out."""
     try:
         yield

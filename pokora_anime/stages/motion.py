@@ -223,7 +223,7 @@ def _node(
         "size": [config.base.width, config.base.height],
     }
     if control is not None:
-        params["control"] = asdict(config.control) | {"kinds": sorted(control.maps)}
+        params["control"] = asdict(config.control) | {"kinds": list[Json](sorted(control.maps))}
     sources = (prompt, keyframe, control, previous)
     weights = context.models.weights_hash("motion")
     for kind in sorted(control.maps) if control is not None else ():

@@ -54,7 +54,7 @@ def export_family(place: Place, target: Path) -> None:
         module.half().save_pretrained(part / name)
     _lora(place, unet, part)
     _processor(part / "depth_extractor")
-    for record in sorted(place.family.glob("*/training.json")):
+    for record in sorted(place.family.glob("*/training*.json")):
         if (part / record.parent.name).exists():
             shutil.copyfile(record, part / record.parent.name / record.name)
     (part / "LICENSE").write_text(LICENSE)

@@ -226,8 +226,9 @@ def write_record(
     place: Place,
     scores: dict[str, float],
     folder: str | None = None,
+    name: str = "training.json",
 ) -> None:
-    """Writes training.json beside the member's weights in the work folder."""
+    """Writes the training record beside the member's weights in the work folder."""
     stride = max(1, len(progress.losses) // CURVE_POINTS)
     curve = [
         [start + stride, round(float(np.mean(progress.losses[start : start + stride])), 6)]
@@ -246,4 +247,4 @@ def write_record(
     }
     target = place.family / (folder or member)
     target.mkdir(parents=True, exist_ok=True)
-    (target / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+    (target / name).write_text(json.dumps(record, indent=1) + "\n")

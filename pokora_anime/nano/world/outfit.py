@@ -65,7 +65,8 @@ def _accent(scene: Scene) -> RGB:
     """A colour for belts and bands that stands apart from the outfit's."""
     table: dict[str, RGB] = {
         "white": (70, 86, 150), "red": (255, 238, 210), "blue": (255, 255, 255), "pink": (255, 255, 255),
-        "green": (255, 240, 190), "yellow": (176, 110, 50), "black": (214, 214, 226), "purple": (255, 226, 130),
+        "green": (255, 240, 190), "yellow": (176, 110, 50), "black": (214, 214, 226),
+        "purple": (255, 226, 130),
     }  # fmt: skip
     return table[scene.outfit_color]
 
