@@ -77,6 +77,8 @@ class Run:
 
     def finish_stills(self, stills: Sequence[Keyframe]) -> None:
         """Write the stills with their metadata and the record."""
+        from pokora_anime.stages.pictures import fitted
+
         assert isinstance(self.config, StillsConfig)
         names: list[Json] = []
         for index, still in enumerate(stills):
@@ -87,7 +89,7 @@ class Run:
                 "config": json.dumps(to_plain(self.config), ensure_ascii=False),
                 "node": still.node.id,
             }
-            image = enlarge(still.image, self.config)
+            image = fitted(still.image, self.config.finish)
             names.append(f"still-{index + 1}.png")
             self.folder.write_image(f"still-{index + 1}.png", image, metadata)
         self._finish({"stills": names})
@@ -96,16 +98,6 @@ class Run:
         self.timeline.mark("finished")
         self.folder.finish({"command": self.command, "config": to_plain(self.config), **summary})
         write_timeline(self)
-
-
-def enlarge(image: Image, config: StillsConfig) -> Image:
-    """A picture at the delivered size (Lanczos up, area down)."""
-    import cv2
-    import numpy as np
-
-    size = (config.finish.width, config.finish.height)
-    kind = cv2.INTER_LANCZOS4 if image.shape[1] < size[0] else cv2.INTER_AREA
-    return np.asarray(cv2.resize(image, size, interpolation=kind), np.uint8)
 
 
 def write_timeline(run: Run) -> None:

@@ -128,7 +128,9 @@ def test_a_killed_training_ends_with_the_same_weights(
 
 
 def test_the_small_recipe_makes_a_family_that_draws(exported: Path) -> None:
-    pipeline = StableDiffusionXLPipeline.from_pretrained(exported, add_watermarker=False)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(
+        exported, torch_dtype=torch.float32, add_watermarker=False
+    )
     pipeline.set_progress_bar_config(disable=True)
     pipeline.load_lora_weights(exported / "lora_lcm")
     call = {"num_inference_steps": 1, "height": 64, "width": 64, "output_type": "np"}

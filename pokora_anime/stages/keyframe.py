@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,9 +13,10 @@ from pokora_anime.context import RunContext
 from pokora_anime.models import schedulers
 from pokora_anime.provenance.code import code_hash, environment
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import Image, Keyframe, Prompt
-from pokora_anime.stages import guidance
+from pokora_anime.records import Keyframe, Prompt
+from pokora_anime.stages import guidance, pictures
 from pokora_anime.stages.guidance import combine, guidance_on
+from pokora_anime.stages.pictures import decode
 
 
 def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
@@ -38,7 +38,7 @@ def _render(
     if stored is None:
         with torch.inference_mode(), context.autocast():
             latent = denoise(prompt, config, context, context.generator(*names))
-            image = decode(latent, context)
+            (image,) = decode(latent[:, None], context)
         arrays = {"latent": latent.numpy(), "image": image}
         node = context.folder.save(node, arrays)
     else:
@@ -117,15 +117,6 @@ def _ask(
     )[0].float()
 
 
-def decode(latent: Tensor, context: RunContext) -> Image:
-    """A latent [channels, height, width] to an RGB picture uint8 [8 height, 8 width, 3]."""
-    vae = context.models.vae()
-    scaled = latent[None].to(vae.device, vae.dtype) / vae.config["scaling_factor"]
-    picture = vae.decode(scaled, return_dict=False)[0][0].float()
-    pixels = (picture * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
-
-
 def _node(prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[str, int]) -> Node:
     return Node(
         op="keyframe",
@@ -138,6 +129,6 @@ def _node(prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[s
         },
         parents=(prompt.node.id,),
         weights=context.models.weights_hash("unet") | context.models.weights_hash("vae"),
-        code=code_hash(sys.modules[__name__], guidance, schedulers),
+        code=code_hash(sys.modules[__name__], guidance, pictures, schedulers),
         environment=environment(context),
     )

@@ -97,7 +97,7 @@ def _train_member(member: str, recipe: Recipe, place: Place, threads: int) -> No
 
         trainer = extract.train_pose if member == "pose_extractor" else extract.train_depth
         trainer(getattr(recipe, member), place)
-    elif member == "vae_tiny":
+    elif member in ("decoder", "vae_tiny"):
         from pokora_anime.nano.train import decoders
 
         decoder = decoders.train_decoder if member == "decoder" else decoders.train_vae_tiny
