@@ -18,8 +18,8 @@ GRACE_SECONDS = 1.0
 class Interrupts:
     """Installed in the main thread, `check` raises Interrupted once Ctrl-C was pressed.
 
-    If the main thread has not come to a `check` within GRACE_SECONDS, Interrupted is raised wherever it
-    is. A second Ctrl-C ends the process by the signal itself.
+    If the main thread has not come to a `check` within GRACE_SECONDS, KeyboardInterrupt is raised
+    wherever it is. A second Ctrl-C ends the process by the signal itself.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,8 @@ class Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._overdue:  # our own timer, not the user
             self._overdue = False
-            raise interrupted()
+            # Not Interrupted: libraries swallow or rename every Exception that meets them halfway.
+            raise KeyboardInterrupt
         if self.pressed:
             _die()
         self.pressed = True

@@ -66,6 +66,10 @@ def settle(config: DeviceConfig) -> Machine:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    if device.type == "cuda":
+        # A warning only: the few operations without a repeatable version must not end a run.
+        torch.use_deterministic_algorithms(True, warn_only=True)
     return Machine(device=device, dtype=_dtype(config.dtype, device), threads=threads)
 
 

@@ -48,15 +48,13 @@ def _render(config: VideoConfig, run: Run) -> None:
     first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", "pose_extractor", "depth_extractor")
-    total = finish.frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps)
-    segments = motion.render(text, first, control, config, context, total)
+    segments = motion.render(text, first, control, config, context, finish.frames_generated(config))
     run.finish_video(_deliver(segments, config, run))
 
 
 def _steps(config: VideoConfig) -> dict[str, int]:
     """Denoising steps of the stages to come, for the estimate of the time left."""
-    total = finish.frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps)
-    segments = motion.plan(total, config.motion, has_keyframe=config.keyframe.enabled)
+    segments = motion.plan(finish.frames_generated(config), config.motion, has_keyframe=config.keyframe.enabled)
     steps = {"motion": len(segments) * config.speed.steps}
     return {"keyframe": config.speed.steps, **steps} if config.keyframe.enabled else steps
 

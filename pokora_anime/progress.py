@@ -114,17 +114,14 @@ class Display:
         """A line that stays visible and goes into the log."""
         with self._lock:
             self._record(message)
-            if not self._quiet:
-                self._print(message)
+        # Outside the lock: the live display's thread takes its own lock first and ours second.
+        if not self._quiet:
+            self._print(message)
 
     def plan(self, steps: Mapping[str, int]) -> None:
         """The stages to come and their steps: no time left is told before every one of them can be judged."""
         with self._lock:
             self._planned.update(steps)
-
-    def log_to(self, path: Path) -> None:
-        """Writes the log there from now on."""
-        self._log = path
 
     @property
     def left_seconds(self) -> float | None:

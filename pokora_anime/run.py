@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from pokora_anime.commands import again
 from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
-from pokora_anime.errors import Interrupted
+from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.machine import Timeline, settle
 from pokora_anime.progress import Display
+from pokora_anime.provenance.atomic import writing
 from pokora_anime.provenance.folder import RunFolder
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.quality.sheet import SheetCollector
@@ -96,15 +98,16 @@ class Run:
 
     def _finish(self, summary: dict[str, Json]) -> None:
         self.timeline.mark("finished")
-        self.folder.finish({"command": self.command, "config": to_plain(self.config), **summary})
         write_timeline(self)
+        self.folder.finish({"command": self.command, "config": to_plain(self.config), **summary})
 
 
 def write_timeline(run: Run) -> None:
     """When what happened, for `pokora bench`; beside the log, not part of the record."""
     folder = run.folder.path / "logs"
-    folder.mkdir(exist_ok=True)
-    (folder / "timeline.json").write_text(json.dumps(run.timeline.marks) + "\n")
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        (folder / "timeline.json").write_text(json.dumps(run.timeline.marks) + "\n")
 
 
 @contextmanager
@@ -118,14 +121,30 @@ def open_run(command: str, config: RunConfig, root: Path) -> Iterator[Run]:
         folder.listen(display.note)
         run = Run(command, config, folder, display)
         if folder.finished:
-            display.note("finished before: nothing to do (fresh=true renders anew)")
+            display.note("finished before, with the weights and code of then (fresh=true renders anew)")
         else:
             folder.write_text("config.yaml", to_yaml(config))
         try:
             yield run
-        except Interrupted as error:
+        except (Interrupted, KeyboardInterrupt) as error:
             raise Interrupted(
-                error.code,
+                "INT-1",
                 f"stopped; everything finished so far is in {folder.path}",
-                fix="type the same command again to go on from there (without fresh=true)",
+                fix=f"to go on from there: {again.how()}",
             ) from error
+        except MemoryError as error:
+            raise _out_of_memory(folder) from error
+        except RuntimeError as error:
+            # torch's own, which is not imported here: a finished run needs no torch.
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            raise _out_of_memory(folder) from error
+
+
+def _out_of_memory(folder: RunFolder) -> MachineError:
+    return MachineError(
+        "SYS-MEMORY",
+        f"out of memory; everything finished so far is in {folder.path}",
+        expected="more free memory",
+        fix="speed.guidance_batched=false finish.decode_chunk=1, or a smaller base",
+    )

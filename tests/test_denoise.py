@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -89,8 +90,7 @@ def noise() -> Tensor:
 
 def run(unet: nn.Module, scheduler: Any, known: Tensor | None, steps: int = 3, **changes: Any) -> Tensor:
     scheduler.set_timesteps(steps)
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)
+    scheduler.set_begin_index(0)
     options: dict[str, Any] = {"guidance": Guidance(scale=2.0), "controls": [], **changes}
     with torch.inference_mode():
         return denoise_segment(
@@ -239,3 +239,34 @@ def test_locked_statistics_have_the_references_mean() -> None:
     locked = match_statistics(latents, reference, 1.0)
     torch.testing.assert_close(locked.mean(dim=(1, 2, 3)), reference.mean(dim=(1, 2)))
     assert torch.equal(match_statistics(latents, reference, 0.0), latents)
+
+
+def test_networks_of_lower_precision_are_fed_their_own_numbers(networks: Any) -> None:
+    motion, control = (copy.deepcopy(network).to(torch.bfloat16) for network in networks)
+    told = Condition(
+        **{name: getattr(condition(), name).bfloat16() for name in ("embeds_BTD", "pooled_BD", "time_ids_BD")}
+    )
+    hint = torch.rand(3, 64, 64)
+    source = ControlSource(control, hint, scale=1.0, start=0.0, end=1.0, dtype=torch.bfloat16)
+    with torch.inference_mode():
+        asked = [
+            guided(
+                unet,
+                noise(),
+                torch.tensor(500),
+                given,
+                Guidance(scale=2.0),
+                controls,
+                0,
+                4,
+                torch.ones(FRAMES),
+            )
+            for unet, given, controls in (
+                (motion, told, []),
+                (motion, told, [source]),
+                (networks[0], condition(), []),
+            )
+        ]
+    assert all(found.dtype == torch.float32 and found.isfinite().all() for found in asked)
+    torch.testing.assert_close(asked[0], asked[2], atol=0.1, rtol=0.1)
+    assert (asked[0] - asked[1]).abs().max() > 1e-2

@@ -183,7 +183,6 @@ def test_a_long_step_is_broken_off_soon_and_at_once_if_asked_twice(
 ) -> None:
     code = """
 import sys, time
-from pokora_anime.errors import Interrupted
 from pokora_anime.progress import Display
 from pokora_anime.streaming import Background
 def consume(items):
@@ -195,7 +194,7 @@ try:
         display.stage("motion", total=2)
         print("ready", flush=True)
         time.sleep(60)
-except Interrupted:
+except KeyboardInterrupt:
     sys.exit(3)
 """
     child = subprocess.Popen(

@@ -41,6 +41,7 @@ class Training:
     decay: float = 0.25
     weight_decay: float = 0.01
     ema: float = 0.0  # 0: the plain weights are kept
+    muon: bool = False  # Muon for matrices: twice the progress a step where training is short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +53,13 @@ class Recipe:
     text: Training = Training(steps=800, batch=64, rate=1e-3, decay=0.4)
     vae: Training = Training(steps=4000, batch=4, rate=1e-3, warmup=100, decay=0.36, ema=0.998)
     decoder: Training = Training(steps=4000, batch=4, rate=6e-4, decay=0.5, ema=0.998)
-    unet: Training = Training(steps=4600, batch=16, rate=8e-4, warmup=100, ema=0.999)
-    motion: Training = Training(steps=600, batch=2, rate=1e-3, ema=0.995)
-    controlnet_pose: Training = Training(steps=350, batch=16, rate=1e-3)
+    unet: Training = Training(
+        steps=4200, batch=16, rate=1e-3, warmup=100, decay=0.3, ema=0.998, muon=True
+    )
+    motion: Training = Training(steps=350, batch=2, rate=1e-3, ema=0.99, muon=True)
+    controlnet_pose: Training = Training(steps=350, batch=16, rate=7e-4, muon=True)
     lora_lcm: Training = Training(steps=260, batch=16, rate=5e-4)
-    controlnet_depth: Training = Training(steps=300, batch=16, rate=1e-3)
+    controlnet_depth: Training = Training(steps=300, batch=16, rate=7e-4, muon=True)
     pose_extractor: Training = Training(steps=500, batch=16, rate=2e-3, decay=0.4)
     depth_extractor: Training = Training(steps=400, batch=16, rate=1e-3, decay=0.4)
     vae_tiny: Training = Training(steps=500, batch=8, rate=2e-3, decay=0.4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 from typing import cast
 
@@ -26,22 +27,24 @@ class Ledger:
         self.notes: list[str] = []
         self.head = ""  # hash of the last line
         self._size = 0
+        self._lock = threading.Lock()
         if path.exists():
             self._read(path.read_bytes())
 
     def append(self, entry: Entry) -> None:
         """Adds a line and flushes it to the disk; a line that could not be written whole is taken back."""
-        line = canonical_json({**entry, "previous": self.head}).encode() + b"\n"
-        try:
-            with self.path.open("ab") as handle:
-                handle.write(line)
-                handle.flush()
-                os.fsync(handle.fileno())
-        except BaseException:
-            if self.path.exists():
-                os.truncate(self.path, self._size)
-            raise
-        self._accept(line, entry)
+        with self._lock:  # the denoising and the encoding thread both write
+            line = canonical_json({**entry, "previous": self.head}).encode() + b"\n"
+            try:
+                with self.path.open("ab") as handle:
+                    handle.write(line)
+                    handle.flush()
+                    os.fsync(handle.fileno())
+            except BaseException:
+                if self.path.exists():
+                    os.truncate(self.path, self._size)
+                raise
+            self._accept(line, entry)
 
     def _accept(self, line: bytes, entry: Entry) -> None:
         self.entries.append(entry)

@@ -143,7 +143,8 @@ def predict(
     """The motion UNet's prediction for those rows of the condition: [rows, C, F, H, W]."""
     count = condition.embeds_BTD[rows].shape[0]
     frames = latents_1CFHW.shape[2]
-    batch = latents_1CFHW.expand(count, -1, -1, -1, -1)
+    # The loop computes in float32; the networks' weights need not be.
+    batch = latents_1CFHW.to(condition.embeds_BTD.dtype).expand(count, -1, -1, -1, -1)
     residuals = control_residuals(controls, batch, timestep, condition, rows, share, frame_weight_F)
     return unet(
         batch,

@@ -214,6 +214,6 @@ def _node(config: VideoConfig, context: RunContext, parents: Sequence[str]) -> N
         },
         parents=tuple(parents),
         weights=context.models.weights_hash("vae"),
-        code=code_hash(sys.modules[__name__], interpolate, pictures),
+        code=code_hash(sys.modules[__name__], interpolate, pictures, also=("pokora_anime.stages.finish",)),
         environment=environment(context),
     )

@@ -13,8 +13,6 @@ from pokora_anime.records import Image, Segment
 from pokora_anime.stages.interpolate import frames_delivered, frames_needed, retimed
 from pokora_anime.stages.pictures import decode, fitted
 
-__all__ = ["frames", "frames_needed"]
-
 
 def frames(segments: Iterator[Segment], config: VideoConfig, context: RunContext) -> Iterator[Image]:
     """Exactly round(seconds * finish.fps) frames [finish.height, finish.width, 3], as segments arrive.
@@ -30,6 +28,12 @@ def frames(segments: Iterator[Segment], config: VideoConfig, context: RunContext
     source = _decoded(segments, finish.decode_chunk, context)
     for frame in retimed(source, config.shot.fps, finish.fps, count, moving=moving):
         yield fitted(frame, finish)
+
+
+def frames_generated(config: VideoConfig) -> int:
+    """How many frames the motion must yield for the clip, one past the end where it is looked at."""
+    moving = config.finish.interpolation is Interpolation.flow
+    return frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps, moving=moving)
 
 
 def _decoded(segments: Iterator[Segment], chunk_frames: int, context: RunContext) -> Iterator[Image]:

@@ -40,9 +40,13 @@ def frames_delivered(seconds: float, out_fps: int) -> int:
     return round(seconds * out_fps)
 
 
-def frames_needed(seconds: float, fps: int, out_fps: int) -> int:
-    """How many source frames must be generated: up to the one at or just past the last delivered frame."""
-    return ceil(source_position(frames_delivered(seconds, out_fps) - 1, fps, out_fps)) + 1
+def frames_needed(seconds: float, fps: int, out_fps: int, *, moving: bool = True) -> int:
+    """How many source frames must be generated: up to the one at or just past the last delivered frame.
+
+    Without `moving` the one before it is shown, so none past it is needed.
+    """
+    last = source_position(frames_delivered(seconds, out_fps) - 1, fps, out_fps)
+    return (ceil(last) if moving else floor(last)) + 1
 
 
 def retimed(

@@ -16,7 +16,7 @@ from pokora_anime.provenance.code import code_hash, environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Prompt, Segment
-from pokora_anime.stages import denoise
+from pokora_anime.stages import denoise, guidance
 from pokora_anime.stages.denoise import Condition, ControlSource, Guidance
 
 
@@ -134,8 +134,7 @@ class _Denoiser:
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.scheduler()
         scheduler.set_timesteps(config.speed.steps, device=context.device)
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(0)
+        scheduler.set_begin_index(0)
         detail = f"segment {span.index + 1}/{segments}"
         with torch.inference_mode(), context.autocast():
             latents = denoise.denoise_segment(
@@ -233,6 +232,6 @@ def _node(
         params=params,
         parents=tuple(record.node.id for record in sources if record is not None),
         weights=weights,
-        code=code_hash(sys.modules[__name__], denoise),
+        code=code_hash(sys.modules[__name__], denoise, guidance),
         environment=environment(context),
     )

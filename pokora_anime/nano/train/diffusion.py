@@ -108,6 +108,16 @@ def timesteps(dice: Dice, count: int, place: Place) -> Tensor:
     return drawn.long().clamp(0, STEPS - 1).to(place.device)
 
 
+def middle_timesteps(dice: Dice, count: int, place: Place) -> Tensor:
+    """Half uniform, half logit-normal (arXiv 2403.03206): shapes are decided in the middle."""
+    drawn = timesteps(dice, count, place)
+    bell = torch.randn(count // 2, generator=dice.torch) * 0.8 - 0.4
+    drawn[torch.randperm(count, generator=dice.torch)[: count // 2]] = (
+        (bell.sigmoid() * STEPS).long().clamp(0, STEPS - 1).to(place.device)
+    )
+    return drawn
+
+
 def take(latents: NDArray[np.float16], index: NDArray[np.int64], place: Place) -> Tensor:
     """Latents of some items as float32."""
     return torch.from_numpy(latents[index].astype(np.float32)).to(place.device)

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from pokora_anime.nano.recipe import Training
+from pokora_anime.nano.train import workers
+from pokora_anime.nano.train.muon import Muon, is_matrix
 
 SAVE_SECONDS = 60.0
 REPORT_SECONDS = 15.0
@@ -31,8 +33,9 @@ class Dice:
     torch: torch.Generator
 
     @classmethod
-    def of(cls, seed: int, member: str, step: int) -> Dice:
-        numpy = np.random.default_rng((seed, zlib.crc32(member.encode()), step))
+    def of(cls, seed: int, member: str, step: int, rank: int = 0) -> Dice:
+        ranks = (rank,) if rank else ()
+        numpy = np.random.default_rng((seed, zlib.crc32(member.encode()), step, *ranks))
         generator = torch.Generator()  # on the CPU, so that every device draws the same numbers
         generator.manual_seed(int(numpy.integers(2**62)))
         return cls(numpy, generator)
@@ -93,6 +96,8 @@ def train(
         loop.progress.seconds += now - started
         started = now
         step = loop.progress.step
+        if workers.rank() > 0:
+            continue
         if now - reported > REPORT_SECONDS or step == training.steps:
             loop.report()
             reported = now
@@ -114,13 +119,7 @@ class _Loop:
         self.member, self.training, self.place = member, training, place
         self.names = [name for name, _ in parameters]
         self.parameters = [parameter for _, parameter in parameters]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=training.rate,
-            betas=(0.9, 0.99),
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
+        self.optimizers = make_optimizers(self.parameters, training)
         self.average = [p.detach().clone() for p in self.parameters] if training.ema else []
         self.progress = Progress()
         self.path = place.work / "state" / f"{member}.pt"
@@ -132,15 +131,18 @@ class _Loop:
         return self.training.rate * warm * min(1.0, (total - step) / fall)
 
     def advance(self, loss_of: LossOf) -> None:
-        dice = Dice.of(self.place.seed, self.member, self.progress.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
+        dice = Dice.of(self.place.seed, self.member, self.progress.step, workers.rank())
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate()
         with self.place.autocast():
             loss = loss_of(dice)
         loss.backward()
+        workers.average_gradients(self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.progress.step += 1
         self.progress.losses.append(float(loss.detach()))
         if self.average:
@@ -153,7 +155,7 @@ class _Loop:
             "progress": asdict(self.progress),
             "parameters": dict(zip(self.names, (p.detach() for p in self.parameters), strict=True)),
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
@@ -169,7 +171,8 @@ class _Loop:
             for name, parameter in zip(self.names, self.parameters, strict=True):
                 parameter.copy_(state["parameters"][name])
         self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         print(f"{self.member}: resumed at step {self.progress.step}", flush=True)
 
     def report(self) -> None:
@@ -193,6 +196,16 @@ class _Loop:
     def keep_average(self) -> None:
         if self.average:
             self.swap()
+
+
+def make_optimizers(parameters: Sequence[nn.Parameter], training: Training) -> list[torch.optim.Optimizer]:
+    """AdamW, or Muon for the matrices and AdamW for the rest."""
+    matrices = [p for p in parameters if training.muon and is_matrix(p)]
+    rest = [p for p in parameters if not (training.muon and is_matrix(p))]
+    adamw = torch.optim.AdamW(
+        rest, lr=training.rate, betas=(0.9, 0.99), weight_decay=training.weight_decay, fused=True
+    )
+    return [adamw, Muon(matrices, training.rate, training.weight_decay)] if matrices else [adamw]
 
 
 class _Averaged:
@@ -240,7 +253,7 @@ def write_record(
         "seed": place.seed,
         "training": asdict(training),
         "seconds": round(progress.seconds, 1),
-        "machine": f"{platform.machine()}, {place.device}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {place.device}, {workers.count()} x {torch.get_num_threads()} threads",
         "torch": torch.__version__,
         "scores": {name: round(value, 4) for name, value in scores.items()},
         "loss_curve": curve,

@@ -32,7 +32,7 @@ def train_unet(training: Training, place: Place, preview_every: int = 250) -> No
         told = diffusion.conditions(encoders, captions, dice, place)
         clean = diffusion.take(latents, index, place)
         noise = dice.normal(*clean.shape).to(place.device)
-        timesteps = diffusion.timesteps(dice, training.batch, place)
+        timesteps = diffusion.middle_timesteps(dice, training.batch, place)
         noisy, velocity = schedule.noised(clean, noise, timesteps)
         return functional.mse_loss(unet(noisy, timesteps, **told.arguments()).sample.float(), velocity)
 
