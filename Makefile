@@ -8,8 +8,9 @@ POKORA := $(VENV)/bin/pokora
 # travels through the environment so that no shell reads it. Unexported, because make would expand
 # them once more on the way.
 unexport PROMPT ARGS
-# Shells keep a PROMPT of their own: an empty one that comes from the environment is none.
-ifneq ($(filter command,$(origin PROMPT))$(value PROMPT),)
+# Shells keep a PROMPT of their own: an empty one that comes from the environment is none, and $P$G is
+# that of Windows, which WSL may hand on.
+ifneq ($(filter command,$(origin PROMPT))$(filter-out $$P$$G,$(value PROMPT)),)
 export POKORA_PROMPT := $(value PROMPT)
 PROMPT_FLAG := --prompt-env POKORA_PROMPT
 endif

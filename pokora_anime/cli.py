@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pokora_anime.commands import again
 from pokora_anime.errors import ConfigError, PokoraError
 
 
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(error.line())
         return error.exit_code
     except KeyboardInterrupt:
-        _say("stopped; what is finished stays, the same command goes on from there")
+        _say(f"stopped; what is finished stays; to go on: {again.how()}")
         return 130
     except BrokenPipeError:  # the reader of our output is gone, as in `pokora models list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -108,6 +109,7 @@ def _dispatch(typed: list[str]) -> int:
         best = get_close_matches(name, COMMANDS, n=1)
         fix = f"did you mean `pokora {best[0]}`?" if best else "`pokora --help`"
         raise ConfigError("CFG-COMMAND", f"unknown command {name!r}", expected="|".join(COMMANDS), fix=fix)
+    again.remember(name, rest)
     return COMMANDS[name][0](rest)
 
 
@@ -119,12 +121,15 @@ def _say(line: str) -> None:
     )
 
 
-def _crash_log(typed: Sequence[str]) -> Path:
+def _crash_log(typed: Sequence[str]) -> str:
+    """Where the traceback was written, or why it was not."""
     path = Path(tempfile.gettempdir()) / f"pokora-crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    path.write_text(
-        f"pokora {' '.join(typed)}\n\n{traceback.format_exc()}", encoding="utf-8", errors="backslashreplace"
-    )
-    return path
+    text = f"pokora {' '.join(typed)}\n\n{traceback.format_exc()}"
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        return f"none ({error.strerror}; POKORA_DEBUG=1 shows the traceback)"
+    return str(path)
 
 
 def console() -> None:

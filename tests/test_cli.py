@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from pokora_anime import doctor
 from pokora_anime.cli import COMMANDS, main
+from pokora_anime.commands import again
 from pokora_anime.commands.render import parse
-from pokora_anime.config.groups import groups, keys
+from pokora_anime.config.groups import defaults, groups, keys
 from pokora_anime.config.overrides import quote
-from pokora_anime.errors import ConfigError
+from pokora_anime.errors import ConfigError, Interrupted, MachineError, PokoraError
 
 
 def pokora(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +68,14 @@ def test_help_lists_every_command_and_five_lines_to_copy(capsys: pytest.CaptureF
     assert page.count("\n  pokora ") == 5
 
 
+def test_every_group_that_has_a_default_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["video", "--help"])
+    page = capsys.readouterr().out
+    starred = re.findall(r"^  [a-z ]{11}\* (\w+) ", page, flags=re.MULTILINE)
+    assert starred == [name for name in defaults("video").values() if name != "null"]
+    assert "pose_depth" in starred
+
+
 @pytest.mark.parametrize("command", ["video", "stills", "sweep"])
 def test_a_command_page_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
@@ -73,8 +87,6 @@ def test_a_command_page_teaches(command: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_every_copyable_command_composes() -> None:
-    import shlex
-
     from pokora_anime.commands import help as pages
     from pokora_anime.config.compose import compose
 
@@ -139,6 +151,71 @@ def test_an_unforeseen_error_names_its_log(
     log.unlink()
 
 
+def test_an_unforeseen_error_is_one_line_although_its_log_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(_: list[str]) -> int:
+        raise RuntimeError("broken")
+
+    monkeypatch.setitem(COMMANDS, "doctor", (fail, ""))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("pokora: BUG-1: RuntimeError: broken; log: none (")
+    assert shown.count("\n") == 1
+
+
+STOPPED = ["seed=3", "shot.prompt=it's $5, (a:1.2)", "++fresh=true", "fresh=1", "--out", "a b"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "printed"),
+    [
+        (["video", *STOPPED], ["video", "seed=3", "shot.prompt=it's $5, (a:1.2)", "--out", "a b"]),
+        (["stills", "--prompt-env", "POKORA_PROMPT"], ["stills", "shot.prompt=from 'make'"]),
+        (["sweep", "seed=1,2"], ["sweep", "seed=1,2"]),
+        (["video", "-m", "seed=1,2"], ["video", "--multirun", "seed=1,2"]),
+    ],
+)
+def test_ctrl_c_prints_the_command_that_goes_on(
+    typed: list[str],
+    printed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    in_a_grid = typed[0] == "sweep" or "-m" in typed
+
+    def stop(*_: object) -> None:
+        raise Interrupted("INT-1", "stopped") if in_a_grid else KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POKORA_PROMPT", "from 'make'")
+    monkeypatch.setattr("pokora_anime.commands.render.render", stop)
+    monkeypatch.setattr("sys.argv", ["else/where/pokora"])
+    assert main(typed) == 130
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert shlex.split(line.partition("to go on: ")[2]) == ["else/where/pokora", *printed]
+
+
+def test_the_command_that_goes_on_starts_this_very_program(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "pokora"
+    script.touch(mode=0o755)
+    first_word = {}
+    for started, path in ((script, tmp_path), (script, tmp_path / "none"), (Path("x/cli.py"), tmp_path)):
+        monkeypatch.setattr("sys.argv", [str(started)])
+        monkeypatch.setenv("PATH", str(path))
+        again.remember("video", [])
+        first_word[started.name, path.name == "none"] = again.how()
+    assert first_word == {
+        ("pokora", False): "pokora video",
+        ("pokora", True): f"{shlex.quote(str(script))} video",
+        ("cli.py", False): f"{shlex.quote(sys.executable)} -m pokora_anime.cli video",
+    }
+
+
 def test_ctrl_c_leaves_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(_: list[str]) -> int:
         raise KeyboardInterrupt
@@ -178,6 +255,60 @@ def test_one_failing_job_stops_no_other(tmp_path: Path, capfd: pytest.CaptureFix
     assert "Traceback" not in shown.err
 
 
+def test_a_job_whose_result_cannot_be_written_still_says_why_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pokora_anime.commands.sweep.write_atomic", full)
+    assert main(["video", "-m", "base=sdxl", "--out", str(tmp_path)]) == 3
+    assert "pokora: WGT-1" in capsys.readouterr().err
+
+
+def test_a_result_or_a_sheet_that_does_not_fit_on_the_disk_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    from pokora_anime.commands import sweep
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pokora_anime.commands.sweep.write_atomic", full)
+    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(sweep, "_still_frames", lambda _: [np.zeros((8, 8, 3), np.uint8)])
+    with pytest.raises(MachineError, match="SYS-DISK"):
+        sweep._write_result(tmp_path, {"number": 0}, 0.0)
+    with pytest.raises(MachineError, match="SYS-DISK"):
+        sweep._write_sheet(tmp_path, "stills", [{"path": "", "label": "one"}])
+
+
+def test_a_sweep_renders_one_at_a_time_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pokora_anime.commands import sweep
+
+    started: list[list[str]] = []
+
+    def note(words: list[str]) -> AbstractContextManager[None]:
+        started.append([word for word in words if "launcher" in word])
+        raise PokoraError("STOP", "here")
+
+    monkeypatch.setattr(sweep, "_command_line", note)
+    one = "hydra.launcher.n_jobs=1"
+    for typed in (["seed=1,2"], ["hydra.launcher.n_jobs=2"], ["hydra/launcher=basic"]):
+        main(["sweep", *typed, "--out", str(tmp_path)])
+    assert started == [[one], [one, "hydra.launcher.n_jobs=2"], ["hydra/launcher=basic"]]
+
+
+def test_a_sweep_runs_with_a_launcher_that_has_no_n_jobs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["video", "-m", "base=sdxl", "hydra/launcher=basic", "--out", str(tmp_path)]
+    assert main(words) == 1
+    assert "WGT-1" in capsys.readouterr().out
+
+
 def test_prompts_of_a_sweep_arrive_as_typed(tmp_path: Path) -> None:
     # The jobs fail for want of weights, after they were composed; Hydra's own record holds the prompts.
     prompts = ['it\'s "a", (b) ${seed} $x \\', "青い髪 <lora:a:1>"]
@@ -213,6 +344,13 @@ def test_doctor_names_the_next_command() -> None:
     assert "base=sdxl" not in doctor.next_command([cpu, sdxl])
     assert "models fetch base=sdxl" in doctor.next_command([gpu])
     assert "pokora video base=sdxl" in doctor.next_command([gpu, sdxl])
+
+
+@pytest.mark.parametrize(("flags", "known"), [("fpu avx512_bf16 sse", True), ("fpu amx_bf16 bf16", False)])
+def test_doctor_and_run_agree_on_bf16(flags: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # torch asks for AVX-512's bf16 alone.
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"flags\t: {flags}\n")
+    assert doctor.cpu_bf16() is known
 
 
 def test_the_kernel_is_only_asked_about_landlock() -> None:

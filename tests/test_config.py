@@ -86,7 +86,8 @@ def test_brackets_alone_are_a_prompt() -> None:
 @pytest.mark.parametrize(
     ("prompt", "code"),
     [("", "PRM-1"), ("  ,", "PRM-1"), ("<lora:a:1>", "PRM-1"), ("a\nb", "PRM-3"), ("a\x00b", "PRM-3"),
-     ("\udcff", "PRM-3"), ("x" * 2001, "PRM-2"), ("???", "PRM-1"), ("a <lora:b", "PRM-4")],
+     ("\udcff", "PRM-3"), ("x" * 2001, "PRM-2"), ("???", "PRM-1"), ("a <lora:b", "PRM-4"),
+     (".", "PRM-1"), ("()", "PRM-1"), ("a\ue000", "PRM-3"), ("a\uffff", "PRM-3"), ("(a:9)", "PRM-4")],
 )  # fmt: skip
 def test_an_unusable_prompt_is_refused(prompt: str, code: str) -> None:
     with pytest.raises(PromptError) as caught:
@@ -138,13 +139,38 @@ def test_every_option_says_what_it_is_for() -> None:
     assert [choice for choice in CHOICES if not purpose(*choice)] == []
 
 
+def test_what_follows_from_the_base_is_no_choice() -> None:
+    assert options("control") == ("canny", "depth", "none", "pose", "pose_depth")
+
+
 def test_stills_compose() -> None:
     assert compose_stills(["count=3"]).count == 3
     assert "CFG-RANGE: count=4; expected 1 to 3" in refusal("count=4", command="stills")
 
 
+def test_a_launcher_without_n_jobs_composes() -> None:
+    # As those of Slurm and Ray, which are not installed here.
+    assert compose_video(["hydra/launcher=basic"]).shot.prompt
+    assert compose_stills(["hydra/launcher=basic"]).count == 1
+
+
+def test_an_unknown_key_of_a_launcher_is_named() -> None:
+    assert refusal("hydra.launcher.n_jbs=2").startswith("CFG-KEY: unknown key n_jbs")
+
+
+def test_more_lcm_steps_than_it_was_distilled_from_are_refused() -> None:
+    assert "expected 1 to 50" in refusal("speed=lcm", "speed.steps=51")
+    assert compose_video(["speed=hq", "speed.steps=51"]).speed.steps == 51
+
+
+def test_a_clip_without_a_frame_is_refused() -> None:
+    line = refusal("shot.seconds=0.5", "shot.fps=1", "finish.fps=1")
+    assert line == "CFG-RANGE: shot.seconds=0.5; expected at least one frame at 1 fps; fix: shot.seconds=1"
+
+
 def test_the_defaults_list_is_read_right() -> None:
     assert defaults("video")["base"] == "nano"
+    assert defaults("video")["control"] == "pose_depth"  # behind for_${base}
     assert set(defaults("stills")) < set(defaults("video"))
 
 

@@ -87,6 +87,12 @@ def test_an_empty_prompt_is_a_mistake_and_none_is_not() -> None:
     assert make("video", "ARGS=--cfg").returncode == 0
 
 
+def test_the_prompt_of_a_windows_shell_is_none() -> None:
+    default = yaml.safe_load(make("video", "ARGS=--cfg").stdout)["shot"]["prompt"]
+    shown = make("video", "ARGS=--cfg", PROMPT="$P$G")
+    assert yaml.safe_load(shown.stdout)["shot"]["prompt"] == default, shown.stderr
+
+
 def test_a_mistake_makes_make_fail() -> None:
     failed = make("video", "ARGS=sed=1")
     assert failed.returncode != 0

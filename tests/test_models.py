@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
 import torch
+from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError
 from safetensors.torch import load_file, save_file
 
+from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import (
     BaseConfig,
     ControlConfig,
@@ -21,8 +27,9 @@ from pokora_anime.config.schema import (
     LoraConfig,
     Sampler,
 )
-from pokora_anime.errors import ConfigError, WeightsError
-from pokora_anime.models import fetch, hashes, registry
+from pokora_anime.errors import ConfigError, MachineError, PokoraError, WeightsError
+from pokora_anime.models import advice, fetch, hashes, registry
+from pokora_anime.models.lora_tags import merge_loras
 from pokora_anime.models.motion_unet import build_motion_unet
 
 
@@ -97,6 +104,19 @@ def test_canny_without_a_controlnet_names_the_kinds_that_work() -> None:
         fetch.needs(config)
 
 
+def test_one_style_under_several_names_counts_once_and_the_later_weight_wins() -> None:
+    names = ("pastelAnimeXL", "pastel", "pastel-anime-xl")
+    loras = [LoraConfig(id=name, weight=weight) for name, weight in zip(names, (0.1, 0.2, 0.3), strict=True)]
+    assert [lora.weight for lora in merge_loras(loras[:1], loras[1:])] == [0.3]
+    rows, _ = fetch.style_rows(loras, Family.sdxl)
+    assert [(row.id, weight) for row, weight in rows] == [("pastel-anime-xl", 0.3)]
+
+
+def test_the_limit_on_styles_counts_loras_not_names() -> None:
+    tags = "<lora:pastel:0.8>, <lora:pastel-anime-xl:0.8>, <lora:flat_color:0.2>"
+    assert compose("video", ["base=sdxl", f"shot.prompt='1girl, {tags}'"])
+
+
 # What is here and what is not
 
 
@@ -108,9 +128,52 @@ def test_missing_sdxl_names_the_command_that_fetches_it() -> None:
     assert caught.value.code == "WGT-1"
 
 
-def test_the_fetch_command_for_sd2_names_a_speed_that_it_has() -> None:
-    with pytest.raises(WeightsError, match="pokora models fetch base=sd2 speed=hq"):
-        fetch.check_available(tiny.config("sd2"))
+@pytest.mark.parametrize(
+    "words",
+    [
+        "base=sdxl",
+        "base=sdxl speed=hq",
+        "base=sdxl style=none",
+        "base=sdxl style=pastel control=none",
+        "base=sdxl style=flat_color control=canny",
+        "base=sdxl control.kinds=[depth,canny]",
+        "base=sd2",
+        "base=sd2 control=none",
+    ],
+)
+def test_the_suggested_command_fetches_just_what_the_composition_lacks(words: str) -> None:
+    config = compose("video", words.split())
+    with pytest.raises(WeightsError, match="WGT-1") as caught:
+        fetch.check_available(config)
+    start, *suggested = shlex.split(caught.value.fix.removeprefix("pokora models "))
+    assert start == "fetch"
+    assert {row.id for row in fetch.needs(compose("video", suggested))} == {
+        row.id for row in fetch.needs(config)
+    }
+
+
+def test_the_suggested_command_names_a_lora_that_no_style_has() -> None:
+    base, pastel = registry.resolve("base", Family.sdxl), registry.resolve("pastel", Family.sdxl)
+    other = replace(pastel, id="other-xl", role="other")
+    suggested = shlex.split(advice.fetch_command([base, other]))
+    assert "style=none" in suggested
+    assert "style.loras=[{id:other-xl}]" in suggested
+
+
+def test_what_serves_two_bases_is_fetched_for_the_one_in_use() -> None:
+    row = registry.resolve("depth_extractor", Family.sd2)
+    with pytest.raises(WeightsError, match="base=sd2"):
+        raise advice.absent([row], [row], Family.sd2)
+
+
+def test_only_control_kinds_that_may_be_used_are_suggested() -> None:
+    assert advice.control_options(Family.sdxl) == "control=depth, control=canny or control=none"
+    assert advice.control_options(Family.sd2) == "control=depth or control=none"
+    config = tiny.config("sd2")
+    config.control = ControlConfig(kinds=[ControlKind.canny])
+    with pytest.raises(ConfigError) as caught:
+        fetch.needs(config)
+    assert caught.value.fix == "use control=depth or control=none"
 
 
 def test_checking_weights_needs_no_torch() -> None:
@@ -140,15 +203,90 @@ def test_an_unpinned_row_is_found_where_main_points(tmp_path: Path) -> None:
     assert fetch.locate(row) == home / "snapshots" / "abc"
 
 
-def test_blocked_weights_are_not_fetched() -> None:
+def test_blocked_weights_are_refused_even_where_they_are(tmp_path: Path) -> None:
     config = tiny.config()
     config.base, config.control = sdxl(), ControlConfig(kinds=[ControlKind.pose])
-    said: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetch, "_download", lambda row: Path("/nowhere"))
-        patch.setattr(hashes, "verify", lambda row, folder: {})
+    here = {row.id: tmp_path for row in registry.rows()}
+    with pytest.raises(WeightsError, match="control=depth") as caught:
+        fetch.check_available(config, here)
+    assert caught.value.code == "WGT-3"
+    assert "hf download" not in caught.value.line()
+    with pytest.raises(WeightsError, match="WGT-3"):
+        fetch.fetch(config, lambda line: None)
+
+
+def test_a_blocked_extractor_is_not_loaded_from_a_folder_that_has_it(tmp_path: Path) -> None:
+    networks = tiny.models(tiny.family(tmp_path, "sd2"), "sd2", annotators_openpose=tmp_path)
+    with pytest.raises(WeightsError, match="WGT-3"):
+        networks.pose_extractor()
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, errors: dict[str, Exception]) -> list[str]:
+    """A hub that refuses some repositories and gives out nothing else; what it was asked for."""
+    asked: list[str] = []
+
+    def download(repo: str, **_: object) -> None:
+        asked.append(repo)
+        raise errors.get(repo, OfflineModeIsEnabled("no network"))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    return asked
+
+
+def refused(status: int) -> Exception:
+    response = SimpleNamespace(status_code=status, headers={}, request=None)
+    return RepositoryNotFoundError("gone", response=response)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_repository_that_is_gone_says_what_leaves_it_out_and_the_others_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = failing(monkeypatch, {"2vXpSwA7/anime-flat-color-xl": refused(404)})
+    config, said = compose("video", ["base=sdxl"]), list[str]()
+    with pytest.raises(PokoraError) as caught:
         fetch.fetch(config, said.append)
-    assert any("annotators-openpose: left out" in line for line in said)
+    assert asked == [row.repo for row in fetch.needs(config)]
+    assert caught.value.code == "SYS-NET"  # the first failure's; all are named
+    assert "2vXpSwA7/anime-flat-color-xl is not given out" in caught.value.got
+    assert "style=pastel" in caught.value.fix
+    assert any("anime-flat-color-xl: WGT-1" in line for line in said)
+
+
+def test_one_repository_that_is_gone_is_no_network_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = registry.resolve("lcm", Family.sdxl)
+    failing(monkeypatch, {row.repo: refused(401)})
+    with pytest.raises(WeightsError, match="speed=hq") as caught:
+        fetch._download(row, Family.sdxl)
+    assert caught.value.code == "WGT-1"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("IO Error: No space left on device")],
+)
+def test_a_full_disk_ends_the_fetching(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    config = compose("video", ["base=sdxl"])
+    asked = failing(monkeypatch, {row.repo: error for row in fetch.needs(config)})
+    with pytest.raises(MachineError, match="hub") as caught:
+        fetch.fetch(config, lambda line: None)
+    assert caught.value.code == "SYS-DISK"
+    assert len(asked) == 1
+
+
+def test_fetching_says_what_is_unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, {})
+    said: list[str] = []
+    with pytest.raises(PokoraError):
+        fetch.fetch(compose("video", ["base=sdxl"]), said.append)
+    assert any("lcm-lora-sdxl" in line and "(unpinned)" in line for line in said)
+    assert not any("sdxl-base-1.0:" in line and "unpinned" in line for line in said)
+
+
+def test_a_run_has_a_note_about_unpinned_weights() -> None:
+    (note,) = fetch.unpinned(compose("video", ["base=sdxl"]))
+    assert "animatediff-sdxl-beta" in note
+    assert "pastel-anime-xl" not in note  # pinned by its sha256
+    assert fetch.unpinned(compose("video", [])) == []
 
 
 def test_a_damaged_file_is_found_before_it_is_used(tmp_path: Path) -> None:
@@ -167,6 +305,49 @@ def test_a_manifest_promises_the_hashes_of_packaged_weights(tmp_path: Path) -> N
     (tmp_path / "MANIFEST.json").write_text(json.dumps({f"{row.folder}/{row.files[0]}": "0" * 64}))
     with pytest.raises(WeightsError, match="damaged"):
         hashes.verify(row, folder)
+
+
+def test_a_file_that_the_manifest_lists_must_be_there(tmp_path: Path) -> None:
+    row = registry.resolve("motion", Family.nano)
+    folder = tmp_path / row.folder
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "m-00001-of-00002.safetensors").write_bytes(b"x")
+    listed = {f"{row.folder}/{name}": "" for name in ("config.json",)}
+    listed[f"{row.folder}/m-00002-of-00002.safetensors"] = "0" * 64
+    (tmp_path / "MANIFEST.json").write_text(json.dumps(listed))
+    with pytest.raises(WeightsError, match="lacks m-00002-of-00002") as caught:
+        hashes.verify(row, folder)
+    assert caught.value.code == "WGT-1"
+
+
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [
+        ("base", "tokenizer/tokenizer.json"),
+        ("base", "tokenizer_2/tokenizer.json"),
+        ("base", "unet/diffusion_pytorch_model.safetensors.index.json"),
+        ("depth_extractor", "preprocessor_config.json"),
+    ],
+)
+def test_what_nano_loads_is_registered(role: str, name: str) -> None:
+    assert any(fnmatchcase(name, pattern) for pattern in registry.resolve(role, Family.nano).files)
+
+
+def test_a_damaged_tokenizer_is_a_weights_error(tmp_path: Path) -> None:
+    folder = tiny.family(tmp_path)
+    (folder / "tokenizer" / "tokenizer.json").write_text('{"a":')
+    with pytest.raises(WeightsError, match="tokenizer") as caught:
+        tiny.models(folder).text_stack()
+    assert caught.value.code == "WGT-2"
+
+
+@pytest.mark.parametrize("name", ["model_index.json", "tokenizer/tokenizer.json"])
+def test_the_text_hash_knows_what_decides_about_a_prompt(tmp_path: Path, name: str) -> None:
+    folder = tiny.family(tmp_path)
+    before = tiny.models(folder).weights_hash("text")["text"]
+    (folder / name).write_text((folder / name).read_text() + "\n")
+    assert tiny.models(folder).weights_hash("text")["text"] != before
 
 
 def test_a_hash_is_made_anew_when_the_file_changes(tmp_path: Path) -> None:

@@ -77,13 +77,13 @@ def test_any_text_either_parses_or_says_why(text: str) -> None:
     assert isinstance(found, ParsedPrompt) or found.code == "PRM-4"
 
 
-@pytest.mark.parametrize("text", ["", "  ", ", ,", "<lora:pastel:0.8>", "()"])
+@pytest.mark.parametrize("text", ["", "  ", ", ,", "<lora:pastel:0.8>", "()", "."])
 def test_an_empty_prompt_is_refused_whatever_the_prefix(text: str) -> None:
     with pytest.raises(PromptError, match="PRM-1"):
         parse_shot(ShotConfig(prompt=text, prefix="masterpiece"))
 
 
-@pytest.mark.parametrize("text", ["girl\x00", "\x1b[31mred", "\ud800"])
+@pytest.mark.parametrize("text", ["girl\x00", "\x1b[31mred", "\ud800", "a\ue000", "a\nb"])
 def test_what_is_not_text_is_refused(text: str) -> None:
     with pytest.raises(PromptError, match="PRM-3"):
         parse(text)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pokora_anime.commands import again
 from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.errors import ConfigError
@@ -34,6 +35,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
 
         print(help_pages.page(command))
         return 0
+    again.remember(command, words(request))
     if request.multirun:
         from pokora_anime.commands import sweep
 
@@ -58,6 +60,7 @@ def sweep_main(arguments: Sequence[str]) -> int:
 
         print(help_pages.page("sweep"))
         return 0
+    again.remember("sweep", words(request))
     from pokora_anime.commands import sweep
 
     named = any(override.startswith("sweep=") for override in request.overrides)
@@ -104,6 +107,12 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
         else:
             request.overrides.append(word)
     return request
+
+
+def words(request: Request) -> list[str]:
+    """The request as words to type, a prompt of the environment written out."""
+    out = [] if request.out == Request().out else ["--out", str(request.out)]
+    return [*(["--multirun"] if request.multirun else []), *request.overrides, *out]
 
 
 def _argument(name: str, rest: list[str]) -> str:

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from pokora_anime.config.compose import translate, typed
 from pokora_anime.config.groups import conf_dir, register_schemas
 from pokora_anime.config.overrides import prepare, quote
 from pokora_anime.errors import Interrupted, MachineError, PokoraError
+from pokora_anime.provenance.atomic import write_atomic, writing
 from pokora_anime.provenance.hashing import text_hash
 
 if TYPE_CHECKING:
@@ -36,17 +37,19 @@ def run(command: str, overrides: Sequence[str], root: Path) -> int:
     folder = (root / "sweep" / f"{command}-{text_hash([command, *ready])[:12]}").absolute()
     _clear(folder)
     register_schemas()
+    launcher = [word.partition("=")[2] for word in ready if word.startswith("hydra/launcher=")]
+    # One render at a time: two would share the same cores and double the memory. Only joblib has n_jobs.
+    jobs = ["hydra.launcher.n_jobs=1"] if launcher in ([], ["joblib"]) else []
     job = {"video": video_job, "stills": stills_job}[command]
     start = hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(job)
     try:
-        with _command_line(["pokora", "--multirun", f"hydra.sweep.dir={quote(str(folder))}", *ready]):
+        with _command_line(["pokora", "--multirun", f"hydra.sweep.dir={quote(str(folder))}", *jobs, *ready]):
             start()
     except (HydraException, OmegaConfBaseException) as error:
         raise translate(error) from error
-    except PokoraError:
-        pass  # a job's own; it is in its result and the others have run
-    except Exception:
-        if not _results(folder):
+    except Exception as error:
+        # A job's own error is in its result and the others have run; what is nowhere is raised.
+        if all(result.get("error") != _line(error) for result in _results(folder)):
             raise
     return _report(folder, command)
 
@@ -68,9 +71,12 @@ def _job(command: str, composed: DictConfig) -> float:
 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.sweep.dir)
-    number = int(hydra_config.job.num)
     overrides = [str(one) for one in hydra_config.overrides.task]
-    result: dict[str, Any] = {"number": number, "overrides": overrides, "prompt": str(composed.shot.prompt)}
+    result: dict[str, Any] = {
+        "number": int(hydra_config.job.num),
+        "overrides": overrides,
+        "prompt": str(composed.shot.prompt),
+    }
     started = time.monotonic()
     try:
         # sweeps lie in ROOT/sweep/NAME, runs in ROOT/COMMAND/NAME
@@ -78,16 +84,25 @@ def _job(command: str, composed: DictConfig) -> float:
     except Interrupted as error:
         raise KeyboardInterrupt from error  # else Hydra would go on with the next job
     except Exception as error:
-        line = error.line() if isinstance(error, PokoraError) else f"{type(error).__name__}: {error}"
-        result["error"] = " ".join(line.split())
+        result["error"] = _line(error)
+        with suppress(MachineError):  # the job's error comes first
+            _write_result(folder, result, started)
         raise
-    finally:
-        seconds = time.monotonic() - started
-        if "path" in result or "error" in result:
-            result["seconds"] = round(seconds, 1)
-            (folder / f"job-{number:03}.json").write_text(
-                json.dumps(result, ensure_ascii=False), encoding="utf-8"
-            )
+    return _write_result(folder, result, started)
+
+
+def _line(error: Exception) -> str:
+    line = error.line() if isinstance(error, PokoraError) else f"{type(error).__name__}: {error}"
+    return " ".join(line.split())
+
+
+def _write_result(folder: Path, result: dict[str, Any], started: float) -> float:
+    """Put a job's result where the report finds it; returns the job's seconds. Raises MachineError."""
+    seconds = time.monotonic() - started
+    result["seconds"] = round(seconds, 1)
+    with writing(folder):
+        text = json.dumps(result, ensure_ascii=False)
+        write_atomic(folder / f"job-{result['number']:03}.json", text.encode())
     return seconds
 
 
@@ -155,7 +170,9 @@ def _write_sheet(folder: Path, command: str, done: Sequence[dict[str, Any]]) -> 
         columns = max(columns, len(found))
         frames += found
         labels += [result["label"], *[""] * (len(found) - 1)]
-    Picture.fromarray(contact_sheet(frames, columns, labels)).save(folder / "sheet.png")
+    sheet = Picture.fromarray(contact_sheet(frames, columns, labels))
+    with writing(folder):
+        sheet.save(folder / "sheet.png")
 
 
 def _clip_frames(run_folder: Path) -> list[Image]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,7 +92,8 @@ def translate(error: Exception) -> ConfigError:
     key = found[1] if found else ""
     text = re.sub(r" (full_key|object_type|reference_type)[:=].*", "", text)
     if unknown := re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'", text):
-        known = [entry.name for entry in fields(getattr(schema, unknown[2]))]
+        kind = getattr(schema, unknown[2], None)  # None: one of Hydra's own, of a launcher say
+        known = [entry.name for entry in fields(kind)] if is_dataclass(kind) else []
         best = nearest(unknown[1], known)
         hint = f"did you mean {best}?" if best else ""
         return ConfigError("CFG-KEY", f"unknown key {unknown[1]}", expected=", ".join(known), fix=hint)

@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 
 SCHEMAS: dict[str, type[RunConfig]] = {"video": VideoConfig, "stills": StillsConfig}
+_AUTOMATIC = "for_"  # how the names of options begin that follow from the base
 
 
 def conf_dir() -> Path:
@@ -41,13 +42,28 @@ def defaults(command: str) -> dict[str, str]:
     """Group name -> the option that is chosen when the user says nothing, in the order of composition."""
     text = (conf_dir() / f"{command}.yaml").read_text(encoding="utf-8")
     # Groups that start with `optional` or `override` are no choice of the user's.
-    return dict(re.findall(r"^  - (\w+): (\w+)", text, flags=re.MULTILINE))
+    chosen = dict(re.findall(r"^  - (\w+): (\S+)", text, flags=re.MULTILINE))
+    named = {
+        group: re.sub(r"\$\{(\w+)\}", lambda found: chosen[found[1]], option)
+        for group, option in chosen.items()
+    }
+    return {group: _stands_for(group, option) for group, option in named.items()}
 
 
 @cache
 def options(group: str) -> tuple[str, ...]:
-    """The options of one group, by file name."""
-    return tuple(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
+    """The options of one group, by file name; `for_*` ones are a base's default and no choice."""
+    names = (path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return tuple(sorted(name for name in names if not name.startswith(_AUTOMATIC)))
+
+
+def _stands_for(group: str, option: str) -> str:
+    """The option that a `for_*` one leads to; any other is itself."""
+    if not option.startswith(_AUTOMATIC):
+        return option
+    text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
+    found = re.search(r"^  - (\w+)$", text, flags=re.MULTILINE)
+    return found[1] if found else option
 
 
 def purpose(group: str, option: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -134,11 +135,11 @@ def check_text(key: str, text: str) -> None:
             "PRM-3", f"{key} has a line break", expected="one line", fix="join the lines by commas"
         )
     for position, character in enumerate(text):
-        code = ord(character)
-        if code < 32 or code == 127 or 0xD800 <= code <= 0xDFFF:
+        # Control characters, halves of a pair, private use, unassigned.
+        if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn"):
             raise PromptError(
                 "PRM-3",
-                f"{key} is not text: character {position + 1} is U+{code:04X}",
+                f"{key} is not text: character {position + 1} is U+{ord(character):04X}",
                 expected="printable UTF-8",
                 fix="retype that character",
             )

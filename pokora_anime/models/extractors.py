@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from pokora_anime.errors import WeightsError
 from pokora_anime.models.registry import Row
 
-JOINTS = 18
-
 
 class PoseReader(Protocol):
     """A picture uint8 [H, W, 3] to 18 OpenPose joints [18, 3]: x, y in pixels, confidence 0..1."""
@@ -29,12 +27,13 @@ class DepthReader(Protocol):
 
 
 def load_pose(row: Row, folder: Path, device: torch.device) -> PoseReader:
-    """nano's own extractor, or controlnet_aux's OpenPose for the published bases."""
-    if row.packaged:
-        from pokora_anime.nano.extractors import PoseExtractor
+    """nano's own extractor; WeightsError WGT-2 if it cannot be loaded."""
+    from pokora_anime.nano.extractors import PoseExtractor
 
+    try:
         return PoseExtractor.from_pretrained(folder).to(device)
-    return _OpenPose(folder, device)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
 
 
 def load_depth(row: Row, folder: Path, device: torch.device) -> DepthReader:
@@ -63,21 +62,3 @@ def controlnet_aux() -> Any:
         import controlnet_aux
 
     return controlnet_aux
-
-
-class _OpenPose:
-    """controlnet_aux's detector: the person with the highest score."""
-
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        self._detector: Any = controlnet_aux().OpenposeDetector.from_pretrained(str(folder)).to(device)
-
-    def __call__(self, pictures: NDArray[np.uint8], /) -> NDArray[np.float32]:
-        height, width = pictures.shape[:2]
-        joints = np.zeros((JOINTS, 3), np.float32)
-        people = self._detector.detect_poses(pictures)
-        if people:
-            body = max(people, key=lambda person: person.body.total_score).body
-            for index, point in enumerate(body.keypoints):
-                if point is not None:
-                    joints[index] = point.x * width, point.y * height, 1.0
-        return joints

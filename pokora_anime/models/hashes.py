@@ -6,10 +6,12 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
 from pokora_anime.errors import WeightsError
+from pokora_anime.models.advice import reinstall_or_fetch
 from pokora_anime.models.registry import Row
 from pokora_anime.provenance.hashing import file_hash
 
@@ -77,6 +79,14 @@ def verify(row: Row, folder: Path) -> dict[str, str]:
         raise missing(row, folder)
     found = {path.relative_to(folder).as_posix(): weight_hash(path) for path in present}
     promised = {**_manifest(row, folder), **row.sha256}
+    # A pattern is content with one file; the manifest also knows the other shards and their index.
+    lacking = [
+        name
+        for name in promised
+        if name not in found and any(fnmatchcase(name, pattern) for pattern in row.files)
+    ]
+    if lacking:
+        raise WeightsError("WGT-1", f"{row.id} lacks {', '.join(lacking)}", fix=reinstall_or_fetch(row))
     for name, digest in found.items():
         if name in promised and promised[name] != digest:
             raise WeightsError(
@@ -85,7 +95,7 @@ def verify(row: Row, folder: Path) -> dict[str, str]:
                 expected=f"sha256 {promised[name][:12]}",
                 fix="reinstall pokora_anime"
                 if row.packaged
-                else f"delete {folder / name} and fetch it again",
+                else f"delete {(folder / name).resolve()} and fetch it again: {reinstall_or_fetch(row)}",
             )
     return found
 
@@ -96,16 +106,8 @@ def missing(row: Row, folder: Path) -> WeightsError:
     return WeightsError(
         "WGT-1",
         f"{row.id} lacks {', '.join(lacking)}",
-        fix="reinstall pokora_anime" if row.packaged else fetch_command(row),
+        fix=reinstall_or_fetch(row),
     )
-
-
-def fetch_command(*lacking: Row) -> str:
-    """What to type to get these rows; what only some compositions load must be asked for."""
-    family = lacking[0].families[0].value
-    extra = " speed=hq" if family == "sd2" else ""  # the default, lcm, has no LoRA for SD2
-    extra += " control=canny" if any(row.role == "controlnet_canny" for row in lacking) else ""
-    return f"pokora models fetch base={family}{extra}"
 
 
 def _manifest(row: Row, folder: Path) -> Mapping[str, str]:

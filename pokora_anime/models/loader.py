@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from pokora_anime.config.schema import BaseConfig, ControlKind, Family, LoraConfig, SpeedConfig
 from pokora_anime.errors import WeightsError
 from pokora_anime.models import extractors, fetch, hashes, registry
+from pokora_anime.models.advice import absent, refuse_blocked, reinstall_or_fetch
 from pokora_anime.models.loras import Lora, merge_into_encoder, merge_into_unet
 from pokora_anime.models.motion_unet import build_motion_unet
 from pokora_anime.models.registry import Row
@@ -31,6 +32,8 @@ for _log in (diffusers_logging, transformers_logging):
     _log.disable_progress_bar()
 
 ENCODERS = (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
+# What decides about a prompt's embedding; the index tells whether "no prompt" means zeros.
+TEXT_PARTS = ("text_encoder", "tokenizer", "model_index.json")
 
 
 class Models:
@@ -129,7 +132,7 @@ class Models:
         LoRAs are listed where they take part, since they change what comes out.
         """
         if role in ("text", "unet", "motion"):
-            folders = ("text_encoder", "tokenizer") if role == "text" else ("unet", "scheduler")
+            folders = TEXT_PARTS if role == "text" else ("unet", "scheduler")
             found = {role: self._hash(self._base_row, self._base, folders)}
             if role == "motion":
                 row = registry.get(self.base.motion_adapter, self.family)
@@ -155,9 +158,10 @@ class Models:
             return self._loaded[name]
 
     def _place(self, row: Row) -> Path:
+        refuse_blocked(row, self.family)
         folder = self._folders.get(row.id) or fetch.locate(row)
         if folder is None:
-            raise fetch.absent([row])
+            raise absent([row], [row], self.family)
         return folder
 
     def _checked(self, row: Row) -> Path:
@@ -178,12 +182,12 @@ class Models:
                 dtype=dtype or self.dtype,
             )
         except (OSError, ValueError, RuntimeError) as error:
-            where = f"{row.id}/{subfolder}".rstrip("/")
-            raise WeightsError(
-                "WGT-2",
-                f"{where} cannot be loaded: {str(error)[:200]}",
-                fix="reinstall pokora_anime" if row.packaged else hashes.fetch_command(row),
-            ) from error
+            raise self._unloadable(row, subfolder, error) from error
+
+    def _unloadable(self, row: Row, part: str, error: Exception) -> WeightsError:
+        where = f"{row.id}/{part}".rstrip("/")
+        fix = reinstall_or_fetch(row)
+        return WeightsError("WGT-2", f"{where} cannot be loaded: {str(error)[:200]}", fix=fix)
 
     def _load_unet(self) -> UNet2DConditionModel:
         return self._pretrained(UNet2DConditionModel, self._base_row, "unet")
@@ -209,12 +213,16 @@ class Models:
         return vae.to(self.device).eval().requires_grad_(False)
 
     def _load_text(self) -> TextStack:
-        index = json.loads((self._base / "model_index.json").read_text(encoding="utf-8"))
+        self._checked(self._base_row)
         names = [(name, kind) for name, kind in ENCODERS if (self._base / name).is_dir()]
-        tokenizers = [
-            CLIPTokenizer.from_pretrained(self._base / name.replace("text_encoder", "tokenizer"))
-            for name, _ in names
-        ]
+        try:
+            index = json.loads((self._base / "model_index.json").read_text(encoding="utf-8"))
+            tokenizers = [
+                CLIPTokenizer.from_pretrained(self._base / name.replace("text_encoder", "tokenizer"))
+                for name, _ in names
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._unloadable(self._base_row, "tokenizer", error) from error
 
         def load() -> list[Any]:
             encoders = [self._pretrained(kind, self._base_row, name) for name, kind in names]

@@ -7,6 +7,7 @@ import re
 
 from pokora_anime.config.schema import LoraConfig, ShotConfig
 from pokora_anime.errors import PromptError
+from pokora_anime.models import registry
 
 TAG = re.compile(r"<lora:([^:<>]*)(?::([^:<>]*))?>")
 
@@ -41,8 +42,8 @@ def shot_loras(shot: ShotConfig) -> list[LoraConfig]:
 
 
 def merge_loras(*groups: list[LoraConfig]) -> list[LoraConfig]:
-    """All LoRAs, each id once; what comes later wins."""
-    return list({lora.id: lora for group in groups for lora in group}.values())
+    """All LoRAs, each once whichever of its names is used; what comes later wins."""
+    return list({registry.style_role(lora.id): lora for group in groups for lora in group}.values())
 
 
 def _weight(tag: re.Match[str]) -> float:

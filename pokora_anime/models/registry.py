@@ -31,7 +31,7 @@ class Kind(Enum):
 
 
 class Status(Enum):
-    """Whether a person has cleared a row; `blocked` rows are never fetched."""
+    """Whether a person has cleared a row; `blocked` rows are never fetched nor loaded."""
 
     allowed = "allowed"
     review = "review"
@@ -61,6 +61,11 @@ class Row:
     def packaged(self) -> bool:
         """Whether the weights ship inside the package."""
         return self.repo.startswith("package:")
+
+    @property
+    def unpinned(self) -> bool:
+        """Whether neither a revision nor a hash says which version of the files is meant."""
+        return not (self.packaged or self.revision or self.sha256)
 
     @property
     def link(self) -> str:
@@ -140,6 +145,11 @@ def find_style(name: str, family: Family) -> Row | None:
         )
     roles = {row.role for row in matching}
     return next((row for row in styles if family in row.families and row.role in roles), None)
+
+
+def style_role(name: str) -> str:
+    """The role that a style LoRA of that role, id or template name plays; an unknown name is its own."""
+    return next((row.role for row in rows() if row.kind is Kind.style_lora and name in row.names), name)
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -53,13 +53,11 @@ class Recipe:
     text: Training = Training(steps=800, batch=64, rate=1e-3, decay=0.4)
     vae: Training = Training(steps=4000, batch=4, rate=1e-3, warmup=100, decay=0.36, ema=0.998)
     decoder: Training = Training(steps=4000, batch=4, rate=6e-4, decay=0.5, ema=0.998)
-    unet: Training = Training(
-        steps=4200, batch=16, rate=1e-3, warmup=100, decay=0.3, ema=0.998, muon=True
-    )
+    unet: Training = Training(steps=4200, batch=16, rate=1e-3, warmup=100, decay=0.3, ema=0.998, muon=True)
     motion: Training = Training(steps=350, batch=2, rate=1e-3, ema=0.99, muon=True)
-    controlnet_pose: Training = Training(steps=350, batch=16, rate=7e-4, muon=True)
-    lora_lcm: Training = Training(steps=260, batch=16, rate=5e-4)
-    controlnet_depth: Training = Training(steps=300, batch=16, rate=7e-4, muon=True)
+    controlnet_pose: Training = Training(steps=260, batch=16, rate=7e-4, warmup=20, muon=True)
+    lora_lcm: Training = Training(steps=220, batch=16, rate=1e-3, warmup=10)
+    controlnet_depth: Training = Training(steps=240, batch=16, rate=7e-4, warmup=20, muon=True)
     pose_extractor: Training = Training(steps=500, batch=16, rate=2e-3, decay=0.4)
     depth_extractor: Training = Training(steps=400, batch=16, rate=1e-3, decay=0.4)
     vae_tiny: Training = Training(steps=500, batch=8, rate=2e-3, decay=0.4)

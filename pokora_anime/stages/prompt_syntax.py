@@ -7,9 +7,9 @@ brackets have no meaning here.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 
+from pokora_anime.config.overrides import check_text
 from pokora_anime.config.schema import LoraConfig, ShotConfig
 from pokora_anime.errors import PromptError
 from pokora_anime.models.lora_tags import split_tags
@@ -33,9 +33,9 @@ class ParsedPrompt:
         return tuple(weight for _, weight in self.pieces)
 
 
-def parse(text: str) -> ParsedPrompt:
+def parse(text: str, key: str = "shot.prompt") -> ParsedPrompt:
     """Take a prompt apart. Raises PromptError PRM-3 (not text) and PRM-4 (bad tag or weight)."""
-    check_text(text)
+    check_text(key, text)
     bare, loras = split_tags(text)
     pieces = _pieces(bare)
     return ParsedPrompt(text="".join(piece for piece, _ in pieces).strip(), loras=tuple(loras), pieces=pieces)
@@ -50,13 +50,13 @@ def parse_shot(shot: ShotConfig) -> tuple[ParsedPrompt, ParsedPrompt]:
     if not asked.text.strip(" ,.;"):
         raise PromptError(
             "PRM-1",
-            "the prompt is empty" + (" but for its LoRA tags" if asked.loras else ""),
+            "shot.prompt is empty" + (" but for its LoRA tags" if asked.loras else ""),
             expected="what to show, in words",
-            fix="for example PROMPT='1girl, blue hair, twintails, waving, cherry blossoms'",
+            fix="shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms'",
         )
-    check_text(shot.prefix)
+    check_text("shot.prefix", shot.prefix)
     prefix = shot.prefix.strip().rstrip(",")
-    negative = parse(shot.negative)
+    negative = parse(shot.negative, "shot.negative")
     if negative.loras:
         raise PromptError(
             "PRM-4",
@@ -64,22 +64,6 @@ def parse_shot(shot: ShotConfig) -> tuple[ParsedPrompt, ParsedPrompt]:
             fix="move it to shot.prompt; a negative weight there turns a LoRA round",
         )
     return parse(f"{prefix}, {shot.prompt}" if prefix else shot.prompt), negative
-
-
-def check_text(text: str) -> None:
-    """Raise PromptError PRM-3 unless this is plain text."""
-    bad = [
-        char
-        for char in text
-        if unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and char not in "\n\r\t"
-    ]
-    if bad:
-        raise PromptError(
-            "PRM-3",
-            f"the prompt holds {len(bad)} characters that are no text (first: U+{ord(bad[0]):04X})",
-            expected="plain text in any language",
-            fix="remove the control characters",
-        )
 
 
 def _pieces(text: str) -> tuple[tuple[str, float], ...]:

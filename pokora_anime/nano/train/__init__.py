@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pokora_anime.nano.recipe import MEMBERS, Recipe, make_recipe
 
+ALONE = ("data", "latents")  # no training: one process does them
+
 if TYPE_CHECKING:
     from pokora_anime.nano.train.loop import Place
 
@@ -28,6 +30,7 @@ def train_nano(
     """
     import torch
 
+    from pokora_anime.nano.train import workers
     from pokora_anime.nano.train.loop import Place
 
     chosen = _chosen(members)
@@ -35,20 +38,30 @@ def train_nano(
     torch.set_num_threads(threads)
     work.mkdir(parents=True, exist_ok=True)
     place = Place(work, device, seed, recipe.previews)
+    workers.meet()
     for member in chosen:
-        done = work / "done" / member
-        if done.exists():
+        if (work / "done" / member).exists():
             print(f"{member}: already trained", flush=True)
             continue
         started = time.monotonic()
-        _train_member(member, recipe, place, threads)
-        done.parent.mkdir(exist_ok=True)
-        done.write_text("")
-        print(f"{member}: done in {time.monotonic() - started:.0f} s", flush=True)
-        if export is not None and member not in ("data", "latents"):
-            from pokora_anime.nano.train.export import export_family
+        if workers.rank() == 0 or member not in ALONE:
+            _train_member(member, recipe, place, threads)
+        workers.wait()
+        if workers.rank() == 0:
+            _finish(member, place, export, time.monotonic() - started)
+        workers.wait()
 
-            export_family(place, export)
+
+def _finish(member: str, place: Place, export: Path | None, seconds: float) -> None:
+    """Marks a member as trained and ships the family as it stands."""
+    done = place.work / "done" / member
+    done.parent.mkdir(exist_ok=True)
+    done.write_text("")
+    print(f"{member}: done in {seconds:.0f} s", flush=True)
+    if export is not None and member not in ALONE:
+        from pokora_anime.nano.train.export import export_family
+
+        export_family(place, export)
 
 
 def _chosen(members: Sequence[str] | None) -> list[str]:

@@ -247,13 +247,14 @@ def write_record(
         [start + stride, round(float(np.mean(progress.losses[start : start + stride])), 6)]
         for start in range(0, len(progress.losses) - stride + 1, stride)
     ]
+    threads = f"{workers.count()} x {torch.get_num_threads()} threads"
     record = {
         "member": member,
         "code_sha256": code_hash(),
         "seed": place.seed,
         "training": asdict(training),
         "seconds": round(progress.seconds, 1),
-        "machine": f"{platform.machine()}, {place.device}, {workers.count()} x {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {place.device}, {threads}",
         "torch": torch.__version__,
         "scores": {name: round(value, 4) for name, value in scores.items()},
         "loss_curve": curve,

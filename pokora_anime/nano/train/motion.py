@@ -19,7 +19,7 @@ EMPTY = 0.1
 PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 4.0
 
 
-def train_motion(training: Training, place: Place, preview_every: int = 200) -> None:
+def train_motion(training: Training, place: Place, preview_every: int = 125) -> None:
     """Trains the temporal layers on clip latents and writes them as a MotionAdapter."""
     torch.manual_seed(place.seed)
     encoders = text.load(place)

@@ -6,6 +6,7 @@ many threads, which waits at the end of every small operation.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -22,11 +23,16 @@ def count() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def join(number: int, count: int, port: int) -> None:
-    """Meets the other processes of this machine."""
-    distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=number, world_size=count
-    )
+def meet() -> None:
+    """Joins the other processes where `torchrun` started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
+        distributed.init_process_group("gloo")
+
+
+def wait() -> None:
+    """Until every process is here."""
+    if distributed.is_initialized():
+        distributed.barrier()
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:

@@ -1,0 +1,112 @@
+"""What to type when weights are missing, blocked or cannot be had. Torch-free."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from pokora_anime.config.schema import ControlKind, Family
+from pokora_anime.errors import WeightsError
+from pokora_anime.models import registry
+from pokora_anime.models.registry import Kind, Row, Status
+
+STYLES = ("pastel", "flat_color")  # the default style's roles; each is a style preset of that name too
+SPEED = "lcm"  # the default speed's LoRA, where the base has one
+CONTROLS = {ControlKind.depth}  # what the published bases are controlled by, unless asked otherwise
+
+
+def usable_kinds(family: Family) -> list[ControlKind]:
+    """The control kinds whose ControlNet and extractor this project may load for a base."""
+
+    def usable(kind: ControlKind) -> bool:
+        network = registry.find(f"controlnet_{kind.value}", family)
+        extractor = registry.find(f"{kind.value}_extractor", family)  # canny needs none
+        rows = [row for row in (network, extractor) if row is not None]
+        return network is not None and all(row.status is not Status.blocked for row in rows)
+
+    return [kind for kind in ControlKind if usable(kind)]
+
+
+def control_options(family: Family) -> str:
+    """The values of the control group that work for a base, in words."""
+    options = [f"control={kind.value}" for kind in usable_kinds(family)]
+    return " or ".join([*([", ".join(options)] if options else []), "control=none"])
+
+
+def leave_out(row: Row, family: Family) -> str:
+    """How to make do without a row."""
+    others = [name for name in STYLES if name != row.role and registry.find(name, family)]
+    ways = {
+        Kind.base: "another base, for example base=nano",
+        Kind.motion: "another base, for example base=nano",
+        Kind.vae: "base.vae=null",
+        Kind.speed_lora: "speed=hq",
+        Kind.style_lora: f"style={others[0] if row.role in STYLES and others else 'none'}",
+        Kind.controlnet: control_options(family),
+        Kind.extractor: control_options(family),
+    }
+    if row.status is not Status.blocked and row.kind in (Kind.controlnet, Kind.extractor):
+        return "control=none"  # the row's own kind is among the usable ones
+    return ways[row.kind]
+
+
+def fetch_command(needed: Iterable[Row], family: Family | None = None) -> str:
+    """The `pokora models fetch` that gets these rows, and no more than the base besides.
+
+    `family` only where the rows do not tell: some serve several bases.
+    """
+    rows = list(needed)
+    family = family or next(one for one in Family if all(one in row.families for row in rows))
+    words = [f"base={family.value}"]
+    fast = any(row.kind is Kind.speed_lora for row in rows)
+    if not fast and registry.find(SPEED, family) is not None:
+        words.append("speed=hq")
+    words += _style([row for row in rows if row.kind is Kind.style_lora], family)
+    words += _control({row.role for row in rows})
+    return shlex.join(["pokora", "models", "fetch", *words])
+
+
+def _style(rows: Sequence[Row], family: Family) -> list[str]:
+    roles = {row.role for row in rows}
+    if roles == {name for name in STYLES if registry.find(name, family)}:
+        return []
+    if not roles:
+        return ["style=none"]
+    if len(roles) == 1 and roles <= set(STYLES):
+        return [f"style={roles.pop()}"]
+    return ["style=none", f"style.loras=[{','.join(f'{{id:{row.id}}}' for row in rows)}]"]
+
+
+def _control(roles: set[str]) -> list[str]:
+    kinds = [k for k in ControlKind if roles & {f"controlnet_{k.value}", f"{k.value}_extractor"}]
+    if set(kinds) == CONTROLS:
+        return []
+    if len(kinds) < 2:
+        return [f"control={kinds[0].value if kinds else 'none'}"]
+    return [f"control.kinds=[{','.join(kind.value for kind in kinds)}]"]
+
+
+def reinstall_or_fetch(row: Row) -> str:
+    """How to get a row that is not all there."""
+    return "reinstall pokora_anime" if row.packaged else fetch_command([row])
+
+
+def absent(lacking: Sequence[Row], needed: Iterable[Row], family: Family) -> WeightsError:
+    """The error WGT-1 for rows that are not on this machine; `needed` is all that the run loads."""
+    names = ", ".join(row.id for row in lacking)
+    if lacking[0].packaged:
+        return WeightsError(
+            "WGT-1", f"missing from the installed package: {names}", fix="reinstall pokora_anime"
+        )
+    return WeightsError("WGT-1", f"weights missing: {names}", fix=fetch_command(needed, family))
+
+
+def refuse_blocked(row: Row, family: Family) -> None:
+    """Raise WeightsError WGT-3 for a blocked row, whether or not its files are here."""
+    if row.status is Status.blocked:
+        raise WeightsError(
+            "WGT-3",
+            f"{row.id} is blocked (licence: {row.licence})",
+            expected="weights that this project may use",
+            fix=f"use {leave_out(row, family)}",
+        )
