@@ -36,13 +36,14 @@ class Run:
     def context(self) -> RunContext:
         """What the stages are given. Raises WeightsError where weights are missing."""
         from pokora_anime.models.loader import Models
+        from pokora_anime.models import fetch
         from pokora_anime.models.lora_tags import merge_loras, shot_loras
 
         config = self.config
         machine = settle(config.device)
         loras = merge_loras(config.style.loras, shot_loras(config.shot))
         models = Models(config.base, config.speed, loras, machine.device, machine.dtype)
-        for note in models.notes:
+        for note in (*models.notes, *fetch.unpinned(config)):
             self.display.note(note)
         self.timeline.mark("models found")
         return RunContext(

@@ -41,7 +41,10 @@ def _list(arguments: list[str]) -> int:
     for row in rows():
         families = ",".join(family.value for family in row.families)
         here = "yes" if locate(row) is not None else "no"
-        print(f"{row.id:26} {families:10} {row.kind.value:11} {here:5} {row.status.value:8} {row.licence}")
+        pin = " (unpinned)" if row.unpinned else ""
+        print(
+            f"{row.id:26} {families:10} {row.kind.value:11} {here:5} {row.status.value:8} {row.licence}{pin}"
+        )
     return 0
 
 

@@ -54,7 +54,7 @@ class Recipe:
     vae: Training = Training(steps=4000, batch=4, rate=1e-3, warmup=100, decay=0.36, ema=0.998)
     decoder: Training = Training(steps=4000, batch=4, rate=6e-4, decay=0.5, ema=0.998)
     unet: Training = Training(steps=4200, batch=16, rate=1e-3, warmup=100, decay=0.3, ema=0.998, muon=True)
-    motion: Training = Training(steps=350, batch=2, rate=1e-3, ema=0.99, muon=True)
+    motion: Training = Training(steps=450, batch=2, rate=1e-3, ema=0.99, muon=True)
     controlnet_pose: Training = Training(steps=260, batch=16, rate=7e-4, warmup=20, muon=True)
     lora_lcm: Training = Training(steps=220, batch=16, rate=1e-3, warmup=10)
     controlnet_depth: Training = Training(steps=240, batch=16, rate=7e-4, warmup=20, muon=True)
