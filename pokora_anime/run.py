@@ -35,8 +35,8 @@ class Run:
     @cached_property
     def context(self) -> RunContext:
         """What the stages are given. Raises WeightsError where weights are missing."""
-        from pokora_anime.models.loader import Models
         from pokora_anime.models import fetch
+        from pokora_anime.models.loader import Models
         from pokora_anime.models.lora_tags import merge_loras, shot_loras
 
         config = self.config

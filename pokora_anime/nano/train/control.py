@@ -54,8 +54,7 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
     latents = np.asarray(load_latents(place, "stills"))
     unet = diffusion.load_unet(place)
     control = family.make_controlnet(unet).to(place.device).requires_grad_(True).train()
-    # diffusers zeroes this layer as well as the outputs, which delays the first gradient.
-    nn.init.normal_(control.controlnet_cond_embedding.conv_out.weight, std=0.02)
+    wake_hints(control)
 
     def loss_of(dice: Dice) -> Tensor:
         index = dice.numpy.integers(len(latents), size=training.batch)
@@ -78,6 +77,18 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
     control.save_pretrained(place.family / member)
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     write_record(member, training, progress, place, scores)
+
+
+def wake_hints(control: ControlNetModel) -> None:
+    """Starts the map's convolutions at full strength.
+
+    The default start weakens the map a thousandfold over eight layers and then zeroes it; the zeroed
+    outputs of the ControlNet alone are enough to leave the UNet undisturbed at first.
+    """
+    for layer in control.controlnet_cond_embedding.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
 
 
 def predict(
