@@ -25,7 +25,7 @@ ENCODE_BATCH = 16
 
 def to_tensor(rgb: NDArray[np.uint8], device: str) -> Tensor:
     """Pictures uint8 [B,H,W,3] to [B,3,H,W] in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(rgb)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_rgb(pictures: Tensor) -> NDArray[np.uint8]:
