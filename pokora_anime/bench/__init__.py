@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pokora_anime.bench import video
+from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.errors import ConfigError
 
 BENCHES: dict[str, Callable[[Path], dict[str, object]]] = {
@@ -20,7 +20,7 @@ BENCHES: dict[str, Callable[[Path], dict[str, object]]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run the named benches (default: video) and print their results; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="pokora bench", description=__doc__)
+    parser = OneLineParser(prog="pokora bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)} (default: video)")
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder for the results")
     options = parser.parse_args(arguments)

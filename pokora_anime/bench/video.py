@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from pokora_anime.bench.process import Usage, pokora
+from pokora_anime.errors import MachineError
 
 DEFAULTS = ("base=nano", "speed=lcm", "control=pose_depth", "shot.seconds=8", "shot.fps=8")
 
@@ -49,15 +50,18 @@ def repeat(out: Path) -> dict[str, object]:
 
 def resume(out: Path) -> dict[str, object]:
     """Kill a run in the middle of its motion (SIGKILL), go on, compare with an unbroken run."""
-    unbroken = _hashes(_folder(_render(out, DEFAULTS)))
+    folder = _folder(_render(out, DEFAULTS))
+    unbroken = _hashes(folder)
     command = [sys.executable, "-m", "pokora_anime.cli", "video", *DEFAULTS, "--out", str(out)]
-    child = subprocess.Popen([*command, "fresh=true"], stdout=subprocess.PIPE, text=True)
-    folder = out / "video"
-    while child.poll() is None and len(list(folder.glob("*/stages/motion-*"))) != 3:
+    child = subprocess.Popen([*command, "fresh=true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Its record goes first when it starts afresh; what is counted after that is its own.
+    while child.poll() is None and ((folder / "record.json").exists() or _stored(folder) < 3):
         time.sleep(0.05)
+    if child.poll() is not None:
+        raise MachineError("SYS-BENCH", "the run ended before it could be killed", fix="run the bench again")
     child.send_signal(signal.SIGKILL)
     child.wait()
-    kept = len(list(folder.glob("*/stages/motion-*")))
+    kept = _stored(folder)
     resumed = pokora(["video", *DEFAULTS, "--out", str(out)])
     return {
         "segments_kept": kept,
@@ -98,6 +102,10 @@ def _hashes(folder: Path) -> list[str]:
 
 def _marks(folder: Path) -> dict[str, float]:
     return dict(json.loads((folder / "logs" / "timeline.json").read_text()))
+
+
+def _stored(folder: Path) -> int:
+    return len(list(folder.glob("stages/motion-*")))
 
 
 def _segments(folder: Path) -> int:

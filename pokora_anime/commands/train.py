@@ -5,18 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import ConfigError
 from pokora_anime.nano.recipe import MEMBERS
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose complaint is one line like every other."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError("CFG-SYNTAX", message, fix=f"`{self.prog} --help`")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,10 +33,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="pokora train", description="Train models from nothing but this package's own drawings."
     )
-    families = parser.add_subparsers(dest="family", required=True, metavar="nano", parser_class=_Parser)
+    families = parser.add_subparsers(dest="family", required=True, metavar="nano", parser_class=OneLineParser)
     nano = families.add_parser("nano", description=__doc__)
     nano.add_argument("--preset", choices=("full", "small"), default="full", help="small: seconds, for tests")
     nano.add_argument("--members", nargs="+", choices=MEMBERS, help="train only these (default: all)")
