@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from pokora_anime.config.schema import SpeedConfig
 from pokora_anime.stages.guidance import combine, guidance_on
 
 
@@ -35,6 +36,16 @@ class Guidance:
     start: float = 0.0
     end: float = 1.0
     batched: bool = True
+
+    @classmethod
+    def of(cls, speed: SpeedConfig) -> Guidance:
+        """The guidance of a speed mode."""
+        return cls(
+            scale=speed.guidance_scale,
+            start=speed.guidance_start,
+            end=speed.guidance_end,
+            batched=speed.guidance_batched,
+        )
 
     def on(self, step: int, steps: int) -> bool:
         """Whether this step runs the unconditional branch too."""

@@ -8,14 +8,16 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from pokora_anime.config.schema import RunConfig, SpeedConfig
+from pokora_anime.config.schema import RunConfig
 from pokora_anime.context import RunContext
 from pokora_anime.models import schedulers
 from pokora_anime.provenance.code import code_hash, environment
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Keyframe, Prompt
+from pokora_anime.stages import denoise as segments
 from pokora_anime.stages import guidance, pictures
-from pokora_anime.stages.guidance import combine, guidance_on
+from pokora_anime.stages.denoise import Guidance
+from pokora_anime.stages.guidance import combine
 from pokora_anime.stages.pictures import decode
 
 
@@ -58,18 +60,14 @@ def denoise(prompt: Prompt, config: RunConfig, context: RunContext, generator: t
     shape = (1, int(unet.config["in_channels"]), *context.models.latent_size)
     noise = torch.randn(shape, generator=generator).to(context.device)
     latents = noise * scheduler.init_noise_sigma
+    guided = Guidance.of(config.speed)
     for step, timestep in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(latents, timestep)
-        predicted = _predict(scaled, timestep, prompt, config, context, _guided(step, config.speed))
+        predicted = _predict(scaled, timestep, prompt, config, context, guided.on(step, config.speed.steps))
         latents = scheduler.step(predicted, timestep, latents, generator=generator, return_dict=False)[0]
         context.timeline.mark("first step")
         context.progress.step()
     return latents[0].float().cpu()
-
-
-def _guided(step: int, speed: SpeedConfig) -> bool:
-    on = guidance_on(step, speed.steps, speed.guidance_start, speed.guidance_end)
-    return on and speed.guidance_scale > 1.0
 
 
 def _predict(
@@ -129,6 +127,6 @@ def _node(prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[s
         },
         parents=(prompt.node.id,),
         weights=context.models.weights_hash("unet") | context.models.weights_hash("vae"),
-        code=code_hash(sys.modules[__name__], guidance, pictures, schedulers),
+        code=code_hash(sys.modules[__name__], guidance, pictures, schedulers, segments),
         environment=environment(context),
     )

@@ -115,13 +115,7 @@ class _Denoiser:
         self.config, self.context, self.keyframe = config, context, keyframe
         self.unet = context.models.motion_unet()
         self.condition = _condition(prompt, config, context)
-        speed = config.speed
-        self.guidance = Guidance(
-            scale=speed.guidance_scale,
-            start=speed.guidance_start,
-            end=speed.guidance_end,
-            batched=speed.guidance_batched,
-        )
+        self.guidance = Guidance.of(config.speed)
         with context.autocast():
             self.controls = [_control_source(kind, hint, config, context) for kind, hint in _maps(control)]
 
