@@ -33,6 +33,30 @@ def _sweep(arguments: list[str]) -> int:
     return render.sweep_main(arguments)
 
 
+def _check(arguments: list[str]) -> int:
+    from pokora_anime.commands import check
+
+    return check.main(arguments)
+
+
+def _verify(arguments: list[str]) -> int:
+    from pokora_anime.commands import verify
+
+    return verify.main(arguments)
+
+
+def _replay(arguments: list[str]) -> int:
+    from pokora_anime.commands import replay
+
+    return replay.main(arguments)
+
+
+def _key(arguments: list[str]) -> int:
+    from pokora_anime.commands import key
+
+    return key.main(arguments)
+
+
 def _doctor(arguments: list[str]) -> int:
     from pokora_anime import doctor
 
@@ -61,8 +85,12 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "video": (_video, "render an 8-10 s clip from a prompt"),
     "stills": (_stills, "render one to three images"),
     "sweep": (_sweep, "render a small grid (seeds x speeds) and put it on one sheet"),
+    "check": (_check, "is a config an entry to the contest? Nothing is rendered"),
+    "verify": (_verify, "check a run or a bundle against its record and the rules"),
+    "replay": (_replay, "compute parts of a run again and compare them"),
+    "key": (_key, "the key that signs finished runs"),
     "doctor": (_doctor, "what this machine can do, and what to type next"),
-    "models": (_models, "list, fetch and find weights"),
+    "models": (_models, "list, fetch, check, cite and add weights"),
     "train": (_train, "train the nano family from nothing"),
     "bench": (_bench, "measure this machine"),
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pokora_anime.machine import Timeline
+from pokora_anime.provenance.noise import derived_seed
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,4 @@ class RunContext:
         """
         import torch
 
-        from pokora_anime.provenance.hashing import text_hash
-
-        derived = int(text_hash([self.seed, *names])[:15], 16)
-        return torch.Generator("cpu").manual_seed(derived)
+        return torch.Generator("cpu").manual_seed(derived_seed(self.seed, *names))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
@@ -13,13 +12,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pokora_anime.compliance.guard import seccomp
+from pokora_anime.compliance.guard.landlock import landlock_abi
 from pokora_anime.config.compose import compose, usable_cores
 from pokora_anime.config.groups import options
 from pokora_anime.errors import ConfigError, PokoraError
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "numpy", "opencv-python-headless")
-_LANDLOCK_CREATE_RULESET = 444  # the same number on every architecture
-_LANDLOCK_VERSION_QUERY = 1
 _GIB = 2**30
 NEEDED_MEMORY = 3 * _GIB  # what a nano run may use at its peak
 NEEDED_DISK = _GIB // 2
@@ -209,23 +208,10 @@ def _weights() -> list[Finding]:
 
 
 def _sandbox() -> list[Finding]:
-    level = landlock_abi()
-    if level == 0:
-        return [Finding(WARN, "sandbox", "this kernel offers no Landlock")]
-    network = ", can deny TCP" if level >= 4 else ""
-    return [
-        Finding(OK, "sandbox", f"Landlock ABI {level} offered by the kernel{network}; runs do not use it yet")
-    ]
-
-
-def landlock_abi() -> int:
-    """The kernel's Landlock version, 0 where there is none. Asks only, restricts nothing."""
-    if sys.platform != "linux":
-        return 0
-    answer = ctypes.CDLL(None, use_errno=True).syscall(
-        ctypes.c_long(_LANDLOCK_CREATE_RULESET),
-        None,
-        ctypes.c_size_t(0),
-        ctypes.c_uint32(_LANDLOCK_VERSION_QUERY),
-    )
-    return max(0, int(answer))
+    abi = landlock_abi()
+    if abi == 0:
+        found = "no Landlock: runs get a clean process of their own, and records say so"
+        advice = "Linux 5.13 or later, with landlock among its security modules"
+        return [Finding(WARN, "sandbox", found, advice)]
+    network = " and reach no network" if seccomp.offered() else ""
+    return [Finding(OK, "sandbox", f"Landlock ABI {abi}: runs read no other files{network}")]

@@ -5,14 +5,19 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import subprocess
 import sys
 import threading
-from types import FrameType
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
 
 from pokora_anime.errors import Interrupted
 
 # A step under way may still finish; a longer one is broken off, so that the run ends within 2 s.
 GRACE_SECONDS = 1.0
+# A process that renders for us and has not ended by then is killed: what is finished is on the disk.
+KILL_SECONDS = 1.8
 
 
 class Interrupts:
@@ -78,6 +83,63 @@ class Interrupts:
             self._timer = None
 
 
+class Relay:
+    """Hands Ctrl-C and Ctrl-Z on to a process in a group of its own, for as long as the block lasts.
+
+    A process that has not ended KILL_SECONDS after Ctrl-C is killed. A second Ctrl-C kills it at once
+    and ends this process by the signal itself.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pressed = False
+        self._process = process
+        self._previous: dict[int, object] = {}
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._press)
+            if sys.platform != "win32":
+                self._previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._suspend)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for number, previous in self._previous.items():
+            signal.signal(number, previous if callable(previous) else _default(number))
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        if self.pressed:
+            self._process.kill()
+            _die()
+        self.pressed = True
+        if sys.platform != "win32":  # there the console tells both of us
+            self._process.send_signal(signal.SIGINT)
+        self._timer = threading.Timer(KILL_SECONDS, self._kill)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _kill(self) -> None:
+        self._process.kill()
+        _show_cursor()
+
+    def _suspend(self, number: int, frame: FrameType | None) -> None:
+        if sys.platform == "win32":
+            return
+        self._process.send_signal(signal.SIGSTOP)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)  # goes on behind this line when the shell's `fg` says so
+        signal.signal(signal.SIGTSTP, self._suspend)
+        self._process.send_signal(signal.SIGCONT)
+
+
+def _default(number: int) -> signal.Handlers | Callable[[int, FrameType | None], None]:
+    return signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+
+
 def interrupted() -> Interrupted:
     """What Ctrl-C raises; the pipeline adds how to continue."""
     return Interrupted(
@@ -86,10 +148,15 @@ def interrupted() -> Interrupted:
 
 
 def _die() -> None:
-    if sys.stderr.isatty():
-        os.write(2, b"\x1b[?25h\n")  # a live display hides the cursor
+    _show_cursor()
     if sys.platform == "win32":
         os._exit(130)
     # Dying by the signal tells the shell that it was Ctrl-C, so that a loop around us ends too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def _show_cursor() -> None:
+    """A live display hides it."""
+    if sys.stderr.isatty():
+        os.write(2, b"\x1b[?25h\n")

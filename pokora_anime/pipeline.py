@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pokora_anime.config.schema import StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Prompt, Segment, Video
 from pokora_anime.run import Run, open_run
 from pokora_anime.stages import control as control_stage
@@ -14,33 +17,34 @@ from pokora_anime.stages import encode, finish, keyframe, motion, prompt
 from pokora_anime.streaming import Background
 
 
-def render_video(config: VideoConfig, root: Path) -> Path:
+def render_video(config: VideoConfig, root: Path, guard: Mapping[str, Json] | None = None) -> Path:
     """Render the clip that `config` describes; returns its run folder.
 
     A finished run is returned as it is, an unfinished one goes on from its last finished segment.
+    `guard` is what held this process in while it rendered; it goes into the record.
     Raises PokoraError children; what is finished stays on disk.
     """
-    with open_run("video", config, root) as run:
+    with open_run("video", config, root, guard) as run:
         if not run.folder.finished:
             _render(config, run)
         return run.folder.path
 
 
-def render_stills(config: StillsConfig, root: Path) -> Path:
-    """Render one to three images from the prompt; returns the run folder."""
-    with open_run("stills", config, root) as run:
+def render_stills(config: StillsConfig, root: Path, guard: Mapping[str, Json] | None = None) -> Path:
+    """Render one to three images from the prompt; returns the run folder. `guard` as for a video."""
+    with open_run("stills", config, root, guard) as run:
         if not run.folder.finished:
             text = prompt.encode(config.shot, config, run.context)
             run.context.models.free_text()
             images = [
                 keyframe.render_still(text, index, config, run.context) for index in range(config.count)
             ]
-            run.finish_stills(images)
+            run.finish_stills([keyframe.deliver(image, config, run.context) for image in images])
         return run.folder.path
 
 
 def _render(config: VideoConfig, run: Run) -> None:
-    encode.find_ffmpeg()  # before anything is computed, not after
+    find_ffmpeg()  # before anything is computed, not after
     context = run.context
     run.display.plan(_steps(config))
     text = prompt.encode(config.shot, config, context)
@@ -79,14 +83,16 @@ def _first_frame(
 
 def _deliver(segments: Iterator[Segment], config: VideoConfig, run: Run) -> Video:
     """Finish and encode in one worker thread while the next segment is denoised here."""
-    parents: list[str] = []
+    nodes: list[Node] = []
 
     def consume(arriving: Iterator[Segment]) -> Video:
         frames = run.watch(finish.frames(arriving, config, run.context))
-        return encode.write(frames, config, run.context, parents)
+        return encode.write(
+            frames, config, run.context, lambda hashes: finish.record(nodes, hashes, config, run.context)
+        )
 
     with Background(consume, depth=1) as worker:
         for segment in segments:
-            parents.append(segment.node.id)
+            nodes.append(segment.node)
             worker.put(segment)
         return worker.close()

@@ -1,8 +1,8 @@
 """The frozen records that travel from stage to stage; each carries the node that made it.
 
 Shapes: batch 1 is left out unless a library wants it. Latents are float32 [channels, frames,
-height, width] (segments) or [channels, height, width] (keyframe); images are uint8 [height, width,
-3] RGB; control maps are float32 [height, width, 3] in 0..1.
+height, width] (segments) or [channels, height, width] (keyframe); images and control maps are uint8
+[height, width, 3] RGB.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Image = npt.NDArray[np.uint8]
-ControlMap = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +40,16 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """What a denoising starts from, of unit variance: [channels, height, width], for a segment [channels,
+    frames, height, width]; always drawn on the CPU.
+    """
+
+    values: Tensor
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keyframe:
     """The internally generated still that a clip starts from: its latent (VAE-scaled) and image."""
 
@@ -53,7 +62,7 @@ class Keyframe:
 class ControlTrack:
     """Control maps extracted from the keyframe, one per kind ('pose', 'depth', 'canny')."""
 
-    maps: dict[str, ControlMap]
+    maps: dict[str, Image]
     notes: tuple[str, ...]
     node: Node
 
@@ -75,7 +84,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """The finished file and what was counted and hashed on the way."""
+    """The finished file and what was counted and hashed on the way: each frame before it was encoded
+    (`rgb_hashes`) and as decoded from the file (`yuv_hashes`); `source` is the node of the frames.
+    """
 
     path: Path
     frames: int
@@ -83,4 +94,14 @@ class Video:
     width: int
     height: int
     rgb_hashes: tuple[str, ...]
+    yuv_hashes: tuple[str, ...]
+    source: Node
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Still:
+    """A delivered picture, uint8 [height, width, 3], and the keyframe's node as its parent."""
+
+    image: Image
     node: Node

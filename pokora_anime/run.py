@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from pokora_anime.commands import again
+from pokora_anime.compliance.guard.state import in_force
 from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
-from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.config.schema import RunConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.machine import Timeline, settle
+from pokora_anime.models.used import weight_files
 from pokora_anime.progress import Display
 from pokora_anime.provenance.atomic import writing
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.folder import RunFolder
-from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.hashing import Json, arrays_hash
+from pokora_anime.provenance.layout import CONFIG, still_name
+from pokora_anime.provenance.node import Node
+from pokora_anime.quality import sheet as sheets
 from pokora_anime.quality.sheet import SheetCollector
-from pokora_anime.records import Image, Keyframe, Video
+from pokora_anime.records import Image, Still, Video
 
 SHEET_FRAMES = 16
 
@@ -27,8 +34,16 @@ SHEET_FRAMES = 16
 class Run:
     """One run in its folder; torch is imported when `context` is first asked for."""
 
-    def __init__(self, command: str, config: RunConfig, folder: RunFolder, display: Display) -> None:
+    def __init__(
+        self,
+        command: str,
+        config: RunConfig,
+        folder: RunFolder,
+        display: Display,
+        guard: Mapping[str, Json] | None = None,
+    ) -> None:
         self.command, self.config, self.folder, self.display = command, config, folder, display
+        self.guard = guard
         self.timeline = Timeline()
         self.collector: SheetCollector | None = None
 
@@ -36,13 +51,13 @@ class Run:
     def context(self) -> RunContext:
         """What the stages are given. Raises WeightsError where weights are missing."""
         from pokora_anime.models import fetch
-        from pokora_anime.models.loader import Models
+        from pokora_anime.models.kept import models_for
         from pokora_anime.models.lora_tags import merge_loras, shot_loras
 
         config = self.config
         machine = settle(config.device)
         loras = merge_loras(config.style.loras, shot_loras(config.shot))
-        models = Models(config.base, config.speed, loras, machine.device, machine.dtype)
+        models = models_for(config.base, config.speed, loras, machine)
         for note in (*models.notes, *fetch.unpinned(config)):
             self.display.note(note)
         self.timeline.mark("models found")
@@ -67,22 +82,22 @@ class Run:
     def finish_video(self, video: Video) -> None:
         """Write the contact sheet and the record that makes the run finished."""
         assert self.collector is not None
-        self.folder.write_image("sheet.png", self.collector.sheet(video.fps))
+        sheet = self.collector.sheet(video.fps)
+        node = self._sheet_node(sheet, video)
+        self.folder.write_image("sheet.png", sheet, node, "image")
         self._finish(
+            [video.node, node],
             {
                 "video": video.path.name,
                 "frames": video.frames,
                 "fps": video.fps,
                 "width": video.width,
                 "height": video.height,
-            }
+            },
         )
 
-    def finish_stills(self, stills: Sequence[Keyframe]) -> None:
+    def finish_stills(self, stills: Sequence[Still]) -> None:
         """Write the stills with their metadata and the record."""
-        from pokora_anime.stages.pictures import fitted
-
-        assert isinstance(self.config, StillsConfig)
         names: list[Json] = []
         for index, still in enumerate(stills):
             metadata = {
@@ -92,15 +107,31 @@ class Run:
                 "config": json.dumps(to_plain(self.config), ensure_ascii=False),
                 "node": still.node.id,
             }
-            image = fitted(still.image, self.config.finish)
-            names.append(f"still-{index + 1}.png")
-            self.folder.write_image(f"still-{index + 1}.png", image, metadata)
-        self._finish({"stills": names})
+            name = still_name(index)
+            names.append(name)
+            self.folder.write_image(name, still.image, still.node, "image", metadata)
+        self._finish([still.node for still in stills], {"stills": names})
 
-    def _finish(self, summary: dict[str, Json]) -> None:
+    def _sheet_node(self, picture: Image, video: Video) -> Node:
+        node = Node.after(
+            [video.source],
+            "sheet",
+            {"frames": SHEET_FRAMES, "fps": video.fps},
+            code=code_hash(sheets),
+            environment=environment(self.context),
+        ).made(arrays_hash({"image": picture}))
+        self.folder.note_node(node)
+        return node
+
+    def _finish(self, results: Sequence[Node], summary: dict[str, Json]) -> None:
         self.timeline.mark("finished")
         write_timeline(self)
-        self.folder.finish({"command": self.command, "config": to_plain(self.config), **summary})
+        fixed: dict[str, Json] = {
+            "command": self.command,
+            "config": to_plain(self.config),
+            "guard": None if self.guard is None else dict(self.guard),
+        }
+        self.folder.finish(fixed | summary, results, lambda digests: weight_files(self.config, digests))
 
 
 def write_timeline(run: Run) -> None:
@@ -108,11 +139,15 @@ def write_timeline(run: Run) -> None:
     folder = run.folder.path / "logs"
     with writing(folder):
         folder.mkdir(exist_ok=True)
-        (folder / "timeline.json").write_text(json.dumps(run.timeline.marks) + "\n")
+        # The process that renders starts a moment after the command that was typed.
+        marks = [(name, round(at + in_force().head_start, 3)) for name, at in run.timeline.marks]
+        (folder / "timeline.json").write_text(json.dumps(marks) + "\n")
 
 
 @contextmanager
-def open_run(command: str, config: RunConfig, root: Path) -> Iterator[Run]:
+def open_run(
+    command: str, config: RunConfig, root: Path, guard: Mapping[str, Json] | None = None
+) -> Iterator[Run]:
     """The run of this config under `root`, its folder locked and its display on.
 
     A stopped run says how to go on. Raises MachineError where the folder cannot be written.
@@ -120,11 +155,11 @@ def open_run(command: str, config: RunConfig, root: Path) -> Iterator[Run]:
     folder = RunFolder.open(root, command, run_slug(config), run_key(command, config), fresh=config.fresh)
     with folder, Display(folder.log_path) as display:
         folder.listen(display.note)
-        run = Run(command, config, folder, display)
+        run = Run(command, config, folder, display, guard)
         if folder.finished:
             display.note("finished before, with the weights and code of then (fresh=true renders anew)")
         else:
-            folder.write_text("config.yaml", to_yaml(config))
+            folder.write_text(CONFIG, to_yaml(config))
         try:
             yield run
         except (Interrupted, KeyboardInterrupt) as error:

@@ -208,7 +208,7 @@ def test_no_keyframe_takes_the_control_maps_with_it() -> None:
         ("seed=-1", ["CFG-RANGE", "seed"]),
         ("finish.width=767", ["CFG-RANGE", "finish.width=768"]),
         ("base.width=250", ["CFG-RANGE", "multiple of 8"]),
-        ("base.weights=/etc/passwd", ["CFG-RANGE", "registry id"]),
+        ("base.weights=/etc/passwd", ["GATE-PATH", "registry id"]),
         ("motion.overlap=16", ["CFG-RANGE", "motion.overlap=4"]),
         ("motion.frames=33", ["CFG-RANGE", "2 to 32"]),
         ("speed.steps=0", ["CFG-RANGE", "speed.steps"]),

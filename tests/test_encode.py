@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -17,11 +17,14 @@ import tiny_vae as tiny
 
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, RecordError
 from pokora_anime.nano.world import draw_frame, sample_scene
+from pokora_anime.provenance.ffmpeg import yuv_hashes
+from pokora_anime.provenance.hashing import file_hash, text_hash
+from pokora_anime.provenance.node import Node
 from pokora_anime.records import Image, Video
 from pokora_anime.stages import encode
 
 SIZE = 96
-PARENTS = ["a" * 64, "b" * 64]
+SOURCE = Node(op="finish", params={}, parents=("a" * 64,), inputs=("b" * 64,), output="c" * 64)
 
 
 def clip(count: int = 24) -> list[Image]:
@@ -33,7 +36,7 @@ def written(root: Path, frames: list[Image] | Iterator[Image] | None = None) -> 
     context = tiny.context(root)
     with context.folder:
         source = iter(clip() if frames is None else frames)
-        return encode.write(source, tiny.config(size=(SIZE, SIZE)), context, PARENTS)
+        return encode.write(source, tiny.config(size=(SIZE, SIZE)), context, lambda hashes: SOURCE)
 
 
 def ffmpeg(*arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -100,28 +103,65 @@ def test_every_frame_is_hashed_before_it_is_encoded(tmp_path: Path) -> None:
         "width": SIZE,
         "height": SIZE,
         "rgb_sha256": list(video.rgb_hashes),
+        "yuv_sha256": list(video.yuv_hashes),
     }
 
 
-def test_the_node_descends_from_the_segments(tmp_path: Path) -> None:
-    parents: list[str] = []
+def planes(path: Path) -> list[str]:
+    raw = ffmpeg("-i", str(path), "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:1").stdout
+    size = SIZE * SIZE * 3 // 2
+    return [hashlib.sha256(raw[at : at + size]).hexdigest() for at in range(0, len(raw), size)]
 
-    def frames() -> Iterator[Image]:
-        for frame in clip(3):
-            parents.append("c" * 64)  # the pipeline adds parents while frames arrive
-            yield frame
+
+def test_every_frame_is_hashed_as_the_file_gives_it_back(tmp_path: Path) -> None:
+    video = written(tmp_path, clip(5))
+    assert len(video.yuv_hashes) == 5
+    assert list(video.yuv_hashes) == planes(video.path)
+    assert len(set(video.yuv_hashes)) == 5
+
+
+@pytest.mark.parametrize("limit", [3, 4])
+def test_more_frames_than_recorded_are_not_decoded(tmp_path: Path, limit: int) -> None:
+    path = written(tmp_path, clip(4)).path
+    if limit == 4:
+        assert len(yuv_hashes(path, SIZE, SIZE, limit)) == 4
+    else:
+        with pytest.raises(RecordError, match="more than 3 frames"):
+            yuv_hashes(path, SIZE, SIZE, limit)
+
+
+@pytest.mark.parametrize("content", [b"", b"#EXTM3U\nvideo.mp4\n", b"ftyp" * 100])
+def test_what_is_no_mp4_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "video.mp4").write_bytes(content)
+    with pytest.raises(RecordError, match="REC-VIDEO"):
+        yuv_hashes(tmp_path / "video.mp4", SIZE, SIZE, 10)
+
+
+def test_the_node_covers_both_hash_lists_and_the_file(tmp_path: Path) -> None:
+    told: list[list[str]] = []
+
+    def source(hashes: Sequence[str]) -> Node:
+        told.append(list(hashes))
+        return SOURCE
 
     context = tiny.context(tmp_path)
-    video = encode.write(frames(), tiny.config(size=(SIZE, SIZE)), context, parents)
+    video = encode.write(iter(clip(3)), tiny.config(size=(SIZE, SIZE)), context, source)
+    assert told == [list(video.rgb_hashes)]
     assert video.node.op == "encode"
-    assert video.node.parents == ("c" * 64,) * 3
-    assert video.node.output
+    assert (video.node.parents, video.node.inputs) == ((SOURCE.id,), (SOURCE.output,))
+    assert video.node.output == text_hash(
+        {
+            "rgb_sha256": video.rgb_hashes,
+            "yuv_sha256": video.yuv_hashes,
+            "video_sha256": file_hash(video.path),
+        }
+    )
     assert context.folder.recorded(video.node) == video.node
 
 
 def test_odd_sizes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"33x32.*finish.width=32 finish.height=32"):
-        encode.write(iter(clip()), tiny.config(size=(33, 32)), tiny.context(tmp_path), PARENTS)
+        encode.write(iter(clip()), tiny.config(size=(33, 32)), tiny.context(tmp_path), lambda hashes: SOURCE)
 
 
 def test_no_frames_are_an_error(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from pokora_anime.errors import MachineError
 from pokora_anime.provenance import atomic
 from pokora_anime.provenance.folder import RunFolder
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.ledger import Ledger
 from pokora_anime.provenance.node import Node
 
@@ -32,6 +33,10 @@ def arrays(number: int = 0) -> dict[str, np.ndarray]:
         "latents": np.random.default_rng(number).standard_normal((4, 3, 2, 2)).astype(np.float32),
         "scale": np.array(0.5),
     }
+
+
+def finish(folder: RunFolder, *results: Node, **summary: Json) -> None:
+    folder.finish(summary, results, lambda digests: {})
 
 
 def opened(root: Path, *, fresh: bool = False) -> RunFolder:
@@ -118,16 +123,18 @@ def test_an_edited_line_breaks_the_chain_from_there(tmp_path: Path) -> None:
 
 def test_a_finished_run_is_recognised_and_any_change_to_it_noticed(tmp_path: Path) -> None:
     with opened(tmp_path) as folder:
-        folder.save(node(), arrays())
+        saved = folder.save(node(), arrays())
         folder.write_text("config.yaml", "seed: 1\n")
-        folder.write_image("keyframe.png", np.zeros((8, 8, 3), np.uint8), {"prompt": "青い髪"})
+        folder.write_image(
+            "keyframe.png", np.zeros((8, 8, 3), np.uint8), saved, "image", {"prompt": "青い髪"}
+        )
         folder.log_path.parent.mkdir()
         folder.log_path.write_text("not part of the record")
         assert not folder.finished
-        folder.finish({"frames": 3})
+        finish(folder, saved, command="video", config={}, frames=3)
         assert folder.finished
     record = json.loads((folder.path / "record.json").read_text())
-    assert (record["status"], record["key"], record["summary"]) == ("finished", KEY, {"frames": 3})
+    assert (record["status"], record["key"], record["summary"]["frames"]) == ("finished", KEY, 3)
     stored = f"stages/motion-{node().id[:12]}.safetensors"
     assert set(record["files"]) == {"config.yaml", "keyframe.png", stored}
     assert [entry["id"] for entry in record["nodes"]] == [node().id]
@@ -138,16 +145,62 @@ def test_a_finished_run_is_recognised_and_any_change_to_it_noticed(tmp_path: Pat
         assert not folder.finished
         assert "config.yaml" in folder.notes[0]
         folder.load(node())
-        folder.finish({})
+        finish(folder, node())
         assert "config.yaml" not in json.loads((folder.path / "record.json").read_text())["files"]
+
+
+@pytest.mark.parametrize("file", ["ledger.jsonl", "keyframe.png", "stages"])
+def test_a_run_is_not_finished_once_a_byte_of_it_changed(tmp_path: Path, file: str) -> None:
+    with opened(tmp_path) as folder:
+        saved = folder.save(node(), arrays())
+        folder.write_image("keyframe.png", np.zeros((8, 8, 3), np.uint8), saved, "image")
+        finish(folder, saved, command="video", config={})
+    path = folder.path / file
+    path = next(path.iterdir()) if path.is_dir() else path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    with opened(tmp_path) as folder:
+        assert not folder.finished
+
+
+def test_a_new_record_drops_the_signature_of_the_one_before(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        saved = folder.save(node(), arrays())
+        (folder.path / "statement.dsse.json").write_text("of another record")
+        finish(folder, saved, command="video", config={})
+    assert not (folder.path / "statement.dsse.json").exists()
+
+
+def test_what_another_version_left_is_made_anew(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        folder.save(node(), arrays())
+        folder.write_text("config.yaml", "seed: 1\n")
+    ledger = folder.path / "ledger.jsonl"
+    ledger.unlink()
+    older = Ledger(ledger)
+    older.append({"kind": "file", "name": "config.yaml", "sha256": "0" * 64})
+    with opened(tmp_path) as folder:
+        assert folder.load(node()) is None
+        assert "earlier version" in folder.notes[0]
+        assert not (folder.path / "config.yaml").exists()
+
+
+def test_finishing_drops_files_that_this_start_had_no_use_for(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        folder.write_text("control_pose.png", "of a start that found somebody")
+        (folder.path / "my notes.txt").write_text("keep me")
+    with opened(tmp_path) as folder:
+        finish(folder, folder.save(node(), arrays()))
+    assert not (folder.path / "control_pose.png").exists()
+    assert (folder.path / "my notes.txt").exists()
 
 
 def test_finishing_drops_arrays_of_other_code(tmp_path: Path) -> None:
     with opened(tmp_path) as folder:
         folder.save(node(0), arrays())
     with opened(tmp_path) as folder:
-        folder.save(node(1), arrays())
-        folder.finish({})
+        finish(folder, folder.save(node(1), arrays()))
     assert [path.name for path in (folder.path / "stages").iterdir()] == [
         f"motion-{node(1).id[:12]}.safetensors"
     ]
@@ -155,10 +208,10 @@ def test_finishing_drops_arrays_of_other_code(tmp_path: Path) -> None:
 
 def test_fresh_wipes_a_runs_files_and_nothing_else(tmp_path: Path) -> None:
     with opened(tmp_path) as folder:
-        folder.save(node(), arrays())
+        saved = folder.save(node(), arrays())
         folder.write_text("config.yaml", "seed: 1\n")
         (folder.path / "my notes.txt").write_text("keep me")
-        folder.finish({})
+        finish(folder, saved, command="video", config={})
     with opened(tmp_path, fresh=True) as folder:
         assert not folder.finished
         assert folder.load(node()) is None

@@ -1,35 +1,19 @@
-"""The registry, what is looked for where, and the networks as they are put together."""
+"""The networks as they are put together: motion UNet, LoRAs, schedulers, hashes, memory."""
 
 from __future__ import annotations
 
-import errno
-import json
-import shlex
-import subprocess
-import sys
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
-from types import SimpleNamespace
 
+import published
 import pytest
 import tiny
 import torch
-from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError
 from safetensors.torch import load_file, save_file
 
-from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import (
-    BaseConfig,
-    ControlConfig,
-    ControlKind,
-    Family,
-    LoraConfig,
-    Sampler,
-)
-from pokora_anime.errors import ConfigError, MachineError, PokoraError, WeightsError
-from pokora_anime.models import advice, fetch, hashes, registry
-from pokora_anime.models.lora_tags import merge_loras
+from pokora_anime.config.schema import Sampler
+from pokora_anime.errors import WeightsError
+from pokora_anime.models import fetch, hashes
 from pokora_anime.models.motion_unet import build_motion_unet
 
 
@@ -41,297 +25,11 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
-def sdxl() -> BaseConfig:
-    return BaseConfig(
-        family=Family.sdxl,
-        weights="sdxl-base-1.0",
-        vae="sdxl-vae-fp16-fix",
-        motion_adapter="animatediff-sdxl-beta",
-        width=768,
-        height=768,
-    )
-
-
-# The registry
-
-
-def test_every_row_has_a_licence_a_citation_and_a_link() -> None:
-    for row in registry.rows():
-        assert all((row.licence, row.citation, row.link, row.files)), row.id
-
-
-def test_ids_are_unique_and_roles_are_unique_within_a_family() -> None:
-    rows = registry.rows()
-    assert len({row.id for row in rows}) == len(rows)
-    roles = [(family, row.role) for row in rows for family in row.families]
-    assert len(set(roles)) == len(roles)
-
-
-def test_template_names_resolve_by_role() -> None:
-    found = registry.find_style("pastelAnimeXL", Family.sdxl)
-    assert found is not None
-    assert found.role == "pastel"
-    found = registry.find_style("flat_color", Family.sdxl)
-    assert found is not None
-    assert "animeFlatColorXL" in found.aliases
-
-
-def test_a_style_that_only_other_bases_have_is_left_out_with_a_note() -> None:
-    rows, notes = fetch.style_rows([LoraConfig(id="pastelAnimeXL")], Family.sd2)
-    assert rows == []
-    assert "pastelAnimeXL" in notes[0]
-
-
-def test_an_unknown_style_is_an_error_that_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="did you mean pastelAnimeXL"):
-        registry.find_style("pastelAnimXL", Family.nano)
-
-
-def test_sd2_has_no_lcm_and_says_what_to_use() -> None:
-    config = tiny.config("sd2")
-    config.speed = replace(config.speed, name="lcm", lora_role="lcm")
-    with pytest.raises(ConfigError, match="speed=hq"):
-        fetch.needs(config)
-
-
-def test_canny_without_a_controlnet_names_the_kinds_that_work() -> None:
-    config = tiny.config()
-    config.control = ControlConfig(kinds=[ControlKind.canny])
-    with pytest.raises(ConfigError, match="pose, depth"):
-        fetch.needs(config)
-
-
-def test_one_style_under_several_names_counts_once_and_the_later_weight_wins() -> None:
-    names = ("pastelAnimeXL", "pastel", "pastel-anime-xl")
-    loras = [LoraConfig(id=name, weight=weight) for name, weight in zip(names, (0.1, 0.2, 0.3), strict=True)]
-    assert [lora.weight for lora in merge_loras(loras[:1], loras[1:])] == [0.3]
-    rows, _ = fetch.style_rows(loras, Family.sdxl)
-    assert [(row.id, weight) for row, weight in rows] == [("pastel-anime-xl", 0.3)]
-
-
-def test_the_limit_on_styles_counts_loras_not_names() -> None:
-    tags = "<lora:pastel:0.8>, <lora:pastel-anime-xl:0.8>, <lora:flat_color:0.2>"
-    assert compose("video", ["base=sdxl", f"shot.prompt='1girl, {tags}'"])
-
-
-# What is here and what is not
-
-
-def test_missing_sdxl_names_the_command_that_fetches_it() -> None:
-    config = tiny.config()
-    config.base, config.control = sdxl(), ControlConfig()
-    with pytest.raises(WeightsError, match="pokora models fetch base=sdxl") as caught:
-        fetch.check_available(config)
-    assert caught.value.code == "WGT-1"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "base=sdxl",
-        "base=sdxl speed=hq",
-        "base=sdxl style=none",
-        "base=sdxl style=pastel control=none",
-        "base=sdxl style=flat_color control=canny",
-        "base=sdxl control.kinds=[depth,canny]",
-        "base=sd2",
-        "base=sd2 control=none",
-    ],
-)
-def test_the_suggested_command_fetches_just_what_the_composition_lacks(words: str) -> None:
-    config = compose("video", words.split())
-    with pytest.raises(WeightsError, match="WGT-1") as caught:
-        fetch.check_available(config)
-    start, *suggested = shlex.split(caught.value.fix.removeprefix("pokora models "))
-    assert start == "fetch"
-    assert {row.id for row in fetch.needs(compose("video", suggested))} == {
-        row.id for row in fetch.needs(config)
-    }
-
-
-def test_the_suggested_command_names_a_lora_that_no_style_has() -> None:
-    base, pastel = registry.resolve("base", Family.sdxl), registry.resolve("pastel", Family.sdxl)
-    other = replace(pastel, id="other-xl", role="other")
-    suggested = shlex.split(advice.fetch_command([base, other]))
-    assert "style=none" in suggested
-    assert "style.loras=[{id:other-xl}]" in suggested
-
-
-def test_what_serves_two_bases_is_fetched_for_the_one_in_use() -> None:
-    row = registry.resolve("depth_extractor", Family.sd2)
-    with pytest.raises(WeightsError, match="base=sd2"):
-        raise advice.absent([row], [row], Family.sd2)
-
-
-def test_only_control_kinds_that_may_be_used_are_suggested() -> None:
-    assert advice.control_options(Family.sdxl) == "control=depth, control=canny or control=none"
-    assert advice.control_options(Family.sd2) == "control=depth or control=none"
-    config = tiny.config("sd2")
-    config.control = ControlConfig(kinds=[ControlKind.canny])
-    with pytest.raises(ConfigError) as caught:
-        fetch.needs(config)
-    assert caught.value.fix == "use control=depth or control=none"
-
-
-def test_checking_weights_needs_no_torch() -> None:
-    modules = "pokora_anime.models.fetch, pokora_anime.stages.prompt_syntax"
-    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_fetched_row_is_found_at_its_pinned_revision(tmp_path: Path) -> None:
-    row = registry.resolve("vae", Family.sdxl)
-    snapshot = tmp_path / "hub" / "models--madebyollin--sdxl-vae-fp16-fix" / "snapshots" / str(row.revision)
-    assert fetch.locate(row) is None
-    snapshot.mkdir(parents=True)
-    (snapshot / "config.json").touch()
-    assert fetch.locate(row) is None  # half of it is not enough
-    (snapshot / "diffusion_pytorch_model.safetensors").touch()
-    assert fetch.locate(row) == snapshot
-
-
-def test_an_unpinned_row_is_found_where_main_points(tmp_path: Path) -> None:
-    row = registry.resolve("lcm", Family.sdxl)
-    home = tmp_path / "hub" / "models--latent-consistency--lcm-lora-sdxl"
-    (home / "refs").mkdir(parents=True)
-    (home / "refs" / "main").write_text("abc")
-    (home / "snapshots" / "abc").mkdir(parents=True)
-    (home / "snapshots" / "abc" / "pytorch_lora_weights.safetensors").touch()
-    assert fetch.locate(row) == home / "snapshots" / "abc"
-
-
-def test_blocked_weights_are_refused_even_where_they_are(tmp_path: Path) -> None:
-    config = tiny.config()
-    config.base, config.control = sdxl(), ControlConfig(kinds=[ControlKind.pose])
-    here = {row.id: tmp_path for row in registry.rows()}
-    with pytest.raises(WeightsError, match="control=depth") as caught:
-        fetch.check_available(config, here)
-    assert caught.value.code == "WGT-3"
-    assert "hf download" not in caught.value.line()
-    with pytest.raises(WeightsError, match="WGT-3"):
-        fetch.fetch(config, lambda line: None)
-
-
-def test_a_blocked_extractor_is_not_loaded_from_a_folder_that_has_it(tmp_path: Path) -> None:
-    networks = tiny.models(tiny.family(tmp_path, "sd2"), "sd2", annotators_openpose=tmp_path)
-    with pytest.raises(WeightsError, match="WGT-3"):
-        networks.pose_extractor()
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, errors: dict[str, Exception]) -> list[str]:
-    """A hub that refuses some repositories and gives out nothing else; what it was asked for."""
-    asked: list[str] = []
-
-    def download(repo: str, **_: object) -> None:
-        asked.append(repo)
-        raise errors.get(repo, OfflineModeIsEnabled("no network"))
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    return asked
-
-
-def refused(status: int) -> Exception:
-    response = SimpleNamespace(status_code=status, headers={}, request=None)
-    return RepositoryNotFoundError("gone", response=response)  # pyright: ignore[reportArgumentType]
-
-
-def test_a_repository_that_is_gone_says_what_leaves_it_out_and_the_others_are_tried(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = failing(monkeypatch, {"2vXpSwA7/anime-flat-color-xl": refused(404)})
-    config, said = compose("video", ["base=sdxl"]), list[str]()
-    with pytest.raises(PokoraError) as caught:
-        fetch.fetch(config, said.append)
-    assert asked == [row.repo for row in fetch.needs(config)]
-    assert caught.value.code == "SYS-NET"  # the first failure's; all are named
-    assert "2vXpSwA7/anime-flat-color-xl is not given out" in caught.value.got
-    assert "style=pastel" in caught.value.fix
-    assert any("anime-flat-color-xl: WGT-1" in line for line in said)
-
-
-def test_one_repository_that_is_gone_is_no_network_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = registry.resolve("lcm", Family.sdxl)
-    failing(monkeypatch, {row.repo: refused(401)})
-    with pytest.raises(WeightsError, match="speed=hq") as caught:
-        fetch._download(row, Family.sdxl)
-    assert caught.value.code == "WGT-1"
-
-
-@pytest.mark.parametrize(
-    "error",
-    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("IO Error: No space left on device")],
-)
-def test_a_full_disk_ends_the_fetching(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    config = compose("video", ["base=sdxl"])
-    asked = failing(monkeypatch, {row.repo: error for row in fetch.needs(config)})
-    with pytest.raises(MachineError, match="hub") as caught:
-        fetch.fetch(config, lambda line: None)
-    assert caught.value.code == "SYS-DISK"
-    assert len(asked) == 1
-
-
-def test_fetching_says_what_is_unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, {})
-    said: list[str] = []
-    with pytest.raises(PokoraError):
-        fetch.fetch(compose("video", ["base=sdxl"]), said.append)
-    assert any("lcm-lora-sdxl" in line and "(unpinned)" in line for line in said)
-    assert not any("sdxl-base-1.0:" in line and "unpinned" in line for line in said)
-
-
-def test_a_run_has_a_note_about_unpinned_weights() -> None:
-    (note,) = fetch.unpinned(compose("video", ["base=sdxl"]))
-    assert "animatediff-sdxl-beta" in note
-    assert "pastel-anime-xl" not in note  # pinned by its sha256
-    assert fetch.unpinned(compose("video", [])) == []
-
-
-def test_a_damaged_file_is_found_before_it_is_used(tmp_path: Path) -> None:
-    row = registry.resolve("pastel", Family.sdxl)
-    (tmp_path / row.files[0]).write_bytes(b"not the real thing")
-    with pytest.raises(WeightsError, match="damaged") as caught:
-        hashes.verify(row, tmp_path)
-    assert caught.value.code == "WGT-2"
-
-
-def test_a_manifest_promises_the_hashes_of_packaged_weights(tmp_path: Path) -> None:
-    row = registry.resolve("lcm", Family.nano)
-    folder = tmp_path / row.folder
-    folder.mkdir()
-    (folder / row.files[0]).write_bytes(b"x")
-    (tmp_path / "MANIFEST.json").write_text(json.dumps({f"{row.folder}/{row.files[0]}": "0" * 64}))
-    with pytest.raises(WeightsError, match="damaged"):
-        hashes.verify(row, folder)
-
-
-def test_a_file_that_the_manifest_lists_must_be_there(tmp_path: Path) -> None:
-    row = registry.resolve("motion", Family.nano)
-    folder = tmp_path / row.folder
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "m-00001-of-00002.safetensors").write_bytes(b"x")
-    listed = {f"{row.folder}/{name}": "" for name in ("config.json",)}
-    listed[f"{row.folder}/m-00002-of-00002.safetensors"] = "0" * 64
-    (tmp_path / "MANIFEST.json").write_text(json.dumps(listed))
-    with pytest.raises(WeightsError, match="lacks m-00002-of-00002") as caught:
-        hashes.verify(row, folder)
-    assert caught.value.code == "WGT-1"
-
-
-@pytest.mark.parametrize(
-    ("role", "name"),
-    [
-        ("base", "tokenizer/tokenizer.json"),
-        ("base", "tokenizer_2/tokenizer.json"),
-        ("base", "unet/diffusion_pytorch_model.safetensors.index.json"),
-        ("depth_extractor", "preprocessor_config.json"),
-    ],
-)
-def test_what_nano_loads_is_registered(role: str, name: str) -> None:
-    assert any(fnmatchcase(name, pattern) for pattern in registry.resolve(role, Family.nano).files)
+# Files
 
 
 def test_a_damaged_tokenizer_is_a_weights_error(tmp_path: Path) -> None:
@@ -411,7 +109,8 @@ def test_an_adapter_of_another_shape_is_refused(family: Path) -> None:
         build_motion_unet(without_loras(family).unet(), adapter)
 
 
-def test_sd2_converts_without_added_conditioning(tmp_path: Path) -> None:
+def test_sd2_converts_without_added_conditioning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published.unhashed(monkeypatch, "sd2-1")
     networks = tiny.models(tiny.family(tmp_path, "sd2"), "sd2")
     unet, motion = networks.unet(), networks.motion_unet()
     text = torch.randn(1, 77, tiny.TEXT)

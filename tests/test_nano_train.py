@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel, UNetMotionModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTokenizer
 
+from pokora_anime.config.schema import Family
+from pokora_anime.errors import MachineError
+from pokora_anime.models import registry
+from pokora_anime.models.loras import Lora, merge_into_unet
 from pokora_anime.nano import family
 from pokora_anime.nano.extractors import PoseExtractor
 from pokora_anime.nano.recipe import MEMBERS, Training, make_recipe
-from pokora_anime.nano.train import train_nano
-from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, export_family
+from pokora_anime.nano.train import check, copy_family, shared_out, train_nano, workers
+from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, STYLES, export_family
 from pokora_anime.nano.train.loop import Dice, Place, train
+from pokora_anime.nano.train.lora import LORA_FILE, STYLE_RANK, add_lora, save_kohya, save_lora
 from pokora_anime.nano.train.vae import standardise
 from pokora_anime.nano.world import words
 
@@ -29,13 +43,19 @@ def tokenizer() -> CLIPTokenizer:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole family from nothing with the small preset."""
-    root = tmp_path_factory.mktemp("nano")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work folder of a whole family from nothing with the small preset."""
+    work = tmp_path_factory.mktemp("nano") / "work"
     # One thread: beside other work, several threads wait for one another at every operation.
-    train_nano(None, "small", root / "work", None, "cpu", 1, 0)
-    export_family(Place(root / "work"), root / "weights")
-    return root / "weights"
+    train_nano(None, "small", work, None, "cpu", 1, 0)
+    return work
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path) -> Path:
+    """The trained family as it is shipped."""
+    export_family(Place(trained), trained.parent / "weights")
+    return trained.parent / "weights"
 
 
 def test_every_word_of_the_world_is_one_token(tokenizer: CLIPTokenizer) -> None:
@@ -173,6 +193,99 @@ def test_the_exported_family_is_small(tmp_path: Path) -> None:
     sizes = [p.stat().st_size for p in (tmp_path / "weights").rglob("*") if p.is_file()]
     assert sum(sizes) <= LARGEST_FAMILY
     assert max(sizes) <= LARGEST_FILE
+    assert not (tmp_path / "weights" / "lora_pastel").exists()  # untrained, it would do nothing
+
+
+def test_the_probe_is_shipped_as_it_is(tmp_path: Path) -> None:
+    probe = tmp_path / "family" / "probe"
+    probe.mkdir(parents=True)
+    save_file({"weight": torch.ones(3)}, probe / "model.safetensors")
+    export_family(Place(tmp_path), tmp_path / "weights")
+    shipped = tmp_path / "weights" / "probe" / "model.safetensors"
+    assert shipped.read_bytes() == (probe / "model.safetensors").read_bytes()
+    assert "probe/model.safetensors" in json.loads((tmp_path / "weights" / "MANIFEST.json").read_text())
+    copy_family(tmp_path / "weights", tmp_path / "again")
+    assert (tmp_path / "again" / "probe" / "model.safetensors").read_bytes() == shipped.read_bytes()
+
+
+def test_an_export_replaces_nothing_but_a_family(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="something else than a family"):
+        export_family(Place(tmp_path / "none"), tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+# Style LoRAs
+
+
+@pytest.fixture(scope="module")
+def unet() -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    return family.make_unet().eval()
+
+
+@pytest.fixture(scope="module")
+def loras(unet: UNet2DConditionModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA that changes much, in both formats."""
+    folder = tmp_path_factory.mktemp("lora")
+    student = copy.deepcopy(unet)
+    add_lora(student, STYLE_RANK)
+    for name, parameter in student.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.05)
+    save_lora(student, folder)
+    save_kohya(load_file(folder / LORA_FILE), folder / "kohya.safetensors")
+    return folder
+
+
+def _predicted(unet: UNet2DConditionModel, *loras: tuple[Path, float]) -> torch.Tensor:
+    """What the UNet predicts with LoRA files merged in by the project's own loading."""
+    merged = copy.deepcopy(unet)
+    row = registry.resolve("lcm", Family.nano)
+    chosen = [
+        Lora(row=replace(row, id=f"lora-{i}", files=(path.name,)), folder=path.parent, weight=weight)
+        for i, (path, weight) in enumerate(loras)
+    ]
+    merge_into_unet(merged, chosen, unet.config)
+    generator = torch.Generator().manual_seed(1)
+    noise, context, pooled = (
+        torch.randn(shape, generator=generator) for shape in ((1, 4, 16, 16), (1, 77, 256), (1, 128))
+    )
+    told = {"text_embeds": pooled, "time_ids": torch.full((1, 6), 256.0)}
+    with torch.no_grad():
+        return merged.eval()(noise, 500, context, added_cond_kwargs=told).sample
+
+
+def test_both_formats_of_a_lora_give_the_same(unet: UNet2DConditionModel, loras: Path) -> None:
+    plain = _predicted(unet)
+    diffusers, kohya = (_predicted(unet, (loras / name, 1.0)) for name in (LORA_FILE, "kohya.safetensors"))
+    assert (diffusers - plain).abs().max() > 0.05
+    torch.testing.assert_close(kohya, diffusers, atol=1e-3, rtol=0)
+
+
+def test_styles_blend_by_weight(unet: UNet2DConditionModel, loras: Path) -> None:
+    file = loras / LORA_FILE
+    blended = _predicted(unet, (file, 0.8), (file, 0.2))
+    torch.testing.assert_close(blended, _predicted(unet, (file, 1.0)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(_predicted(unet, (file, 0.0)), _predicted(unet), atol=1e-5, rtol=0)
+    assert (_predicted(unet, (file, 0.25)) - blended).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("member", STYLES)
+def test_a_trained_style_ships_in_both_formats(exported: Path, member: str) -> None:
+    files = [exported / member / name for name in (LORA_FILE, STYLES[member])]
+    diffusers, kohya = (load_file(file) for file in files)
+    assert len(kohya) == len(diffusers) // 2 * 3  # an alpha for each pair
+    assert {float(value) for name, value in kohya.items() if name.endswith(".alpha")} == {STYLE_RANK}
+    assert any(bool(value.any()) for name, value in diffusers.items() if "lora_B" in name)
+    assert sum(file.stat().st_size for file in files) < 1_300_000
+    assert set(json.loads((exported / member / "training.json").read_text())["scores"]) == {
+        "loss_without",
+        "loss_with",
+    }
+
+
+# Where a training begins
 
 
 def test_unknown_members_and_presets_are_refused(tmp_path: Path) -> None:
@@ -181,3 +294,144 @@ def test_unknown_members_and_presets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown preset"):
         make_recipe("huge")
     assert MEMBERS[0] == "data"
+
+
+def test_a_member_without_what_it_is_trained_on_is_refused(tmp_path: Path, trained: Path) -> None:
+    with pytest.raises(ValueError, match=r"lora_pastel needs unet, .* add it to --members"):
+        check(["data", "text", "vae", "latents", "lora_pastel"], tmp_path, None, None)
+    assert check(["lora_pastel", "unet"], trained, None, None) == ["unet", "lora_pastel"]
+
+
+def test_a_start_that_is_no_family_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a nano family: it has no"):
+        check(None, tmp_path / "work", None, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError, match="SYS-IO: cannot write in"):
+        check(None, tmp_path / "file" / "work", None, None)
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--device xpu cannot be used here"):
+        train_nano(["text"], "small", tmp_path, None, "xpu", 1, 0)
+
+
+def test_one_member_is_trained_once_at_a_time(tmp_path: Path) -> None:
+    with (
+        workers.only_training("vae", tmp_path),
+        pytest.raises(ValueError, match="vae is being trained in"),
+        workers.only_training("vae", tmp_path),
+    ):
+        pass
+    with workers.only_training("vae", tmp_path):
+        pass
+
+
+def test_a_copied_family_survives_that_a_sharded_network_is_saved_again(tmp_path: Path) -> None:
+    family.make_vae().save_pretrained(tmp_path / "start" / "vae", max_shard_size="1MB")
+    assert len(list((tmp_path / "start" / "vae").glob("*.safetensors"))) > 1
+    copy_family(tmp_path / "start", tmp_path / "family")
+    folder = tmp_path / "family" / "vae"
+    vae = family.make_vae().from_pretrained(folder)
+    vae.save_pretrained(folder)
+    again = family.make_vae().from_pretrained(folder)
+    assert all(torch.equal(a, b) for a, b in zip(vae.parameters(), again.parameters(), strict=True))
+
+
+def test_a_start_is_gone_on_from_and_kept_in_the_record(
+    exported: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").symlink_to(trained / "data")
+    train_nano(["vae"], "small", tmp_path, None, "cpu", 1, 0, exported)
+    assert "vae: goes on from weights trained before" in capsys.readouterr().out
+    first, second = (
+        json.loads((root / "vae" / "training.json").read_text()) for root in (exported, tmp_path / "family")
+    )
+    assert [before["scores"] for before in second["before"]] == [first["scores"]]
+
+
+# Several processes
+
+
+def test_processes_share_every_batch() -> None:
+    shared = shared_out(make_recipe("full"), 4)
+    assert shared.lora_pastel.batch == make_recipe("full").lora_pastel.batch // 4
+    assert shared.motion.batch == 1
+
+
+def _start(work: Path, *words: str) -> subprocess.Popen[str]:
+    """`pokora train nano` with two processes; returns once both are there."""
+    command = [sys.executable, "-m", "pokora_anime.cli", "train", "nano", "--preset", "small"]
+    process = subprocess.Popen(
+        [*command, "--work", str(work), "--processes", "2", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while process.poll() is None and len(psutil.Process(process.pid).children()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    """The one line about what ended the command."""
+    lines = process.communicate(timeout=20)[1].splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_ctrl_c_ends_all_processes_in_two_seconds_and_says_how_to_go_on(tmp_path: Path) -> None:
+    process = _start(tmp_path, "--members", "text")
+    trainers = psutil.Process(process.pid).children()
+    pressed = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    line = _said(process)
+    assert time.monotonic() - pressed < 2
+    assert process.returncode == 130
+    assert line.endswith(f"--preset small --work {tmp_path} --processes 2 --members text")
+    assert "to go on: " in line
+    assert not any(trainer.is_running() for trainer in trainers)
+
+
+def test_when_one_process_is_killed_all_end_with_one_line(tmp_path: Path) -> None:
+    process = _start(tmp_path, "--members", "text")
+    first, second = psutil.Process(process.pid).children()
+    second.kill()
+    line = _said(process)
+    assert "SYS-TRAIN: training process 2 of 2 was ended by SIGKILL" in line
+    assert "to go on: " in line
+    assert process.returncode == 4
+    assert not first.is_running()
+
+
+@pytest.mark.slow
+def test_an_error_in_the_processes_is_told_once(tmp_path: Path) -> None:
+    process = _start(tmp_path, "--members", "text", "--device", "xpu")
+    assert "CFG-TRAIN: --device xpu cannot be used here" in _said(process)
+    assert process.returncode == 2
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_family_and_go_on_after_a_kill(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(trained / "data")
+    (tmp_path / "family").mkdir()
+    words = ("--members", "vae", "latents", "vae_tiny")
+    process = _start(tmp_path, *words)
+    trainers = psutil.Process(process.pid).children()
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("vae: done"):
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    assert psutil.wait_procs(trainers, timeout=5)[1] == []
+    process = _start(tmp_path, *words)
+    told, complaint = process.communicate(timeout=300)
+    assert (process.returncode, complaint) == (0, "")
+    assert told.count("vae: already trained") == 1
+    assert told.count("vae_tiny: done") == 1
+    record = json.loads((tmp_path / "family" / "vae_tiny" / "training.json").read_text())
+    assert record["machine"].endswith("2 x 1 threads")
+    assert record["training"]["batch"] == 2

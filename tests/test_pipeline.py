@@ -85,10 +85,9 @@ def test_the_run_folder_holds_what_it_promises(clip: Path) -> None:
         assert (clip / name).is_file(), name
     record = json.loads((clip / "record.json").read_text())
     operations = [node["op"] for node in record["nodes"]]
-    assert operations[:3] == ["prompt", "keyframe", "control"]
+    assert operations[:4] == ["prompt", "noise", "keyframe", "control"]
     assert operations.count("motion") == 2
-    known = {node["id"] for node in record["nodes"]}
-    assert all(set(node["parents"]) <= known for node in record["nodes"])
+    assert operations[-3:] == ["finish", "encode", "sheet"]
 
 
 def test_the_same_command_again_is_answered_from_the_folder(clip: Path) -> None:
@@ -142,7 +141,14 @@ def test_a_damaged_segment_is_made_again(clip: Path, tmp_path: Path) -> None:
 def test_text_alone_without_keyframe_and_control(tmp_path: Path) -> None:
     folder = video(tmp_path, "keyframe=none", "control=none", "shot.seconds=1")
     record = json.loads((folder / "record.json").read_text())
-    assert {node["op"] for node in record["nodes"]} == {"prompt", "motion", "encode"}
+    assert {node["op"] for node in record["nodes"]} == {
+        "prompt",
+        "noise",
+        "motion",
+        "finish",
+        "encode",
+        "sheet",
+    }
 
 
 def test_high_quality_mode_and_last_latent_chaining(tmp_path: Path) -> None:

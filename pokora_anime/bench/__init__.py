@@ -19,9 +19,18 @@ BENCHES: dict[str, Callable[[Path], dict[str, object]]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the named benches (default: video) and print their results; returns the exit status."""
+    """Run the named benches (default: video) and print their results; returns the exit status.
+
+    `nano` has options of its own: `pokora bench nano --help`.
+    """
+    if arguments and arguments[0] == "nano":
+        from pokora_anime.bench import nano
+
+        return nano.main(arguments[1:])
     parser = OneLineParser(prog="pokora bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)} (default: video)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}, or nano alone (default: video)"
+    )
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder for the results")
     options = parser.parse_args(arguments)
     names: list[str] = options.names or ["video"]

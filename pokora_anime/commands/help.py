@@ -60,6 +60,30 @@ Try
   pokora sweep seed=1 speed=lcm 'shot.prompt=["1girl, blue hair, waving", "1girl, red hair, jumping"]'
   pokora sweep hydra.launcher.n_jobs=2"""
 
+CHECK = """pokora check: is a config an entry to the contest? Nothing is loaded or rendered.
+
+The same gate stands before every render. What would bring in an outside image, file, link, latent or
+code (GATE-*) is refused there and here. What breaks a contest's numbers (RULE-*) renders, and is no
+entry. The last line says: eligible, eligible after review, or not eligible.
+
+Usage: pokora check [video|stills] [group=option ...] [key=value ...] [--json]
+
+Try
+  pokora check
+  pokora check experiment=contest_sdxl
+  pokora check base=sdxl speed=hq shot.seconds=12
+  pokora check stills base=sdxl count=3
+  pokora check experiment=contest_sdxl_fast --json
+
+Options
+  --json              the findings as JSON
+  --prompt-env NAME   take shot.prompt from this environment variable, as it is
+  -h, --help          this page
+
+Exit status: 0 nothing is against the rules, 1 something is, 2 the command line cannot be read.
+A base for rendering only, such as nano, is against no rule and not eligible.
+Groups and keys are those of `pokora video --help`."""
+
 OPTIONS = """Options
   --out DIR           where run folders go (default: ./outputs)
   -m, --multirun      render every combination of comma-separated values

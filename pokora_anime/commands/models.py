@@ -1,68 +1,226 @@
-"""`pokora models`: list the registry, fetch what a composition needs, say where it lies."""
+"""`pokora models`: list the registry, fetch, check, cite, find and clean up weights, add an own LoRA."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pokora_anime.config.compose import compose
-from pokora_anime.errors import ConfigError
+from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.config.schema import Family
+from pokora_anime.errors import ConfigError, PokoraError
+from pokora_anime.models import registry
+from pokora_anime.models.licences import open_ids
+from pokora_anime.models.rows import Row
 
 PAGE = """pokora models: the weights that runs may load.
 
-  pokora models list                  all of them, with licence, status and whether they are here
-  pokora models fetch base=sdxl       download what this composition needs (any keys of `pokora video`)
-  pokora models where base=sdxl       the folders that this composition would load"""
+  pokora models list                    all of them: for which base, role, here or not, status, licence
+  pokora models fetch base=sdxl         download what this composition needs (any keys of `pokora video`)
+  pokora models fetch dinov2-small      download rows by their id
+  pokora models fetch base=sdxl --dry-run   only list files, sizes and licences
+  pokora models verify base=sdxl        read every byte again and compare hashes (nothing named: all here)
+  pokora models cite base=sdxl          BibTeX of everything that this composition loads
+  pokora models where base=sdxl         the folders that it would load
+  pokora models gc                      delete what was fetched and no row names any more
+  pokora models add my.safetensors ...  register a LoRA of your own (`pokora models add --help`)"""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Dispatch list, fetch, where; returns the exit status."""
+    """Dispatch to one action; returns the exit status."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(PAGE)
         return 0
     action, rest = arguments[0], list(arguments[1:])
-    actions = {"list": _list, "fetch": _fetch, "where": _where}
+    actions: dict[str, Callable[[list[str]], int]] = {
+        "list": _list, "fetch": _fetch, "verify": _verify, "cite": _cite, "where": _where,
+        "gc": _gc, "add": _add,
+    }  # fmt: skip
     if action not in actions:
         raise ConfigError(
-            "CFG-COMMAND", f"models {action}", expected="|".join(actions), fix="`pokora models list`"
+            "CFG-COMMAND", f"models {action}", expected="|".join(actions), fix="`pokora models --help`"
         )
     return actions[action](rest)
 
 
-def _list(arguments: list[str]) -> int:
-    from pokora_anime.models.fetch import locate
-    from pokora_anime.models.registry import rows
+def _parser(action: str, text: str, words: str = "") -> OneLineParser:
+    parser = OneLineParser(prog=f"pokora models {action}", description=text)
+    if words:
+        parser.add_argument("words", nargs="*", help=words)
+    return parser
 
-    if arguments:
-        raise ConfigError(
-            "CFG-SYNTAX", f"models list {' '.join(arguments)}", fix="`pokora models list` takes nothing"
-        )
-    print(f"{'id':26} {'for':10} {'kind':11} {'here':5} {'status':8} licence")
-    for row in rows():
+
+WORDS = "ids of `pokora models list`, or key=value as for `pokora video`"
+
+
+def rows_of(words: Sequence[str]) -> tuple[list[Row], Family]:
+    """The rows that ids and a composition name together, and the composition's base."""
+    from pokora_anime.config.compose import compose
+    from pokora_anime.models.fetch import needs
+
+    ids = [word for word in words if "=" not in word and not word.startswith(("~", "+"))]
+    overrides = [word for word in words if word not in ids]
+    rows: list[Row] = []
+    family: Family | None = None
+    if overrides or not ids:
+        config = compose("video", overrides)
+        rows, family = needs(config), config.base.family
+    rows += [registry.any_row(identifier) for identifier in ids]
+    return list({row.id: row for row in rows}.values()), family or rows[0].families[0]
+
+
+def _list(arguments: list[str]) -> int:
+    from pokora_anime.models.places import locate
+
+    _parser("list", "Every row of the registry.").parse_args(arguments)
+    print(f"{'id':29} {'for':14} {'role':24} {'here':5} {'status':8} licence")
+    for row in registry.rows():
         families = ",".join(family.value for family in row.families)
-        here = "yes" if locate(row) is not None else "no"
-        pin = " (unpinned)" if row.unpinned else ""
-        print(
-            f"{row.id:26} {families:10} {row.kind.value:11} {here:5} {row.status.value:8} {row.licence}{pin}"
-        )
+        here = "-" if row.slot else "yes" if locate(row) is not None else "no"
+        pin = " (not pinned)" if row.unpinned and not row.slot else ""
+        licence = "-" if row.slot else row.terms.name
+        print(f"{row.id:29} {families:14} {row.role:24} {here:5} {row.status.value:8} {licence}{pin}")
+        if row.reason:
+            print(f"{'':29} {row.reason}")
     return 0
 
 
 def _fetch(arguments: list[str]) -> int:
-    from pokora_anime.models.fetch import fetch
+    from pokora_anime.models.download import fetch, table
 
-    fetch(compose("video", arguments))
+    parser = _parser("fetch", "Download what a composition needs, or rows by their id.", WORDS)
+    parser.add_argument("--dry-run", action="store_true", help="only list files, sizes and licences")
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="you looked at the terms of this row, whose licence is unclear, and take the decision",
+    )
+    typed = parser.parse_intermixed_args(arguments)
+    rows, family = rows_of(typed.words)
+    unknown = sorted(set(typed.accept) - {row.id for row in rows})
+    if unknown:
+        raise ConfigError(
+            "CFG-WEIGHTS",
+            f"--accept {unknown[0]}, which is not among what would be fetched",
+            expected=f"one of {', '.join(row.id for row in rows)}",
+        )
+    if typed.dry_run:
+        print("\n".join(table(rows)))
+        return 0
+    fetch(rows, family, accept=typed.accept)
+    return 0
+
+
+def _verify(arguments: list[str]) -> int:
+    from pokora_anime.models import hashes
+    from pokora_anime.models.advice import absent
+    from pokora_anime.models.places import locate
+
+    typed = _parser("verify", "Read every byte again and compare hashes.", WORDS).parse_args(arguments)
+    if typed.words:
+        rows, family = rows_of(typed.words)
+    else:
+        rows, family = [row for row in registry.rows() if locate(row) is not None], Family.nano
+    failures: list[PokoraError] = []
+    for row in rows:
+        folder = locate(row)
+        try:
+            if folder is None:
+                raise absent([row], [row], family)
+            found = hashes.verify(row, folder, fresh=True)
+        except PokoraError as error:
+            print(f"{row.id:29} {error.line()}")
+            failures.append(error)
+            continue
+        known = hashes.promised(row, folder)
+        compared = sum(name in known for name in found)
+        print(f"{row.id:29} {compared} of {len(found)} files as promised")
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def _cite(arguments: list[str]) -> int:
+    from pokora_anime.models.citations import bibtex
+
+    typed = _parser("cite", "BibTeX of what a composition loads.", WORDS).parse_args(arguments)
+    rows, _ = rows_of(typed.words)
+    print(bibtex(rows), end="")
     return 0
 
 
 def _where(arguments: list[str]) -> int:
-    from pokora_anime.models.fetch import locate, needs
+    from pokora_anime.models.places import locate
 
+    typed = _parser("where", "The folders that a composition would load.", WORDS).parse_args(arguments)
+    rows, _ = rows_of(typed.words)
     missing = 0
-    for row in needs(compose("video", arguments)):
+    for row in rows:
         folder: Path | None = locate(row)
         missing += folder is None
-        print(f"{row.id:26} {folder or 'not here'}")
+        print(f"{row.id:29} {folder or 'not here'}")
     if missing:
         print(f"to get what is missing: pokora models fetch {' '.join(arguments)}".rstrip())
+    return 0
+
+
+def _gc(arguments: list[str]) -> int:
+    from pokora_anime.models import leftovers
+    from pokora_anime.models.meter import amount
+
+    parser = _parser("gc", "Delete what was fetched by pokora and no row of the registry names any more.")
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
+    typed = parser.parse_args(arguments)
+    found = leftovers.find()
+    if not found:
+        print("nothing to delete")
+        return 0
+    print("\n".join(str(path) for path in found))
+    question = f"{len(found)} to delete, {amount(leftovers.size(found))}"
+    if not typed.yes:
+        if not sys.stdin.isatty():
+            print(f"{question}: pokora models gc --yes")
+            return 0
+        if input(f"{question}? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was deleted")
+            return 0
+    leftovers.remove(found)
+    print(f"{question}: done")
+    return 0
+
+
+def _add(arguments: list[str]) -> int:
+    from pokora_anime.models import own
+
+    parser = _parser("add", "Register a LoRA of your own; it is copied into your data folder.")
+    parser.add_argument("file", type=Path, help="a .safetensors in kohya, diffusers or peft format")
+    parser.add_argument("--id", required=True, help="how prompts name it: <lora:ID:0.7>")
+    parser.add_argument("--base", required=True, choices=[family.value for family in Family])
+    parser.add_argument("--slot", default="", choices=["", *own.SLOTS], help="one of each; empty: a style")
+    parser.add_argument("--licence", required=True, help=f"SPDX id: {', '.join(open_ids())}")
+    parser.add_argument("--data", required=True, help="what it was trained on, and why that data is free")
+    parser.add_argument("--author", default="", help="who made it, for the citation")
+    parser.add_argument("--title", default="", help="its name, for the citation")
+    parser.add_argument("--link", default="", help="its page, for the citation")
+    parser.add_argument("--replace", action="store_true", help="take the place of the one that is registered")
+    typed = parser.parse_args(arguments)
+    new = own.NewLora(
+        id=typed.id,
+        file=typed.file,
+        family=Family(typed.base),
+        slot=typed.slot,
+        licence=typed.licence,
+        data_statement=typed.data,
+        author=typed.author,
+        title=typed.title,
+        page=typed.link,
+    )
+    taken = {name: row.id for row in registry.shipped() for name in row.names}
+    row, header = own.add(new, taken, replace=typed.replace)
+    told = f"for {header.base}" if header.base else "no layer tells for which base, so it is taken as you say"
+    print(f"{row.id}: {header.layers} layers, {told}; sha256 {next(iter(row.sha256.values()))[:12]}")
+    print(f"status {row.status.value}: {row.reason}")
+    print(f"use it: <lora:{row.id}:0.7> in the prompt, or style.loras=[{{id:{row.id},weight:0.7}}]")
     return 0

@@ -7,12 +7,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pokora_anime.commands import again
+from pokora_anime.commands import again, key
 from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
-from pokora_anime.errors import ConfigError
+from pokora_anime.errors import ConfigError, Interrupted
 
+if TYPE_CHECKING:
+    from pokora_anime.compliance.guard.parent import Worker
+
+GUARDS = ("auto", "require", "off")
 _FLAGS = ("--out", "--multirun", "--prompt-env", "--cfg", "--help")
 
 
@@ -23,6 +28,7 @@ class Request:
     overrides: list[str] = field(default_factory=list)
     out: Path = Path("outputs")
     multirun: bool = False
+    guard: str = "auto"
     print_config: bool = False
     help: bool = False
 
@@ -39,6 +45,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
     if request.multirun:
         from pokora_anime.commands import sweep
 
+        _no_guard_for_all(request)
         return sweep.run(command, request.overrides, request.out)
     from pokora_anime.config.compose import compose
     from pokora_anime.config.identity import to_yaml
@@ -48,7 +55,9 @@ def main(command: str, arguments: Sequence[str]) -> int:
         print(to_yaml(config), end="")
         return 0
     _note(config)
-    print(render(config, request.out))
+    folder = render(config, request.out, request.guard)
+    key.sign(folder)
+    print(folder)
     return 0
 
 
@@ -63,25 +72,66 @@ def sweep_main(arguments: Sequence[str]) -> int:
     again.remember("sweep", words(request))
     from pokora_anime.commands import sweep
 
+    _no_guard_for_all(request)
     named = any(override.startswith("sweep=") for override in request.overrides)
     return sweep.run("video", request.overrides if named else ["sweep=grid", *request.overrides], request.out)
 
 
-def render(config: RunConfig, root: Path) -> Path:
-    """One run; weights are looked for before torch is imported. Returns the run folder."""
+def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | None = None) -> Path:
+    """One run in a guarded process; returns the run folder. A finished run is answered from its folder.
+
+    `guard` is auto, require, or off (in this process). A sweep's `worker` keeps its process for the
+    next run and renders below the sweep's folder, after a look into the other sweeps under `root`.
+    """
+    from pokora_anime.compliance import gate
     from pokora_anime.models.fetch import check_available
 
+    gate.refuse(config)
     check_available(config)
+    from pokora_anime.commands import finished
+
+    place = finished.find(config, [root, *sorted(root.glob("sweep/*"))] if worker else [root])
+    if place is not None:
+        return _answer(config, place, guard)
+    if guard == "off":
+        return _render_here(config, worker.folder if worker else root)
+    from pokora_anime.compliance.guard import parent
+
+    try:
+        return worker.render(config, guard) if worker else parent.render(config, root, guard)
+    except Interrupted as error:
+        # The rendering process does not know what was typed.
+        raise Interrupted(error.code, error.got, fix=f"to go on from there: {again.how()}") from error
+
+
+def _answer(config: RunConfig, root: Path, guard: str) -> Path:
+    """The folder of a finished run, and a word about it."""
+    from pokora_anime.commands import finished
+    from pokora_anime.compliance.guard.places import command_of
+    from pokora_anime.run import open_run
+
+    with open_run(command_of(config), config, root) as run:
+        if guard == "require":
+            finished.require_guard(run.folder.path)
+        return run.folder.path
+
+
+def _render_here(config: RunConfig, root: Path) -> Path:
+    """For debugging: in this process, with whatever it inherited."""
     from pokora_anime import pipeline
+    from pokora_anime.compliance.guard.state import in_force
 
     if isinstance(config, VideoConfig):
-        return pipeline.render_video(config, root)
+        return pipeline.render_video(config, root, in_force().to_json())
     assert isinstance(config, StillsConfig)
-    return pipeline.render_stills(config, root)
+    return pipeline.render_stills(config, root, in_force().to_json())
 
 
 def parse(command: str, arguments: Sequence[str]) -> Request:
     """The command line without composing it. Raises ConfigError for an unknown option."""
+    from pokora_anime.compliance import gate
+
+    gate.refuse_options(arguments)
     request = Request()
     rest = list(arguments)
     while rest:
@@ -93,6 +143,8 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             request.help = True
         elif word == "--cfg":
             request.print_config = True
+        elif name == "guard" and equals:
+            request.guard = _guard(value)
         elif name in ("--out", "--prompt-env"):
             value = value if equals else _argument(name, rest)
             if name == "--out":
@@ -109,10 +161,29 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
     return request
 
 
+def _no_guard_for_all(request: Request) -> None:
+    if request.guard != Request().guard:
+        raise ConfigError(
+            "CFG-RANGE",
+            f"guard={request.guard} in a sweep",
+            expected="guard=auto: each job records the level that it had",
+            fix="leave it out, and look at the level with `pokora verify`",
+        )
+
+
+def _guard(value: str) -> str:
+    if value not in GUARDS:
+        raise ConfigError(
+            "CFG-RANGE", f"guard={value}", expected="|".join(GUARDS), fix="guard=require, or leave it out"
+        )
+    return value
+
+
 def words(request: Request) -> list[str]:
     """The request as words to type, a prompt of the environment written out."""
     out = [] if request.out == Request().out else ["--out", str(request.out)]
-    return [*(["--multirun"] if request.multirun else []), *request.overrides, *out]
+    guard = [] if request.guard == Request().guard else [f"guard={request.guard}"]
+    return [*(["--multirun"] if request.multirun else []), *request.overrides, *guard, *out]
 
 
 def _argument(name: str, rest: list[str]) -> str:
@@ -132,6 +203,6 @@ def _from_environment(name: str) -> str:
 def _note(config: RunConfig) -> None:
     from pokora_anime.config.checks import contest_notes
 
-    notes = contest_notes(config) if isinstance(config, VideoConfig) else []
+    notes = contest_notes(config)
     if notes:
         print(f"no entry to {config.contest.name}: {'; '.join(notes)}", file=sys.stderr)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from pokora_anime.provenance.hashing import text_hash
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from pokora_anime.compliance.guard.parent import Worker
     from pokora_anime.records import Image
 
 _FRAMES_A_RUN = 4
@@ -51,6 +53,9 @@ def run(command: str, overrides: Sequence[str], root: Path) -> int:
         # A job's own error is in its result and the others have run; what is nowhere is raised.
         if all(result.get("error") != _line(error) for result in _results(folder)):
             raise
+    finally:
+        _worker(folder).close()
+        _end_workers(folder)
     return _report(folder, command)
 
 
@@ -67,6 +72,7 @@ def stills_job(config: DictConfig) -> float:
 def _job(command: str, composed: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
 
+    from pokora_anime.commands import key
     from pokora_anime.commands.render import render
 
     hydra_config = HydraConfig.get()
@@ -79,8 +85,11 @@ def _job(command: str, composed: DictConfig) -> float:
     }
     started = time.monotonic()
     try:
-        # sweeps lie in ROOT/sweep/NAME, runs in ROOT/COMMAND/NAME
-        result["path"] = str(render(typed(command, composed), folder.parent.parent))
+        # A sweep lies in ROOT/sweep/NAME, its runs in ROOT/sweep/NAME/COMMAND/NAME.
+        config = typed(command, composed)
+        rendered = render(config, folder.parent.parent, "auto", _worker(folder))
+        key.sign(rendered)
+        result["path"] = str(rendered)
     except Interrupted as error:
         raise KeyboardInterrupt from error  # else Hydra would go on with the next job
     except Exception as error:
@@ -89,6 +98,25 @@ def _job(command: str, composed: DictConfig) -> float:
             _write_result(folder, result, started)
         raise
     return _write_result(folder, result, started)
+
+
+@cache
+def _worker(folder: Path) -> Worker:
+    """What renders this sweep's jobs in this process; a launcher may run several of them here."""
+    from pokora_anime.compliance.guard.parent import Worker
+
+    return Worker(folder)
+
+
+def _end_workers(folder: Path) -> None:
+    """joblib would keep its processes, and they those that render, for another five minutes."""
+    from pokora_anime.compliance.guard import temporary
+
+    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor = getattr(loky, "_executor", None)
+    if executor is not None:
+        executor.shutdown(wait=True, kill_workers=True)
+        temporary.clear(folder)
 
 
 def _line(error: Exception) -> str:

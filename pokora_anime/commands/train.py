@@ -1,35 +1,157 @@
-"""`pokora train nano`: the shipped family from nothing; a killed training goes on where it was."""
+"""`pokora train nano`: the shipped family from nothing; a killed training goes on where it was.
+
+The command starts the processes that train and watches them. Deep in torch a process hears of Ctrl-C
+late; this one hears at once, ends them, and says what went wrong in one line. Torch-free.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from pokora_anime.commands import again
 from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.config.compose import usable_cores
-from pokora_anime.errors import ConfigError
+from pokora_anime.errors import ConfigError, MachineError
 from pokora_anime.nano.recipe import MEMBERS
+from pokora_anime.nano.train import check, train_nano
+
+WATCHED = "POKORA_TRAIN_WATCHED"
+LOOK_SECONDS = 0.1
+DESCRIPTION = "The shipped family from nothing; a killed training goes on where it was."
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse and train; returns the exit status. Torch is imported after the command line is right."""
+    """Parse, check and train; returns the exit status."""
     options = _parser().parse_args(list(arguments))
-    from pokora_anime.nano.train import train_nano
-
+    threads = options.threads or (usable_cores() if options.processes == 1 else 1)
+    if WATCHED in os.environ:
+        _end_with_the_command()
     try:
+        if WATCHED not in os.environ and "WORLD_SIZE" not in os.environ:  # torchrun sets the latter
+            check(options.members, options.work, options.export, options.start)
+            return _watch_over(list(arguments), options.processes, threads)
         train_nano(
             options.members,
             options.preset,
             options.work,
             options.export,
             options.device,
-            options.threads,
+            threads,
             options.seed,
+            options.start,
         )
     except ValueError as error:
         raise ConfigError("CFG-TRAIN", str(error), fix="`pokora train nano --help`") from error
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """One process that trains, and the file with what it says on stderr."""
+
+    process: subprocess.Popen[bytes]
+    said: Path
+
+    def end(self) -> None:
+        """Kills it and all that it has started; what it saved is whole at every moment."""
+        with suppress(OSError):  # they have ended already
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def complaint(self) -> str:
+        """Its one line about what went wrong; all that it said where there is none."""
+        text = self.said.read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.splitlines(keepends=True) if line.startswith("pokora: ")]
+        return text if os.environ.get("POKORA_DEBUG") or not lines else lines[-1]
+
+
+def _watch_over(arguments: list[str], count: int, threads: int) -> int:
+    """Trains in `count` processes; returns the exit status, that of the first one that failed."""
+    with tempfile.TemporaryDirectory(prefix="pokora-train-") as folder:
+        workers: list[_Worker] = []
+        try:
+            meeting = _meeting(count, threads)
+            for rank in range(count):
+                workers.append(_start(arguments, meeting, rank, Path(folder) / f"{rank}.log"))
+            failed = _first_failure(workers)
+            if failed is None:
+                return 0
+            code = failed.process.returncode
+            if code < 0:
+                raise MachineError(
+                    "SYS-TRAIN",
+                    f"training process {workers.index(failed) + 1} of {count} was ended by"
+                    f" {signal.Signals(-code).name}",
+                    fix=f"if memory ran out, take fewer --processes; to go on: {again.how()}",
+                )
+            sys.stderr.write(failed.complaint())
+            return code
+        finally:
+            for worker in workers:
+                worker.end()
+
+
+def _meeting(count: int, threads: int) -> dict[str, str]:
+    """The environment in which the processes find one another, on this machine alone."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    found = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
+    if loopback:
+        found["GLOO_SOCKET_IFNAME"] = loopback[0]
+    if count > 1:
+        found["OMP_NUM_THREADS"] = str(threads)
+    return {**os.environ, **found, WATCHED: "1"}
+
+
+def _start(arguments: list[str], meeting: dict[str, str], rank: int, said: Path) -> _Worker:
+    """The same command once more; the first process alone reports the progress."""
+    with said.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pokora_anime.cli", "train", *arguments],
+            env={**meeting, "RANK": str(rank)},
+            stdin=subprocess.PIPE,  # never written to: it closes when this process ends, however it ends
+            stdout=None if rank == 0 else subprocess.DEVNULL,
+            stderr=stderr,
+            process_group=0,
+        )
+    return _Worker(process, said)
+
+
+def _first_failure(workers: list[_Worker]) -> _Worker | None:
+    """Waits until all have ended, or one with an error: the others would wait for it for ever."""
+    while True:
+        codes = [worker.process.poll() for worker in workers]
+        failed = [worker for worker, code in zip(workers, codes, strict=True) if code]
+        if failed:
+            # The others fail in turn when the first is gone: the oldest words are about the cause.
+            return min(failed, key=lambda worker: worker.said.stat().st_mtime_ns)
+        if None not in codes:
+            return None
+        time.sleep(LOOK_SECONDS)
+
+
+def _end_with_the_command() -> None:
+    """Ends this process, and all that it has started, as soon as the command that started it is gone."""
+
+    def wait() -> None:
+        os.read(0, 1)  # not sys.stdin: its lock would be held for ever in forked processes
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,12 +159,32 @@ def _parser() -> argparse.ArgumentParser:
         prog="pokora train", description="Train models from nothing but this package's own drawings."
     )
     families = parser.add_subparsers(dest="family", required=True, metavar="nano", parser_class=OneLineParser)
-    nano = families.add_parser("nano", description=__doc__)
+    nano = families.add_parser("nano", description=DESCRIPTION)
     nano.add_argument("--preset", choices=("full", "small"), default="full", help="small: seconds, for tests")
     nano.add_argument("--members", nargs="+", choices=MEMBERS, help="train only these (default: all)")
     nano.add_argument("--work", type=Path, default=Path("outputs/train/nano"), help="folder of checkpoints")
     nano.add_argument("--export", type=Path, help="write the finished family here, in diffusers layout")
     nano.add_argument("--device", default="cpu", help="cpu or cuda")
-    nano.add_argument("--threads", type=int, default=usable_cores())
-    nano.add_argument("--seed", type=int, default=0)
+    nano.add_argument(
+        "--threads", type=_count, help="of each process (default: all cores, or 1 for several processes)"
+    )
+    nano.add_argument(
+        "--processes", type=_count, default=1, help="train each member in so many processes, a core each"
+    )
+    nano.add_argument("--start", type=Path, help="a finished family to go on from, in an empty work folder")
+    nano.add_argument("--seed", type=_seed, default=0)
     return parser
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
+    return int(text)

@@ -6,6 +6,10 @@ import math
 import re
 from dataclasses import dataclass
 
+from pokora_anime.compliance.findings import Severity, of_severity
+from pokora_anime.compliance.rules.case import Case, uses
+from pokora_anime.compliance.rules.contest import judge
+from pokora_anime.compliance.rules.text import MAX_PROMPT
 from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import (
     BaseConfig,
@@ -29,9 +33,8 @@ from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
 from pokora_anime.stages.prompt_syntax import parse_shot
 
-MAX_PROMPT = 2000  # characters; about seven 77-token chunks, past which nothing is followed
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,22 +232,13 @@ def _finish(finish: FinishConfig) -> list[Problem]:
 
 def _encode(encode: EncodeConfig) -> list[Problem]:
     found = _within("encode.crf", encode.crf, 0, 51)
-    if encode.preset not in _PRESETS:
-        best = nearest(encode.preset, _PRESETS) or "medium"
-        found.append(Problem("encode.preset", encode.preset, "|".join(_PRESETS), f"did you mean {best}?"))
+    if encode.preset not in PRESETS:
+        best = nearest(encode.preset, PRESETS) or "medium"
+        found.append(Problem("encode.preset", encode.preset, "|".join(PRESETS), f"did you mean {best}?"))
     return found
 
 
-def contest_notes(config: VideoConfig) -> list[str]:
-    """Why a clip on a contest's base would be no entry, as far as numbers tell; it renders all the same."""
-    contest, shot = config.contest, config.shot
-    notes: list[str] = []
-    if config.base.family.value not in contest.bases:
-        return notes
-    if not contest.min_seconds <= shot.seconds <= contest.max_seconds:
-        notes.append(
-            f"shot.seconds={shot.seconds:g} is not {contest.min_seconds:g} to {contest.max_seconds:g}"
-        )
-    if not contest.min_fps <= shot.fps <= contest.max_fps:
-        notes.append(f"shot.fps={shot.fps} is not {contest.min_fps} to {contest.max_fps}")
-    return notes
+def contest_notes(config: RunConfig) -> list[str]:
+    """Why what is made with a contest's base would be no entry; it renders all the same."""
+    case = Case(config=config, limits=config.contest, uses=uses(config))
+    return [finding.line() for finding in of_severity(judge(case), Severity.block)]

@@ -77,7 +77,8 @@ def purpose(group: str, option: str) -> str:
 @cache
 def keys(command: str) -> dict[str, str]:
     """Dotted key -> type name, for everything that can be set on the command line."""
-    return dict(_walk(SCHEMAS[command], ""))
+    everything = _walk(SCHEMAS[command], "")
+    return {key: kind for key, kind in everything if not key.startswith("contest.")}
 
 
 def _walk(schema: type[Any], prefix: str) -> list[tuple[str, str]]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import yaml
 
+from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.rules import words
+from pokora_anime.compliance.rules.text import printable
 from pokora_anime.config.groups import groups, keys
 from pokora_anime.errors import ConfigError, PromptError
 
@@ -59,13 +61,23 @@ def prepare(command: str, typed: Sequence[str], *, multirun: bool) -> list[str]:
         if raw:
             ready.append(f"{raw[1]}{raw[2]}={_quote_prompt(raw[2], raw[3], multirun=multirun)}")
         else:
+            refused = screen(command, override)
             problem = _judge(command, override, multirun=multirun)
-            if problem:
+            if refused:
+                problems.append(_fault_of(refused[0]))
+            elif problem:
                 problems.append(problem)
             ready += _plainer(command, override)
     if problems:
         raise _fault(problems)
     return ready
+
+
+def screen(command: str, override: str) -> list[Finding]:
+    """What one override would bring in from outside; nothing for prompts, which are judged as text."""
+    if _RAW.fullmatch(override) or _launcher_slip(override):
+        return []
+    return words.judge(words.read(override, (*keys(command), *groups(command))))
 
 
 def nearest(name: str, known: Sequence[str], cutoff: float = 0.55) -> str:
@@ -135,8 +147,7 @@ def check_text(key: str, text: str) -> None:
             "PRM-3", f"{key} has a line break", expected="one line", fix="join the lines by commas"
         )
     for position, character in enumerate(text):
-        # Control characters, halves of a pair, private use, unassigned.
-        if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn"):
+        if not printable(character):
             raise PromptError(
                 "PRM-3",
                 f"{key} is not text: character {position + 1} is U+{ord(character):04X}",
@@ -170,10 +181,23 @@ def _judge(command: str, override: str, *, multirun: bool) -> Fault | None:
         )
     key, value = match["key"], match["value"] or ""
     if key.startswith(("hydra.", "hydra/")):
-        return None
+        return _launcher_slip(override)
     if key in groups(command):
         return _judge_options(key, groups(command)[key], value, multirun=multirun)
     return _judge_key(command, key)
+
+
+def _launcher_slip(override: str) -> Fault | None:
+    """A mistyped key of a launcher."""
+    key = override.lstrip("+").partition("=")[0]
+    best = nearest(key, words.HYDRA_KEYS, cutoff=0.95)
+    if not best or best == key or key.startswith("~"):
+        return None
+    return Fault("CFG-KEY", f"unknown key {key.split('.')[-1]}", "", f"did you mean {best}?")
+
+
+def _fault_of(finding: Finding) -> Fault:
+    return Fault(finding.code, f"{finding.message} ({finding.got})", finding.expected, finding.fix)
 
 
 def _judge_options(group: str, known: tuple[str, ...], value: str, *, multirun: bool) -> Fault | None:

@@ -172,16 +172,61 @@ class EncodeConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class FrameSize:
+    """A size that a contest allows, in pixels."""
+
+    width: int = MISSING
+    height: int = MISSING
+
+
+@dataclass(kw_only=True, slots=True)
+class SpeedLimits:
+    """What a contest says of one speed mode: scheduler, steps, CFG and the speed LoRA's role, if any."""
+
+    sampler: Sampler = MISSING
+    min_steps: int = MISSING
+    max_steps: int = MISSING
+    min_guidance: float = MISSING
+    max_guidance: float = MISSING
+    lora_role: str | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class WeightRange:
+    """The range of a LoRA's weight."""
+
+    low: float = MISSING
+    high: float = MISSING
+
+
+@dataclass(kw_only=True, slots=True)
 class ContestConfig:
-    """A contest's limits, as numbers."""
+    """A contest's limits, as numbers and registry ids; they cannot be typed on a command line.
+
+    `bases` may be entered and `render_only` may be rendered with. `speeds` is by mode, `style_weights`
+    by role. `sizes` hold for generated frames and stills, `video_lines` for a video's shorter side.
+    """
 
     name: str = MISSING
-    bases: list[str] = field(default_factory=list)
-    max_style_loras: int = 3
-    min_seconds: float = 8.0
-    max_seconds: float = 10.0
-    min_fps: int = 8
-    max_fps: int = 12
+    bases: list[str] = MISSING
+    render_only: list[str] = MISSING
+    speeds: dict[str, SpeedLimits] = MISSING
+    review_speeds: list[str] = MISSING
+    max_style_loras: int = MISSING
+    style_weights: dict[str, WeightRange] = MISSING
+    max_motion_loras: int = MISSING
+    sizes: list[FrameSize] = MISSING
+    video_lines: int = MISSING
+    min_seconds: float = MISSING
+    max_seconds: float = MISSING
+    min_fps: int = MISSING
+    max_fps: int = MISSING
+    frames_per_segment: int = MISSING
+    interpolations: list[Interpolation] = MISSING
+    min_stills: int = MISSING
+    max_stills: int = MISSING
+    writeup_pages: int = MISSING
+    poster_megabytes: float = MISSING
 
 
 @dataclass(kw_only=True, slots=True)

@@ -39,12 +39,17 @@ def leave_out(row: Row, family: Family) -> str:
     ways = {
         Kind.base: "another base, for example base=nano",
         Kind.motion: "another base, for example base=nano",
+        Kind.motion_lora: "no motion LoRA",
         Kind.vae: "base.vae=null",
         Kind.speed_lora: "speed=hq",
         Kind.style_lora: f"style={others[0] if row.role in STYLES and others else 'none'}",
         Kind.controlnet: control_options(family),
         Kind.extractor: control_options(family),
+        Kind.interpolator: "finish.interpolation=flow",
+        Kind.scorer: "the measures that need no weights",
     }
+    if row.kind is Kind.base and row.role != "base":
+        return f"speed={SPEED}"  # a distilled base is a speed mode of its family
     if row.status is not Status.blocked and row.kind in (Kind.controlnet, Kind.extractor):
         return "control=none"  # the row's own kind is among the usable ones
     return ways[row.kind]
@@ -58,9 +63,9 @@ def fetch_command(needed: Iterable[Row], family: Family | None = None) -> str:
     rows = list(needed)
     family = family or next(one for one in Family if all(one in row.families for row in rows))
     words = [f"base={family.value}"]
-    fast = any(row.kind is Kind.speed_lora for row in rows)
-    if not fast and registry.find(SPEED, family) is not None:
-        words.append("speed=hq")
+    fast = next((row.role for row in rows if row.kind is Kind.speed_lora), None)
+    if registry.find(SPEED, family) is not None and fast != SPEED:
+        words.append(f"speed={fast or 'hq'}")
     words += _style([row for row in rows if row.kind is Kind.style_lora], family)
     words += _control({row.role for row in rows})
     return shlex.join(["pokora", "models", "fetch", *words])
@@ -86,9 +91,16 @@ def _control(roles: set[str]) -> list[str]:
     return [f"control.kinds=[{','.join(kind.value for kind in kinds)}]"]
 
 
+def fetch_row(row: Row) -> str:
+    """The `pokora models fetch` that gets one row and nothing else."""
+    return shlex.join(["pokora", "models", "fetch", row.id])
+
+
 def reinstall_or_fetch(row: Row) -> str:
     """How to get a row that is not all there."""
-    return "reinstall pokora_anime" if row.packaged else fetch_command([row])
+    if row.own:
+        return f"`pokora models add` it again with --id {row.id} --replace"
+    return "reinstall pokora_anime" if row.packaged else fetch_row(row)
 
 
 def absent(lacking: Sequence[Row], needed: Iterable[Row], family: Family) -> WeightsError:
@@ -106,7 +118,17 @@ def refuse_blocked(row: Row, family: Family) -> None:
     if row.status is Status.blocked:
         raise WeightsError(
             "WGT-3",
-            f"{row.id} is blocked (licence: {row.licence})",
+            f"{row.id} is blocked: {row.reason} (licence: {row.terms.name})",
             expected="weights that this project may use",
             fix=f"use {leave_out(row, family)}",
+        )
+
+
+def refuse_empty(row: Row) -> None:
+    """Raise WeightsError WGT-1 for a slot that no LoRA of the user's fills."""
+    if row.slot:
+        raise WeightsError(
+            "WGT-1",
+            f"no LoRA of yours plays the role {row.role}",
+            fix=f"pokora models add FILE --slot {row.role} (`pokora models add --help`), or leave it out",
         )

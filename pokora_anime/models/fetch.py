@@ -1,12 +1,9 @@
-"""Which weights a composition needs, whether they are here, and how they get here. Torch-free."""
+"""Which weights a composition needs, and whether they are here. Torch-free."""
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import cast
 
 from pokora_anime.config.schema import (
     BaseConfig,
@@ -18,35 +15,24 @@ from pokora_anime.config.schema import (
     SpeedConfig,
     VideoConfig,
 )
-from pokora_anime.errors import ConfigError, MachineError, PokoraError, WeightsError
+from pokora_anime.errors import ConfigError
 from pokora_anime.models import hashes, registry
-from pokora_anime.models.advice import absent, control_options, leave_out, refuse_blocked, usable_kinds
+from pokora_anime.models.advice import absent, control_options, refuse_blocked, refuse_empty, usable_kinds
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
+from pokora_anime.models.places import PACKAGE, locate
 from pokora_anime.models.registry import Row
-from pokora_anime.provenance.atomic import writing
 
-_DISK = {errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
-_DISK.add(getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quotas
-PACKAGE = Path(__file__).resolve().parent.parent
-
-
-def locate(row: Row) -> Path | None:
-    """The folder that holds a row's files on this machine, or None. Never touches the network."""
-    folder = PACKAGE / row.repo.removeprefix("package:") / row.folder if row.packaged else _snapshot(row)
-    return folder if folder is not None and hashes.files(folder, row.files) is not None else None
-
-
-def _snapshot(row: Row) -> Path | None:
-    """The row's folder in the hub cache: at the pinned revision, else at the newest one fetched."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    home = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=row.repo, repo_type="model")
-    revision = row.revision
-    if revision is None:
-        reference = home / "refs" / "main"
-        revision = reference.read_text().strip() if reference.is_file() else None
-    return None if revision is None else home / "snapshots" / revision / row.folder
+__all__ = [
+    "PACKAGE",
+    "base_rows",
+    "check_available",
+    "control_rows",
+    "locate",
+    "needs",
+    "speed_row",
+    "style_rows",
+    "unpinned",
+]
 
 
 def speed_row(speed: SpeedConfig, family: Family) -> Row | None:
@@ -77,6 +63,7 @@ def style_rows(loras: Iterable[LoraConfig], family: Family) -> tuple[list[tuple[
             notes.append(f"LoRA {lora.id}: base={family.value} has none for this role; left out")
         else:
             refuse_blocked(row, family)
+            refuse_empty(row)
             found[row.id] = (row, lora.weight)
     return list(found.values()), notes
 
@@ -147,98 +134,5 @@ def check_available(config: RunConfig, folders: Mapping[str, Path] | None = None
     for row in wanted:
         folder = places[row.id]
         # Only what has a promised hash is read here: hashing gigabytes would delay the first step.
-        if folder is not None and (row.packaged or row.sha256):
+        if folder is not None and hashes.promised(row, folder):
             hashes.verify(row, folder)
-
-
-def fetch(config: RunConfig, report: Callable[[str], None] = print) -> list[Path]:
-    """Download what the composition needs at the pinned revisions; returns the folders.
-
-    What cannot be had is reported and the rest is fetched; then the failure is raised, all of them in
-    one: SYS-NET (the hub cannot be reached), WGT-1 (it does not give the files out), WGT-2 (a file is
-    not as pinned). A full disk ends it at once (SYS-DISK).
-    """
-    folders: list[Path] = []
-    failures: list[PokoraError] = []
-    for row in needs(config):
-        try:
-            folders.append(_fetch_row(row, config.base.family, report))
-        except PokoraError as error:
-            if error.code == "SYS-DISK":
-                raise
-            report(f"{row.id}: {error.line()}")
-            failures.append(error)
-    if failures:
-        raise _together(failures)
-    return folders
-
-
-def _fetch_row(row: Row, family: Family, report: Callable[[str], None]) -> Path:
-    folder = locate(row)
-    if folder is None:
-        pin = " (unpinned)" if row.unpinned else ""
-        report(f"{row.id}: fetching {row.repo}{pin} ({row.licence})")
-        folder = _download(row, family)
-    hashes.verify(row, folder)
-    report(f"{row.id}: {row.status.value}{', unpinned' if row.unpinned else ''}, {folder}")
-    return folder
-
-
-def _together(failures: list[PokoraError]) -> PokoraError:
-    first = failures[0]
-    if len(failures) == 1:
-        return first
-    got = "; ".join(error.got for error in failures)
-    fixes = dict.fromkeys(error.fix for error in failures if error.fix)
-    return type(first)(first.code, got, expected=first.expected, fix="; ".join(fixes))
-
-
-def _download(row: Row, family: Family) -> Path:
-    if row.packaged:
-        raise absent([row], [row], family)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # The errors of the HTTP library, which differs between versions of the hub's client.
-    http = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
-    try:
-        snapshot_download(row.repo, revision=row.revision, allow_patterns=list(row.files))
-    except (OSError, RuntimeError, *http) as error:
-        raise _why(row, family, error) from error
-    folder = locate(row)
-    if folder is None:
-        raise WeightsError(
-            "WGT-1",
-            f"{row.repo} has not all of {', '.join(row.files)}",
-            fix=f"type the same command again with a connection, or use {leave_out(row, family)}",
-        )
-    return folder
-
-
-def _why(row: Row, family: Family, error: Exception) -> PokoraError:
-    """What a failed download means to the user."""
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError
-
-    number = getattr(error, "errno", None)
-    if "No space left" in str(error):  # the hub's own transfer library raises it as a RuntimeError
-        number = errno.ENOSPC
-    if number in _DISK:
-        try:
-            with writing(Path(constants.HF_HUB_CACHE)):
-                raise OSError(number, os.strerror(number))
-        except PokoraError as refused:
-            return refused
-    for cause in (error, error.__cause__):
-        status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
-        if status in (401, 403, 404):
-            return WeightsError(
-                "WGT-1",
-                f"{row.repo} is not given out: it is gone, or its terms must be accepted first ({status})",
-                fix=f"accept its terms at {row.link} and `hf auth login`, or use {leave_out(row, family)}",
-            )
-    return MachineError(
-        "SYS-NET",
-        f"cannot fetch {row.repo}: {type(error).__name__}",
-        fix="check the connection (HF_HUB_OFFLINE must be unset), then type the same command again",
-    )

@@ -8,14 +8,18 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pokora_anime.errors import WeightsError
+from pokora_anime.models import lock
 from pokora_anime.models.advice import reinstall_or_fetch
 from pokora_anime.models.registry import Row
 from pokora_anime.provenance.hashing import file_hash
 
 MANIFEST = "MANIFEST.json"
+# Tensors that cannot run code, and the texts beside them; a graph only where its hash is registered.
+PLAIN = frozenset({".safetensors", ".json", ".txt"})
+GRAPHS = frozenset({".onnx"})
 
 
 def _memory_file() -> Path:
@@ -45,12 +49,12 @@ def _remember(key: str, digest: str) -> None:
         pass
 
 
-def weight_hash(path: Path) -> str:
-    """sha256 of one file; gigabytes are read once and remembered until the file changes."""
+def weight_hash(path: Path, *, fresh: bool = False) -> str:
+    """sha256 of one file; gigabytes are read once and remembered until the file changes, unless `fresh`."""
     real = path.resolve()
     stat = real.stat()
     key = f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
-    known = _memory().get(key)
+    known = None if fresh else _memory().get(key)
     if known is None:
         known = file_hash(real)
         _remember(key, known)
@@ -68,36 +72,66 @@ def files(folder: Path, patterns: Iterable[str]) -> list[Path] | None:
     return sorted(found)
 
 
-def verify(row: Row, folder: Path) -> dict[str, str]:
-    """Hash a row's files and compare with what the registry or the family's manifest promises.
+def promised(row: Row, folder: Path) -> dict[str, str]:
+    """sha256 by loaded name, as far as the family's manifest, models.lock or the registry know it."""
+    loaded = {name: digest for name, digest in row.sha256.items() if name in row.files}
+    return {**_manifest(row, folder), **_locked(row), **loaded}
 
-    Returns sha256 by file name relative to `folder`. Raises WeightsError WGT-1 (a file is missing)
-    or WGT-2 (a file is damaged, or is not the one that was registered).
+
+def verify(row: Row, folder: Path, *, fresh: bool = False) -> dict[str, str]:
+    """Hash a row's files and compare with what is promised of them; `fresh` reads every byte again.
+
+    Returns sha256 by file name relative to `folder`. Raises WeightsError WGT-1 (a file is missing),
+    WGT-2 (a file is damaged, or is not the one that was registered), WGT-6 (it may not be opened).
     """
     present = files(folder, row.files)
     if present is None:
         raise missing(row, folder)
-    found = {path.relative_to(folder).as_posix(): weight_hash(path) for path in present}
-    promised = {**_manifest(row, folder), **row.sha256}
+    for path in present:
+        _refuse_unsafe(row, path.relative_to(folder).as_posix())
+    found = {path.relative_to(folder).as_posix(): weight_hash(path, fresh=fresh) for path in present}
+    expected = promised(row, folder)
     # A pattern is content with one file; the manifest also knows the other shards and their index.
     lacking = [
         name
-        for name in promised
+        for name in expected
         if name not in found and any(fnmatchcase(name, pattern) for pattern in row.files)
     ]
     if lacking:
         raise WeightsError("WGT-1", f"{row.id} lacks {', '.join(lacking)}", fix=reinstall_or_fetch(row))
     for name, digest in found.items():
-        if name in promised and promised[name] != digest:
+        if name in expected and expected[name] != digest:
             raise WeightsError(
                 "WGT-2",
                 f"{row.id}: {name} is damaged (sha256 {digest[:12]})",
-                expected=f"sha256 {promised[name][:12]}",
+                expected=f"sha256 {expected[name][:12]}",
                 fix="reinstall pokora_anime"
                 if row.packaged
                 else f"delete {(folder / name).resolve()} and fetch it again: {reinstall_or_fetch(row)}",
             )
     return found
+
+
+def _refuse_unsafe(row: Row, name: str) -> None:
+    suffix = PurePath(name.removesuffix(".index.json")).suffix.lower()
+    if suffix in PLAIN or (suffix in GRAPHS and name in row.sha256):
+        return
+    raise WeightsError(
+        "WGT-6",
+        f"{row.id}: {name} is no weights file that may be opened",
+        expected="safetensors, or ONNX whose sha256 is registered",
+        fix=f"remove it, then {reinstall_or_fetch(row)}",
+    )
+
+
+def _locked(row: Row) -> dict[str, str]:
+    """What models.lock says of the files that a run loads."""
+    entry = lock.entry(row)
+    if entry is None:
+        return {}
+    prefix = f"{row.folder}/" if row.folder else ""
+    fetched = {name.removeprefix(prefix): file.sha256 for name, file in entry.files.items()}
+    return {**fetched, **{name: one.sha256 for name, one in entry.conversions.items()}}
 
 
 def missing(row: Row, folder: Path) -> WeightsError:

@@ -4,97 +4,50 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from pokora_anime.config.schema import Family
 from pokora_anime.errors import ConfigError
+from pokora_anime.models import own
+from pokora_anime.models.rows import Kind, Mirror, Row, Status, parse
+
+__all__ = [
+    "Kind",
+    "Mirror",
+    "Row",
+    "Status",
+    "any_row",
+    "find",
+    "find_style",
+    "get",
+    "resolve",
+    "rows",
+    "shipped",
+    "style_role",
+]
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
-
-
-class Kind(Enum):
-    """What a row is loaded as."""
-
-    base = "base"
-    vae = "vae"
-    motion = "motion"
-    speed_lora = "speed_lora"
-    style_lora = "style_lora"
-    controlnet = "controlnet"
-    extractor = "extractor"
-
-
-class Status(Enum):
-    """Whether a person has cleared a row; `blocked` rows are never fetched nor loaded."""
-
-    allowed = "allowed"
-    review = "review"
-    blocked = "blocked"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One checkpoint. `repo` is a hub id, or package:<folder> for what ships with the package."""
-
-    id: str
-    kind: Kind
-    role: str
-    families: tuple[Family, ...]
-    repo: str
-    files: tuple[str, ...]
-    licence: str
-    citation: str
-    status: Status
-    folder: str = ""
-    revision: str | None = None
-    variant: str | None = None
-    sha256: dict[str, str] = field(default_factory=dict)
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def packaged(self) -> bool:
-        """Whether the weights ship inside the package."""
-        return self.repo.startswith("package:")
-
-    @property
-    def unpinned(self) -> bool:
-        """Whether neither a revision nor a hash says which version of the files is meant."""
-        return not (self.packaged or self.revision or self.sha256)
-
-    @property
-    def link(self) -> str:
-        """Where a reader finds the checkpoint."""
-        return self.repo if self.packaged else f"https://huggingface.co/{self.repo}"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Everything that this row answers to."""
-        return (self.id, self.role, self.repo, *self.aliases)
-
-
-def _row(entry: dict[str, Any]) -> Row:
-    listed = {name: tuple(entry[name]) for name in ("files", "aliases") if name in entry}
-    return Row(
-        **{
-            **entry,
-            **listed,
-            "kind": Kind(entry["kind"]),
-            "status": Status(entry["status"]),
-            "families": tuple(Family(name) for name in entry["families"]),
-        }
-    )
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @cache
+def shipped() -> tuple[Row, ...]:
+    """The rows of registry.yaml, in its order."""
+    return tuple(parse(entry) for entry in yaml.load(REGISTRY.read_text(encoding="utf-8"), Loader=_LOADER))
+
+
 def rows() -> tuple[Row, ...]:
-    """All rows, in the order of registry.yaml."""
-    return tuple(_row(entry) for entry in yaml.safe_load(REGISTRY.read_text(encoding="utf-8")))
+    """All rows: the user's own first, so that they fill the slots of the shipped ones.
+
+    Raises ConfigError CFG-OWN for a user's registry that is none.
+    """
+    mine = own.rows()
+    if mine:
+        own.refuse_names(mine, {name for row in shipped() for name in row.names})
+    return (*mine, *shipped())
 
 
 def get(identifier: str, family: Family) -> Row:
@@ -108,6 +61,20 @@ def get(identifier: str, family: Family) -> Row:
         f"no weights {identifier!r} for base={family.value}",
         expected=f"one of {', '.join(known)}",
         fix=_did_you_mean(identifier, known) or "use a preset of the base group",
+    )
+
+
+def any_row(identifier: str) -> Row:
+    """The row of that id, hub id or template name, whatever its base; ConfigError CFG-WEIGHTS."""
+    for row in rows():
+        if identifier in (row.id, row.repo, *row.aliases):
+            return row
+    known = [row.id for row in rows()]
+    raise ConfigError(
+        "CFG-WEIGHTS",
+        f"no weights {identifier!r}",
+        expected="an id of `pokora models list`, or key=value as for `pokora video`",
+        fix=_did_you_mean(identifier, known) or "`pokora models list`",
     )
 
 
@@ -140,9 +107,12 @@ def find_style(name: str, family: Family) -> Row | None:
         raise ConfigError(
             "CFG-LORA",
             f"unknown LoRA {name!r}",
-            expected=f"one of {', '.join(sorted(known))}",
+            expected=f"one of {', '.join(sorted(set(known)))}",
             fix=_did_you_mean(name, known) or "remove the tag, or use one of these names",
         )
+    for_base = [row for row in matching if family in row.families]
+    if for_base:
+        return for_base[0]
     roles = {row.role for row in matching}
     return next((row for row in styles if family in row.families and row.role in roles), None)
 

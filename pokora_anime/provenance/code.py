@@ -1,23 +1,15 @@
-"""What a node says of the code and the machine that ran it: a change of either is a cache miss."""
+"""Digests of the code that did the work: a change of it is a cache miss."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 from functools import cache
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
-from pokora_anime.provenance.hashing import Json
-
-if TYPE_CHECKING:
-    from pokora_anime.context import RunContext
-
-LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "opencv-python-headless")
-
+PACKAGE = Path(__file__).resolve().parent.parent
 
 # What every network and every noise goes through before a stage sees it.
 SHARED = (
@@ -28,19 +20,28 @@ SHARED = (
     "pokora_anime.models.schedulers",
     "pokora_anime.models.text",
     "pokora_anime.nano.extractors",
+    "pokora_anime.provenance.noise",
 )
 
 
-def code_hash(*modules: ModuleType, also: tuple[str, ...] = ()) -> str:
-    """sha256 over the sources of the modules that do the work, and of what all of them share.
-
-    `also` names modules that the caller may not import.
-    """
+def code_hash(*modules: ModuleType) -> str:
+    """sha256 over the sources of the modules that do the work, and of what all of them share."""
     digest = hashlib.sha256()
     for module in modules:
         digest.update(inspect.getsource(module).encode())
-    for name in (*also, *SHARED):
+    for name in SHARED:
         digest.update(_source(name))
+    return digest.hexdigest()
+
+
+@cache
+def package_hash() -> str:
+    """sha256 over the names and bytes of the package's sources, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: path.relative_to(PACKAGE).as_posix()):
+        data = path.read_bytes()
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()}|{len(data)}|".encode())
+        digest.update(data)
     return digest.hexdigest()
 
 
@@ -49,18 +50,3 @@ def _source(name: str) -> bytes:
     spec = find_spec(name)
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).read_bytes()
-
-
-@cache
-def _versions() -> dict[str, Json]:
-    return {name: version(name) for name in LIBRARIES}
-
-
-def environment(context: RunContext) -> dict[str, Json]:
-    """Device kind, number format, threads and library versions."""
-    return {
-        "device": context.device.type,
-        "dtype": str(context.dtype).removeprefix("torch."),
-        "threads": context.threads,
-        "libraries": _versions(),
-    }

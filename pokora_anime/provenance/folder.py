@@ -5,31 +5,30 @@ from __future__ import annotations
 import io
 import json
 import os
-import platform
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from pokora_anime.errors import RecordError
+from pokora_anime.provenance import layout
 from pokora_anime.provenance.atomic import TEMPORARY_SUFFIX, rename, temporary_path, write_atomic, writing
 from pokora_anime.provenance.hashing import Json, arrays_hash, file_hash
+from pokora_anime.provenance.layout import FORMAT, LEDGER, RECORD
 from pokora_anime.provenance.ledger import Ledger
 from pokora_anime.provenance.lock import FolderLock
-from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.node import STORED, Node
+from pokora_anime.provenance.reading import read_run
+from pokora_anime.provenance.record import ancestors, content
 
 if TYPE_CHECKING:
     from pokora_anime.records import Image
 
 Arrays = dict[str, np.ndarray]
 
-FORMAT = 1
-RECORD = "record.json"
-LEDGER = "ledger.jsonl"
-LOG = "logs/run.log"
+LOG = f"{layout.LOGS}/run.log"
 
 
 class RunFolder:
@@ -43,13 +42,16 @@ class RunFolder:
         self.key = key
         self.notes: list[str] = []
         self._tell: Callable[[str], None] | None = None
-        self._used: dict[str, Node] = {}  # nodes of this run in order, by id
+        self._used: dict[str, Node] = {}  # nodes of this run by id
+        self._written: set[str] = set()  # files of this run by name
+        self._pictures: dict[str, Json] = {}
         with writing(path):
-            (path / "stages").mkdir(parents=True, exist_ok=True)
+            (path / layout.STAGES).mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(path)
             try:
                 self._remove_leftovers()
                 self._load_ledger()
+                self._begin()
             except BaseException:
                 self._lock.release()
                 raise
@@ -63,6 +65,7 @@ class RunFolder:
         folder = cls(root / command / f"{slug}-{key[:12]}", key)
         if fresh:
             folder._wipe()
+            folder._begin()
         elif folder.finished:
             folder.close()  # it will only be read
         return folder
@@ -92,18 +95,15 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether a record says finished and every file that it lists still has its hash."""
+        """Whether a record says finished and everything that it lists still has its hash."""
         try:
-            record: object = json.loads((self.path / RECORD).read_bytes())
-        except (OSError, ValueError):
+            reading = read_run(self.path)
+            reading.ledger()
+        except RecordError:
             return False
-        if not isinstance(record, dict):
+        if reading.key != self.key:
             return False
-        fields = cast(dict[str, Json], record)
-        files = fields.get("files")
-        if fields.get("status") != "finished" or fields.get("key") != self.key or not isinstance(files, dict):
-            return False
-        changed = [name for name, digest in files.items() if self._hash(name) != digest]
+        changed = [name for name, digest in reading.files.items() if self._hash(name) != digest]
         if changed:
             self._note(f"made again: {', '.join(changed)} changed or went missing since the run finished")
         return not changed
@@ -122,7 +122,7 @@ class RunFolder:
         try:
             arrays: Arrays = load(path.read_bytes())
             if arrays_hash(arrays) == output:
-                self._used[node.id] = replace(node, output=output)
+                self._used[node.id] = node.made(output)
                 return arrays
             reason = "its content changed"
         except FileNotFoundError:
@@ -141,7 +141,7 @@ class RunFolder:
 
         # Not ascontiguousarray: that one turns a scalar into a vector.
         plain = {name: np.array(array, order="C") for name, array in arrays.items()}
-        complete = replace(node, output=arrays_hash(plain))
+        complete = node.made(arrays_hash(plain))
         data: bytes = save(plain, metadata={"node": node.id})
         with writing(self.path, len(data)):
             write_atomic(self._array_path(node), data)
@@ -150,10 +150,10 @@ class RunFolder:
 
     def recorded(self, node: Node) -> Node:
         """`node` with the output that the ledger holds for it ("" if it holds none)."""
-        return replace(node, output=self._outputs.get(node.id, ""))
+        return node.made(self._outputs.get(node.id, ""))
 
     def note_node(self, node: Node) -> None:
-        """Enters a node whose output is no array (a video, say)."""
+        """Enters a node whose output is not stored as arrays (a video, say)."""
         self._enter(node)
 
     # Files
@@ -171,20 +171,19 @@ class RunFolder:
         """As `write_bytes`, in UTF-8."""
         return self.write_bytes(name, text.encode())
 
-    def write_image(self, name: str, rgb: Image, metadata: Mapping[str, str] | None = None) -> Path:
-        """As `write_bytes`: a PNG (with text chunks from `metadata`), or a JPEG if the name says so."""
+    def write_image(
+        self, name: str, rgb: Image, node: Node, array: str, metadata: Mapping[str, str] | None = None
+    ) -> Path:
+        """As `write_bytes`: a PNG of the named array that `node` made, with text chunks from `metadata`."""
         from PIL import Image as Pictures
         from PIL.PngImagePlugin import PngInfo
 
         buffer = io.BytesIO()
-        picture = Pictures.fromarray(np.ascontiguousarray(rgb))
-        if name.lower().endswith((".jpg", ".jpeg")):
-            picture.save(buffer, "JPEG", quality=92)
-        else:
-            text = PngInfo()
-            for key, value in (metadata or {}).items():
-                text.add_itxt(key, value)
-            picture.save(buffer, "PNG", pnginfo=text)
+        text = PngInfo()
+        for key, value in (metadata or {}).items():
+            text.add_itxt(key, value)
+        Pictures.fromarray(np.ascontiguousarray(rgb)).save(buffer, "PNG", pnginfo=text)
+        self._pictures[name] = {"node": node.id, "array": array}
         return self.write_bytes(name, buffer.getvalue())
 
     def temporary(self, name: str) -> Path:
@@ -201,44 +200,68 @@ class RunFolder:
         self._enter_file(name)
         return path
 
-    def finish(self, summary: Mapping[str, Json]) -> None:
-        """Writes the record that makes this run finished, drops arrays of no use to it, unlocks the folder.
+    def finish(
+        self,
+        summary: Mapping[str, Json],
+        results: Sequence[Node],
+        weights: Callable[[set[str]], Mapping[str, Json]],
+    ) -> None:
+        """Writes the record that makes this run finished, and unlocks the folder.
 
-        Files written earlier by this or a killed run are listed with their hashes; the log is not.
+        It holds `results` and all that they were made from; arrays and files that an earlier start
+        made and this one had no use for are removed. `weights` finds the files behind nodes' digests.
         """
-        files = self._files_as_written()
-        kept = {self._array_path(node) for node in self._used.values()}
-        for path in (self.path / "stages").glob("*.safetensors"):
-            if path in kept:
-                files[f"stages/{path.name}"] = file_hash(path)
-            else:
-                path.unlink()  # of an older version of the code or weights
-        record: dict[str, Json] = {
-            "format": FORMAT,
-            "status": "finished",
-            "key": self.key,
-            "summary": dict(summary),
-            "nodes": [node.to_json() for node in self._used.values()],
-            "files": dict(sorted(files.items())),
-            "ledger": self._ledger.head,
-            "environment": machine(),
-        }
+        nodes = self._in_order(ancestors(self._used, results))
+        kept = {layout.array_name(node.op, node.id) for node in nodes if node.op in STORED}
+        for path in (self.path / layout.STAGES).glob("*.safetensors"):
+            if f"{layout.STAGES}/{path.name}" not in kept:
+                path.unlink()  # of an older version of the code or weights, or a keyframe that was not taken
+        files = self._files_as_written() | {name: self._hash(name) for name in sorted(kept)}
+        record = content(
+            key=self.key,
+            summary=summary,
+            nodes=nodes,
+            results=results,
+            pictures={name: shown for name, shown in self._pictures.items() if name in files},
+            weights=weights({digest for node in nodes for digest in node.weights.values()}),
+            files=files,
+            ledger=self._ledger,
+        )
         data = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode()
         with writing(self.path, len(data)):
+            (self.path / layout.STATEMENT).unlink(missing_ok=True)  # of the record before
             write_atomic(self.path / RECORD, data)
         self.close()
 
     # Inside
 
-    def _array_path(self, node: Node) -> Path:
-        return self.path / "stages" / f"{node.op}-{node.id[:12]}.safetensors"
+    def _begin(self) -> None:
+        """The ledger's first line ties it to this run; what another version wrote is made anew."""
+        first: dict[str, Json] = {"kind": "run", "format": FORMAT, "key": self.key}
+        entries = self._ledger.entries
+        if entries and entries[0] != first:
+            self._wipe()
+            self._note("an earlier version of pokora_anime was here: everything is made anew")
+        if not self._ledger.entries:
+            self._ledger.append(first)
 
-    def _files_as_written(self) -> dict[str, Json]:
-        """The files that still are what a run wrote: what somebody changed must not pass for ours."""
-        files: dict[str, Json] = {}
+    def _in_order(self, nodes: Mapping[str, Node]) -> list[Node]:
+        """Nodes by the ledger's last line about each: parents come before what was made from them."""
+        lines = {str(entry["id"]): at for at, entry in enumerate(self._ledger.entries) if "id" in entry}
+        return sorted(nodes.values(), key=lambda node: lines[node.id])
+
+    def _array_path(self, node: Node) -> Path:
+        return self.path / layout.array_name(node.op, node.id)
+
+    def _files_as_written(self) -> dict[str, str]:
+        """The files that still are what this run wrote: what somebody changed must not pass for ours."""
+        files: dict[str, str] = {}
         for name, digest in self._files.items():
-            if self._hash(name) == digest:
+            intact = self._hash(name) == digest
+            if intact and name in self._written:
                 files[name] = digest
+            elif intact and _inside(name):
+                (self.path / name).unlink()  # an earlier start made it and this one had no use for it
             elif (self.path / name).exists():
                 self._note(f"{name} was changed after it was written and is not listed in the record")
         return files
@@ -274,6 +297,7 @@ class RunFolder:
 
     def _enter_file(self, name: str) -> None:
         digest = self._hash(name)
+        self._written.add(name)
         if self._files.get(name) != digest:
             with writing(self.path):
                 self._ledger.append({"kind": "file", "name": name, "sha256": digest})
@@ -281,25 +305,24 @@ class RunFolder:
 
     def _remove_leftovers(self) -> None:
         # The lock is held, so nobody else is writing them.
-        for folder in (self.path, self.path / "stages"):
+        for folder in (self.path, self.path / layout.STAGES):
             for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
                 path.unlink()
 
     def _wipe(self) -> None:
         # The record goes first: a kill in between must not leave it standing for files that are gone.
         with writing(self.path):
-            (self.path / RECORD).unlink(missing_ok=True)
-            for path in (self.path / "stages").glob("*.safetensors"):
+            for name in (RECORD, layout.STATEMENT):
+                (self.path / name).unlink(missing_ok=True)
+            for path in (self.path / layout.STAGES).glob("*.safetensors"):
                 path.unlink()
-            for name in self._files:
-                if ".." not in Path(name).parts and not Path(name).is_absolute():
-                    (self.path / name).unlink(missing_ok=True)
+            for name in filter(_inside, self._files):
+                (self.path / name).unlink(missing_ok=True)
             (self.path / LOG).unlink(missing_ok=True)
             (self.path / LEDGER).unlink(missing_ok=True)
             self.notes.clear()
             self._load_ledger()
 
 
-def machine() -> dict[str, Json]:
-    """What kind of machine this is; nothing that names it or a person."""
-    return {"python": platform.python_version(), "system": sys.platform, "processor": platform.machine()}
+def _inside(name: str) -> bool:
+    return ".." not in Path(name).parts and not Path(name).is_absolute()

@@ -1,14 +1,17 @@
-"""Content hashes: canonical JSON for nodes, dtype + shape + raw bytes for arrays."""
+"""Content hashes: canonical JSON for nodes, dtype + shape + raw bytes for arrays; JSON read strictly."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from pokora_anime.errors import RecordError
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -19,6 +22,24 @@ def canonical_json(value: object) -> str:
     Raises ValueError for NaN and infinities, TypeError for what JSON cannot hold.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def strict_json(data: bytes, what: str) -> Json:
+    """The value of UTF-8 JSON without repeated keys, NaN or infinities.
+
+    Raises RecordError REC-JSON, which names `what`.
+    """
+    try:
+        value: Json = json.loads(
+            data.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite
+        )
+        canonical_json(value).encode()  # fails for half a surrogate pair, which could not be hashed
+        return value
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise RecordError(
+            "REC-JSON", f"{what}: {reason}", expected="JSON as pokora_anime writes it"
+        ) from error
 
 
 def text_hash(value: object) -> str:
@@ -43,3 +64,21 @@ def file_hash(path: Path) -> str:
     """sha256 (hex) of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in an object")
+    return found
+
+
+def _refuse(constant: str) -> Json:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is too large")
+    return value

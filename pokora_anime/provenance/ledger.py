@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 from pathlib import Path
-from typing import cast
 
-from pokora_anime.provenance.hashing import Json, canonical_json
+from pokora_anime.errors import RecordError
+from pokora_anime.provenance.hashing import Json, canonical_json, strict_json
 
 Entry = dict[str, Json]
 
@@ -64,14 +63,36 @@ class Ledger:
             self._accept(line, entry)
 
 
+def chained(data: bytes) -> tuple[list[Entry], str]:
+    """A whole ledger's entries and the hash of its last line.
+
+    Raises RecordError REC-LEDGER, with the line's number, where the chain breaks or a byte is out of place.
+    """
+    entries: list[Entry] = []
+    head = ""
+    for number, line in enumerate(data.split(b"\n")[:-1]):
+        entry = _parse(line + b"\n", head)
+        if entry is None:
+            raise _broken(number + 1)
+        entries.append(entry)
+        head = hashlib.sha256(line).hexdigest()
+    if data and not data.endswith(b"\n"):
+        raise _broken(len(entries) + 1)
+    return entries, head
+
+
 def _parse(line: bytes, previous: str) -> Entry | None:
-    if not line.endswith(b"\n"):
-        return None
+    """The entry of a line that follows `previous` and is written just as `append` writes it, else None."""
     try:
-        value: object = json.loads(line)
-    except ValueError:
+        value = strict_json(line, "the ledger")
+    except RecordError:
         return None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or canonical_json(value).encode() + b"\n" != line:
         return None
-    entry = cast(Entry, value)
-    return entry if entry.pop("previous", None) == previous else None
+    return value if value.pop("previous", None) == previous else None
+
+
+def _broken(number: int) -> RecordError:
+    return RecordError(
+        "REC-LEDGER", f"line {number} does not follow from the lines before", expected="an unbroken chain"
+    )

@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Self, cast
 
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.hashing import Json, text_hash
 
+# The closed list of operations: by operation, which operations its parents are, in this order.
+# "?" marks a parent that may be absent, "+" one that may come several times.
+OPS: Mapping[str, tuple[str, ...]] = {
+    "prompt": (),
+    "noise": (),
+    "keyframe": ("prompt", "noise"),
+    "control": ("keyframe",),
+    "motion": ("prompt", "noise", "keyframe?", "control?", "motion?"),
+    "finish": ("motion+",),
+    "encode": ("finish",),
+    "sheet": ("finish",),
+    "still": ("keyframe",),
+}
 # Operations that may make a visual record without a visual parent: text and seeds go in.
-GENERATORS = frozenset({"prompt", "keyframe", "motion"})
+GENERATORS = frozenset({"prompt", "noise", "keyframe", "motion"})
+# Operations whose arrays are kept in the run folder.
+STORED = frozenset({"prompt", "noise", "keyframe", "control", "motion"})
+
+_FIELDS = frozenset({"id", "op", "params", "parents", "inputs", "weights", "code", "environment", "output"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One operation. Its id is the hash of its canonical JSON without the output.
 
-    `params` are the semantic settings only (what changes the result); `weights` maps a role to the
-    sha256 of the files used; `output` is the hash of what came out, filled in when it is known.
+    `params` are the semantic settings only (what changes the result); `parents` are ids and `inputs`
+    the hashes of what those parents made, so that an id covers all that went in by its content;
+    `weights` maps a role to the digest of the files used; `output` is the hash of what came out,
+    filled in when it is known. Raises RecordError REC-1 for what no honest operation is.
     """
 
     op: str
     params: dict[str, Json]
     parents: tuple[str, ...] = ()
-    weights: dict[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    weights: dict[str, str] = field(default_factory=dict[str, str])
     code: str = ""
-    environment: dict[str, Json] = field(default_factory=dict)
+    environment: dict[str, Json] = field(default_factory=dict[str, Json])
     output: str = ""
 
     def __post_init__(self) -> None:
+        if self.op not in OPS:
+            raise RecordError("REC-1", f"operation {self.op!r}", expected=f"one of {', '.join(OPS)}")
         if not self.parents and self.op not in GENERATORS:
             raise RecordError(
                 "REC-1",
@@ -35,15 +59,109 @@ class Node:
                 expected=f"only {sorted(GENERATORS)} may start from text and seeds",
                 fix="pass the record that this one was made from",
             )
+        if len(self.inputs) != len(self.parents):
+            raise RecordError(
+                "REC-1",
+                f"operation {self.op!r} with {len(self.parents)} parents and {len(self.inputs)} inputs",
+                expected="the output of every parent",
+            )
+
+    @classmethod
+    def after(
+        cls,
+        parents: Sequence[Node],
+        op: str,
+        params: dict[str, Json],
+        *,
+        weights: dict[str, str] | None = None,
+        code: str,
+        environment: dict[str, Json],
+    ) -> Self:
+        """The node of an operation on what these parents made. Raises RecordError REC-1 for wrong ones."""
+        if not parents_fit(op, [parent.op for parent in parents]):
+            raise RecordError(
+                "REC-1",
+                f"operation {op!r} on {[parent.op for parent in parents]}",
+                expected=f"parents {list(OPS.get(op, ()))}",
+            )
+        if not all(parent.output for parent in parents):
+            raise RecordError("REC-1", f"operation {op!r} on a parent that has not made anything yet")
+        return cls(
+            op=op,
+            params=params,
+            parents=tuple(parent.id for parent in parents),
+            inputs=tuple(parent.output for parent in parents),
+            weights=weights or {},
+            code=code,
+            environment=environment,
+        )
 
     @property
     def id(self) -> str:
         """Hash of everything that determines the output."""
-        content = asdict(self)
+        content = self._content()
         del content["output"]
-        content["parents"] = list(self.parents)
         return text_hash(content)
+
+    def made(self, output: str) -> Node:
+        """The node with the hash of what came out of it."""
+        return replace(self, output=output)
 
     def to_json(self) -> dict[str, Json]:
         """The node as it stands in the run's record."""
-        return {"id": self.id, **asdict(self), "parents": list(self.parents)}
+        return {"id": self.id, **self._content()}
+
+    def _content(self) -> dict[str, Json]:
+        return {**asdict(self), "parents": list(self.parents), "inputs": list(self.inputs)}
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """A node as `to_json` wrote it. Raises RecordError REC-NODE for any other shape or a wrong id."""
+        if not isinstance(value, dict):
+            raise _malformed("a node that is no object")
+        fields = cast(dict[str, object], value)
+        if fields.keys() != _FIELDS:
+            raise _malformed(f"a node with the fields {sorted(fields)}")
+        texts = [fields[name] for name in ("id", "op", "code", "output")]
+        parents, inputs, weights = fields["parents"], fields["inputs"], fields["weights"]
+        if not all(isinstance(text, str) for text in texts) or not (_texts(parents) and _texts(inputs)):
+            raise _malformed("a node with a field of the wrong type")
+        if not (isinstance(weights, dict) and _texts(list(cast(dict[str, object], weights).values()))):
+            raise _malformed("a node whose weights are no hashes by role")
+        if not (isinstance(fields["params"], dict) and isinstance(fields["environment"], dict)):
+            raise _malformed("a node with a field of the wrong type")
+        node = cls(
+            op=cast(str, fields["op"]),
+            params=cast(dict[str, Json], fields["params"]),
+            parents=tuple(cast(list[str], parents)),
+            inputs=tuple(cast(list[str], inputs)),
+            weights=cast(dict[str, str], weights),
+            code=cast(str, fields["code"]),
+            environment=cast(dict[str, Json], fields["environment"]),
+            output=cast(str, fields["output"]),
+        )
+        if node.id != fields["id"]:
+            raise _malformed(f"node {str(fields['id'])[:12]} ({node.op}) is not what its id says")
+        return node
+
+
+def parents_fit(op: str, parents: Sequence[str]) -> bool:
+    """Whether an operation may have parents with these operations, in this order."""
+    rest = list(parents)
+    for wanted in OPS.get(op, ()):
+        name = wanted.rstrip("?+")
+        found = 0
+        while rest and rest[0] == name and (found == 0 or wanted.endswith("+")):
+            del rest[0]
+            found += 1
+        if found == 0 and not wanted.endswith("?"):
+            return False
+    return op in OPS and not rest
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in cast(list[object], value))
+
+
+def _malformed(got: str) -> RecordError:
+    return RecordError("REC-NODE", got, expected="a node as pokora_anime writes it")

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from pokora_anime.config.schema import ControlKind, VideoConfig
 from pokora_anime.context import RunContext
-from pokora_anime.models import extractors
+from pokora_anime.models import extractors, openpose
 from pokora_anime.models.fetch import control_rows
-from pokora_anime.nano.world import openpose
-from pokora_anime.provenance.code import code_hash, environment
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import ControlMap, ControlTrack, Image, Keyframe
+from pokora_anime.records import ControlTrack, Image, Keyframe
 
 NOSE, NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 0, 1, 2, 5
 CONFIDENT = 0.5  # also the threshold under which the OpenPose map leaves a joint out
@@ -34,7 +34,7 @@ class NobodyFound:
 def extract(
     keyframe: Keyframe, config: VideoConfig, context: RunContext, *, last_attempt: bool
 ) -> ControlTrack | NobodyFound:
-    """The maps of `config.control.kinds`, float32 [H, W, 3] in 0..1 at the base's frame size.
+    """The maps of `config.control.kinds`, uint8 [H, W, 3] at the base's frame size.
 
     With nobody to be found, NobodyFound, or on the last attempt the other maps and a note.
     Raises ConfigError CFG-CONTROL for a kind that the base has no ControlNet for.
@@ -60,13 +60,11 @@ def extract(
     for note in notes:
         context.progress.note(note)
     for kind, control_map in maps.items():
-        context.folder.write_image(f"control_{kind}.png", (control_map * 255).round().astype(np.uint8))
+        context.folder.write_image(f"control_{kind}.png", control_map, node, kind)
     return ControlTrack(maps=maps, notes=tuple(notes), node=node)
 
 
-def _read(
-    kind: ControlKind, picture: Image, config: VideoConfig, context: RunContext
-) -> ControlMap | NobodyFound:
+def _read(kind: ControlKind, picture: Image, config: VideoConfig, context: RunContext) -> Image | NobodyFound:
     size = (config.base.height, config.base.width)
     if kind is ControlKind.pose:
         return pose_map(context.models.pose_extractor()(picture), size)
@@ -75,26 +73,27 @@ def _read(
     return canny_map(picture, size)
 
 
-def pose_map(joints: NDArray[np.float32], size: tuple[int, int]) -> ControlMap | NobodyFound:
+def pose_map(joints: NDArray[np.float32], size: tuple[int, int]) -> Image | NobodyFound:
     """The OpenPose picture of 18 joints in pixels; NobodyFound without a head and both shoulders."""
     seen = joints[:, 2] >= CONFIDENT
     if not (seen[[NOSE, NECK]].any() and seen[[RIGHT_SHOULDER, LEFT_SHOULDER]].all()):
         return NobodyFound(int(seen.sum()))
     height, width = size
     square = openpose.openpose_map(joints, max(size))
-    return _share(square[:height, :width])
+    return np.ascontiguousarray(square[:height, :width])
 
 
-def depth_map(depth: NDArray[np.float32], size: tuple[int, int]) -> ControlMap:
-    """Relative depth [h, w] (larger is nearer) as a grey map: 0 the farthest, 1 the nearest point."""
+def depth_map(depth: NDArray[np.float32], size: tuple[int, int]) -> Image:
+    """Relative depth [h, w] (larger is nearer) as a grey map: 0 the farthest, 255 the nearest point."""
     height, width = size
     low, high = float(depth.min()), float(depth.max())
     spread = (depth - low) / (high - low) if high > low else np.zeros_like(depth)
     resized = cv2.resize(spread.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.repeat(np.asarray(resized, np.float32)[:, :, None], 3, axis=2)
+    grey = np.rint(np.asarray(resized, np.float32) * 255).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def canny_map(picture: Image, size: tuple[int, int]) -> ControlMap:
+def canny_map(picture: Image, size: tuple[int, int]) -> Image:
     """Edges by controlnet_aux's CannyDetector, which needs no weights."""
     height, width = size
     resolution = max(min(size), 64)  # it rounds to multiples of 64
@@ -106,11 +105,7 @@ def canny_map(picture: Image, size: tuple[int, int]) -> ControlMap:
         image_resolution=resolution,
         output_type="np",
     )
-    return _share(np.asarray(cv2.resize(np.asarray(edges, np.uint8), (width, height)), np.uint8))
-
-
-def _share(picture: Image) -> ControlMap:
-    return np.asarray(picture / 255, np.float32)
+    return np.asarray(cv2.resize(np.asarray(edges, np.uint8), (width, height)), np.uint8)
 
 
 def _node(
@@ -120,14 +115,14 @@ def _node(
     for kind in kinds:
         if kind is not ControlKind.canny:
             weights |= context.models.weights_hash(f"{kind.value}_extractor")
-    return Node(
-        op="control",
-        params={
+    return Node.after(
+        [keyframe.node],
+        "control",
+        {
             "kinds": [kind.value for kind in kinds],
             "size": [config.base.width, config.base.height],
             "last_attempt": last_attempt,
         },
-        parents=(keyframe.node.id,),
         weights=weights,
         code=code_hash(sys.modules[__name__], extractors, openpose),
         environment=environment(context),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -21,23 +20,30 @@ import numpy as np
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import ConfigError, MachineError, PokoraError, RecordError
+from pokora_anime.provenance import ffmpeg as provenance_ffmpeg
 from pokora_anime.provenance.atomic import disk_error
-from pokora_anime.provenance.code import code_hash, environment
-from pokora_anime.provenance.hashing import text_hash
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
+from pokora_anime.provenance.ffmpeg import find_ffmpeg, missing, yuv_hashes
+from pokora_anime.provenance.hashing import file_hash, text_hash
+from pokora_anime.provenance.layout import FRAMES, VIDEO
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Image, Video
-from pokora_anime.stages import interpolate, pictures
+from pokora_anime.stages import interpolate
 
-VIDEO = "video.mp4"
-FRAMES = "frames.json"
 _FULL_DISK = ("no space left", "disk quota exceeded", "file too large")
 
 
-def write(frames: Iterator[Image], config: VideoConfig, context: RunContext, parents: Sequence[str]) -> Video:
-    """Encodes the frames into the run folder and records each one's RGB sha256 in frames.json.
+def write(
+    frames: Iterator[Image],
+    config: VideoConfig,
+    context: RunContext,
+    source: Callable[[Sequence[str]], Node],
+) -> Video:
+    """Encodes the frames into the run folder and records two hashes of each in frames.json.
 
-    `parents` are the ids of the segments' nodes; it may still grow while frames arrive and is read at
-    the end. Raises MachineError SYS-FFMPEG or SYS-DISK; a partial file is removed.
+    `source` is told the frames' RGB hashes once all have come and returns the node that made them.
+    Raises MachineError SYS-FFMPEG or SYS-DISK; a partial file is removed.
     """
     size, fps = (config.finish.width, config.finish.height), config.finish.fps
     hashes: list[str] = []
@@ -55,12 +61,14 @@ def write(frames: Iterator[Image], config: VideoConfig, context: RunContext, par
             raise RecordError(
                 "REC-FRAMES", "no frame to encode", fix="start the same command with fresh=true"
             )
+        decoded = _decoded(temporary, size, len(hashes))
         path = context.folder.commit(temporary, VIDEO)
     finally:
         temporary.unlink(missing_ok=True)
-    context.folder.write_text(FRAMES, _frames_json(hashes, size, fps))
-    node = _node(config, context, parents)
-    node = replace(node, output=text_hash(hashes))
+    context.folder.write_text(FRAMES, _frames_json(hashes, decoded, size, fps))
+    made = source(hashes)
+    output = text_hash({"rgb_sha256": hashes, "yuv_sha256": decoded, "video_sha256": file_hash(path)})
+    node = _node(made, config, context).made(output)
     context.folder.note_node(node)
     return Video(
         path=path,
@@ -69,26 +77,28 @@ def write(frames: Iterator[Image], config: VideoConfig, context: RunContext, par
         width=size[0],
         height=size[1],
         rgb_hashes=tuple(hashes),
+        yuv_hashes=tuple(decoded),
+        source=made,
         node=node,
     )
+
+
+def _decoded(path: Path, size: tuple[int, int], count: int) -> list[str]:
+    """The hashes of the frames as the file gives them back. Raises MachineError if it has not kept all."""
+    decoded = yuv_hashes(path, *size, limit=count + 1)
+    if len(decoded) != count:
+        raise MachineError(
+            "SYS-FFMPEG",
+            f"the encoded file holds {len(decoded)} of {count} frames",
+            expected="all of them",
+            fix="start the same command again: finished segments are kept",
+        )
+    return decoded
 
 
 def rgb_hash(frame: Image) -> str:
     """sha256 of a frame's bytes as ffmpeg's rgb24 has them: rows from the top, R G B."""
     return hashlib.sha256(np.ascontiguousarray(frame).data).hexdigest()
-
-
-def find_ffmpeg() -> str:
-    """The ffmpeg to use. Raises MachineError SYS-FFMPEG if there is none that can be started."""
-    import imageio_ffmpeg
-
-    try:
-        found = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError:
-        found = None
-    if found is None:
-        raise _missing()
-    return found
 
 
 def command(ffmpeg: str, size: tuple[int, int], fps: int, config: VideoConfig, target: Path) -> list[str]:
@@ -131,7 +141,7 @@ class _Ffmpeg:
                 creationflags=0x200 if windows else 0,
             )
         except OSError as error:
-            raise _missing() from error
+            raise missing() from error
         assert self._process.stdin is not None
         assert self._process.stderr is not None
         self._input: IO[bytes] = self._process.stdin
@@ -182,38 +192,27 @@ class _Ffmpeg:
         )
 
 
-def _missing() -> MachineError:
-    return MachineError(
-        "SYS-FFMPEG",
-        "no ffmpeg that can be started",
-        expected="the one that imageio-ffmpeg brings, or IMAGEIO_FFMPEG_EXE pointing to another",
-        fix="pip install --force-reinstall imageio-ffmpeg, and unset IMAGEIO_FFMPEG_EXE",
-    )
-
-
-def _frames_json(hashes: Sequence[str], size: tuple[int, int], fps: int) -> str:
+def _frames_json(rgb: Sequence[str], yuv: Sequence[str], size: tuple[int, int], fps: int) -> str:
     content = {
-        "count": len(hashes),
+        "count": len(rgb),
         "fps": fps,
         "width": size[0],
         "height": size[1],
-        "rgb_sha256": list(hashes),
+        "rgb_sha256": list(rgb),
+        "yuv_sha256": list(yuv),
     }
     return json.dumps(content, indent=0) + "\n"
 
 
-def _node(config: VideoConfig, context: RunContext, parents: Sequence[str]) -> Node:
-    settings = asdict(config.finish) | {"interpolation": config.finish.interpolation.value}
-    return Node(
-        op="encode",
-        params={
-            "finish": settings,
+def _node(made: Node, config: VideoConfig, context: RunContext) -> Node:
+    return Node.after(
+        [made],
+        "encode",
+        {
             "encode": asdict(config.encode),
-            "seconds": config.shot.seconds,
-            "fps": config.shot.fps,
+            "fps": config.finish.fps,
+            "size": [config.finish.width, config.finish.height],
         },
-        parents=tuple(parents),
-        weights=context.models.weights_hash("vae"),
-        code=code_hash(sys.modules[__name__], interpolate, pictures, also=("pokora_anime.stages.finish",)),
+        code=code_hash(sys.modules[__name__], provenance_ffmpeg),
         environment=environment(context),
     )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 import torch
 
 from pokora_anime.config.schema import Interpolation, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
+from pokora_anime.provenance.hashing import text_hash
+from pokora_anime.provenance.node import Node
 from pokora_anime.records import Image, Segment
+from pokora_anime.stages import interpolate, pictures
 from pokora_anime.stages.interpolate import frames_delivered, frames_needed, retimed
 from pokora_anime.stages.pictures import decode, fitted
 
@@ -34,6 +41,27 @@ def frames_generated(config: VideoConfig) -> int:
     """How many frames the motion must yield for the clip, one past the end where it is looked at."""
     moving = config.finish.interpolation is Interpolation.flow
     return frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps, moving=moving)
+
+
+def record(
+    segments: Sequence[Node], rgb_hashes: Sequence[str], config: VideoConfig, context: RunContext
+) -> Node:
+    """Enters the node of the frames that these segments became; their hashes are its output."""
+    finish = config.finish
+    node = Node.after(
+        segments,
+        "finish",
+        {
+            "finish": asdict(finish) | {"interpolation": finish.interpolation.value},
+            "seconds": config.shot.seconds,
+            "fps": config.shot.fps,
+        },
+        weights=context.models.weights_hash("vae"),
+        code=code_hash(sys.modules[__name__], interpolate, pictures),
+        environment=environment(context),
+    ).made(text_hash(list(rgb_hashes)))
+    context.folder.note_node(node)
+    return node
 
 
 def _decoded(segments: Iterator[Segment], chunk_frames: int, context: RunContext) -> Iterator[Image]:

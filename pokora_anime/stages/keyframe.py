@@ -8,14 +8,16 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from pokora_anime.config.schema import RunConfig
+from pokora_anime.config.schema import RunConfig, StillsConfig
 from pokora_anime.context import RunContext
 from pokora_anime.models import schedulers
-from pokora_anime.provenance.code import code_hash, environment
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
+from pokora_anime.provenance.hashing import Json, arrays_hash
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import Keyframe, Prompt
+from pokora_anime.records import Keyframe, Noise, Prompt, Still
 from pokora_anime.stages import denoise as segments
-from pokora_anime.stages import guidance, pictures
+from pokora_anime.stages import guidance, noise, pictures
 from pokora_anime.stages.denoise import Guidance
 from pokora_anime.stages.guidance import combine
 from pokora_anime.stages.pictures import decode
@@ -26,6 +28,20 @@ def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int 
     return _render(prompt, config, context, ("keyframe", attempt), "keyframe.png")
 
 
+def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
+    """A still cropped and scaled to its delivered size."""
+    image = pictures.fitted(still.image, config.finish)
+    node = Node.after(
+        [still.node],
+        "still",
+        {"finish": asdict(config.finish) | {"interpolation": config.finish.interpolation.value}},
+        code=code_hash(sys.modules[__name__], pictures),
+        environment=environment(context),
+    ).made(arrays_hash({"image": image}))
+    context.folder.note_node(node)
+    return Still(image=image, node=node)
+
+
 def render_still(prompt: Prompt, index: int, config: RunConfig, context: RunContext) -> Keyframe:
     """The still of that index, made as a keyframe is; the caller names and writes its file."""
     return _render(prompt, config, context, ("still", index), None)
@@ -34,12 +50,13 @@ def render_still(prompt: Prompt, index: int, config: RunConfig, context: RunCont
 def _render(
     prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[str, int], file: str | None
 ) -> Keyframe:
-    node = _node(prompt, config, context, names)
+    start = noise.for_picture(names, context)
+    node = _node(prompt, start, config, context, names)
     context.progress.stage(names[0], total=config.speed.steps, detail=f"{names[1] + 1}" if names[1] else "")
     stored = context.folder.load(node)
     if stored is None:
         with torch.inference_mode(), context.autocast():
-            latent = denoise(prompt, config, context, context.generator(*names))
+            latent = denoise(prompt, start, config, context, context.generator(*_steps(names)))
             (image,) = decode(latent[:, None], context)
         arrays = {"latent": latent.numpy(), "image": image}
         node = context.folder.save(node, arrays)
@@ -48,18 +65,20 @@ def _render(
         for _ in range(config.speed.steps):
             context.progress.step("kept")
     if file is not None:
-        context.folder.write_image(file, arrays["image"])
+        context.folder.write_image(file, arrays["image"], node, "image")
     return Keyframe(latent=torch.from_numpy(arrays["latent"]), image=arrays["image"], node=node)
 
 
-def denoise(prompt: Prompt, config: RunConfig, context: RunContext, generator: torch.Generator) -> Tensor:
-    """The denoised latent [channels, height, width], float32 on the CPU, scaled as the UNet knows it."""
-    unet = context.models.unet()
+def denoise(
+    prompt: Prompt, start: Noise, config: RunConfig, context: RunContext, generator: torch.Generator
+) -> Tensor:
+    """The denoised latent [channels, height, width], float32 on the CPU, scaled as the UNet knows it.
+
+    `generator` is for the schedulers that draw noise at every step.
+    """
     scheduler = context.models.scheduler()
     scheduler.set_timesteps(config.speed.steps, device=context.device)
-    shape = (1, int(unet.config["in_channels"]), *context.models.latent_size)
-    noise = torch.randn(shape, generator=generator).to(context.device)
-    latents = noise * scheduler.init_noise_sigma
+    latents = start.values[None].to(context.device) * scheduler.init_noise_sigma
     guided = Guidance.of(config.speed)
     for step, timestep in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(latents, timestep)
@@ -115,17 +134,25 @@ def _ask(
     )[0].float()
 
 
-def _node(prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[str, int]) -> Node:
-    return Node(
-        op="keyframe",
-        params={
-            "part": list(names),
+def _steps(names: tuple[str, int]) -> tuple[str | int, ...]:
+    """The names of the generator that the steps of this picture draw from."""
+    return (*names, "steps")
+
+
+def _node(
+    prompt: Prompt, start: Noise, config: RunConfig, context: RunContext, names: tuple[str, int]
+) -> Node:
+    return Node.after(
+        [prompt.node, start.node],
+        "keyframe",
+        {
+            "part": list[Json](names),
             "seed": context.seed,
+            "generator": list[Json](_steps(names)),
             "size": [config.base.width, config.base.height],
             "speed": asdict(config.speed) | {"sampler": config.speed.sampler.value},
             "loras": dict(context.models.lora_weights),
         },
-        parents=(prompt.node.id,),
         weights=context.models.weights_hash("unet") | context.models.weights_hash("vae"),
         code=code_hash(sys.modules[__name__], guidance, pictures, schedulers, segments),
         environment=environment(context),

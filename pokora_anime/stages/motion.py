@@ -12,11 +12,13 @@ from torch import Tensor
 
 from pokora_anime.config.schema import MotionConfig, VideoConfig
 from pokora_anime.context import RunContext
-from pokora_anime.provenance.code import code_hash, environment
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import ControlTrack, Keyframe, Prompt, Segment
+from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.stages import denoise, guidance
+from pokora_anime.stages import noise as noises
 from pokora_anime.stages.denoise import Condition, ControlSource, Guidance
 
 
@@ -56,32 +58,20 @@ def render(
     worker: _Denoiser | None = None
     previous: Segment | None = None
     for span in spans:
-        node = _node(span, prompt, keyframe, control, previous, config, context)
+        noise = noises.for_frames(span.start, config.motion.frames, config.motion.noise_share, context)
+        node = _node(span, prompt, noise, keyframe, control, previous, config, context)
         stored = context.folder.load(node)
         if stored is None:
             worker = worker or _Denoiser(prompt, keyframe, control, config, context)
-            latents = worker.run(span, _known(span, keyframe, previous), len(spans))
+            latents = worker.run(span, noise, _known(span, keyframe, previous), len(spans))
             node = context.folder.save(node, {"latents": latents.cpu().numpy()})
         else:
-            latents = torch.from_numpy(stored["latents"])
+            latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
             for _ in range(config.speed.steps):
                 context.progress.step(f"segment {span.index + 1}/{len(spans)}, kept")
         context.timeline.mark(f"segment {span.index}")
         previous = Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
         yield previous
-
-
-def base_noise(
-    context: RunContext, start: int, frames: int, shape: tuple[int, int, int], share: float
-) -> Tensor:
-    """The noise of clip frames start..start+frames: [channels, frames, height, width], unit variance.
-
-    Each frame's noise depends on the run's seed and its place in the clip alone, so frames that two
-    segments share start from the same noise. `share` of the variance is common to all frames.
-    """
-    common = torch.randn(shape, generator=context.generator("noise", "common"))
-    own = [torch.randn(shape, generator=context.generator("noise", start + i)) for i in range(frames)]
-    return torch.stack([share**0.5 * common + (1.0 - share) ** 0.5 * noise for noise in own], dim=1)
 
 
 def frame_weights(start: int, config: VideoConfig) -> Tensor:
@@ -119,12 +109,9 @@ class _Denoiser:
         with context.autocast():
             self.controls = [_control_source(kind, hint, config, context) for kind, hint in _maps(control)]
 
-    def run(self, span: Span, known: Tensor | None, segments: int) -> Tensor:
+    def run(self, span: Span, noise: Noise, known: Tensor | None, segments: int) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment."""
         context, config = self.context, self.config
-        height, width = context.models.latent_size
-        shape = (int(self.unet.config["in_channels"]), height, width)
-        noise = base_noise(context, span.start, config.motion.frames, shape, config.motion.noise_share)
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.scheduler()
         scheduler.set_timesteps(config.speed.steps, device=context.device)
@@ -134,13 +121,13 @@ class _Denoiser:
             latents = denoise.denoise_segment(
                 self.unet,
                 scheduler,
-                noise[None].to(context.device),
+                noise.values[None].to(context.device),
                 None if known is None else known[None].to(context.device),
                 self.condition,
                 self.guidance,
                 self.controls,
                 frame_weights(span.start, config).to(context.device),
-                context.generator("motion", span.index),
+                context.generator(*_steps(span)),
                 lambda _: self._step(detail),
             )[0]
         if self.keyframe is not None and config.motion.color_lock > 0:
@@ -168,7 +155,10 @@ def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> T
 def _maps(control: ControlTrack | None) -> list[tuple[str, Tensor]]:
     if control is None:
         return []
-    return [(kind, torch.from_numpy(hint).permute(2, 0, 1)) for kind, hint in sorted(control.maps.items())]
+    return [
+        (kind, torch.from_numpy(hint).permute(2, 0, 1).float() / 255)
+        for kind, hint in sorted(control.maps.items())
+    ]
 
 
 def _control_source(kind: str, hint: Tensor, config: VideoConfig, context: RunContext) -> ControlSource:
@@ -198,9 +188,15 @@ def _condition(prompt: Prompt, config: VideoConfig, context: RunContext) -> Cond
     )
 
 
+def _steps(span: Span) -> tuple[str | int, ...]:
+    """The names of the generator that the steps of this segment draw from."""
+    return ("motion", span.index)
+
+
 def _node(
     span: Span,
     prompt: Prompt,
+    noise: Noise,
     keyframe: Keyframe | None,
     control: ControlTrack | None,
     previous: Segment | None,
@@ -211,20 +207,22 @@ def _node(
     params: dict[str, Json] = {
         "span": asdict(span),
         "seed": context.seed,
+        "generator": list[Json](_steps(span)),
         "motion": asdict(config.motion),
         "speed": speed,
         "size": [config.base.width, config.base.height],
+        "loras": dict(context.models.lora_weights),
     }
     if control is not None:
         params["control"] = asdict(config.control) | {"kinds": list[Json](sorted(control.maps))}
-    sources = (prompt, keyframe, control, previous)
+    sources = (prompt, noise, keyframe, control, previous)
     weights = context.models.weights_hash("motion")
     for kind in sorted(control.maps) if control is not None else ():
         weights |= context.models.weights_hash(f"controlnet_{kind}")
-    return Node(
-        op="motion",
-        params=params,
-        parents=tuple(record.node.id for record in sources if record is not None),
+    return Node.after(
+        [record.node for record in sources if record is not None],
+        "motion",
+        params,
         weights=weights,
         code=code_hash(sys.modules[__name__], denoise, guidance),
         environment=environment(context),

@@ -12,7 +12,8 @@ from pokora_anime.context import RunContext
 from pokora_anime.errors import PromptError
 from pokora_anime.models import lora_tags, text
 from pokora_anime.models.text import CHUNK, TextStack
-from pokora_anime.provenance.code import code_hash, environment
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Prompt

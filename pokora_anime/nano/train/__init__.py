@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.nano.recipe import MEMBERS, Recipe, make_recipe
+from pokora_anime.nano.recipe import MEMBERS, PROBE, Recipe, Training, make_recipe
+from pokora_anime.provenance.atomic import writing
 
-ALONE = ("data", "latents")  # no training: one process does them
+ALONE = ("data",)  # one process does it
+UNTRAINED = ("data", "latents")
+# What shows that a member is in a work folder, where others are trained on it.
+SIGNS = {
+    "data": "data/done.json",
+    "latents": "latents/stills.json",
+    "text": "family/text_encoder/config.json",
+    "vae": "family/vae/config.json",
+    "unet": "family/unet/config.json",
+}
+PICTURES = ("data", "vae", "latents")
+NEEDS = {
+    "data": (),
+    "text": (),
+    "vae": ("data",),
+    "latents": ("data", "vae"),
+    "decoder": PICTURES,
+    "unet": ("text", *PICTURES),
+    "pose_extractor": PICTURES,
+    "depth_extractor": PICTURES,
+    "vae_tiny": PICTURES,
+}
+DIFFUSION = ("text", *PICTURES, "unet")  # what every other member needs
 
 if TYPE_CHECKING:
     from pokora_anime.nano.train.loop import Place
@@ -23,33 +51,133 @@ def train_nano(
     device: str,
     threads: int,
     seed: int,
+    start: Path | None = None,
 ) -> None:
     """Trains members (None: all) in order; resumes what a kill interrupted.
 
-    Raises ValueError for an unknown member or preset, or when an earlier member is missing.
+    `start` is a finished family to go on from, in a work folder that has none yet.
+
+    Raises ValueError for what `check` refuses, an unknown preset or device, and a member that another
+    process is training in the same folder.
     """
+    chosen = check(members, work, export, start)
+    recipe = make_recipe(preset)
     import torch
 
     from pokora_anime.nano.train import workers
     from pokora_anime.nano.train.loop import Place
 
-    chosen = _chosen(members)
-    recipe = make_recipe(preset)
     torch.set_num_threads(threads)
-    work.mkdir(parents=True, exist_ok=True)
+    _check_device(device)
     place = Place(work, device, seed, recipe.previews)
     workers.meet()
+    if start is not None and workers.rank() == 0:
+        _begin_family(start, place.family)
+    workers.wait()
     for member in chosen:
         if (work / "done" / member).exists():
             print(f"{member}: already trained", flush=True)
             continue
         started = time.monotonic()
-        if workers.rank() == 0 or member not in ALONE:
-            _train_member(member, recipe, place, threads)
+        with workers.only_training(member, work):
+            if member not in ALONE:
+                workers.take_core()
+                with suppress(workers.OnlyHelped):
+                    _train_member(member, shared_out(recipe, workers.count()), place, threads)
+            elif workers.rank() == 0:
+                cores = threads * workers.count()
+                with workers.by_itself():
+                    _train_member(member, recipe, place, cores)
+            workers.wait()
+            if workers.rank() == 0:
+                _finish(member, place, export, time.monotonic() - started)
         workers.wait()
-        if workers.rank() == 0:
-            _finish(member, place, export, time.monotonic() - started)
-        workers.wait()
+
+
+def check(members: Sequence[str] | None, work: Path, export: Path | None, start: Path | None) -> list[str]:
+    """The members to train, in order, if these folders will do. Torch-free.
+
+    Raises ValueError for an unknown member or one that lacks what it is trained on, for a `start` that
+    is no family and for an `export` that would overwrite something else; MachineError if nothing can
+    be written in `work`.
+    """
+    chosen = _chosen(members)
+    if start is not None:
+        lacking = [sign for sign in map(_in_family, SIGNS.values()) if sign and not (start / sign).exists()]
+        if lacking:
+            raise ValueError(f"--start {start} is not a nano family: it has no {lacking[0]}")
+    for number, member in enumerate(chosen):
+        for need in NEEDS.get(member, DIFFUSION):
+            sign = SIGNS[need]
+            started = start is not None and _in_family(sign)
+            if need not in chosen[:number] and not (work / sign).exists() and not started:
+                raise ValueError(f"{member} needs {need}, which is not in {work}: add it to --members")
+    if export is not None:
+        refuse_foreign(export)
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=work).close()
+    return chosen
+
+
+def refuse_foreign(target: Path) -> None:
+    """Raises ValueError where an export would replace a folder (or a file) that is no exported family."""
+    known = (target / "MANIFEST.json").is_file() and (target / "model_index.json").is_file()
+    empty = target.is_dir() and not any(target.iterdir())
+    if target.exists() and not known and not empty:
+        raise ValueError(f"--export {target} holds something else than a family; choose a new folder")
+
+
+def shared_out(recipe: Recipe, processes: int) -> Recipe:
+    """The recipe of one of several processes: each takes its share of every batch."""
+    shares = {
+        f.name: replace(value, batch=max(1, value.batch // processes))
+        for f in fields(recipe)
+        if isinstance(value := getattr(recipe, f.name), Training)
+    }
+    return replace(recipe, **shares)
+
+
+def copy_family(start: Path, family: Path) -> None:
+    """Copies a family into a work folder, its weights as float32 and in one file each."""
+    from safetensors.torch import load_file, save_file
+
+    part = family.with_name(family.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(start, part, copy_function=shutil.copyfile)
+    for index in part.glob("*/*.safetensors.index.json"):
+        # A network that is saved over its shards leaves their index behind, and cannot be read again.
+        shards = {index.with_name(name) for name in json.loads(index.read_text())["weight_map"].values()}
+        whole = {name: tensor for shard in shards for name, tensor in load_file(shard).items()}
+        save_file(whole, index.with_name(index.name.removesuffix(".index.json")))
+        for path in (index, *shards):
+            path.unlink()
+    for path in part.glob("*/*.safetensors"):
+        if path.parent.name != PROBE:
+            tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+            save_file(tensors, path, metadata={"format": "pt"})
+    part.rename(family)
+
+
+def _begin_family(start: Path, family: Path) -> None:
+    if family.exists():
+        print(f"{family} is there already: --start is not needed", flush=True)
+    else:
+        copy_family(start, family)
+
+
+def _in_family(sign: str) -> str:
+    """The sign's path inside a family folder; empty for what is no part of a family."""
+    return sign.removeprefix("family/") if sign.startswith("family/") else ""
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 def _finish(member: str, place: Place, export: Path | None, seconds: float) -> None:
@@ -58,7 +186,7 @@ def _finish(member: str, place: Place, export: Path | None, seconds: float) -> N
     done.parent.mkdir(exist_ok=True)
     done.write_text("")
     print(f"{member}: done in {seconds:.0f} s", flush=True)
-    if export is not None and member not in ALONE:
+    if export is not None and member not in UNTRAINED:
         from pokora_anime.nano.train.export import export_family
 
         export_family(place, export)
@@ -105,6 +233,10 @@ def _train_member(member: str, recipe: Recipe, place: Place, threads: int) -> No
         from pokora_anime.nano.train.lcm import train_lcm
 
         train_lcm(recipe.lora_lcm, place)
+    elif member in ("lora_pastel", "lora_flat_color"):
+        from pokora_anime.nano.train.style import train_style
+
+        train_style(member, getattr(recipe, member), place)
     elif member in ("pose_extractor", "depth_extractor"):
         from pokora_anime.nano.train import extract
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from pokora_anime.nano import family
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
-from pokora_anime.nano.train.loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents, load_vae, to_rgb
 from pokora_anime.nano.world import full_caption, openpose_map
 
@@ -55,6 +55,7 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
     unet = diffusion.load_unet(place)
     control = family.make_controlnet(unet).to(place.device).requires_grad_(True).train()
     wake_hints(control)
+    begin(control, place, member)
 
     def loss_of(dice: Dice) -> Tensor:
         index = dice.numpy.integers(len(latents), size=training.batch)

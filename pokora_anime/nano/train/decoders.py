@@ -10,7 +10,7 @@ from torch.nn import functional
 from pokora_anime.nano import family
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data
-from pokora_anime.nano.train.loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import held_out_psnr, load_latents, load_vae, picture_loss, psnr, to_tensor
 
 CROP = 16  # latent cells
@@ -22,6 +22,7 @@ def train_vae_tiny(training: Training, place: Place) -> None:
     """Decoder from the latents to the drawn pictures, encoder to the latents."""
     torch.manual_seed(place.seed)
     tiny = family.make_vae_tiny().to(place.device)
+    begin(tiny, place, "vae_tiny")
     drawn = data.load(place.work, "stills", place.seed)
     latents = np.asarray(load_latents(place, "stills"))
 

@@ -25,11 +25,14 @@ from transformers import (
 
 from pokora_anime.nano import family
 from pokora_anime.nano.extractors import PoseExtractor
+from pokora_anime.nano.recipe import PROBE
+from pokora_anime.nano.train import refuse_foreign
 from pokora_anime.nano.train.loop import Place
-from pokora_anime.nano.train.lora import LORA_FILE, make_lora_weights
+from pokora_anime.nano.train.lora import LORA_FILE, make_lora_weights, save_kohya
 
 SHARD = "14MB"
 LARGEST_FILE, LARGEST_FAMILY = 15_000_000, 50_000_000
+STYLES = {"lora_pastel": "nano_pastel.safetensors", "lora_flat_color": "nano_flat_color.safetensors"}
 LICENSE = """CC0 1.0 Universal (public domain dedication)
 
 The pictures that these weights were trained on are drawn by the code of this
@@ -44,7 +47,12 @@ They come as they are, without any warranty.
 
 
 def export_family(place: Place, target: Path) -> None:
-    """Writes every member; one that is not trained yet is written with random weights."""
+    """Writes every member; one that is not trained yet is written with random weights.
+
+    Style LoRAs, each with a copy in kohya's format, and the probe are there once they are trained.
+    Raises ValueError where `target` holds something else than a family.
+    """
+    refuse_foreign(target)
     torch.manual_seed(place.seed)
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -52,7 +60,11 @@ def export_family(place: Place, target: Path) -> None:
     unet = _pipeline(place, part)
     for name, module in _extras(place, unet).items():
         module.half().save_pretrained(part / name)
-    _lora(place, unet, part)
+    _lcm(place, unet, part)
+    for name, kohya in STYLES.items():
+        _style(place, name, part, kohya)
+    if (place.family / PROBE).exists():
+        shutil.copytree(place.family / PROBE, part / PROBE)
     _processor(part / "depth_extractor")
     for record in sorted(place.family.glob("*/training*.json")):
         if (part / record.parent.name).exists():
@@ -113,12 +125,24 @@ def _member(place: Place, name: str, kind, build):
     return kind.from_pretrained(folder) if (folder / "config.json").exists() else build()
 
 
-def _lora(place: Place, unet: UNet2DConditionModel, part: Path) -> None:
+def _lcm(place: Place, unet: UNet2DConditionModel, part: Path) -> None:
     trained = place.family / "lora_lcm" / LORA_FILE
-    weights = load_file(trained) if trained.exists() else make_lora_weights(unet.float())
-    (part / "lora_lcm").mkdir()
+    _save_lora(load_file(trained) if trained.exists() else make_lora_weights(unet.float()), part / "lora_lcm")
+
+
+def _style(place: Place, name: str, part: Path, kohya: str) -> None:
+    """An untrained style would be a switch that does nothing, so it is left out."""
+    trained = place.family / name / LORA_FILE
+    if trained.exists():
+        weights = load_file(trained)
+        _save_lora(weights, part / name)
+        save_kohya(weights, part / name / kohya)
+
+
+def _save_lora(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    folder.mkdir()
     half = {name: tensor.half().contiguous() for name, tensor in weights.items()}
-    save_file(half, part / "lora_lcm" / LORA_FILE, metadata={"format": "pt"})
+    save_file(half, folder / LORA_FILE, metadata={"format": "pt"})
 
 
 def _processor(folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pokora_anime.nano.recipe import Training
@@ -109,7 +110,19 @@ def train(
                 preview(step)
             started = time.monotonic()
     loop.keep_average()
+    if workers.rank() > 0:
+        raise workers.OnlyHelped
     return loop.progress
+
+
+def begin(model: nn.Module, place: Place, name: str) -> bool:
+    """Loads the weights of `name` in the family folder, if it has any, to go on from them."""
+    files = sorted((place.family / name).glob("*.safetensors"))
+    state = {key: tensor.float() for file in files for key, tensor in load_file(file).items()}
+    if state:
+        model.load_state_dict(state)
+        print(f"{name}: goes on from weights trained before", flush=True)
+    return bool(state)
 
 
 class _Loop:
@@ -248,17 +261,27 @@ def write_record(
         for start in range(0, len(progress.losses) - stride + 1, stride)
     ]
     threads = f"{workers.count()} x {torch.get_num_threads()} threads"
+    target = place.family / (folder or member)
     record = {
         "member": member,
         "code_sha256": code_hash(),
         "seed": place.seed,
-        "training": asdict(training),
+        "training": {**asdict(training), "batch": training.batch * workers.count()},
         "seconds": round(progress.seconds, 1),
         "machine": f"{platform.machine()}, {place.device}, {threads}",
         "torch": torch.__version__,
         "scores": {name: round(value, 4) for name, value in scores.items()},
+        "before": _before(target / name),
         "loss_curve": curve,
     }
-    target = place.family / (folder or member)
     target.mkdir(parents=True, exist_ok=True)
     (target / name).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _before(path: Path) -> list[dict[str, object]]:
+    """The earlier trainings of these weights, oldest first, without their curves."""
+    if not path.exists():
+        return []
+    last = json.loads(path.read_text())
+    kept = ("code_sha256", "training", "seconds", "machine", "scores")
+    return [*last.get("before", []), {name: last[name] for name in kept if name in last}]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.utils import convert_state_dict_to_kohya
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
 from torch import Tensor
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 RANK = 8
+STYLE_RANK = 4  # a style is a change of colours and edges everywhere: half the size is enough
 TARGETS = (
     "to_q",
     "to_k",
@@ -55,3 +58,12 @@ def save_lora(unet: UNet2DConditionModel, folder: Path) -> None:
     """Writes the layers as `load_lora_weights` expects them."""
     layers = get_peft_model_state_dict(unet)
     StableDiffusionXLPipeline.save_lora_weights(folder, unet_lora_layers=layers)
+
+
+def save_kohya(weights: dict[str, Tensor], path: Path) -> None:
+    """Writes the layers of a diffusers LoRA file under kohya's names, each with its alpha."""
+    rank = next(len(tensor) for name, tensor in weights.items() if "lora_A" in name)
+    layers: dict[str, Tensor] = convert_state_dict_to_kohya(weights)
+    half = {name: tensor.half().contiguous() for name, tensor in layers.items()}
+    about = {"ss_network_module": "networks.lora", "ss_network_dim": str(rank), "ss_network_alpha": str(rank)}
+    save_file(half, path, metadata={"format": "pt", **about})

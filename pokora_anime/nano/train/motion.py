@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from diffusers import UNetMotionModel
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pokora_anime.nano import family
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
-from pokora_anime.nano.train.loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents, load_vae, to_rgb
 from pokora_anime.nano.world import Scene, caption_with_labels, full_caption
 
@@ -25,9 +24,12 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
     encoders = text.load(place)
     schedule = diffusion.Schedule.of(place.device)
     latents = np.asarray(load_latents(place, "clips"))
-    scenes = data.load(place.work, "clips", place.seed).scenes
+    drawn = data.load(place.work, "clips", place.seed)
+    assert drawn.joints is not None
+    scenes, joints = drawn.scenes, np.asarray(drawn.joints)
     adapter = family.make_motion_adapter()
     silence(adapter)
+    begin(adapter, place, "motion_adapter")
     motion = family.make_motion_unet(diffusion.load_unet(place), adapter).to(place.device)
     motion.requires_grad_(False)
     named = [(n, p) for n, p in motion.named_parameters() if "motion_modules" in n]
@@ -42,7 +44,9 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
         noise = dice.normal(*clean.shape).to(place.device)
         timesteps = diffusion.timesteps(dice, training.batch, place)
         noisy, velocity = schedule.noised(clean, noise, timesteps)
-        return functional.mse_loss(predict(motion, noisy, timesteps, told).float(), velocity)
+        error = (predict(motion, noisy, timesteps, told).float() - velocity).square()
+        weights = diffusion.attention_to(joints[index].reshape(-1, 18, 3), place)
+        return (error * weights.view(len(index), 1, *error.shape[2:])).mean()
 
     def preview(step: int) -> None:
         frames = sample_clips(

@@ -59,8 +59,8 @@ def load(place: Place) -> TextEncoders:
     root = place.family
     return TextEncoders(
         CLIPTokenizer.from_pretrained(root / "tokenizer"),
-        CLIPTextModel.from_pretrained(root / "text_encoder"),
-        CLIPTextModelWithProjection.from_pretrained(root / "text_encoder_2"),
+        CLIPTextModel.from_pretrained(root / "text_encoder", dtype=torch.float32),
+        CLIPTextModelWithProjection.from_pretrained(root / "text_encoder_2", dtype=torch.float32),
     ).frozen(place)
 
 

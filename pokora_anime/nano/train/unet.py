@@ -11,7 +11,7 @@ from torch.nn import functional
 from pokora_anime.nano import family
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
-from pokora_anime.nano.train.loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents
 from pokora_anime.nano.world import Scene
 
@@ -23,8 +23,9 @@ def train_unet(training: Training, place: Place, preview_every: int = 250) -> No
     torch.manual_seed(place.seed)
     encoders = text.load(place)
     schedule = diffusion.Schedule.of(place.device)
-    latents, scenes = _pictures(place)
+    latents, scenes, joints = _pictures(place)
     unet = family.make_unet().to(place.device)
+    begin(unet, place, "unet")
 
     def loss_of(dice: Dice) -> Tensor:
         index = dice.numpy.integers(len(latents), size=training.batch)
@@ -34,7 +35,9 @@ def train_unet(training: Training, place: Place, preview_every: int = 250) -> No
         noise = dice.normal(*clean.shape).to(place.device)
         timesteps = diffusion.middle_timesteps(dice, training.batch, place)
         noisy, velocity = schedule.noised(clean, noise, timesteps)
-        return functional.mse_loss(unet(noisy, timesteps, **told.arguments()).sample.float(), velocity)
+        found = unet(noisy, timesteps, **told.arguments()).sample.float()
+        weights = diffusion.attention_to(joints[index], place)
+        return (functional.mse_loss(found, velocity, reduction="none") * weights).mean()
 
     pipeline = diffusion.make_pipeline(unet, encoders, place)
 
@@ -48,10 +51,13 @@ def train_unet(training: Training, place: Place, preview_every: int = 250) -> No
     write_record("unet", training, progress, place, {"last_loss": float(np.mean(progress.losses[-200:]))})
 
 
-def _pictures(place: Place) -> tuple[NDArray[np.float16], list[Scene]]:
-    """Latents [n,4,32,32] and scenes of the stills and of every clip frame."""
+def _pictures(place: Place) -> tuple[NDArray[np.float16], list[Scene], NDArray[np.float32]]:
+    """Latents [n,4,32,32], scenes and joints [n,18,3] of the stills and of every clip frame."""
     stills, clips = (np.asarray(load_latents(place, kind)) for kind in ("stills", "clips"))
-    scenes = data.load(place.work, "stills", place.seed).scenes
-    for scene in data.load(place.work, "clips", place.seed).scenes:
+    drawn, moving = (data.load(place.work, kind, place.seed) for kind in ("stills", "clips"))
+    assert drawn.joints is not None and moving.joints is not None
+    scenes = list(drawn.scenes)
+    for scene in moving.scenes:
         scenes += [scene] * clips.shape[1]
-    return np.concatenate([stills, clips.reshape(-1, *clips.shape[2:])]), scenes
+    joints = np.concatenate([drawn.joints, moving.joints.reshape(-1, *moving.joints.shape[2:])])
+    return np.concatenate([stills, clips.reshape(-1, *clips.shape[2:])]), scenes, joints

@@ -14,13 +14,14 @@ from torch.nn import functional
 
 from pokora_anime.nano import family
 from pokora_anime.nano.recipe import Training
-from pokora_anime.nano.train import data
-from pokora_anime.nano.train.loop import Dice, Place, train, write_record
+from pokora_anime.nano.train import data, workers
+from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 
 CROP = 128
 EDGE_WEIGHT, TINT_WEIGHT = 0.5, 2.0
 KL_WEIGHT = 3e-5
 ENCODE_BATCH = 16
+KINDS = ("stills", "clips", "pastel", "flat_color")
 
 
 def to_tensor(rgb: NDArray[np.uint8], device: str) -> Tensor:
@@ -51,6 +52,7 @@ def train_vae(training: Training, place: Place) -> None:
     torch.manual_seed(place.seed)
     drawn = data.load(place.work, "stills", place.seed)
     vae = family.make_vae().to(place.device)
+    begin(vae, place, "vae")
 
     def loss_of(dice: Dice) -> Tensor:
         pictures = to_tensor(_crops(drawn, dice.numpy, training.batch), place.device)
@@ -147,7 +149,7 @@ def encode_latents(place: Place) -> None:
     """Writes the latents of all stills and clips once."""
     # Encoding is a third quicker in this layout on CPU; training is not.
     vae = load_vae(place).to(memory_format=torch.channels_last)
-    for kind in ("stills", "clips"):
+    for kind in KINDS:
         encode_kind(kind, vae, place)
 
 
@@ -159,14 +161,18 @@ def encode_kind(kind: str, vae: AutoencoderKL, place: Place) -> None:
     path.parent.mkdir(exist_ok=True)
     rgb = data.load(place.work, kind, place.seed).rgb
     cells = (*rgb.shape[:-3], 4, family.LATENT, family.LATENT)
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=cells)
+    if workers.rank() == 0:
+        np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=cells)
+    workers.wait()
+    out = np.lib.format.open_memmap(path, mode="r+")
     block = 16 if kind == "clips" else 256
-    for start in range(0, len(rgb), block):
+    for start in range(workers.rank() * block, len(rgb), workers.count() * block):
         part = rgb[start : start + block]
         flat = part.reshape(-1, *part.shape[-3:])
         out[start : start + block] = _latents(vae, flat, place).reshape(-1, *cells[1:])
         print(f"latents: {kind} {min(start + block, len(rgb))}/{len(rgb)}", flush=True)
     out.flush()
+    workers.wait()
     done.write_text(json.dumps({"shape": list(cells)}))
 
 

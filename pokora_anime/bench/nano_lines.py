@@ -1,0 +1,301 @@
+"""The rows of the nano bench against the bars: one line for each thing that is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isnan
+
+import numpy as np
+
+from pokora_anime.bench import nano_metrics as metrics
+from pokora_anime.bench.nano_rows import Row
+from pokora_anime.bench.nano_table import Line, percent, share_line, title
+from pokora_anime.nano.probe import CLOSED_EYES, STILL, UNKNOWN
+from pokora_anime.nano.world import ATTRIBUTES
+
+# Attribute of the clips' middle frames: the least share that must be right.
+CLIP_BARS = {
+    "hair_color": 0.97, "hair_style": 0.90, "background": 0.97, "outfit": 0.90, "outfit_color": 0.93,
+    "eye_color": 0.85,
+}  # fmt: skip
+ACTION_BAR, CAMERA_BAR = 0.85, 0.90
+POSE_BAR, POSE_GAIN, DEPTH_BAR = 0.90, 0.30, 0.90
+LCM_BAR, COLOR_BAR = 0.03, 3.0
+STYLE_BAR, PSNR_BAR, EYES_BAR = 0.95, 32.0, 0.97
+FLOW_BARS, FLICKER_BAR = (0.7, 1.3), 1.5
+PROBE_BAR, DECODED_BAR = 0.99, 0.97
+BYTES_BAR, FILE_BAR = 50_000_000, 15_000_000
+UPPER = "upper body"
+
+
+def clip_right(row: Row, name: str) -> float | None:
+    """Share of a clip's middle frames that show the asked value; None where it is not asked for.
+
+    Eyes are judged in upper body shots and, if any are, in the frames in which they are open.
+    """
+    wanted, frames = row["wanted"][name], row["frames"][name]
+    if wanted == UNKNOWN or (name == "eye_color" and row["shot"] != UPPER):
+        return None
+    kept = list(range(len(frames)))
+    if name == "eye_color":
+        kept = [k for k in kept if row["frames"]["expression"][k] != CLOSED_EYES] or kept
+    return float(np.mean([frames[k] == wanted for k in kept]))
+
+
+def clip_lines(rows: Sequence[Row]) -> list[Line]:
+    """Attributes, action and camera of the clips, and by how much chance would reach."""
+    lines: list[Line] = []
+    for name in (*CLIP_BARS, "expression", "shot"):
+        scored = [(row, right) for row in rows if (right := clip_right(row, name)) is not None]
+        chance = metrics.share(_shuffled(rows, name))
+        lines.append(
+            share_line(
+                title(name) + (" (upper body)" if name == "eye_color" else ""),
+                [right for _, right in scored],
+                CLIP_BARS.get(name),
+                f"shuffled prompts {percent(chance)}",
+                tags=metrics.share([right for row, right in scored if not row["english"]]),
+                plain_english=metrics.share([right for row, right in scored if row["english"]]),
+                chance=chance,
+            )
+        )
+    for name, bar in (("action", ACTION_BAR), ("camera", CAMERA_BAR)):
+        lines.append(_whole_clip(rows, name, bar))
+    return lines
+
+
+def _whole_clip(rows: Sequence[Row], name: str, bar: float) -> Line:
+    wanted = [row["wanted"][name] for row in rows]
+    right = [float(row[name] == want) for row, want in zip(rows, wanted, strict=True)]
+    drawn = metrics.share([float(row[f"drawn_{name}"] == row["wanted"][name]) for row in rows])
+    by_value = {
+        value: metrics.share([r for r, want in zip(right, wanted, strict=True) if want == k])
+        for k, value in enumerate(ATTRIBUTES[name])
+    }
+    return share_line(
+        f"{title(name)}, judged on the clip",
+        right,
+        bar,
+        f"drawn clips {percent(drawn)}",
+        drawn=drawn,
+        by_value=by_value,
+    )
+
+
+def _shuffled(rows: Sequence[Row], name: str) -> list[float]:
+    """How often a clip shows what another prompt asked for."""
+    turned = [*rows[1:], *rows[:1]]
+    mixed = [{**row, "wanted": other["wanted"]} for row, other in zip(rows, turned, strict=True)]
+    return [right for row in mixed if (right := clip_right(row, name)) is not None]
+
+
+def motion_lines(rows: Sequence[Row]) -> list[Line]:
+    """Flow against the drawn twins by action, and flicker."""
+    ratios: dict[str, float] = {}
+    for k, action in enumerate(ATTRIBUTES["action"]):
+        mine = [row for row in rows if row["wanted"]["action"] == k]
+        if mine:
+            drawn = float(np.median([row["drawn_flow"] for row in mine]))
+            ratios[action] = float(np.median([row["flow"] for row in mine])) / max(drawn, 1e-9)
+    low, high = FLOW_BARS
+    worst = max(ratios.values(), key=lambda r: abs(np.log(max(r, 1e-6))), default=float("nan"))
+    flow = Line(
+        what="motion: flow against drawn clips, worst action",
+        bar=f"{low} to {high} x",
+        shown=f"{worst:.2f} x ({min(ratios.values()):.2f} to {max(ratios.values()):.2f})" if ratios else "-",
+        value=worst,
+        met=low <= worst <= high if ratios else None,
+        count=len(rows),
+        details={"by_action": ratios},
+    )
+    return [flow, _flicker(rows)]
+
+
+def _flicker(rows: Sequence[Row]) -> Line:
+    ours = [row["flicker"] for row in rows if row.get("flicker") is not None]
+    drawn = [row["drawn_flicker"] for row in rows if row.get("drawn_flicker") is not None]
+    ratio = float(np.mean(ours) / np.mean(drawn)) if ours and drawn else float("nan")
+    return Line(
+        what="flicker of still background against drawn clips",
+        bar=f"<= {FLICKER_BAR} x",
+        shown="-" if isnan(ratio) else f"{ratio:.2f} x",
+        value=ratio,
+        met=None if isnan(ratio) else ratio <= FLICKER_BAR,
+        count=len(ours),
+        details={"levels": metrics.share(ours), "drawn_levels": metrics.share(drawn)},
+    )
+
+
+def pose_line(rows: Sequence[Row]) -> Line:
+    """PCK over all joints of all pictures."""
+    shares = {
+        way: sum(row[way][0] for row in rows) / max(1, sum(row[way][1] for row in rows))
+        for way in ("on", "off", "own")
+    }
+    gain = shares["on"] - shares["off"]
+    return Line(
+        what="pose control: PCK@0.1 of elbows, wrists, knees, ankles",
+        bar=f">= {100 * POSE_BAR:g} %, {100 * POSE_GAIN:g} points above off",
+        shown=f"{percent(shares['on'])} (off {percent(shares['off'])}, extractor {percent(shares['own'])})",
+        value=shares["on"],
+        met=shares["on"] >= POSE_BAR and gain >= POSE_GAIN,
+        count=sum(row["on"][1] for row in rows),
+        details={**shares, "attributes": attribute_shares(rows, "found")},
+    )
+
+
+def depth_line(rows: Sequence[Row]) -> Line:
+    """Mean correlation over the pictures."""
+    shares = {way: metrics.share([row[way] for row in rows]) for way in ("on", "off", "own")}
+    return Line(
+        what="depth control: correlation of extracted with asked",
+        bar=f">= {DEPTH_BAR:.2f}",
+        shown=f"{shares['on']:.3f} (off {shares['off']:.3f}, extractor {shares['own']:.3f})",
+        value=shares["on"],
+        met=shares["on"] >= DEPTH_BAR,
+        count=len(rows),
+        details={**shares, "attributes": attribute_shares(rows, "found")},
+    )
+
+
+def rights(rows: Sequence[Row], found: str, name: str) -> list[float]:
+    """Right or wrong for each row in which an attribute is asked for (eyes: in upper body shots)."""
+    return [
+        float(row[found][name] == row["wanted"][name])
+        for row in rows
+        if row["wanted"][name] != UNKNOWN and (name != "eye_color" or row.get("shot", UPPER) == UPPER)
+    ]
+
+
+def attribute_shares(rows: Sequence[Row], found: str) -> dict[str, float]:
+    """Share of right answers by attribute."""
+    return {name: metrics.share(rights(rows, found, name)) for name in STILL}
+
+
+def speed_lines(rows: Sequence[Row]) -> list[Line]:
+    """6 LCM steps against hq: what accuracy is lost, and how colours shift."""
+    differences: dict[str, dict[str, float]] = {}
+    for name in (n for n in STILL if n != "style"):
+        hq, lcm = rights(rows, "hq", name), rights(rows, "lcm", name)
+        if hq:
+            lost, low, high = metrics.bootstrap_difference(np.array(hq), np.array(lcm))
+            differences[name] = {
+                "hq": metrics.share(hq), "lcm": metrics.share(lcm), "lost": lost, "low": low, "high": high
+            }  # fmt: skip
+    name, worst = max(differences.items(), key=lambda item: item[1]["lost"])
+    labs = {speed: np.array([row[f"lab_{speed}"] for row in rows]) for speed in ("lcm", "hq")}
+    apart, shift = metrics.color_shift(labs["lcm"], labs["hq"])
+    return [
+        Line(
+            what="LCM, 6 steps: accuracy lost against hq, worst attribute",
+            bar=f"<= {100 * LCM_BAR:g} points",
+            shown=f"{100 * worst['lost']:+.1f} ({title(name)}, {100 * worst['low']:+.1f}"
+            f" to {100 * worst['high']:+.1f})",
+            value=worst["lost"],
+            met=worst["lost"] <= LCM_BAR,
+            count=len(rows),
+            interval=(worst["low"], worst["high"]),
+            details=differences,
+        ),
+        Line(
+            what="LCM: colour shift against hq, mean of pairs",
+            bar=f"< {COLOR_BAR:g} dE",
+            shown=f"{apart:.2f} dE (of the means {shift:.2f})",
+            value=apart,
+            met=apart < COLOR_BAR,
+            count=len(rows),
+            details={"of_means": shift},
+        ),
+    ]
+
+
+def style_line(rows: Sequence[Row]) -> Line:
+    """Whether the probe tells which style LoRA was on."""
+    right = [float(row["found"] == row["wanted"]) for row in rows]
+    by_style = {
+        style: metrics.share([r for r, row in zip(right, rows, strict=True) if row["wanted"] == k])
+        for k, style in enumerate(ATTRIBUTES["style"])
+    }
+    return share_line("style LoRAs told apart at weight 1", right, STYLE_BAR, by_style=by_style)
+
+
+def negative_line(rows: Sequence[Row]) -> Line:
+    """The negative prompt must lower the rate of what it names."""
+    rates = {way: metrics.share([row[way] for row in rows]) for way in ("without", "with")}
+    return Line(
+        what="twintails in the negative prompt: rate",
+        bar="lower than without",
+        shown=f"{percent(rates['with'])} (without {percent(rates['without'])})",
+        value=rates["with"],
+        met=rates["with"] < rates["without"],
+        count=len(rows),
+        details=rates,
+    )
+
+
+def drawn_lines(rows: Sequence[Row]) -> list[Line]:
+    """The autoencoder, and the probe as a judge."""
+    plain = [row["psnr"] for row in rows if row["style"] == "plain"]
+    value = metrics.share(plain)
+    psnr = Line(
+        what="autoencoder: PSNR on drawn frames",
+        bar=f">= {PSNR_BAR:g} dB",
+        shown=f"{value:.2f} dB",
+        value=value,
+        met=value >= PSNR_BAR,
+        count=len(plain),
+        details={"all_styles": metrics.share([row["psnr"] for row in rows])},
+    )
+    kept = [
+        float(row["decoded"]["eye_color"] == row["wanted"]["eye_color"])
+        for row in rows
+        if row["wanted"]["eye_color"] != UNKNOWN
+    ]
+    eyes = share_line("autoencoder: eye colour kept", kept, EYES_BAR)
+    return [psnr, eyes, *(_probe(rows, found, bar) for found, bar in _PROBE_LINES)]
+
+
+_PROBE_LINES = (("found", PROBE_BAR), ("decoded", DECODED_BAR))
+
+
+def _probe(rows: Sequence[Row], found: str, bar: float) -> Line:
+    whole = [{**row, "shot": UPPER} for row in rows]  # the judge must know every eye
+    shares = attribute_shares(whole, found)
+    turned = [
+        {**row, "wanted": other["wanted"]} for row, other in zip(whole, [*whole[1:], whole[0]], strict=True)
+    ]
+    chance = attribute_shares(turned, found)
+    name, worst = min(((n, v) for n, v in shares.items() if not isnan(v)), key=lambda item: item[1])
+    after = " after the autoencoder" if found == "decoded" else ""
+    return Line(
+        what=f"probe on new drawings{after}, worst attribute",
+        bar=f">= {100 * bar:g} %",
+        shown=f"{percent(worst)} ({title(name)}, shuffled prompts {percent(chance[name])})",
+        value=worst,
+        met=worst >= bar,
+        count=len(rows),
+        details={"by_attribute": shares, "chance": chance},
+    )
+
+
+def size_line(sizes: Mapping[str, int]) -> Line:
+    """Bytes on disk."""
+    total, largest = sizes["bytes"], sizes["largest_file"]
+    return Line(
+        what="size on disk, largest file",
+        bar=f"<= {BYTES_BAR / 1e6:g} MB, {FILE_BAR / 1e6:g} MB",
+        shown=f"{total / 1e6:.1f} MB, {largest / 1e6:.1f} MB",
+        value=total / 1e6,
+        met=total <= BYTES_BAR and largest <= FILE_BAR,
+    )
+
+
+SECTIONS: dict[str, Callable[[Sequence[Row]], list[Line]]] = {
+    "clips": lambda rows: [*clip_lines(rows), *motion_lines(rows)],
+    "pose": lambda rows: [pose_line(rows)],
+    "depth": lambda rows: [depth_line(rows)],
+    "stills": speed_lines,
+    "styles": lambda rows: [style_line(rows)],
+    "negative": lambda rows: [negative_line(rows)],
+    "drawn": drawn_lines,
+}

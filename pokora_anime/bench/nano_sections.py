@@ -1,0 +1,268 @@
+"""What the nano bench makes and judges, section by section; each row is kept when it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pokora_anime.bench import nano_flow as flow
+from pokora_anime.bench import nano_metrics as metrics
+from pokora_anime.bench.nano_prompts import Asked, asked
+from pokora_anime.bench.nano_rows import Row, Rows
+from pokora_anime.bench.nano_studio import Control, Studio
+from pokora_anime.config.schema import ControlKind
+from pokora_anime.nano.probe import STILL, UNKNOWN, AttributeProbe, labels_of
+from pokora_anime.nano.world import ATTRIBUTES, Frame, draw_frame, openpose_map
+
+BATCH = 16
+SIZE, FRAMES, FPS = 256, 16, 8
+SHOWN = 24  # clips whose frames are kept for the pictures
+STYLES = {"plain": None, "pastel": "pastel", "flat color": "flat_color"}
+# Every section draws its prompts from a stream of its own.
+STREAMS = {"clips": 0, "stills": 1, "pose": 2, "depth": 3, "drawn": 4, "styles": 5, "negative": 6}
+OTHER = 100  # the stream of the scene that a control map is taken from
+REFUSED = "twintails"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every section needs."""
+
+    studio: Studio
+    probe: AttributeProbe
+    rows: Rows
+    pictures: Path
+
+    def batches(self, section: str, count: int, size: int = BATCH) -> Iterator[list[int]]:
+        """Missing indices in batches; tells after each how far the section is."""
+        missing = self.rows.missing(section, count)
+        started = time.monotonic()
+        for start in range(0, len(missing), size):
+            batch = missing[start : start + size]
+            yield batch
+            done = start + len(batch)
+            each = (time.monotonic() - started) / done
+            left = (len(missing) - done) * each / 60
+            print(
+                f"nano: {section} {count - len(missing) + done}/{count}  {each:.2f} s each"
+                f"  {left:.1f} min left",
+                flush=True,
+            )
+
+
+def wanted_of(one: Asked) -> dict[str, int]:
+    """The value of every attribute that a prompt asks for; UNKNOWN for eyes behind closed lids."""
+    values = {n: ATTRIBUTES[n].index(str(getattr(one.scene, n))) for n in ATTRIBUTES}
+    if one.scene.expression == "closed eyes":
+        values["eye_color"] = UNKNOWN
+    return values
+
+
+def judged(probe: AttributeProbe, rgb: NDArray[np.uint8]) -> list[dict[str, int]]:
+    """The probe's value of every attribute, a dict for each picture."""
+    values = probe.judge(rgb).values()
+    return [{name: int(values[name][i]) for name in STILL} for i in range(len(rgb))]
+
+
+def prompts(section: str, indices: Sequence[int], **fixed: str) -> list[Asked]:
+    """A section's prompts; a still shows no camera, so none is asked for."""
+    return [asked(i, STREAMS[section], camera="static", **fixed) for i in indices]
+
+
+def drawn(bench: Bench, count: int) -> None:
+    """The probe and the autoencoder on new drawings, a fifth of them pastel and a fifth flat."""
+    styles = ("plain", "pastel", "plain", "flat color", "plain")
+    for batch in bench.batches("drawn", count):
+        scenes = [asked(i, STREAMS["drawn"], style=styles[i % 5]) for i in batch]
+        rgb = np.stack([draw_frame(one.scene, one.time, SIZE).rgb for one in scenes])
+        decoded = bench.studio.round_trip(rgb)
+        labels = labels_of([one.scene for one in scenes], [one.time for one in scenes])
+        found, again = judged(bench.probe, rgb), judged(bench.probe, decoded)
+        for k, index in enumerate(batch):
+            row: Row = {
+                "wanted": {name: int(labels[name][k]) for name in STILL},
+                "found": found[k],
+                "decoded": again[k],
+                "psnr": metrics.psnr(decoded[k], rgb[k]),
+                "style": scenes[k].scene.style,
+                "shot": scenes[k].scene.shot,
+            }
+            bench.rows.add("drawn", index, row)
+
+
+def clips(bench: Bench, count: int) -> None:
+    """A clip for each prompt, judged beside the drawn clip of the same scene."""
+    for batch in bench.batches("clips", count, 1):
+        one = asked(batch[0], STREAMS["clips"])
+        made = bench.studio.clip(one.text, one.index)
+        if one.index < SHOWN:
+            write_strip(bench.pictures / f"{one.index:03d}.png", made)
+        bench.rows.add("clips", one.index, clip_row(bench, one, made))
+
+
+def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:
+    """Everything that is measured on one clip and on its drawn twin."""
+    frames = [draw_frame(one.scene, one.time + k / FPS, SIZE) for k in range(len(made))]
+    twin = np.stack([frame.rgb for frame in frames])
+    walking = one.scene.action == "walking"
+    seen, twin_seen = bench.probe.judge(made), bench.probe.judge(twin)
+    move = flow.camera_move(made, seen.tracks, FPS)
+    twin_move = flow.camera_move(twin, twin_seen.tracks, FPS)
+    middle = list(metrics.middle_frames(len(made)))
+    values = seen.values()
+    row: Row = {
+        "prompt": one.text,
+        "english": one.english,
+        "shot": one.scene.shot,
+        "wanted": wanted_of(one),
+        "frames": {name: values[name][middle].tolist() for name in STILL},
+        "action": int(bench.probe.judge_actions(seen.tracks[None]).argmax()),
+        "drawn_action": int(bench.probe.judge_actions(twin_seen.tracks[None]).argmax()),
+        "camera": ATTRIBUTES["camera"].index(move.value(walking=walking)),
+        "drawn_camera": ATTRIBUTES["camera"].index(twin_move.value(walking=walking)),
+        "scroll": move.scroll,
+        "growth": move.growth,
+        "flow": flow.flow_magnitude(made, FPS),
+        "drawn_flow": flow.flow_magnitude(twin, FPS),
+    }
+    if one.scene.camera == "static" and not walking:
+        row["flicker"] = _number(flow.flicker(made, flow.static_pixels(made, seen.tracks)))
+        still = unchanged(frames) & flow.beside_character(twin.shape[1:3], twin_seen.tracks)
+        row["drawn_flicker"] = _number(flow.flicker(bench.studio.round_trip(twin), still))
+    return row
+
+
+def unchanged(frames: Sequence[Frame]) -> NDArray[np.bool_]:
+    """Background pixels [h,w] that are drawn with one and the same colour in every frame."""
+    rgb = np.stack([frame.rgb for frame in frames])
+    character = np.any([frame.character for frame in frames], 0)
+    return (rgb == rgb[0]).all((0, 3)) & ~character
+
+
+def write_strip(path: Path, clip: flow.Clip) -> None:
+    """A clip's frames side by side as one PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.concatenate(list(clip), 1)[..., ::-1])
+
+
+def read_strip(path: Path) -> flow.Clip:
+    """What `write_strip` wrote, [frames,h,w,3]."""
+    strip = np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1]
+    side = strip.shape[0]
+    return np.stack([strip[:, x : x + side] for x in range(0, strip.shape[1], side)])
+
+
+def stills(bench: Bench, count: int) -> None:
+    """Pairs of stills from equal noise, 6 LCM steps and hq."""
+    for batch in bench.batches("stills", count):
+        asks = prompts("stills", batch)
+        made = {
+            speed: bench.studio.stills([a.text for a in asks], batch, speed=speed) for speed in ("lcm", "hq")
+        }
+        found = {speed: judged(bench.probe, rgb) for speed, rgb in made.items()}
+        for k, index in enumerate(batch):
+            row: Row = {"wanted": wanted_of(asks[k]), "shot": asks[k].scene.shot, "english": asks[k].english}
+            for speed, rgb in made.items():
+                row[speed] = found[speed][k]
+                row[f"lab_{speed}"] = metrics.mean_lab(rgb[k]).tolist()
+            bench.rows.add("stills", index, row)
+
+
+def _controlled(
+    bench: Bench,
+    section: str,
+    count: int,
+    maps_of: Callable[[Sequence[Frame]], NDArray[np.float32]],
+    row_of: Callable[[Sequence[Frame], dict[str, NDArray[np.uint8]]], list[Row]],
+) -> None:
+    """Stills with a control map of another scene of the same shot, and without it."""
+    for batch in bench.batches(section, count):
+        asks = prompts(section, batch)
+        others = [asked(a.index, OTHER + STREAMS[section], shot=a.scene.shot) for a in asks]
+        frames = [draw_frame(other.scene, other.time, SIZE) for other in others]
+        control = Control(kind=ControlKind(section), maps=maps_of(frames))
+        texts = [a.text for a in asks]
+        pictures = {
+            "on": bench.studio.stills(texts, batch, control=control),
+            "off": bench.studio.stills(texts, batch),
+            "own": np.stack([frame.rgb for frame in frames]),
+        }
+        found = judged(bench.probe, pictures["on"])
+        for k, (index, row) in enumerate(zip(batch, row_of(frames, pictures), strict=True)):
+            shown: Row = {"wanted": wanted_of(asks[k]), "shot": asks[k].scene.shot, "found": found[k]}
+            bench.rows.add(section, index, {**shown, **row})
+
+
+def pose(bench: Bench, count: int) -> None:
+    """PCK of the extracted pose against the asked one: control on, off, and on the drawing itself."""
+
+    def maps_of(frames: Sequence[Frame]) -> NDArray[np.float32]:
+        maps = np.stack([openpose_map(frame.joints, SIZE) for frame in frames])
+        return np.asarray(maps / 255, np.float32)
+
+    def row_of(frames: Sequence[Frame], pictures: dict[str, NDArray[np.uint8]]) -> list[Row]:
+        found = {way: bench.studio.joints(rgb) for way, rgb in pictures.items()}
+        return [
+            {way: metrics.pck(frame.joints, found[way][k]) for way in pictures}
+            for k, frame in enumerate(frames)
+        ]
+
+    _controlled(bench, "pose", count, maps_of, row_of)
+
+
+def depth(bench: Bench, count: int) -> None:
+    """Correlation of the extracted depth with the asked one: control on, off, and on the drawing."""
+
+    def maps_of(frames: Sequence[Frame]) -> NDArray[np.float32]:
+        return np.stack([np.repeat(frame.depth[..., None], 3, -1) for frame in frames]).astype(np.float32)
+
+    def row_of(frames: Sequence[Frame], pictures: dict[str, NDArray[np.uint8]]) -> list[Row]:
+        found = {way: bench.studio.depth(rgb) for way, rgb in pictures.items()}
+        return [
+            {way: metrics.correlation(frame.depth, found[way][k]) for way in pictures}
+            for k, frame in enumerate(frames)
+        ]
+
+    _controlled(bench, "depth", count, maps_of, row_of)
+
+
+def styles(bench: Bench, count: int) -> None:
+    """Stills without a style LoRA, with pastel and with flat color, at weight 1."""
+    names = list(STYLES)
+    for number, (style, role) in enumerate(STYLES.items()):
+        mine = {i for i in range(count) if i % len(names) == number}
+        todo = [i for i in bench.rows.missing("styles", count) if i in mine]
+        for start in range(0, len(todo), BATCH):
+            batch = todo[start : start + BATCH]
+            asks = prompts("styles", batch)
+            made = bench.studio.stills([a.text for a in asks], batch, style=role)
+            for index, found in zip(batch, judged(bench.probe, made), strict=True):
+                bench.rows.add("styles", index, {"wanted": number, "found": found["style"]})
+        if role is not None:
+            bench.studio.forget("lcm", role)
+        print(f"nano: styles, {style} done", flush=True)
+
+
+def negative(bench: Bench, count: int) -> None:
+    """How often twintails come, unasked, with and without them in the negative prompt (hq)."""
+    refused = ATTRIBUTES["hair_style"].index(REFUSED)
+    for batch in bench.batches("negative", count):
+        tags = [one.text.split(", ") for one in prompts("negative", [2 * i for i in batch])]  # no sentences
+        unasked = set(ATTRIBUTES["hair_style"])
+        texts = [", ".join(tag for tag in some if tag not in unasked) for some in tags]
+        row: dict[str, list[int]] = {}
+        for name, words in (("without", ""), ("with", REFUSED)):
+            made = bench.studio.stills(texts, batch, speed="hq", negative=words)
+            row[name] = [int(found["hair_style"] == refused) for found in judged(bench.probe, made)]
+        for k, index in enumerate(batch):
+            bench.rows.add("negative", index, {name: values[k] for name, values in row.items()})
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value

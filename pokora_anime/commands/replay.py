@@ -1,0 +1,108 @@
+"""`pokora replay`: parts of a finished run computed again on the judge's machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.provenance import layout
+from pokora_anime.provenance.atomic import write_atomic, writing
+
+DESCRIPTION = """Computes nodes of a run again from their stored parents, by this install and its weights.
+
+The nonce picks them: choose it after the run was handed in. The initial noise, the keyframe and the
+delivered frames of one segment are always among them. In the environment that a node ran in, every
+bit must be equal; elsewhere the measured thresholds of COMPLIANCE.md hold. PASS, REVIEW or FAIL.
+
+Writes replay.png (stored, recomputed, difference) and replay.json into the run's reports/ folder, for a
+zip beside it, or where --out says.
+
+Exit status: 0 PASS, 1 REVIEW or FAIL, 2 unreadable, 3 weights are missing."""
+EXAMPLES = """Try
+  pokora replay outputs/video/NAME --nonce 7
+  pokora replay bundle.zip --nonce "$(date)" --nodes 12 --key ed25519:... --out judged
+  pokora replay outputs/video/NAME --nonce 7 --threads 1"""
+MAX_NODES = 2000
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Replay one run and print the report; returns the exit status."""
+    options = _parse(arguments)
+    from pokora_anime.compliance.replay.examine import Question, replay
+    from pokora_anime.compliance.replay.judge import Wishes
+    from pokora_anime.compliance.replay.report import as_json, as_text
+    from pokora_anime.config.schema import DeviceKind, DType
+
+    question = Question(
+        nonce=options.nonce,
+        nodes=options.nodes,
+        wishes=Wishes(device=DeviceKind(options.device), dtype=DType(options.dtype), threads=options.threads),
+        key=options.key,
+    )
+    report, picture = replay(options.run, question, lambda line: print(line, file=sys.stderr, flush=True))
+    if report.parts:
+        out = options.out or _reports(options.run)
+        names = tuple(str(out / name) for name in ("replay.png", "replay.json"))
+        report = replace(report, files=names if picture else names[1:])
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            if picture:
+                write_atomic(out / "replay.png", picture)
+            write_atomic(out / "replay.json", as_json(report).encode())
+    print(as_json(report) if options.json else as_text(report))
+    return report.exit_code
+
+
+def _reports(run: Path) -> Path:
+    """Where a run's reports lie: outside what its record seals."""
+    return run / layout.REPORTS if run.is_dir() else run.with_name(f"{run.stem}-{layout.REPORTS}")
+
+
+def _parse(arguments: Sequence[str]) -> _Options:
+    import argparse
+
+    parser = OneLineParser(
+        prog="pokora replay",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN_OR_BUNDLE", help="a run's folder, or a zip of it")
+    parser.add_argument("--nonce", required=True, metavar="N", help="the judge's text or number")
+    parser.add_argument(
+        "--nodes", type=_whole(3, MAX_NODES), default=5, metavar="K", help="how many parts, 3 or more (5)"
+    )
+    parser.add_argument("--key", default="", metavar="FINGERPRINT", help="the key that must have signed")
+    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    parser.add_argument("--dtype", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    parser.add_argument("--threads", type=_whole(0, 1024), default=0, metavar="T", help="0: as the run had")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where picture and JSON are written")
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    return parser.parse_args(arguments, namespace=_Options())
+
+
+def _whole(least: int, most: int):
+    import argparse
+
+    def read(text: str) -> int:
+        value = int(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{value}, expected {least} to {most}")
+        return value
+
+    return read
+
+
+class _Options:
+    run: Path
+    nonce: str
+    nodes: int
+    key: str
+    device: str
+    dtype: str
+    threads: int
+    out: Path | None
+    json: bool

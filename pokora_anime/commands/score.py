@@ -1,0 +1,60 @@
+"""`pokora score`: how good a finished clip is, in numbers and on a page with plots."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.errors import ConfigError
+
+DESCRIPTION = """Measures a finished clip before and after interpolation: joins, colour, flicker, motion,
+content, sharpness. Writes scorecard.json and scorecard.html into the run's reports/ folder, which lies
+outside what the run's record seals.
+
+--selftest measures clips with a known fault instead: which numbers must move, and which must not."""
+EXAMPLES = """Try
+  pokora score outputs/video/NAME
+  pokora score outputs/video/NAME --out report
+  pokora score --selftest
+  pokora score --metrics"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Score one run, or test the metrics; returns the exit status."""
+    parser = OneLineParser(
+        prog="pokora score",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="a finished video's folder")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN/reports)")
+    parser.add_argument("--selftest", action="store_true", help="measure clips with a known fault")
+    parser.add_argument("--metrics", action="store_true", help="print the table of definitions")
+    options = parser.parse_args(list(arguments))
+    if options.metrics:
+        from pokora_anime.quality.metrics import markdown
+
+        print(markdown())
+        return 0
+    if options.selftest:
+        from pokora_anime.quality.truth import selftest
+
+        return selftest()
+    if options.run is None:
+        raise ConfigError("CFG-SYNTAX", "no run to score", fix="pokora score outputs/video/NAME")
+    return _score(options.run, options.out or options.run / "reports")
+
+
+def _score(run: Path, out: Path) -> int:
+    from pokora_anime.quality.finished import score_run
+    from pokora_anime.quality.scorecard import as_text, write
+
+    card = score_run(run)
+    data, page = write(card, out)
+    print(as_text(card))
+    print(data)
+    print(page)
+    return 0

@@ -1,0 +1,147 @@
+"""Single nodes through the very stages that rendered them, their parents read back from the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pokora_anime.compliance.replay.frames import Delivered, segment_frames
+from pokora_anime.compliance.replay.shelf import Shelf
+from pokora_anime.compliance.replay.units import FRAMES, Unit, span
+from pokora_anime.compliance.verify.contents import Arrays
+from pokora_anime.compliance.verify.record import Record, Step
+from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.errors import RecordError
+from pokora_anime.provenance.node import Node
+from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Still
+from pokora_anime.stages import control, encode, finish, keyframe, motion, noise, prompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redone:
+    """A node as this install makes it, and its arrays (a still's picture as `image`)."""
+
+    node: Node
+    arrays: Mapping[str, npt.NDArray[np.generic]]
+
+
+class Replayer:
+    """Computes parts of one run again with this install's code and weights."""
+
+    def __init__(self, record: Record, arrays: Arrays, config: RunConfig, context: RunContext) -> None:
+        self._record, self._arrays, self._config, self._context = record, arrays, config, context
+
+    def node(self, unit: Unit) -> Redone:
+        """A node computed from its stored parents.
+
+        Raises RecordError RPL-* where the stage does not come to the node, and what torch raises.
+        """
+        shelf = Shelf(self._record, self._arrays, unit.step)
+        context = self._on(shelf)
+        result = _STAGES[unit.kind](self, unit.step, context)
+        if shelf.made is None:
+            raise RecordError("RPL-PLACE", "the stage makes no such node")
+        pictures = {"image": result.image} if isinstance(result, Still) else {}
+        return Redone(node=shelf.made, arrays=shelf.arrays or pictures)
+
+    def frames(self, unit: Unit) -> Delivered:
+        """The delivered frames of one segment, from its latents and the last ones before it."""
+        assert unit.kind == FRAMES and unit.segment is not None and isinstance(self._config, VideoConfig)
+        latents = {step.id: self._arrays.of(step)["latents"] for step in self._segments()}
+        before = next((step for step in self._segments() if step.id in unit.segment.parents), None)
+        return segment_frames(
+            cast(npt.NDArray[np.float32], latents[unit.segment.id]),
+            None if before is None else cast(npt.NDArray[np.float32], latents[before.id]),
+            (span(unit.segment)["start"], None if before is None else span(before)),
+            self._config,
+            self._context,
+        )
+
+    def finish_node(self, unit: Unit, hashes: list[str]) -> Node:
+        """The finish node as this install enters it for these frames."""
+        assert isinstance(self._config, VideoConfig)
+        shelf = Shelf(self._record, self._arrays, unit.step)
+        nodes = [Node.from_json(step.raw) for step in self._segments()]
+        return finish.record(nodes, hashes, self._config, self._on(shelf))
+
+    def rgb_hash(self, frame: Image) -> str:
+        """The hash that `encode` lists of a frame before it encodes it."""
+        return encode.rgb_hash(frame)
+
+    def _on(self, shelf: Shelf) -> RunContext:
+        return replace(self._context, folder=shelf.folder)
+
+    def _segments(self) -> list[Step]:
+        return [step for step in self._record.steps if step.op == "motion"]
+
+    # One method an operation
+
+    def _text(self, context: RunContext) -> Prompt:
+        return prompt.encode(self._config.shot, self._config, context)
+
+    def _prompt(self, step: Step, context: RunContext) -> None:
+        del step
+        self._text(context)
+
+    def _noise(self, step: Step, context: RunContext) -> None:
+        derivation = cast(dict[str, object], step.params["derivation"])
+        if derivation["kind"] == "picture":
+            kind, index = cast(tuple[str, int], derivation["names"])
+            noise.for_picture((kind, index), context)
+        else:
+            assert isinstance(self._config, VideoConfig)
+            settings = self._config.motion
+            noise.for_frames(cast(int, derivation["start"]), settings.frames, settings.noise_share, context)
+
+    def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
+        kind, index = cast(tuple[str, int], step.params["part"])
+        text = self._text(context)
+        if kind == "still":
+            return keyframe.render_still(text, index, self._config, context)
+        return keyframe.render(text, self._config, context, index)
+
+    def _first(self, context: RunContext) -> Keyframe | None:
+        step = next((step for step in self._record.steps if step.op == "keyframe"), None)
+        return None if step is None else self._keyframe(step, context)
+
+    def _control(self, step: Step, context: RunContext) -> ControlTrack:
+        assert isinstance(self._config, VideoConfig)
+        first = self._first(context)
+        assert first is not None
+        found = control.extract(
+            first, self._config, context, last_attempt=step.params.get("last_attempt") is True
+        )
+        if not isinstance(found, ControlTrack):
+            raise RecordError("RPL-NOBODY", "nobody is found in the keyframe whose maps are recorded")
+        return found
+
+    def _motion(self, step: Step, context: RunContext) -> None:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        text, first = self._text(context), self._first(context)
+        mapped = next((one for one in self._record.steps if one.op == "control"), None)
+        maps = None if mapped is None else self._control(mapped, context)
+        total = finish.frames_generated(config)
+        for segment in motion.render(text, first, maps, config, context, total):
+            if segment.index == span(step)["index"]:
+                return
+
+    def _deliver(self, step: Step, context: RunContext) -> Still:
+        assert isinstance(self._config, StillsConfig)
+        parent = next(one for one in self._record.steps if one.id == step.parents[0])
+        return keyframe.deliver(self._keyframe(parent, context), self._config, context)
+
+
+_STAGES: Mapping[str, Callable[[Replayer, Step, RunContext], object]] = {
+    "prompt": Replayer._prompt,
+    "noise": Replayer._noise,
+    "keyframe": Replayer._keyframe,
+    "control": Replayer._control,
+    "motion": Replayer._motion,
+    "still": Replayer._deliver,
+}

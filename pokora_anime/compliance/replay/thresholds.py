@@ -1,0 +1,67 @@
+"""How far a recomputed part may lie from the stored one on another machine, settled by measurement.
+
+In the same environment (the node's own: device, processor, format, threads, libraries, code) the bits must be
+equal and nothing here is asked. Otherwise every figure must keep to `passes` for PASS, to `fails` for REVIEW.
+COMPLIANCE.md, "Replay", has the measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FULL, HALF = "float32", "half"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """Most by which arrays may differ: `rms` relative to the stored one's, `most` in its own units.
+
+    For pictures `psnr` in dB is the least, `most` counts grey levels, and `block` is the most that the
+    mean of any 8x8 block may differ by, in grey levels.
+    """
+
+    rms: float = float("inf")
+    most: float = float("inf")
+    psnr: float = 0.0
+    block: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """Within `passes` a part passes, beyond `fails` it fails, between them a person looks."""
+
+    passes: Bound
+    fails: Bound
+
+
+_EXACT = Limit(passes=Bound(rms=1e-6, most=1e-5), fails=Bound(rms=1e-6, most=1e-5))
+
+# By precision (HALF as soon as one side computed in 16 bits) and by what is compared.
+LIMITS: Mapping[tuple[str, str], Limit] = {
+    (FULL, "noise"): _EXACT,
+    (HALF, "noise"): _EXACT,
+    (FULL, "embeds"): Limit(passes=Bound(rms=1e-4, most=1e-3), fails=Bound(rms=1e-2, most=0.5)),
+    (HALF, "embeds"): Limit(passes=Bound(rms=2e-2, most=0.5), fails=Bound(rms=0.1, most=2.0)),
+    (FULL, "latent"): Limit(passes=Bound(rms=1e-3, most=0.02), fails=Bound(rms=0.02, most=0.5)),
+    (HALF, "latent"): Limit(passes=Bound(rms=0.1, most=1.0), fails=Bound(rms=0.3, most=3.0)),
+    (FULL, "picture"): Limit(passes=Bound(psnr=50, most=8, block=1), fails=Bound(psnr=35, most=64, block=8)),
+    (HALF, "picture"): Limit(
+        passes=Bound(psnr=30, most=96, block=16), fails=Bound(psnr=20, most=255, block=64)
+    ),
+}
+# Recomputed frames against those in the MP4, at half their size, one for each crf up to the named one.
+ENCODED: tuple[tuple[int, Limit], ...] = (
+    (23, Limit(passes=Bound(psnr=30, block=16), fails=Bound(psnr=24, block=40))),
+    (51, Limit(passes=Bound(psnr=24, block=40), fails=Bound(psnr=16, block=90))),
+)
+
+
+def limit(precision: str, what: str) -> Limit:
+    """The limit for one kind of array: noise, embeds, latent or picture."""
+    return LIMITS[precision, what]
+
+
+def encoded(crf: int) -> Limit:
+    """The limit for frames that went through H.264 at this crf."""
+    return next(found for most, found in ENCODED if crf <= most)

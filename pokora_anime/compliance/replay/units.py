@@ -1,0 +1,111 @@
+"""What of a run can be computed again, and which parts of it a nonce picks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+
+from pokora_anime.compliance.verify.names import brief, shown
+from pokora_anime.compliance.verify.record import Record, Step
+from pokora_anime.provenance.hashing import text_hash
+
+FRAMES = "frames"  # the kind of a segment's delivered frames; every other kind is an operation
+NODES = ("prompt", "noise", "keyframe", "control", "motion", "still")
+# The order in which networks are needed, so that each is loaded once and can be freed.
+ORDER = (*NODES, FRAMES)
+ALWAYS = 3  # initial noise, keyframe, and what is delivered of one segment (of a still)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One replayable part: a node, or (`kind` frames) the delivered frames of one segment.
+
+    `step` is the node whose output is compared, `segment` the motion node that the frames come from.
+    """
+
+    kind: str
+    step: Step
+    segment: Step | None = None
+
+    @property
+    def name(self) -> str:
+        """How a report names the part."""
+        if self.segment is not None:
+            return f"frames of segment {span(self.segment)['index']}"
+        if self.kind == "motion":
+            return f"motion {brief(self.step.id)} (segment {span(self.step)['index']})"
+        return f"{shown(self.kind, 20)} {brief(self.step.id)}"
+
+    @property
+    def key(self) -> str:
+        """What tells the part from every other one of its run."""
+        return f"{self.kind} {(self.segment or self.step).id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The parts that are replayed, of `replayable` ones; `missed` is the chance that one forged part
+    among those that are not always replayed stays unseen.
+    """
+
+    units: tuple[Unit, ...]
+    replayable: int
+    missed: float
+
+
+def span(step: Step) -> dict[str, int]:
+    """index, start and known of a motion node; POLICY has checked them."""
+    value = step.params["span"]
+    assert isinstance(value, dict)
+    return {name: int(str(value[name])) for name in ("index", "start", "known")}
+
+
+def replayable(record: Record) -> list[Unit]:
+    """Every part that can be computed again, in the record's order."""
+    found = [Unit(kind=step.op, step=step) for step in record.steps if step.op in NODES]
+    segments = [step for step in record.steps if step.op == "motion"]
+    finish = [step for step in record.steps if step.op == "finish"]
+    return found + [Unit(kind=FRAMES, step=finish[0], segment=one) for one in segments if finish]
+
+
+def choose(record: Record, nonce: str, count: int) -> Choice:
+    """The first `count` parts in an order that nonce and record decide; the three always first.
+
+    The order is that of sha256 over the nonce, the record's hash and the part, so nobody can know it
+    before the nonce is told. Fewer than three are never replayed.
+    """
+    every = replayable(record)
+    seal = hashlib.sha256(record.data).hexdigest()
+    drawn = sorted(every, key=lambda unit: text_hash([nonce, seal, unit.key]))
+    always = _always(record, drawn)
+    rest = [unit for unit in drawn if unit not in always]
+    picked = [*always, *rest[: max(0, count - len(always))]]
+    return Choice(
+        units=tuple(sorted(picked, key=lambda unit: (ORDER.index(unit.kind), every.index(unit)))),
+        replayable=len(every),
+        missed=chance_missed(len(rest), len(picked) - len(always)),
+    )
+
+
+def chance_missed(parts: int, replayed: int, forged: int = 1) -> float:
+    """The chance that `replayed` of `parts`, drawn without return, hold none of `forged` (hypergeometric)."""
+    if forged > parts:
+        return 0.0
+    return comb(parts - forged, replayed) / comb(parts, replayed)
+
+
+def _always(record: Record, drawn: Sequence[Unit]) -> list[Unit]:
+    """Initial noise, keyframe (a still's, or the first segment without one), and one delivered part."""
+    kinds = {unit.kind for unit in drawn}
+    delivered = next((unit for unit in drawn if unit.kind in (FRAMES, "still")), None)
+    if "keyframe" in kinds:
+        wanted = [unit for unit in drawn if unit.kind == "keyframe"]
+        if delivered is not None and delivered.kind == "still":
+            wanted = [unit for unit in wanted if unit.step.id in delivered.step.parents]
+        first = wanted[0]
+    else:
+        first = next(unit for unit in drawn if unit.kind == "motion" and span(unit.step)["index"] == 0)
+    noise = next(unit for unit in drawn if unit.kind == "noise" and unit.step.id in first.step.parents)
+    return [noise, first, *([delivered] if delivered is not None else [])]

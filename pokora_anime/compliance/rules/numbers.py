@@ -1,0 +1,158 @@
+"""A contest's rules about speed, sizes and lengths. `Case -> findings`, one function each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pokora_anime.compliance.findings import Finding, Severity
+from pokora_anime.compliance.rules.case import Case
+from pokora_anime.compliance.rules.wording import block, review, within
+from pokora_anime.config.schema import StillsConfig, VideoConfig
+
+
+def speed(case: Case) -> Iterator[Finding]:
+    """The speed mode is one that the contest names, or one to ask about."""
+    name, limits = case.config.speed.name, case.limits
+    if name in limits.speeds:
+        return
+    review = name in limits.review_speeds
+    yield Finding(
+        code="RULE-SPEED",
+        severity=Severity.review if review else Severity.block,
+        message="a speed that the rules do not name" if review else "no speed of the contest",
+        got=name,
+        expected=" or ".join(limits.speeds),
+        fix="ask the organisers" if review else f"speed={next(iter(limits.speeds), 'hq')}",
+        where="speed.name",
+    )
+
+
+def sampler(case: Case) -> Iterator[Finding]:
+    """The scheduler is that of the mode."""
+    config, mode = case.config.speed, case.limits.speeds.get(case.config.speed.name)
+    if mode is not None and config.sampler is not mode.sampler:
+        yield block(
+            "RULE-SAMPLER",
+            f"not the scheduler of the mode {config.name}",
+            "speed.sampler",
+            config.sampler.value,
+            mode.sampler.value,
+        )
+
+
+def steps(case: Case) -> Iterator[Finding]:
+    """The number of steps is in the mode's range."""
+    mode = case.limits.speeds.get(case.config.speed.name)
+    if mode is not None:
+        yield from within(
+            "RULE-STEPS", "speed.steps", case.config.speed.steps, mode.min_steps, mode.max_steps
+        )
+
+
+def guidance(case: Case) -> Iterator[Finding]:
+    """CFG is in the mode's range."""
+    mode = case.limits.speeds.get(case.config.speed.name)
+    if mode is not None:
+        value = case.config.speed.guidance_scale
+        yield from within(
+            "RULE-GUIDANCE", "speed.guidance_scale", value, mode.min_guidance, mode.max_guidance
+        )
+
+
+def guidance_interval(case: Case) -> Iterator[Finding]:
+    """CFG holds for every step: the rules name one value."""
+    config = case.config.speed
+    if (config.guidance_start, config.guidance_end) != (0.0, 1.0) and config.guidance_scale != 1.0:
+        yield review(
+            "RULE-GUIDANCE-INTERVAL",
+            "CFG is on for a part of the steps, and the rules name one value for all",
+            "speed.guidance_start, speed.guidance_end",
+            f"{config.guidance_start:g} to {config.guidance_end:g}",
+            "0 to 1",
+        )
+
+
+def generated_size(case: Case) -> Iterator[Finding]:
+    """Frames are generated at a size of the contest's; another base has sizes of its own."""
+    config = case.config.base
+    if config.weights in case.limits.bases:
+        yield from _size(case, "base", config.width, config.height, "RULE-GENERATED-SIZE")
+
+
+def delivered_size(case: Case) -> Iterator[Finding]:
+    """A video's shorter side is the contest's (768p); a still has one of its sizes."""
+    config, lines = case.config, case.limits.video_lines
+    if isinstance(config, StillsConfig):
+        yield from _size(case, "finish", config.finish.width, config.finish.height, "RULE-DELIVERED-SIZE")
+    elif isinstance(config, VideoConfig) and min(config.finish.width, config.finish.height) != lines:
+        yield block(
+            "RULE-DELIVERED-SIZE",
+            "a video of another size",
+            "finish",
+            f"{config.finish.width}x{config.finish.height}",
+            f"{lines}p",
+            fix=f"finish.width={lines} finish.height={lines}",
+        )
+
+
+def seconds(case: Case) -> Iterator[Finding]:
+    """The clip is as long as the contest wants it."""
+    if isinstance(case.config, VideoConfig):
+        limits = case.limits
+        yield from within(
+            "RULE-SECONDS", "shot.seconds", case.config.shot.seconds, limits.min_seconds, limits.max_seconds
+        )
+
+
+def generated_fps(case: Case) -> Iterator[Finding]:
+    """Generated frames a second; interpolated ones come on top."""
+    if isinstance(case.config, VideoConfig):
+        limits = case.limits
+        yield from within("RULE-FPS", "shot.fps", case.config.shot.fps, limits.min_fps, limits.max_fps)
+
+
+def segment_frames(case: Case) -> Iterator[Finding]:
+    """Frames of a segment."""
+    config, frames = case.config, case.limits.frames_per_segment
+    if isinstance(config, VideoConfig) and config.motion.frames != frames:
+        yield block(
+            "RULE-SEGMENT",
+            "segments of another length",
+            "motion.frames",
+            str(config.motion.frames),
+            str(frames),
+        )
+
+
+def interpolation(case: Case) -> Iterator[Finding]:
+    """Frames between the generated ones come from open-source interpolation."""
+    config = case.config
+    if isinstance(config, VideoConfig) and config.finish.interpolation not in case.limits.interpolations:
+        yield block(
+            "RULE-INTERPOLATION",
+            "post-processing that the rules do not name",
+            "finish.interpolation",
+            config.finish.interpolation.value,
+            "|".join(one.value for one in case.limits.interpolations),
+        )
+
+
+def stills_count(case: Case) -> Iterator[Finding]:
+    """How many stills there are."""
+    if isinstance(case.config, StillsConfig):
+        limits = case.limits
+        yield from within("RULE-STILLS", "count", case.config.count, limits.min_stills, limits.max_stills)
+
+
+def _size(case: Case, where: str, width: int, height: int, code: str) -> Iterator[Finding]:
+    sizes = [(size.width, size.height) for size in case.limits.sizes]
+    if (width, height) not in sizes:
+        best = min(sizes, key=lambda size: abs(size[0] - width), default=(width, height))
+        yield block(
+            code,
+            "a size that is not the contest's",
+            where,
+            f"{width}x{height}",
+            " or ".join(f"{one}x{other}" for one, other in sizes),
+            fix=f"{where}.width={best[0]} {where}.height={best[1]}",
+        )

@@ -1,0 +1,74 @@
+"""Which weights may be loaded at all: registered, for this base, of the right kind, not blocked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from pokora_anime.compliance.findings import Finding, Severity
+from pokora_anime.compliance.rules import text
+from pokora_anime.compliance.rules.case import Case, Use
+
+Rule = Callable[[Case, Use], Iterator[Finding]]
+
+
+def name(_: Case, use: Use) -> Iterator[Finding]:
+    """The name is plain ASCII, so that it is the one that it looks like."""
+    found = text.look_alike(use.name, use.where)
+    if found:
+        yield found
+
+
+def registered(_: Case, use: Use) -> Iterator[Finding]:
+    """A row of the registry answers to the name, and no empty place for a user's own LoRA."""
+    if use.weights is None:
+        yield _block("GATE-UNREGISTERED", f"no registered {_plain(use.kind)}", use, repr(use.name[:60]))
+    elif use.weights.empty:
+        message = f"no LoRA of yours plays the role {use.weights.role}"
+        fix = f"pokora models add FILE --slot {use.weights.role}"
+        yield replace(_block("GATE-UNREGISTERED", message, use, use.name), fix=fix)
+
+
+def kind(_: Case, use: Use) -> Iterator[Finding]:
+    """The row is what it would be loaded as."""
+    if use.weights is not None and use.weights.kind != use.kind:
+        message = f"a {_plain(use.weights.kind)} and no {_plain(use.kind)}"
+        yield _block("GATE-KIND", message, use, use.weights.id)
+
+
+def family(case: Case, use: Use) -> Iterator[Finding]:
+    """The row is for this base; a style that only others have is left out instead."""
+    if use.weights is None or use.kind == "style_lora" or case.family in use.weights.families:
+        return
+    yield _block("GATE-FAMILY", f"weights of another base than {case.family}", use, use.weights.id)
+
+
+def blocked(_: Case, use: Use) -> Iterator[Finding]:
+    """The licence allows it."""
+    if use.weights is not None and use.loaded and use.weights.status == "blocked":
+        got = f"{use.weights.id}: {use.weights.reason} (licence: {use.weights.licence_name})"
+        yield _block("GATE-BLOCKED", "weights that this project may not use", use, got)
+
+
+RULES: tuple[Rule, ...] = (name, registered, kind, family, blocked)
+
+
+def judge(case: Case) -> list[Finding]:
+    """All findings, in the order of the weights."""
+    return [finding for use in case.uses for rule in RULES for finding in rule(case, use)]
+
+
+def _plain(kind: str) -> str:
+    return kind.replace("_lora", " LoRA")
+
+
+def _block(code: str, message: str, use: Use, got: str) -> Finding:
+    return Finding(
+        code=code,
+        severity=Severity.block,
+        message=message,
+        got=got,
+        expected="a row of `pokora models list`",
+        fix=f"use {use.instead}" if use.instead else "`pokora models list`",
+        where=use.where,
+    )

@@ -1,0 +1,51 @@
+"""YAML without its surprises: one plain document, no key twice, no aliases, no tags."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import yaml
+
+from pokora_anime.errors import ConfigError
+
+MAX_CHARACTERS = 100_000
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")}
+
+
+def load(text: str, name: str = "config") -> object:
+    """The data in `text`, of the file `name`. Raises ConfigError GATE-YAML, GATE-DUPLICATE (a key twice)."""
+    if len(text) > MAX_CHARACTERS:
+        raise _refusal("GATE-YAML", name, f"{len(text)} characters", f"at most {MAX_CHARACTERS}")
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _walk(node, name)
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = getattr(error, "problem", None) or type(error).__name__
+        raise _refusal("GATE-YAML", name, str(reason), "one plain YAML document") from error
+
+
+def _walk(node: yaml.Node | None, name: str) -> None:
+    open_nodes, seen = [node], set[int]()
+    while open_nodes:
+        current = open_nodes.pop()
+        if current is None:
+            continue
+        line = f"line {current.start_mark.line + 1}"
+        if id(current) in seen:
+            raise _refusal("GATE-YAML", name, f"an alias to {line}", "every value written out")
+        seen.add(id(current))
+        if current.tag not in _PLAIN:
+            raise _refusal("GATE-YAML", name, f"{line}: tag {current.tag}", "plain values")
+        if isinstance(current, yaml.MappingNode):
+            counted = Counter(str(key.value) for key, _ in current.value)
+            twice, times = counted.most_common(1)[0] if counted else ("", 0)
+            if times > 1:
+                raise _refusal("GATE-DUPLICATE", name, f"{line}: {twice} twice", "each key once")
+            open_nodes += [part for pair in current.value for part in pair]
+        elif isinstance(current, yaml.SequenceNode):
+            open_nodes += current.value
+
+
+def _refusal(code: str, name: str, got: str, expected: str) -> ConfigError:
+    return ConfigError(code, f"{name}: {got}", expected=expected)

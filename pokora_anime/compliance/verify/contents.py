@@ -1,0 +1,120 @@
+"""What a run stored between its stages: arrays by their content, and the pictures that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.verify import arrays as files
+from pokora_anime.compliance.verify import pictures
+from pokora_anime.compliance.verify.container import Unreadable, finding
+from pokora_anime.compliance.verify.folder import Folder
+from pokora_anime.compliance.verify.limits import Limits
+from pokora_anime.compliance.verify.names import shown
+from pokora_anime.compliance.verify.record import Record, Step
+from pokora_anime.provenance import layout
+from pokora_anime.provenance.hashing import arrays_hash
+from pokora_anime.provenance.node import STORED
+from pokora_anime.records import Image
+
+SHEET = "sheet.png"
+DRAWN = ("sheet", "still")  # operations whose output is a PNG and nothing else
+NodeArrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+class Arrays:
+    """The stored arrays by node id, read once; a node whose file does not hold has none.
+
+    `findings`: INT-MISSING, INT-ARRAY (no sound file of that node) and INT-OUTPUT (other content).
+    """
+
+    def __init__(self, folder: Folder, record: Record, limits: Limits) -> None:
+        self.findings: list[Finding] = []
+        self._stored: dict[str, NodeArrays] = {}
+        left = limits.array_bytes
+        for step in record.steps:
+            name = layout.array_name(step.op, step.id)
+            if step.op not in STORED or step.id in self._stored:
+                continue
+            if name not in record.files or name not in folder.sizes:
+                self.findings.append(finding("INT-MISSING", "a node's arrays are missing", step.name))
+                continue
+            left -= folder.sizes[name]
+            self._read(folder, step, name, left, limits)
+
+    def of(self, step: Step) -> NodeArrays:
+        """The arrays of a node; none where a finding told why."""
+        return self._stored.get(step.id, {})
+
+    def _read(self, folder: Folder, step: Step, name: str, left: int, limits: Limits) -> None:
+        try:
+            if left < 0:
+                raise files.BadArrays(f"more than {limits.array_bytes} bytes of arrays in all")
+            stored = files.parse(folder.read(name, limits.array_bytes), limits)
+        except (files.BadArrays, Unreadable) as error:
+            self.findings.append(finding("INT-ARRAY", "a node's arrays cannot be read", step.name, error))
+            return
+        if stored.metadata != {"node": step.id}:
+            message = "a file of arrays names another node"
+            self.findings.append(
+                finding("INT-ARRAY", message, step.name, stored.metadata.get("node", "none"))
+            )
+        if arrays_hash(stored.arrays) != step.output:
+            message = "the stored arrays are not what the node made"
+            self.findings.append(finding("INT-OUTPUT", message, step.name))
+        self._stored[step.id] = stored.arrays
+
+
+def check(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> list[Finding]:
+    """The arrays' findings, INT-STRAY for files that no node made, and INT-PICTURE."""
+    names = {layout.array_name(step.op, step.id) for step in record.steps if step.op in STORED}
+    expected = _expected_pictures(record)
+    found = [*arrays.findings]
+    names |= {layout.CONFIG, *expected}
+    if record.command == "video":
+        names |= {layout.VIDEO, layout.FRAMES}
+    for name in sorted(set(record.files) - names):
+        found.append(finding("INT-STRAY", "a sealed file that no node of the run made", name))
+    left = limits.picture_pixels
+    for name, (step, array) in expected.items():
+        if name not in record.files:
+            found.append(finding("INT-MISSING", "the record does not list a picture of it", name))
+        if name not in folder.sizes:
+            continue
+        try:
+            picture = pictures.decode_png(folder.read(name, limits.file_bytes), left)
+        except (pictures.BadPicture, Unreadable) as error:
+            found.append(finding("INT-PICTURE", "a picture cannot be decoded", name, error))
+            continue
+        left -= picture.shape[0] * picture.shape[1]
+        if not _shows(picture, arrays, step, array):
+            message, what = "a picture does not show what its node made", f"{shown(array, 20)} of {step.name}"
+            found.append(finding("INT-PICTURE", message, name, expected=what))
+    return found
+
+
+def _expected_pictures(record: Record) -> dict[str, tuple[Step, str]]:
+    """Each PNG that the record promises, with the node and the array of it that the PNG shows."""
+    steps = record.by_id
+    told = {
+        name: (steps[entry["node"]], entry["array"])
+        for name, entry in record.pictures.items()
+        if entry["node"] in steps
+    }
+    results = [steps[result] for result in record.results if result in steps]
+    drawn = [step for step in results if step.op in DRAWN]
+    names = (
+        [SHEET] if record.command == "video" else [layout.still_name(index) for index in range(len(drawn))]
+    )
+    return told | {name: (step, "image") for name, step in zip(names, drawn, strict=False)}
+
+
+def _shows(picture: Image, arrays: Arrays, step: Step, array: str) -> bool:
+    """Whether a picture is, pixel by pixel, an array of a node."""
+    if step.op in DRAWN:
+        return arrays_hash({array: picture}) == step.output
+    stored = arrays.of(step).get(array)
+    return stored is not None and stored.dtype == np.uint8 and np.array_equal(stored, picture)

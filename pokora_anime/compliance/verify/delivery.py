@@ -1,0 +1,135 @@
+"""The delivered video against the two hashes that the record holds of each of its frames."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.verify import strict_json, video
+from pokora_anime.compliance.verify.container import Unreadable, finding
+from pokora_anime.compliance.verify.folder import Folder
+from pokora_anime.compliance.verify.limits import Limits
+from pokora_anime.compliance.verify.names import shown
+from pokora_anime.compliance.verify.record import Record, Step, Table, misfit
+from pokora_anime.provenance import layout
+from pokora_anime.provenance.hashing import text_hash
+
+_FRAMES = {"count": int, "fps": int, "width": int, "height": int, "rgb_sha256": [str], "yuv_sha256": [str]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """frames.json: numbers, and the hashes of frames before encoding (`rgb`) and as decoded (`yuv`)."""
+
+    numbers: Table
+    rgb: list[str]
+    yuv: list[str]
+
+
+def read_frames(folder: Folder, limits: Limits) -> Frames:
+    """frames.json. Raises Unreadable for what is none."""
+    if layout.FRAMES not in folder.sizes:
+        raise Unreadable("INT-MISSING", f"no {layout.FRAMES}")
+    try:
+        value = strict_json.parse(folder.read(layout.FRAMES, limits.json_bytes), limits)
+    except strict_json.BadJson as error:
+        raise Unreadable(error.code, error.reason) from error
+    if reason := misfit(value, _FRAMES, "frames"):
+        raise Unreadable("INT-FRAMES", reason)
+    fields = cast(Table, value)
+    rgb, yuv = (cast(list[str], fields[name]) for name in ("rgb_sha256", "yuv_sha256"))
+    numbers = {name: fields[name] for name in ("count", "fps", "width", "height")}
+    return Frames(numbers=numbers, rgb=rgb, yuv=yuv)
+
+
+def check_frames(folder: Folder, record: Record, limits: Limits) -> Iterable[Finding]:
+    """INT-FRAMES where the list of frames is not the one that finish and encode made, INT-SUMMARY."""
+    if record.command != "video":
+        names = [layout.still_name(index) for index in range(len(record.results))]
+        if record.summary["stills"] != names:
+            yield finding("INT-SUMMARY", "the summary names other stills than the results", layout.RECORD)
+        return
+    try:
+        frames = read_frames(folder, limits)
+    except Unreadable as error:
+        yield finding(error.code, "the list of frames cannot be read", layout.FRAMES, error.got)
+        return
+    summary = record.summary
+    told = {"count": summary["frames"], **{name: summary[name] for name in ("fps", "width", "height")}}
+    if frames.numbers != told or summary["video"] != layout.VIDEO:
+        yield finding("INT-SUMMARY", "the summary tells another video than the list of frames", layout.FRAMES)
+    if not len(frames.rgb) == len(frames.yuv) == frames.numbers["count"]:
+        yield finding("INT-FRAMES", "the list of frames has not two hashes for each", layout.FRAMES)
+    outputs = {
+        "finish": text_hash(frames.rgb),
+        "encode": text_hash(
+            {
+                "rgb_sha256": frames.rgb,
+                "yuv_sha256": frames.yuv,
+                "video_sha256": record.files.get(layout.VIDEO, ""),
+            }
+        ),
+    }
+    for step in _delivering(record):
+        if step.output != outputs[step.op]:
+            yield finding("INT-FRAMES", "the list of frames is not what the node made", step.name)
+
+
+def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]:
+    """VID-BOX, VID-DECODE, VID-FRAMES: the MP4 decodes to the frames of the list, each one of them."""
+    if record.command != "video" or layout.VIDEO not in folder.sizes:
+        return []
+    try:
+        listed = read_frames(folder, limits)
+    except Unreadable:
+        return []  # told by check_frames
+    numbers = cast(dict[str, int], listed.numbers)
+    shape = video.Shape(width=numbers["width"], height=numbers["height"], frames=numbers["count"])
+    with folder.open(layout.VIDEO) as file:
+        try:
+            video.check_container(file, folder.sizes[layout.VIDEO])
+        except video.BadVideo as error:
+            return [
+                finding("VID-BOX", "the video's container is not as pokora writes it", layout.VIDEO, error)
+            ]
+    hashes: list[str] = []
+    try:
+        video.decode(
+            folder.root / layout.VIDEO,
+            shape,
+            limits,
+            lambda frame: hashes.append(hashlib.sha256(frame).hexdigest()),
+        )
+    except video.BadVideo as error:
+        return [finding("VID-DECODE", "the video does not decode", layout.VIDEO, error)]
+    return _compare(hashes, listed.yuv)
+
+
+def _compare(got: Sequence[str], listed: Sequence[str]) -> list[Finding]:
+    if len(got) != len(listed):
+        at_least = "at least " if len(got) > len(listed) else ""
+        told = f"{at_least}{len(got)} frames"
+        return [
+            finding(
+                "VID-FRAMES",
+                "the video has another number of frames",
+                layout.VIDEO,
+                told,
+                expected=len(listed),
+            )
+        ]
+    odd = [index for index, (one, other) in enumerate(zip(got, listed, strict=True)) if one != other]
+    if not odd:
+        return []
+    first = ", ".join(map(str, odd[:8])) + (", ..." if len(odd) > 8 else "")
+    message = "the video shows other frames than the run made"
+    return [
+        finding("VID-FRAMES", message, layout.VIDEO, f"{len(odd)} of {len(listed)}: frames {shown(first)}")
+    ]
+
+
+def _delivering(record: Record) -> list[Step]:
+    return [step for step in record.steps if step.op in ("finish", "encode")]

@@ -1,0 +1,86 @@
+"""The whole verification of one run: opened, judged, and what a report shows of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.verify import exhibits, integrity, policy, signature
+from pokora_anime.compliance.verify.container import Unreadable
+from pokora_anime.compliance.verify.contents import Arrays
+from pokora_anime.compliance.verify.exhibits import Exhibits
+from pokora_anime.compliance.verify.folder import Folder
+from pokora_anime.compliance.verify.limits import LIMITS, Limits
+from pokora_anime.compliance.verify.names import shown
+from pokora_anime.compliance.verify.record import Record, read_record
+from pokora_anime.compliance.verify.source import open_source
+from pokora_anime.compliance.verify.verdict import Report
+from pokora_anime.provenance.hashing import Json
+
+
+def examine(path: Path, *, key: str = "", contest: str = "", limits: Limits = LIMITS) -> Report:
+    """Verifies a run's folder or a zip of it; never raises for what is wrong with it.
+
+    `key` is the fingerprint that must have signed ("": any), `contest` whose limits apply ("": the
+    run's own). Raises ConfigError CFG-CONTEST for a contest without limits.
+    """
+    return examine_and_show(path, key=key, contest=contest, limits=limits, pictures=False)[0]
+
+
+def examine_and_show(
+    path: Path, *, key: str = "", contest: str = "", limits: Limits = LIMITS, pictures: bool = True
+) -> tuple[Report, Exhibits]:
+    """As `examine`, with the pictures and the graph for a page; empty without `pictures`."""
+    started = time.monotonic()
+    beforehand: list[Finding] = []
+    try:
+        with open_source(path, limits) as folder:
+            beforehand += folder.findings
+            record = read_record(folder, limits)
+            arrays = Arrays(folder, record, limits)
+            report = Report(
+                subject=shown(path),
+                facts=_facts(folder, record, limits),
+                integrity=tuple(integrity.check(folder, record, arrays, key, limits)),
+                policy=tuple(policy.check(record, arrays, contest)),
+                contest=contest or shown(_at(record.config, "contest", "name"), 60),
+                seconds=time.monotonic() - started,
+            )
+            show = exhibits.collect(folder, record, arrays, limits) if pictures else Exhibits()
+            return report, show
+    except Unreadable as error:
+        report = Report(
+            subject=shown(path),
+            integrity=tuple(beforehand),
+            unreadable=error.line(),
+            seconds=time.monotonic() - started,
+        )
+        return report, Exhibits()
+
+
+def _facts(folder: Folder, record: Record, limits: Limits) -> dict[str, str]:
+    config = record.config
+    speed = f"{_at(config, 'speed', 'name')}, {_at(config, 'speed', 'steps')} steps"
+    facts: dict[str, object] = {
+        "command": record.command,
+        "prompt": _at(config, "shot", "prompt"),
+        "negative": _at(config, "shot", "negative"),
+        "style": _at(config, "shot", "prefix"),
+        "seed": config.get("seed"),
+        "base": _at(config, "base", "weights"),
+        "speed": f"{speed}, CFG {_at(config, 'speed', 'guidance_scale')}",
+    }
+    if record.command == "video":
+        told = {name: record.summary[name] for name in ("frames", "fps", "width", "height")}
+        facts["video"] = "{frames} frames at {fps} fps, {width}x{height}".format(**told)
+    guard = record.guard if isinstance(record.guard, dict) else {}
+    facts["guard"] = f"{guard.get('level', 'not recorded')}, network {guard.get('network', 'open')}"
+    facts["nodes"] = f"{len(record.steps)} nodes, {len(record.files)} sealed files"
+    facts["signed by"] = signature.signer(folder, limits) or "nobody"
+    return {name: shown(value, 400) for name, value in facts.items()}
+
+
+def _at(config: dict[str, Json], group: str, name: str) -> object:
+    inside = config.get(group)
+    return inside.get(name, "") if isinstance(inside, dict) else ""

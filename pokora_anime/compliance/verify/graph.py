@@ -1,0 +1,101 @@
+"""POLICY of the graph: a closed list of operations, each on what it may work on, all from text and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.verify.container import finding
+from pokora_anime.compliance.verify.names import shown
+from pokora_anime.compliance.verify.record import Record, Step
+from pokora_anime.provenance import layout
+from pokora_anime.provenance.node import OPS, parents_fit
+
+# What a run's results are, and the operations that draw a picture out of text and noise alone.
+RESULTS = {"video": ["encode", "sheet"], "stills": ["still"]}
+GENERATORS = frozenset({"keyframe", "motion"})
+ROOTS = frozenset({"prompt", "noise"})
+
+
+def check(record: Record) -> Iterable[Finding]:
+    """POL-OP, POL-PARENTS, POL-ORIGIN, POL-UNUSED, POL-RESULT and POL-CHAIN."""
+    steps = record.by_id
+    for step in record.steps:
+        if step.op not in OPS:
+            yield finding(
+                "POL-OP", "an operation that is not on the closed list", step.name, expected="|".join(OPS)
+            )
+        elif not parents_fit(step.op, [steps[name].op for name in step.parents if name in steps]):
+            got = ", ".join(shown(steps[name].op, 20) if name in steps else "?" for name in step.parents)
+            expected = ", ".join(OPS[step.op]) or "none"
+            yield finding(
+                "POL-PARENTS", "an operation on what it may not work on", step.name, got, expected=expected
+            )
+    yield from _origins(record, steps)
+    yield from _results(record, steps)
+    if record.command == "video":
+        yield from _clip(record, steps)
+
+
+def ancestors(record: Record, start: Iterable[str]) -> set[str]:
+    """Ids of everything that these nodes were made from, themselves included."""
+    steps, found = record.by_id, set[str]()
+    waiting = list(start)
+    while waiting:
+        current = waiting.pop()
+        if current in steps and current not in found:
+            found.add(current)
+            waiting.extend(steps[current].parents)
+    return found
+
+
+def _origins(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
+    """Reachability: walking up from any picture ends in prompts and noise, through a generator."""
+    clean: set[str] = set()
+    for step in record.steps:  # parents stand before their children, or INTEGRITY tells
+        from_clean = bool(step.parents) and all(parent in clean for parent in step.parents)
+        drawn = step.op in GENERATORS or any(steps[p].op not in ROOTS for p in step.parents if p in steps)
+        if (step.op in ROOTS and not step.parents) or (from_clean and drawn):
+            clean.add(step.id)
+        else:
+            yield finding(
+                "POL-ORIGIN", "not made from text, seeds and weights alone", step.name, "no clean origin"
+            )
+
+
+def _results(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
+    ops = [steps[name].op for name in record.results if name in steps]
+    expected = RESULTS[record.command]
+    if (ops if record.command == "video" else list(dict.fromkeys(ops))) != expected:
+        told = ", ".join(shown(op, 20) for op in ops)
+        yield finding(
+            "POL-RESULT", "another kind of result than the command makes", layout.RECORD, told,
+            expected=", ".join(expected),
+        )  # fmt: skip
+    used = ancestors(record, record.results)
+    for step in record.steps:
+        if step.id not in used:
+            yield finding("POL-UNUSED", "a node that nothing was made from", step.name)
+
+
+def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
+    """One prompt, at most one keyframe and control, every segment after the one before, all delivered."""
+    by_op: dict[str, list[Step]] = {}
+    for step in record.steps:
+        by_op.setdefault(step.op, []).append(step)
+    for op in ("prompt", "keyframe", "control", "finish"):
+        for step in by_op.get(op, [])[1:]:
+            yield finding("POL-CHAIN", f"more than one {op} in one clip", step.name)
+    shared = [step.id for op in ("prompt", "keyframe", "control") for step in by_op.get(op, [])[:1]]
+    segments: list[str] = []
+    for step in by_op.get("motion", []):
+        kinds = {name: steps[name].op for name in step.parents if name in steps}
+        common = [name for name, op in kinds.items() if op not in ("noise", "motion")]
+        before = [name for name, op in kinds.items() if op == "motion"]
+        if common != shared or before != segments[-1:]:
+            yield finding("POL-CHAIN", "a segment of another chain", step.name)
+        segments.append(step.id)
+    for step in by_op.get("finish", []):
+        if list(step.parents) != segments:
+            message = "the clip was not finished from all of its segments in their order"
+            yield finding("POL-CHAIN", message, step.name)

@@ -1,0 +1,102 @@
+"""POLICY of the content, as far as arithmetic tells: noise of its seed, frames handed on unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.verify.container import finding
+from pokora_anime.compliance.verify.contents import Arrays, NodeArrays
+from pokora_anime.compliance.verify.record import Record, Step
+from pokora_anime.errors import RecordError
+from pokora_anime.provenance.noise import TOLERANCE, expected
+
+# Arrays that each operation stores: dtype and number of axes; what ends in ? may be absent.
+STORES: dict[str, dict[str, tuple[str, int]]] = {
+    "prompt": {
+        "embeds": ("<f4", 2),
+        "negative_embeds": ("<f4", 2),
+        "pooled?": ("<f4", 1),
+        "negative_pooled?": ("<f4", 1),
+    },
+    "noise": {"noise": ("<f4", 0)},  # 3 or 4 axes, by its params
+    "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},
+    "control": {"pose?": ("|u1", 3), "depth?": ("|u1", 3), "canny?": ("|u1", 3)},
+    "motion": {"latents": ("<f4", 4)},
+}
+
+
+def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
+    """POL-ARRAYS (not what the operation stores), POL-NOISE (not what the seed gives), POL-KNOWN."""
+    steps = record.by_id
+    for step in record.steps:
+        stored = arrays.of(step)
+        if step.op not in STORES or not stored:
+            continue
+        if reason := _misfit(step, stored):
+            yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
+        elif step.op == "noise":
+            yield from _noise(step, stored["noise"])
+        elif step.op == "motion":
+            parents = [steps[name] for name in step.parents if name in steps]
+            yield from _known(step, parents, arrays)
+
+
+def _misfit(step: Step, stored: NodeArrays) -> str:
+    known = {name.rstrip("?"): kind for name, kind in STORES[step.op].items()}
+    needed = {name for name in STORES[step.op] if not name.endswith("?")}
+    if not needed <= set(stored) <= set(known):
+        return ", ".join(sorted(stored))
+    for name, array in stored.items():
+        dtype, axes = known[name]
+        if array.dtype.str != dtype or (axes and array.ndim != axes):
+            return f"{name}: {array.dtype.str} {array.shape}"
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return f"{name}: not finite"
+        if dtype == "|u1" and list(array.shape) != [*reversed(_size(step)), 3]:
+            return f"{name}: {array.shape}"
+    return ""
+
+
+def _size(step: Step) -> list[int]:
+    size = step.params.get("size")
+    return cast(list[int], size) if isinstance(size, list) else []
+
+
+def _noise(step: Step, stored: npt.NDArray[np.generic]) -> Iterable[Finding]:
+    try:
+        # Only as much is computed as was stored.
+        if step.params.get("shape") != list(stored.shape):
+            raise RecordError("REC-NOISE", f"shape {stored.shape}")
+        wanted = expected(step.params)
+    except RecordError as error:
+        yield finding("POL-NOISE", "noise that no seed gives", step.name, error.got)
+        return
+    apart = float(np.abs(cast(npt.NDArray[np.float32], stored) - wanted).max())
+    if not apart <= TOLERANCE:
+        message = "noise that its seed does not give"
+        yield finding(
+            "POL-NOISE", message, step.name, f"{apart:.2g} apart", expected=f"at most {TOLERANCE:g}"
+        )
+
+
+def _known(step: Step, parents: list[Step], arrays: Arrays) -> Iterable[Finding]:
+    """A segment's first frames are, bit for bit, the last ones of the segment before, or the keyframe."""
+    span = step.params.get("span")
+    known = span.get("known") if isinstance(span, dict) else None
+    latents = arrays.of(step)["latents"]
+    if not isinstance(known, int) or not 0 <= known < latents.shape[1]:
+        yield finding("POL-KNOWN", "a segment that knows more frames than it has", step.name, known)
+        return
+    before = next((parent for parent in parents if parent.op == "motion"), None)
+    before = before or next((parent for parent in parents if parent.op == "keyframe"), None)
+    source = arrays.of(before) if before else {}
+    if not known or not source:
+        return
+    given = source["latents"][:, -known:] if "latents" in source else source["latent"][:, None]
+    if not np.array_equal(latents[:, :known], given):
+        yield finding("POL-KNOWN", "a segment does not go on from the frames before it", step.name)

@@ -1,0 +1,90 @@
+"""POLICY: whether the run, as it was recorded, keeps to the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pokora_anime.compliance import gate
+from pokora_anime.compliance.findings import Finding, Severity
+from pokora_anime.compliance.rules import closed, limits
+from pokora_anime.compliance.verify import graph, origin, settings, used
+from pokora_anime.compliance.verify.container import finding
+from pokora_anime.compliance.verify.contents import Arrays
+from pokora_anime.compliance.verify.names import shown
+from pokora_anime.compliance.verify.record import Record
+from pokora_anime.provenance import layout
+from pokora_anime.provenance.code import package_hash
+
+
+def check(record: Record, arrays: Arrays, contest: str) -> list[Finding]:
+    """Every finding of POLICY: the config's (GATE-*, RULE-*, CFG-*, PRM-*) and the record's own (POL-*).
+
+    `contest` names the limits to judge by, "" for the contest that the run was made for.
+    Raises ConfigError CFG-CONTEST for a name without limits.
+    """
+    config, _ = closed.read(record.command, record.config)
+    if contest and config is not None:
+        judged = gate.examine(replace(config, contest=limits.load(contest)))
+    else:
+        judged = gate.examine_recorded(record.command, record.config)
+    found = [_safe(one) for one in judged]
+    readable = config is not None and not any(one.code.startswith(("GATE-", "CFG-", "PRM-")) for one in found)
+    found += [*graph.check(record), *origin.check(record, arrays), *_guard(record), *_code(record)]
+    if config is not None and readable:
+        found += [*settings.check(record, config), *used.check(record, config)]
+    return found
+
+
+def _guard(record: Record) -> Iterable[Finding]:
+    guard = record.guard
+    level = guard.get("level") if isinstance(guard, dict) else None
+    if guard is not None and level not in ("landlock", "process", "none"):
+        yield finding("POL-GUARD", "a guard of no known level", layout.RECORD, shown(guard, 60))
+    elif level is None or level == "none":
+        yield _about_guard(
+            Severity.review,
+            "rendered without a guard" if level else "no guard is recorded",
+            "render with guard=require, or have the run replayed",
+        )
+    elif isinstance(guard, dict) and (level, guard.get("network")) != ("landlock", "closed"):
+        yield _about_guard(
+            Severity.note,
+            f"guard level {level}, network {shown(guard.get('network'), 20)}: this system had no more",
+            "",
+        )
+
+
+def _about_guard(severity: Severity, message: str, fix: str) -> Finding:
+    return Finding(
+        code="POL-GUARD",
+        severity=severity,
+        message=message,
+        expected="level landlock, network closed",
+        fix=fix,
+        where=layout.RECORD,
+    )
+
+
+def _code(record: Record) -> Iterable[Finding]:
+    code = record.content["code"]
+    if isinstance(code, dict) and code["sha256"] != package_hash():
+        yield Finding(
+            code="POL-CODE",
+            severity=Severity.note,
+            message="rendered with other sources of pokora_anime than those installed here",
+            got=shown(f"version {code['version']}"),
+            where=layout.RECORD,
+        )
+
+
+def _safe(one: Finding) -> Finding:
+    """The same finding with what it quotes made safe to show."""
+    return replace(
+        one,
+        message=shown(one.message, 300),
+        got=shown(one.got),
+        expected=shown(one.expected, 300),
+        fix=shown(one.fix, 300),
+        where=shown(one.where),
+    )

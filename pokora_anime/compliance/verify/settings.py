@@ -1,0 +1,210 @@
+"""POLICY of the numbers: every node did what the recorded config says, with its seed and its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.rules.case import Use, uses
+from pokora_anime.compliance.verify.container import finding
+from pokora_anime.compliance.verify.names import shown
+from pokora_anime.compliance.verify.record import Record, Step, Table
+from pokora_anime.config.identity import to_plain
+from pokora_anime.config.schema import Interpolation, RunConfig, VideoConfig
+from pokora_anime.provenance import layout
+from pokora_anime.provenance.hashing import Json, canonical_json
+from pokora_anime.stages.interpolate import frames_delivered, frames_needed
+
+# Params that the run itself settles; they are checked where their meaning is known.
+FREE = {
+    "prompt": {"pieces", "tokens"},
+    "noise": {"shape", "derivation"},
+    "keyframe": {"part", "generator"},
+    "control": {"last_attempt"},
+    "motion": {"span", "generator", "control"},
+    "sheet": {"frames"},
+}
+
+
+def check(record: Record, config: RunConfig) -> Iterable[Finding]:
+    """POL-PARAMS (other settings than the config), POL-PLACE, POL-SPAN, POL-CHAIN and POL-FRAMES."""
+    wanted = _wanted(config)
+    for step in record.steps:
+        if step.op in wanted:
+            yield from _params(step, wanted[step.op], FREE.get(step.op, set()))
+    yield from _places(record, config)
+    if isinstance(config, VideoConfig):
+        yield from _clip(record, config)
+
+
+def loras(config: RunConfig) -> dict[str, float]:
+    """The LoRAs that this config loads, by registry id."""
+    return {
+        use.weights.id: use.strength
+        for use in uses(config)
+        if _is_lora(use) and use.weights and use.strength is not None and _has(config, use)
+    }
+
+
+def _is_lora(use: Use) -> bool:
+    return use.kind.endswith("_lora")
+
+
+def _has(config: RunConfig, use: Use) -> bool:
+    return use.weights is not None and config.base.family.value in use.weights.families
+
+
+def _wanted(config: RunConfig) -> dict[str, Table]:
+    """What the params of each operation must be, the free ones aside."""
+    plain = to_plain(config)
+    base: dict[str, Json] = {"size": [config.base.width, config.base.height]}
+    drawn: Table = {
+        **base,
+        "seed": config.seed,
+        "speed": plain["speed"],
+        "loras": dict[str, Json](loras(config)),
+    }
+    wanted: dict[str, Table] = {
+        "prompt": {
+            "text": config.shot.prompt,
+            "prefix": config.shot.prefix,
+            "negative": config.shot.negative,
+            "loras": drawn["loras"],
+        },
+        "noise": {"seed": config.seed},
+        "keyframe": drawn,
+        "still": {"finish": plain["finish"]},
+    }
+    if isinstance(config, VideoConfig):
+        fps = config.finish.fps
+        finish: Table = {"finish": plain["finish"], "seconds": config.shot.seconds, "fps": config.shot.fps}
+        size: list[Json] = [config.finish.width, config.finish.height]
+        wanted |= {
+            "control": {**base, "kinds": _kinds(config)},
+            "motion": {**drawn, "motion": plain["motion"]},
+            "finish": finish,
+            "encode": {"encode": plain["encode"], "fps": fps, "size": size},
+            "sheet": {"fps": fps},
+        }
+    return wanted
+
+
+def _params(step: Step, wanted: Table, free: set[str]) -> Iterable[Finding]:
+    missing = (set(wanted) | free - {"control"}) - set(step.params)
+    unknown = set(step.params) - set(wanted) - free
+    for name in sorted(missing | unknown):
+        what = "missing" if name in missing else "not known"
+        yield finding(
+            "POL-PARAMS", "a node with other settings than its operation has", step.name, f"{name}: {what}"
+        )
+    for name, value in wanted.items():
+        if name in step.params and not _same(step.params[name], value):
+            yield finding(
+                "POL-PARAMS",
+                "a node with other settings than the config",
+                step.name,
+                f"{name}={shown(step.params[name], 60)}",
+                expected=shown(value, 60),
+            )
+
+
+def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
+    """Each picture's and segment's noise and generator are those of its own place in the run."""
+    steps = record.by_id
+    for step in record.steps:
+        if step.op not in ("keyframe", "motion"):
+            continue
+        place = _still(step, record, config) if step.op == "keyframe" else _segment(step)
+        noise = next(
+            (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"), None
+        )
+        told: Table = {
+            "generator": step.params.get("generator"),
+            "derivation": noise.params.get("derivation") if noise else None,
+        }
+        if place is None or not _same(told, place):
+            yield finding("POL-PLACE", "noise or generator of another place in the run", step.name)
+
+
+def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
+    """Generator and derivation of a picture's place; None for a place that the run has not."""
+    part = step.params.get("part")
+    if isinstance(config, VideoConfig):
+        places: list[Json] = [["keyframe", attempt] for attempt in range(config.control.attempts)]
+    else:
+        steps = record.by_id
+        results = [steps[made].parents for made in record.results if made in steps]
+        places = [["still", index] for index, parents in enumerate(results) if parents == (step.id,)]
+    if not isinstance(part, list) or not any(_same(part, place) for place in places):
+        return None
+    return {"generator": [*part, "steps"], "derivation": {"kind": "picture", "names": part}}
+
+
+def _segment(step: Step) -> Table:
+    """Generator and derivation of a segment's place, by its span."""
+    span, motion = step.params.get("span"), step.params.get("motion")
+    place: Table = span if isinstance(span, dict) else {}
+    share = motion.get("noise_share") if isinstance(motion, dict) else None
+    derivation: Json = {"kind": "frames", "start": place.get("start"), "share": share}
+    return {"generator": ["motion", place.get("index")], "derivation": derivation}
+
+
+def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
+    ops = [step.op for step in record.steps]
+    wanted = {"keyframe": int(config.keyframe.enabled), "control": int(bool(config.control.kinds))}
+    for op, count in wanted.items():
+        if ops.count(op) != count:
+            yield finding("POL-CHAIN", f"{ops.count(op)} {op} nodes", layout.RECORD, expected=count)
+    segments = [step for step in record.steps if step.op == "motion"]
+    yield from _spans(segments, config)
+    yield from _controls(record, segments, config)
+    frames = frames_delivered(config.shot.seconds, config.finish.fps)
+    told = [record.summary[name] for name in ("frames", "fps", "width", "height")]
+    if told != [frames, config.finish.fps, config.finish.width, config.finish.height]:
+        yield finding("POL-FRAMES", "the video is not the one that the config asks for", layout.RECORD, told)
+
+
+def _spans(segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
+    """Segments follow each other by the overlap, and just cover the frames that the clip needs."""
+    length, overlap = config.motion.frames, config.motion.overlap
+    moving = config.finish.interpolation is Interpolation.flow
+    total = frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps, moving=moving)
+    start = 0
+    for index, step in enumerate(segments):
+        known = overlap if index else int(config.keyframe.enabled)
+        span: Table = {"index": index, "start": start, "known": known}
+        if not _same(step.params.get("span"), span):
+            got = shown(step.params.get("span"), 60)
+            yield finding("POL-SPAN", "a segment out of its place", step.name, got, expected=span)
+        start += length - overlap
+    covered = start + overlap if segments else 0
+    if not (covered >= total > covered - (length - overlap) or (len(segments) == 1 and covered >= total)):
+        got = f"{len(segments)} segments, {covered} frames"
+        yield finding("POL-SPAN", "segments that do not cover the clip", layout.RECORD, got, expected=total)
+
+
+def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
+    control = next((step for step in record.steps if step.op == "control"), None)
+    settings = to_plain(config)["control"]
+    for step in segments:
+        told = step.params.get("control")
+        kinds = told.get("kinds") if isinstance(told, dict) else None
+        if control is None or not isinstance(settings, dict):
+            fits = told is None
+        else:
+            asked = settings.get("kinds")
+            fits = (
+                isinstance(kinds, list) and isinstance(asked, list) and all(kind in asked for kind in kinds)
+            )
+            fits = fits and _same(told, {**settings, "kinds": kinds})
+        if not fits:
+            yield finding("POL-PARAMS", "control settings that are not the config's", step.name)
+
+
+def _kinds(config: VideoConfig) -> list[Json]:
+    return [*sorted({kind.value for kind in config.control.kinds})]
+
+
+def _same(one: Json, other: Json) -> bool:
+    """Equal as JSON: 1 is not 1.0, and True is not 1."""
+    return canonical_json(one) == canonical_json(other)

@@ -1,0 +1,119 @@
+"""POLICY of the weights: registered files, those that the config asks for, and no others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import pokora_anime
+from pokora_anime.compliance.findings import Finding, Severity
+from pokora_anime.compliance.rules.case import uses
+from pokora_anime.compliance.verify.container import finding
+from pokora_anime.compliance.verify.names import brief, shown
+from pokora_anime.compliance.verify.record import Record
+from pokora_anime.compliance.verify.settings import loras
+from pokora_anime.config.schema import RunConfig
+from pokora_anime.models import registry
+from pokora_anime.models.hashes import MANIFEST
+from pokora_anime.models.registry import Row
+
+# Parts of the base that a node may name, beside rows by their id and roles of the registry.
+BASE_PARTS = frozenset({"text", "unet", "motion", "vae"})
+# Which operations load which kinds of weights at all.
+LOADS = {
+    "prompt": {"base", "speed_lora", "style_lora"},
+    "keyframe": {"base", "vae", "speed_lora", "style_lora"},
+    "control": {"extractor"},
+    "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora"},
+    "finish": {"base", "vae"},
+}
+DRAWS = ("prompt", "keyframe", "motion")
+
+
+def check(record: Record, config: RunConfig) -> Iterable[Finding]:
+    """POL-WEIGHTS for weights that are not the registered ones or not asked for, POL-UNCHECKED as a note."""
+    rows = {row.id: row for row in registry.rows()}
+    asked = {use.weights.id for use in uses(config) if use.weights is not None and use.loaded}
+    unknown: list[str] = []
+    for entry in record.weights.values():
+        name, files = str(entry["row"]), cast(dict[str, str], entry["files"])
+        if name not in rows or name not in asked:
+            message = "weights that the config does not ask for"
+            yield finding(
+                "POL-WEIGHTS", message, f"weights {shown(name, 60)}", expected=", ".join(sorted(asked))
+            )
+            continue
+        yield from _files(rows[name], files)
+        unknown += [f"{name}/{file}" for file in files if file not in promised(rows[name])]
+    yield from _uses(record, config, rows)
+    if unknown:
+        yield Finding(
+            code="POL-UNCHECKED",
+            severity=Severity.note,
+            message="no hash of these weights is registered: only a replay can tell whether they are genuine",
+            got=shown(", ".join(unknown)),
+            where="weights",
+        )
+
+
+def promised(row: Row) -> Mapping[str, str]:
+    """sha256 of a row's files by name, as far as the registry or the package knows them."""
+    return {**(_shipped(row.repo, row.folder) if row.packaged else {}), **row.sha256}
+
+
+def _files(row: Row, files: Mapping[str, str]) -> Iterable[Finding]:
+    known = promised(row)
+    for name, digest in files.items():
+        where = f"weights {row.id}/{shown(name, 60)}"
+        if not any(fnmatchcase(name, pattern) for pattern in row.files):
+            yield finding("POL-WEIGHTS", "a file that the registry does not know", where)
+        elif known.get(name, digest) != digest:
+            yield finding(
+                "POL-WEIGHTS",
+                "altered weights",
+                where,
+                f"sha256 {brief(digest)}",
+                expected=f"sha256 {known[name][:12]}",
+                fix="verify with the version of pokora_anime that rendered the run" if row.packaged else "",
+            )
+
+
+def _uses(record: Record, config: RunConfig, rows: Mapping[str, Row]) -> Iterable[Finding]:
+    """Each node names the weights that its operation loads, under the role that they play."""
+    merged = set(loras(config))
+    for step in record.steps:
+        allowed = LOADS.get(step.op, set())
+        used: set[str] = set()
+        for role, digest in step.weights.items():
+            row = rows.get(str(record.weights.get(digest, {}).get("row")))
+            if row is None or row.kind.value not in allowed or not _plays(row, role):
+                message = "weights that this operation does not load"
+                yield finding(
+                    "POL-WEIGHTS", message, step.name, f"{shown(role, 40)}: {row.id if row else '?'}"
+                )
+            elif row.kind.value.endswith("_lora"):
+                used.add(row.id)
+        if step.op in LOADS and not step.weights and step.op != "control":
+            yield finding("POL-WEIGHTS", "an operation without weights", step.name)
+        if step.op in DRAWS and used != merged:
+            got, wanted = ", ".join(sorted(used)) or "none", ", ".join(sorted(merged)) or "none"
+            yield finding(
+                "POL-WEIGHTS", "other LoRAs than the config asks for", step.name, got, expected=wanted
+            )
+
+
+def _plays(row: Row, role: str) -> bool:
+    return role in (row.id, row.role) or (role in BASE_PARTS and row.kind.value in ("base", "vae"))
+
+
+@cache
+def _shipped(repo: str, folder: str) -> Mapping[str, str]:
+    """What the package's own manifest says of the weights in one of its folders."""
+    root = Path(pokora_anime.__file__).parent / repo.removeprefix("package:")
+    listed = cast(dict[str, str], json.loads((root / MANIFEST).read_text(encoding="utf-8")))
+    prefix = f"{folder}/" if folder else ""
+    return {name.removeprefix(prefix): digest for name, digest in listed.items() if name.startswith(prefix)}

@@ -1,0 +1,74 @@
+"""What a LoRA file's header tells without a tensor being read: its layers, and their base. Torch-free."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pokora_anime.config.schema import Family
+from pokora_anime.errors import WeightsError
+
+MAX_HEADER = 64 * 2**20
+_DOWN = re.compile(r"(lora_down|lora\.down|lora_A|lora_linear_layer\.down)(\.default)?\.weight$")
+_TEXT_ATTENTION = re.compile(r"attn2[._]to_k")
+# Channels of the text that cross-attention reads.
+_WIDTHS = {2048: Family.sdxl.value, 1024: Family.sd2.value, 768: "SD 1.5"}
+_NANO = Path(__file__).resolve().parent.parent / "nano/weights/unet/config.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraHeader:
+    """`layers` low-rank pairs; `width` of the text that they attend to, None if they touch no such layer."""
+
+    layers: int
+    width: int | None
+
+    @property
+    def base(self) -> str | None:
+        """The base whose text has that width, None where it cannot be told."""
+        widths = {**_WIDTHS, _nano_width(): Family.nano.value}
+        return widths.get(self.width) if self.width is not None else None
+
+    def check(self, name: str, family: Family) -> None:
+        """WeightsError WGT-5 if there is no layer, or if they are another base's."""
+        if self.layers == 0:
+            raise WeightsError(
+                "WGT-5", f"{name} holds no LoRA layers", expected="a LoRA in kohya, diffusers or peft format"
+            )
+        if self.width is not None and self.base != family.value:
+            base = self.base or f"a base with text of {self.width} channels"
+            known = any(one.value == base for one in Family)
+            raise WeightsError(
+                "WGT-5",
+                f"{name} was trained for {base}",
+                expected=family.value,
+                fix=f"--base {base}" if known else "train it for one of this project's bases",
+            )
+
+
+def _nano_width() -> int:
+    return int(json.loads(_NANO.read_text(encoding="utf-8"))["cross_attention_dim"])
+
+
+def read_header(file: Path) -> LoraHeader:
+    """The header of a safetensors file; WeightsError WGT-2 for anything else, WGT-1 for no file."""
+    try:
+        with file.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            if not 2 <= length <= MAX_HEADER:
+                raise ValueError(length)
+            header = json.loads(handle.read(length))
+            shapes = {
+                str(name): list(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
+            }
+    except OSError as error:
+        raise WeightsError("WGT-1", f"{file}: {error.strerror or error}", expected="a LoRA file") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            "WGT-2", f"{file.name} is no readable safetensors file", expected="a .safetensors LoRA"
+        ) from error
+    down = {name: shape for name, shape in shapes.items() if _DOWN.search(name)}
+    widths = {shape[1] for name, shape in down.items() if _TEXT_ATTENTION.search(name) and len(shape) > 1}
+    return LoraHeader(layers=len(down), width=min(widths) if len(widths) == 1 else None)

@@ -1,0 +1,35 @@
+"""The files of a run folder by name: what its record seals, and what lies outside it."""
+
+from __future__ import annotations
+
+FORMAT = 2
+RECORD = "record.json"
+LEDGER = "ledger.jsonl"
+STATEMENT = "statement.dsse.json"
+CONFIG = "config.yaml"
+FRAMES = "frames.json"
+VIDEO = "video.mp4"
+STAGES = "stages"
+LOCK = ".lock"
+LOGS = "logs"
+REPORTS = "reports"
+
+
+def outside(name: str) -> bool:
+    """Whether a file (POSIX name relative to the folder) is no part of what the record seals."""
+    return name in (LOCK, STATEMENT) or name.startswith((f"{LOGS}/", f"{REPORTS}/"))
+
+
+def listed(name: str) -> bool:
+    """Whether the record's `files` must hold this name."""
+    return not outside(name) and name not in (RECORD, LEDGER)
+
+
+def array_name(op: str, node_id: str) -> str:
+    """The file that holds a node's arrays."""
+    return f"{STAGES}/{op}-{node_id[:12]}.safetensors"
+
+
+def still_name(index: int) -> str:
+    """The file of the still with this index, counted from 0."""
+    return f"still-{index + 1}.png"

@@ -1,0 +1,81 @@
+"""A clip's scorecard: the score of its generated frames and that of its final ones, always both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pokora_anime.provenance.atomic import write_atomic, writing
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.quality.metrics import FINAL, GENERATED, METRICS, Verdict
+from pokora_anime.quality.summary import Score
+
+FORMAT = 1
+SCORECARD = "scorecard.json"
+REPORT = "scorecard.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorecard:
+    """Both stages of one clip; `origin` tells where the generated frames came from."""
+
+    title: str
+    origin: str
+    generated: Score
+    final: Score
+
+    def stages(self) -> Mapping[str, Score]:
+        """The scores by stage, before interpolation first."""
+        return {GENERATED: self.generated, FINAL: self.final}
+
+    def verdicts(self, stage: str) -> dict[str, Verdict]:
+        """How every metric of a stage stands."""
+        score = self.stages()[stage]
+        return {
+            metric.id: metric.band(stage, score.features).verdict(score.values[metric.id])
+            for metric in METRICS
+        }
+
+    def count(self, verdict: Verdict) -> int:
+        """How many metrics have this verdict, over both stages."""
+        return sum(found is verdict for stage in self.stages() for found in self.verdicts(stage).values())
+
+    def to_json(self) -> dict[str, Json]:
+        """What scorecard.json holds."""
+        stages: dict[str, Json] = {}
+        for stage, score in self.stages().items():
+            verdicts: dict[str, Json] = {name: found.value for name, found in self.verdicts(stage).items()}
+            stages[stage] = {**score.to_json(), "verdicts": verdicts}
+        return {"format": FORMAT, "title": self.title, "generated_frames_from": self.origin, **stages}
+
+
+def write(card: Scorecard, folder: Path) -> tuple[Path, Path]:
+    """Writes scorecard.json and scorecard.html; returns both. Raises MachineError SYS-*."""
+    from pokora_anime.quality.report import page
+
+    texts = {SCORECARD: json.dumps(card.to_json(), indent=1, ensure_ascii=False) + "\n", REPORT: page(card)}
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_atomic(folder / name, text.encode())
+    return folder / SCORECARD, folder / REPORT
+
+
+def as_text(card: Scorecard) -> str:
+    """A table for the terminal."""
+    lines = [f"{'':34}{'before':>10}  {'after':>10}   good / bad", ""]
+    found = {stage: card.verdicts(stage) for stage in card.stages()}
+    for metric in METRICS:
+        cells: list[str] = []
+        for stage, score in card.stages().items():
+            value, verdict = score.values[metric.id], found[stage][metric.id]
+            cells.append(f"{'none' if value is None else f'{value:.3g}':>8} {_SIGNS[verdict]}")
+        bands = dict.fromkeys(str(metric.band(stage, s.features)) for stage, s in card.stages().items())
+        lines.append(f"{metric.title:34}{'  '.join(cells)}   {'; '.join(bands)}")
+    lines += ["", f"{card.count(Verdict.bad)} bad (!), {card.count(Verdict.fair)} fair (~)"]
+    return "\n".join(lines)
+
+
+_SIGNS = {Verdict.good: " ", Verdict.fair: "~", Verdict.bad: "!", Verdict.unknown: " "}

