@@ -43,17 +43,20 @@ def render_stills(config: StillsConfig, root: Path, guard: Mapping[str, Json] | 
         return run.folder.path
 
 
-def _render(config: VideoConfig, run: Run) -> None:
-    find_ffmpeg()  # before anything is computed, not after
-    context = run.context
-    run.display.plan(_steps(config))
+def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]:
+    """The denoised segments of a clip, in order, without what delivers them."""
     text = prompt.encode(config.shot, config, context)
     context.models.free_text()
     first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", "pose_extractor", "depth_extractor")
-    segments = motion.render(text, first, control, config, context, finish.frames_generated(config))
-    run.finish_video(_deliver(segments, config, run))
+    return motion.render(text, first, control, config, context, finish.frames_generated(config))
+
+
+def _render(config: VideoConfig, run: Run) -> None:
+    find_ffmpeg()  # before anything is computed, not after
+    run.display.plan(_steps(config))
+    run.finish_video(_deliver(clip_segments(config, run.context), config, run))
 
 
 def _steps(config: VideoConfig) -> dict[str, int]:

@@ -214,7 +214,7 @@ def test_no_keyframe_takes_the_control_maps_with_it() -> None:
         ("speed.steps=0", ["CFG-RANGE", "speed.steps"]),
         ("control.scale.pse=1", ["CFG-RANGE", "control.scale.pose"]),
         ("encode.preset=fastt", ["CFG-RANGE", "did you mean fast?"]),
-        ("style.loras=[{id:a},{id:b}]", ["CFG-RANGE", "at most 3", "a, b, pastelAnimeXL"]),
+        ("style.loras=[{id:a},{id:b},{id:c},{id:d}]", ["CFG-RANGE", "at most 3", "a, b, c, d"]),
     ],
 )
 def test_a_mistake_is_one_line_with_a_way_out(override: str, words: list[str]) -> None:

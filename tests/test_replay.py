@@ -76,8 +76,10 @@ def test_the_chance_to_miss_is_that_of_counting(parts: int, replayed_: int, forg
     assert chance_missed(parts, replayed_, forged) == pytest.approx(missed)
 
 
-@pytest.mark.parametrize("interpolation", ["flow", "none"])
-@pytest.mark.parametrize(("fps", "out"), [(8, 24), (12, 24), (8, 30), (10, 24)])
+@pytest.mark.parametrize(
+    ("interpolation", "fps", "out"),
+    [("flow", 8, 24), ("flow", 12, 24), ("flow", 8, 30), ("flow", 10, 24), ("none", 8, 24), ("none", 12, 24)],
+)
 def test_the_segments_frames_are_the_clip_each_once(interpolation: str, fps: int, out: int) -> None:
     from pokora_anime.stages import finish, motion
 

@@ -123,7 +123,7 @@ METRICS: tuple[Metric, ...] = (
         title="Colour step, worst join",
         group=JOINS,
         definition="Lab difference of seen pixels across a join after warping, mean over 4 x 4 cells, of "
-        "the worst join; less the median inside segments, at least 0. 2.3 is just noticeable",
+        "the worst join; less that of the worst of joins placed elsewhere, at least 0. 2.3 is just noticeable",
         unit="ΔE (CIE76)",
         source="this project; just noticeable difference after Mahy et al. 1994",
         bands=_any(1.0, 2.3),

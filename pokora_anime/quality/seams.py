@@ -30,6 +30,7 @@ class Seams:
 
     joins: tuple[int, ...]
     ratios: tuple[float, ...]
+    inside: float  # the median inside segments, the floor included
     raw_median: float
     raw_worst: float
     placed_median: float
@@ -86,6 +87,7 @@ def seams(steps: Values, joins: Sequence[int], floor: float) -> Seams | str:
     return Seams(
         joins=tuple(known),
         ratios=tuple(float(ratio) for ratio in ratios),
+        inside=float(np.nanmedian(np.delete(values, places))),
         raw_median=float(np.median(ratios)),
         raw_worst=float(ratios.max()),
         placed_median=float(np.mean([np.median(one) for one in free])),

@@ -18,6 +18,7 @@ LEAST_MOTION = 0.05  # mean squared flow in those pixels below which nothing mov
 LEAST_SPEED = 0.02  # pixels, mean over the frame: below it smoothness says nothing
 WARP_FLOOR = 0.05  # grey levels that no eye sees
 SPEED_FLOOR = 0.05  # pixels
+COLOR_FLOOR = 0.01  # Lab distance
 CUT_RATIO, CUT_WINDOW, CUT_SECONDS = 3.0, 2, 0.6  # as PySceneDetect's AdaptiveDetector
 CUT_CONTENT = (
     20.0  # Lab distance; cuts between drawn scenes reach 24 to 71, their motion 30 at a ratio of 1.4
@@ -162,29 +163,29 @@ class _Found:
 def _joins(
     found: _Found, series: Series, joins: Sequence[int], fps: int, source_fps: int
 ) -> tuple[tuple[JoinScore, ...], dict[str, float]]:
-    warp = seams(source_steps(series.values("warp_error"), fps, source_fps), joins, WARP_FLOOR)
-    speed = seams(source_steps(series.values("speed"), fps, source_fps), joins, SPEED_FLOOR)
-    if isinstance(warp, str) or isinstance(speed, str):
+    warp, speed, color = (
+        seams(source_steps(series.values(name), fps, source_fps), joins, floor)
+        for name, floor in (("warp_error", WARP_FLOOR), ("speed", SPEED_FLOOR), ("color_step", COLOR_FLOOR))
+    )
+    if isinstance(warp, str) or isinstance(speed, str) or isinstance(color, str):
         for name in ("seam_ratio", "seam_worst", "seam_motion", "color_step"):
             found.put(name, None, str(warp))
         return (), {}
     # What interpolation spreads over several transitions is added up again.
-    colors = source_steps(series.values("color_step"), fps, source_fps) * (fps / source_fps)
-    places = np.asarray(warp.joins) - 1
-    inside = float(np.nanmedian(np.delete(colors, places)))
+    inside = color.inside * fps / source_fps
     found.put("seam_ratio", warp.median, "")
     found.put("seam_worst", warp.worst, "")
     found.put("seam_motion", speed.median, "")
-    found.put("color_step", max(0.0, float(np.nanmax(colors[places])) - inside), "")
+    found.put("color_step", max(0.0, color.raw_worst - color.placed_worst) * inside, "")
     scores = tuple(
         JoinScore(
             frame=join,
             seconds=join / source_fps,
             warp_ratio=ratio,
             motion_ratio=motion,
-            color_step=float(colors[join - 1]),
+            color_step=step * inside,
         )
-        for join, ratio, motion in zip(warp.joins, warp.ratios, speed.ratios, strict=True)
+        for join, ratio, motion, step in zip(warp.joins, warp.ratios, speed.ratios, color.ratios, strict=True)
     )
     return scores, {
         "places": float(warp.placements),
@@ -194,7 +195,8 @@ def _joins(
         "warp_worst_elsewhere": warp.placed_worst,
         "motion_median": speed.raw_median,
         "motion_median_elsewhere": speed.placed_median,
-        "color_step_inside": inside,
+        "color_step_worst": color.raw_worst * inside,
+        "color_step_worst_elsewhere": color.placed_worst * inside,
     }
 
 

@@ -551,6 +551,15 @@ def test_a_segment_more_or_less(forgery: Forgery) -> None:
     assert reseal(forgery) == {"POL-SPAN"}
 
 
+@pytest.mark.parametrize("op", ["motion", "control"])
+def test_a_segment_that_goes_on_from_nothing(forgery: Forgery, op: str) -> None:
+    """The second segment without the one before it, or without the control maps."""
+    second, gone = forgery.of("motion", 1), forgery.of(op)["id"]
+    place = second["parents"].index(gone)
+    del second["parents"][place], second["inputs"][place]
+    assert "POL-CHAIN" in reseal(forgery)
+
+
 def test_a_segment_of_another_place(forgery: Forgery) -> None:
     forgery.of("motion", 1)["params"]["span"]["start"] = 10
     assert {"POL-SPAN", "POL-PLACE"} <= reseal(forgery)

@@ -16,6 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, NoReturn, cast
 
@@ -66,8 +67,9 @@ def _confined(header: Message, interpreter: list[str]) -> Guard:
         no_new_privileges()
         alone = len(os.listdir("/proc/self/task")) == 1  # threads that run already would stay free
         if alone and landlock_abi():
-            confinement = confine(Grants.of(header["grants"]).rules(interpreter))
-            sys.dont_write_bytecode = True
+            with suppress(OSError):  # a sandbox around us may not let us; then the level says so
+                confinement = confine(Grants.of(header["grants"]).rules(interpreter))
+                sys.dont_write_bytecode = True
     closed = refuse_sockets() and _refused(_open_socket)
     held = confinement is not None and _refused(lambda: os.listdir("/"))
     tcp = confinement is not None and confinement.tcp
