@@ -22,10 +22,11 @@ STEADY = 0.3  # pixels that a point may stray from an even way: what swings is n
 FEWEST = 10  # background points that a judgement needs
 NOSE, NECK = 0, 1
 BODY = LIMBS[:12]
-# Calibrated on drawn clips, frames a second: what a camera moves at least. See test_bench_nano.py.
+# Frames a second, what a camera moves at least: right for 99 % of the 240 drawn clips that they were
+# set by, and for 96 % of 80 others.
 PAN, ZOOM = 0.035, 0.0033
 WALK, WALK_PAN = 0.055, 0.02  # what a walker's background scrolls by itself, and a pan beyond that
-STILL, STILL_SHARE = 0.006, 0.1  # a still camera leaves at least that share of the points in place
+STILL, STILL_SHARE = 0.004, 0.1  # a still camera leaves at least that share of the points in place
 FAR = 0.004  # pan of the stars, where nothing nearer is seen
 FARTHEST = 20.0  # levels that a still pixel may be away from its median
 FLOW_SIDE = 128  # pixels

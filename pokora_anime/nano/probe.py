@@ -179,7 +179,7 @@ class AttributeProbe(nn.Module):
 
 def to_input(rgb: NDArray[np.uint8]) -> Tensor:
     """Pictures uint8 [n,H,W,3] as the network takes them: [n,3,128,128] in 0..1."""
-    pictures = torch.from_numpy(np.ascontiguousarray(rgb)).permute(0, 3, 1, 2).float() / 255
+    pictures = torch.from_numpy(np.array(rgb)).permute(0, 3, 1, 2).float() / 255
     if pictures.shape[-2:] == (INPUT, INPUT):
         return pictures
     return functional.interpolate(pictures, size=(INPUT, INPUT), mode="area")

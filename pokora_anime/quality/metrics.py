@@ -122,8 +122,8 @@ METRICS: tuple[Metric, ...] = (
         id="color_step",
         title="Colour step, worst join",
         group=JOINS,
-        definition="Lab difference of seen pixels across a join after warping, mean over 4 x 4 cells, of "
-        "the worst join; less that of the worst of joins placed elsewhere, at least 0. 2.3 is just noticeable",
+        definition="Lab difference of seen pixels across a join after warping, mean over 4 x 4 cells, of the "
+        "worst join; less that of the worst of joins placed elsewhere, at least 0. 2.3 is just noticeable",
         unit="ΔE (CIE76)",
         source="this project; just noticeable difference after Mahy et al. 1994",
         bands=_any(1.0, 2.3),
