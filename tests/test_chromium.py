@@ -18,6 +18,7 @@ import pytest
 import tiny_vae as tiny
 
 from pokora_anime.nano.world import draw_frame, sample_scene
+from pokora_anime.provenance.node import Node
 from pokora_anime.stages import encode
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,7 +41,8 @@ def drawn_clip(tmp_path: Path) -> Path:
     scene = sample_scene(np.random.default_rng(3), action="waving")
     frames = (draw_frame(scene, index / 24, 768).rgb for index in range(24))
     context = tiny.context(tmp_path / "run")
-    return encode.write(frames, tiny.config(size=(768, 768)), context, ["a" * 64]).path
+    drawn = Node(op="finish", params={}, parents=("a" * 64,), inputs=("b" * 64,), output="c" * 64)
+    return encode.write(frames, tiny.config(size=(768, 768)), context, lambda hashes: drawn).path
 
 
 @pytest.fixture
