@@ -18,7 +18,7 @@ import torch
 from pokora_anime.bench import nano, nano_flow, nano_lines, nano_metrics, nano_page, nano_rows
 from pokora_anime.bench.nano_prompts import asked
 from pokora_anime.bench.nano_rows import Rows, key
-from pokora_anime.bench.nano_sections import read_strip, unchanged, write_strip
+from pokora_anime.bench.nano_sections import camera_index, read_strip, unchanged, write_strip
 from pokora_anime.bench.nano_table import Line, markdown_table, text_table
 from pokora_anime.errors import ConfigError, WeightsError
 from pokora_anime.nano.card import write_card
@@ -153,9 +153,11 @@ def test_camera_moves_of_drawn_clips(camera: str) -> None:
     assert found.value(walking=False) == camera
 
 
-def test_without_background_points_nothing_moves() -> None:
+def test_without_background_points_no_move_can_be_told() -> None:
     flat = np.full((16, 64, 64, 3), 90, np.uint8)
-    assert nano_flow.camera_move(flat, nobody(), 8).value(walking=False) == "static"
+    move = nano_flow.camera_move(flat, nobody(), 8)
+    assert move.value(walking=False) is None
+    assert camera_index(move, walking=False) == UNKNOWN
 
 
 def test_flow_magnitude_is_the_speed_in_frame_widths() -> None:

@@ -46,8 +46,13 @@ class CameraMove:
     still: float
     points: int
 
-    def value(self, *, walking: bool) -> str:
-        """The move in the vocabulary's words; a walker's background scrolls by itself."""
+    def value(self, *, walking: bool) -> str | None:
+        """The move in the vocabulary's words, None where too few points could be followed to tell.
+
+        A walker's background scrolls by itself.
+        """
+        if self.points < FEWEST:
+            return None
         pan = abs(self.scroll) / PAN if not walking else (abs(self.scroll) - WALK) / WALK_PAN
         zoom = abs(self.growth) / ZOOM
         if not walking and self.still < STILL_SHARE and abs(self.scroll) > FAR:
@@ -68,7 +73,7 @@ def camera_move(clip: Clip, tracks: Tracks, fps: float) -> CameraMove:
 
 
 def move_of(rows: NDArray[np.float64]) -> CameraMove:
-    """The camera's move from background points and their speeds [n,4]; none where there are too few."""
+    """The camera's move from background points and their speeds [n,4]; none without points."""
     if len(rows) < FEWEST:
         return CameraMove(scroll=0.0, growth=0.0, still=1.0, points=len(rows))
     x, y, u, v = rows.T

@@ -79,6 +79,7 @@ def _whole_clip(rows: Sequence[Row], name: str, bar: float) -> Line:
         f"drawn clips {percent(drawn)}",
         drawn=drawn,
         by_value=by_value,
+        not_told=metrics.share([float(row[name] == UNKNOWN) for row in rows]),
     )
 
 

@@ -124,8 +124,8 @@ def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:
         "frames": {name: values[name][middle].tolist() for name in STILL},
         "action": int(bench.probe.judge_actions(seen.tracks[None]).argmax()),
         "drawn_action": int(bench.probe.judge_actions(twin_seen.tracks[None]).argmax()),
-        "camera": ATTRIBUTES["camera"].index(move.value(walking=walking)),
-        "drawn_camera": ATTRIBUTES["camera"].index(twin_move.value(walking=walking)),
+        "camera": camera_index(move, walking),
+        "drawn_camera": camera_index(twin_move, walking),
         "scroll": move.scroll,
         "growth": move.growth,
         "flow": flow.flow_magnitude(made, FPS),
@@ -136,6 +136,12 @@ def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:
         still = unchanged(frames) & flow.beside_character(twin.shape[1:3], twin_seen.tracks)
         row["drawn_flicker"] = _number(flow.flicker(bench.studio.round_trip(twin), still))
     return row
+
+
+def camera_index(move: flow.CameraMove, walking: bool) -> int:
+    """The move's place in the vocabulary; UNKNOWN, which is never right, where it cannot be told."""
+    value = move.value(walking=walking)
+    return UNKNOWN if value is None else ATTRIBUTES["camera"].index(value)
 
 
 def unchanged(frames: Sequence[Frame]) -> NDArray[np.bool_]:
