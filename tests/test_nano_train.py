@@ -29,9 +29,9 @@ from pokora_anime.models.loras import Lora, merge_into_unet
 from pokora_anime.nano import family
 from pokora_anime.nano.extractors import PoseExtractor
 from pokora_anime.nano.recipe import MEMBERS, Training, make_recipe
-from pokora_anime.nano.train import check, copy_family, shared_out, train_nano, workers
+from pokora_anime.nano.train import check, copy_family, kept_from, shared_out, train_nano, workers
 from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, STYLES, export_family
-from pokora_anime.nano.train.loop import Dice, Place, train
+from pokora_anime.nano.train.loop import Dice, Place, Progress, begin, train
 from pokora_anime.nano.train.lora import LORA_FILE, STYLE_RANK, add_lora, save_kohya, save_lora
 from pokora_anime.nano.train.vae import standardise
 from pokora_anime.nano.world import words
@@ -350,6 +350,50 @@ def test_a_start_is_gone_on_from_and_kept_in_the_record(
         json.loads((root / "vae" / "training.json").read_text()) for root in (exported, tmp_path / "family")
     )
     assert [before["scores"] for before in second["before"]] == [first["scores"]]
+
+
+def test_a_whole_training_keeps_what_cannot_go_on(exported: Path) -> None:
+    assert kept_from(exported) == ("text", "pose_extractor", "depth_extractor", "probe")
+    assert kept_from(None) == ()
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    place = Place(tmp_path, previews=False)
+    (place.family / "odd").mkdir(parents=True)
+    save_file(nn.Linear(3, 2).state_dict(), place.family / "odd" / "model.safetensors")
+    with pytest.raises(ValueError, match="the weights of odd have another architecture"):
+        begin(nn.Linear(2, 2), place, "odd")
+
+
+def _minimise(network: nn.Linear, place: Place, steps: int, worse: float = 0.0) -> Progress:
+    def loss_of(dice: Dice) -> torch.Tensor:
+        loss = network(dice.normal(4, 2)).square().mean()
+        return loss * float("nan") if worse and len(list(place.work.glob("state/*.pt"))) else loss
+
+    training = Training(steps=steps, batch=4, rate=1e-2, warmup=1)
+    return train("odd", training, list(network.named_parameters()), loss_of, place)
+
+
+def test_a_state_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    place = Place(tmp_path, previews=False)
+    _minimise(nn.Linear(2, 2), place, 2)
+    with pytest.raises(ValueError, match="the weights of odd have another architecture"):
+        _minimise(nn.Linear(2, 3), place, 3)
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_its_state_stays(tmp_path: Path) -> None:
+    place = Place(tmp_path, previews=False)
+    _minimise(nn.Linear(2, 2), place, 2)
+    with pytest.raises(MachineError, match="SYS-LOSS: odd: the loss of step 3 is nan"):
+        _minimise(nn.Linear(2, 2), place, 4, worse=1.0)
+    assert _minimise(nn.Linear(2, 2), place, 3).step == 3
+
+
+def test_a_state_that_cannot_be_saved_is_one_line(tmp_path: Path) -> None:
+    place = Place(tmp_path, previews=False)
+    (tmp_path / "state" / "odd.part").mkdir(parents=True)
+    with pytest.raises(MachineError, match="SYS-"):
+        _minimise(nn.Linear(2, 2), place, 2)
 
 
 # Several processes

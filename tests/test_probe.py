@@ -168,7 +168,6 @@ def test_training_does_nothing_new_once_it_is_done(trained: Place) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.skipif(not SHIPPED.exists(), reason="no probe was exported yet")
 def test_the_shipped_probe_knows_new_drawings_and_is_no_guesser() -> None:
     probe = AttributeProbe.from_pretrained(SHIPPED)
     rng = np.random.default_rng(77)
@@ -181,7 +180,6 @@ def test_the_shipped_probe_knows_new_drawings_and_is_no_guesser() -> None:
     assert accuracy(found, shuffled)["hair_color"] < 0.3
 
 
-@pytest.mark.skipif(not SHIPPED.exists(), reason="no probe was exported yet")
 @pytest.mark.parametrize("action", ATTRIBUTES["action"])
 def test_the_shipped_probe_knows_actions(action: str) -> None:
     probe = AttributeProbe.from_pretrained(SHIPPED)

@@ -20,6 +20,7 @@ MEMBERS = (
     "pose_extractor",
     "depth_extractor",
     "vae_tiny",
+    "probe",
 )
 PROBE = "probe"  # the family's folder of the judge: shipped as it was trained, in its own format
 
@@ -58,8 +59,8 @@ class Recipe:
     text: Training = Training(steps=800, batch=64, rate=1e-3, decay=0.4)
     vae: Training = Training(steps=4500, batch=8, rate=1e-3, warmup=100, decay=0.4, ema=0.998, muon=True)
     decoder: Training = Training(steps=4000, batch=4, rate=6e-4, decay=0.5, ema=0.998)
-    unet: Training = Training(steps=3000, batch=32, rate=1e-3, warmup=100, decay=0.3, ema=0.998, muon=True)
-    motion: Training = Training(steps=200, batch=4, rate=1e-3, ema=0.99, muon=True)
+    unet: Training = Training(steps=4500, batch=32, rate=1e-3, warmup=100, decay=0.3, ema=0.998, muon=True)
+    motion: Training = Training(steps=700, batch=4, rate=1e-3, ema=0.99, muon=True)
     controlnet_pose: Training = Training(steps=160, batch=16, rate=1e-3, warmup=20, muon=True)
     lora_lcm: Training = Training(steps=160, batch=16, rate=1e-3, warmup=10)
     lora_pastel: Training = Training(steps=400, batch=16, rate=2e-3, warmup=10, decay=0.5)
@@ -68,6 +69,7 @@ class Recipe:
     pose_extractor: Training = Training(steps=500, batch=16, rate=2e-3, decay=0.4)
     depth_extractor: Training = Training(steps=400, batch=16, rate=1e-3, decay=0.4)
     vae_tiny: Training = Training(steps=500, batch=8, rate=2e-3, decay=0.4)
+    probe: Training = Training(steps=2400, batch=32, rate=1e-3, decay=0.4, ema=0.998, muon=True)
 
 
 def make_recipe(preset: str) -> Recipe:
@@ -101,4 +103,5 @@ def _small() -> Recipe:
         pose_extractor=short(full.pose_extractor),
         depth_extractor=short(full.depth_extractor),
         vae_tiny=short(full.vae_tiny),
+        probe=short(full.probe),
     )

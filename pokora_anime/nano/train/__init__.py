@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from pokora_anime.nano.recipe import MEMBERS, PROBE, Recipe, Training, make_recipe
 from pokora_anime.provenance.atomic import writing
 
-ALONE = ("data",)  # one process does it
+ALONE = ("data", "probe")  # one process does it
+ANEW = ("text", "pose_extractor", "depth_extractor", "probe")  # these never go on from other weights
 UNTRAINED = ("data", "latents")
 # What shows that a member is in a work folder, where others are trained on it.
 SIGNS = {
@@ -36,6 +37,7 @@ NEEDS = {
     "pose_extractor": PICTURES,
     "depth_extractor": PICTURES,
     "vae_tiny": PICTURES,
+    "probe": PICTURES,
 }
 DIFFUSION = ("text", *PICTURES, "unet")  # what every other member needs
 
@@ -55,7 +57,8 @@ def train_nano(
 ) -> None:
     """Trains members (None: all) in order; resumes what a kill interrupted.
 
-    `start` is a finished family to go on from, in a work folder that has none yet.
+    `start` is a finished family to go on from, in a work folder that has none yet; members that cannot
+    go on from weights are taken over, unless they are named.
 
     Raises ValueError for what `check` refuses, an unknown preset or device, and a member that another
     process is training in the same folder.
@@ -74,9 +77,13 @@ def train_nano(
     if start is not None and workers.rank() == 0:
         _begin_family(start, place.family)
     workers.wait()
+    kept = kept_from(start) if members is None else ()
     for member in chosen:
         if (work / "done" / member).exists():
             print(f"{member}: already trained", flush=True)
+            continue
+        if member in kept:
+            print(f"{member}: stays as it is in {start}; --members {member} trains it anew", flush=True)
             continue
         started = time.monotonic()
         with workers.only_training(member, work):
@@ -118,6 +125,13 @@ def check(members: Sequence[str] | None, work: Path, export: Path | None, start:
         work.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=work).close()
     return chosen
+
+
+def kept_from(start: Path | None) -> tuple[str, ...]:
+    """The members that a whole training takes from `start` as they are: they only ever begin anew."""
+    if start is None:
+        return ()
+    return tuple(m for m in ANEW if (start / SIGNS.get(m, m).removeprefix("family/")).exists())
 
 
 def refuse_foreign(target: Path) -> None:
@@ -201,7 +215,11 @@ def _chosen(members: Sequence[str] | None) -> list[str]:
 
 def _train_member(member: str, recipe: Recipe, place: Place, threads: int) -> None:
     """Imports late: each member's module is needed by that member alone."""
-    if member == "data":
+    if member == "probe":
+        from pokora_anime.nano.train.probe import train_probe
+
+        train_probe(recipe.probe, place)
+    elif member == "data":
         from pokora_anime.nano.train.data import render
 
         render(place.work, recipe.data, place.seed, threads)

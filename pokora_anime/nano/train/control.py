@@ -55,7 +55,7 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
     unet = diffusion.load_unet(place)
     control = family.make_controlnet(unet).to(place.device).requires_grad_(True).train()
     wake_hints(control)
-    begin(control, place, member)
+    before = begin(control, place, member)
 
     def loss_of(dice: Dice) -> Tensor:
         index = dice.numpy.integers(len(latents), size=training.batch)
@@ -74,7 +74,7 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
         control.save_pretrained(place.family / member)
 
     named = list(control.named_parameters())
-    progress = train(member, training, named, loss_of, place, preview, preview_every)
+    progress = train(member, training, named, loss_of, place, preview, preview_every, before)
     control.save_pretrained(place.family / member)
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     write_record(member, training, progress, place, scores)

@@ -22,7 +22,7 @@ def train_vae_tiny(training: Training, place: Place) -> None:
     """Decoder from the latents to the drawn pictures, encoder to the latents."""
     torch.manual_seed(place.seed)
     tiny = family.make_vae_tiny().to(place.device)
-    begin(tiny, place, "vae_tiny")
+    before = begin(tiny, place, "vae_tiny")
     drawn = data.load(place.work, "stills", place.seed)
     latents = np.asarray(load_latents(place, "stills"))
 
@@ -32,7 +32,7 @@ def train_vae_tiny(training: Training, place: Place) -> None:
         encoded = functional.l1_loss(tiny.encode(pictures).latents.float(), wanted)
         return decoded + LATENT_WEIGHT * encoded
 
-    progress = train("vae_tiny", training, list(tiny.named_parameters()), loss_of, place)
+    progress = train("vae_tiny", training, list(tiny.named_parameters()), loss_of, place, before=before)
     score = _psnr(tiny.eval(), drawn, latents, place)
     print(f"vae_tiny: decoder PSNR {score:.2f} dB", flush=True)
     tiny.save_pretrained(place.family / "vae_tiny")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
@@ -11,19 +12,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pokora_anime.errors import MachineError
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import workers
 from pokora_anime.nano.train.muon import Muon, is_matrix
+from pokora_anime.provenance.atomic import disk_error, writing
 
 SAVE_SECONDS = 60.0
 REPORT_SECONDS = 15.0
 CURVE_POINTS = 200
+RECORD = "training.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
+    before: list[dict[str, Any]] = field(default_factory=list)  # earlier trainings of these weights
 
 
 LossOf = Callable[[Dice], Tensor]
@@ -83,12 +89,16 @@ def train(
     place: Place,
     preview: Preview | None = None,
     preview_every: int = 500,
+    before: Sequence[dict[str, Any]] = (),
 ) -> Progress:
     """Minimises `loss_of` over the parameters in place; resumes from the work folder.
 
-    Afterwards the parameters hold the EMA weights if the training asks for them.
+    `before` is what `begin` returned, for the record. Afterwards the parameters hold the EMA weights
+    if the training asks for them. Raises ValueError for a state of another architecture and
+    MachineError where the loss is no number any more or the state cannot be saved.
     """
     loop = _Loop(member, training, parameters, place)
+    loop.progress.before = list(before)
     loop.resume()
     started = saved = reported = time.monotonic()
     while loop.progress.step < training.steps:
@@ -115,14 +125,30 @@ def train(
     return loop.progress
 
 
-def begin(model: nn.Module, place: Place, name: str) -> bool:
-    """Loads the weights of `name` in the family folder, if it has any, to go on from them."""
-    files = sorted((place.family / name).glob("*.safetensors"))
-    state = {key: tensor.float() for file in files for key, tensor in load_file(file).items()}
-    if state:
+def begin(model: nn.Module, place: Place, name: str, record: str = RECORD) -> list[dict[str, Any]]:
+    """Loads the weights of `name` in the family folder, if it has any, to go on from them.
+
+    Returns their earlier trainings, oldest first; none where training starts from nothing. Raises
+    ValueError for weights of another architecture.
+    """
+    folder = place.family / name
+    state = {
+        key: tensor.float()
+        for file in sorted(folder.glob("*.safetensors"))
+        for key, tensor in load_file(file).items()
+    }
+    if not state:
+        return []
+    try:
         model.load_state_dict(state)
-        print(f"{name}: goes on from weights trained before", flush=True)
-    return bool(state)
+    except RuntimeError as error:
+        raise _other_architecture(name) from error
+    print(f"{name}: goes on from weights trained before", flush=True)
+    return _before(folder / record)
+
+
+def _other_architecture(name: str) -> ValueError:
+    return ValueError(f"the weights of {name} have another architecture; choose another --work or --start")
 
 
 class _Loop:
@@ -136,6 +162,9 @@ class _Loop:
         self.average = [p.detach().clone() for p in self.parameters] if training.ema else []
         self.progress = Progress()
         self.path = place.work / "state" / f"{member}.pt"
+
+    def _named(self) -> zip[tuple[str, nn.Parameter]]:
+        return zip(self.names, self.parameters, strict=True)
 
     def rate(self) -> float:
         step, total = self.progress.step, self.training.steps
@@ -158,6 +187,13 @@ class _Loop:
             optimizer.zero_grad(set_to_none=True)
         self.progress.step += 1
         self.progress.losses.append(float(loss.detach()))
+        if not math.isfinite(self.progress.losses[-1]):
+            raise MachineError(
+                "SYS-LOSS",
+                f"{self.member}: the loss of step {self.progress.step} is {self.progress.losses[-1]}",
+                expected="a finite number",
+                fix="run it again: it goes on from the last saved state; lower the rate if it comes back",
+            )
         if self.average:
             # A young average follows closely, or it would remember the random start.
             keep = min(self.training.ema, self.progress.step / (self.progress.step + 10))
@@ -166,23 +202,30 @@ class _Loop:
     def save(self) -> None:
         state = {
             "progress": asdict(self.progress),
-            "parameters": dict(zip(self.names, (p.detach() for p in self.parameters), strict=True)),
+            "parameters": {name: p.detach() for name, p in self._named()},
             "average": self.average,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.path)
+        with writing(self.path.parent):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                torch.save(state, part)
+            except RuntimeError as error:  # torch's writer says so of every failed write
+                raise disk_error(self.path.parent, 0, "the training's state could not be written") from error
+            os.replace(part, self.path)
 
     def resume(self) -> None:
         if not self.path.exists():
             return
         state = torch.load(self.path, map_location=self.place.device, weights_only=True)
         self.progress = Progress(**state["progress"])
+        stored = state["parameters"]
+        if any(name not in stored or stored[name].shape != p.shape for name, p in self._named()):
+            raise _other_architecture(self.member)
         with torch.no_grad():
-            for name, parameter in zip(self.names, self.parameters, strict=True):
-                parameter.copy_(state["parameters"][name])
+            for name, parameter in self._named():
+                parameter.copy_(stored[name])
         self.average = state["average"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -252,7 +295,7 @@ def write_record(
     place: Place,
     scores: dict[str, float],
     folder: str | None = None,
-    name: str = "training.json",
+    name: str = RECORD,
 ) -> None:
     """Writes the training record beside the member's weights in the work folder."""
     stride = max(1, len(progress.losses) // CURVE_POINTS)
@@ -271,14 +314,14 @@ def write_record(
         "machine": f"{platform.machine()}, {place.device}, {threads}",
         "torch": torch.__version__,
         "scores": {name: round(value, 4) for name, value in scores.items()},
-        "before": _before(target / name),
+        "before": progress.before,
         "loss_curve": curve,
     }
     target.mkdir(parents=True, exist_ok=True)
     (target / name).write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _before(path: Path) -> list[dict[str, object]]:
+def _before(path: Path) -> list[dict[str, Any]]:
     """The earlier trainings of these weights, oldest first, without their curves."""
     if not path.exists():
         return []

@@ -29,7 +29,7 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
     scenes, joints = drawn.scenes, np.asarray(drawn.joints)
     adapter = family.make_motion_adapter()
     silence(adapter)
-    begin(adapter, place, "motion_adapter")
+    before = begin(adapter, place, "motion_adapter")
     motion = family.make_motion_unet(diffusion.load_unet(place), adapter).to(place.device)
     motion.requires_grad_(False)
     named = [(n, p) for n, p in motion.named_parameters() if "motion_modules" in n]
@@ -56,7 +56,7 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
         diffusion.write_grid(frames[:, ::2].reshape(-1, *frames.shape[2:]), path, frames.shape[1] // 2)
         save_adapter(motion, place)
 
-    progress = train("motion", training, named, loss_of, place, preview, preview_every)
+    progress = train("motion", training, named, loss_of, place, preview, preview_every, before)
     save_adapter(motion, place)
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     write_record("motion", training, progress, place, scores, "motion_adapter")

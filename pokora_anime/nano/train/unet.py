@@ -25,7 +25,7 @@ def train_unet(training: Training, place: Place, preview_every: int = 250) -> No
     schedule = diffusion.Schedule.of(place.device)
     latents, scenes, joints = _pictures(place)
     unet = family.make_unet().to(place.device)
-    begin(unet, place, "unet")
+    before = begin(unet, place, "unet")
 
     def loss_of(dice: Dice) -> Tensor:
         index = dice.numpy.integers(len(latents), size=training.batch)
@@ -46,7 +46,7 @@ def train_unet(training: Training, place: Place, preview_every: int = 250) -> No
         unet.save_pretrained(place.family / "unet")
 
     named = list(unet.named_parameters())
-    progress = train("unet", training, named, loss_of, place, preview, preview_every)
+    progress = train("unet", training, named, loss_of, place, preview, preview_every, before)
     unet.save_pretrained(place.family / "unet")
     write_record("unet", training, progress, place, {"last_loss": float(np.mean(progress.losses[-200:]))})
 

@@ -52,7 +52,7 @@ def train_vae(training: Training, place: Place) -> None:
     torch.manual_seed(place.seed)
     drawn = data.load(place.work, "stills", place.seed)
     vae = family.make_vae().to(place.device)
-    begin(vae, place, "vae")
+    before = begin(vae, place, "vae")
 
     def loss_of(dice: Dice) -> Tensor:
         pictures = to_tensor(_crops(drawn, dice.numpy, training.batch), place.device)
@@ -73,7 +73,7 @@ def train_vae(training: Training, place: Place) -> None:
         cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
         print(f"vae: step {step} PSNR {psnr(found, to_tensor(rgb, place.device)):.2f} dB", flush=True)
 
-    progress = train("vae", training, list(vae.named_parameters()), loss_of, place, preview, 400)
+    progress = train("vae", training, list(vae.named_parameters()), loss_of, place, preview, 400, before)
     vae.requires_grad_(False)
     standardise(vae, _latents(vae, drawn.rgb[:256], place))
     score = held_out_psnr(vae, place)
