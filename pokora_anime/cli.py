@@ -51,6 +51,12 @@ def _replay(arguments: list[str]) -> int:
     return replay.main(arguments)
 
 
+def _score(arguments: list[str]) -> int:
+    from pokora_anime.commands import score
+
+    return score.main(arguments)
+
+
 def _key(arguments: list[str]) -> int:
     from pokora_anime.commands import key
 
@@ -88,6 +94,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "check": (_check, "is a config an entry to the contest? Nothing is rendered"),
     "verify": (_verify, "check a run or a bundle against its record and the rules"),
     "replay": (_replay, "compute parts of a run again and compare them"),
+    "score": (_score, "how good a clip is: joins, colour, flicker, motion, content, in numbers and plots"),
     "key": (_key, "the key that signs finished runs"),
     "doctor": (_doctor, "what this machine can do, and what to type next"),
     "models": (_models, "list, fetch, check, cite and add weights"),

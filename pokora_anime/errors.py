@@ -64,6 +64,12 @@ class RecordError(PokoraError):
     exit_code = 5
 
 
+class QualityError(PokoraError):
+    """A clip that was rendered and kept, and is not as good as quality.min asks (codes QUA-*)."""
+
+    exit_code = 6
+
+
 class Interrupted(PokoraError):
     """The user stopped the run; what is finished stays (code INT-1)."""
 

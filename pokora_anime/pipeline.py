@@ -56,7 +56,15 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
 def _render(config: VideoConfig, run: Run) -> None:
     find_ffmpeg()  # before anything is computed, not after
     run.display.plan(_steps(config))
+    run.begin_score(_joins(config))
     run.finish_video(_deliver(clip_segments(config, run.context), config, run))
+
+
+def _joins(config: VideoConfig) -> list[int]:
+    """The first new frame of every generated segment but the first, within the clip."""
+    total = finish.frames_generated(config)
+    spans = motion.plan(total, config.motion, has_keyframe=config.keyframe.enabled)
+    return [span.start + span.known for span in spans[1:] if span.start + span.known < total]
 
 
 def _steps(config: VideoConfig) -> dict[str, int]:
@@ -89,7 +97,7 @@ def _deliver(segments: Iterator[Segment], config: VideoConfig, run: Run) -> Vide
     nodes: list[Node] = []
 
     def consume(arriving: Iterator[Segment]) -> Video:
-        frames = run.watch(finish.frames(arriving, config, run.context))
+        frames = run.watch(finish.frames(arriving, config, run.context, run.watch_generated))
         return encode.write(
             frames, config, run.context, lambda hashes: finish.record(nodes, hashes, config, run.context)
         )

@@ -22,9 +22,11 @@ from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.folder import RunFolder
 from pokora_anime.provenance.hashing import Json, arrays_hash
-from pokora_anime.provenance.layout import CONFIG, still_name
+from pokora_anime.provenance.layout import CONFIG, REPORTS, still_name
 from pokora_anime.provenance.node import Node
 from pokora_anime.quality import sheet as sheets
+from pokora_anime.quality.live import LiveScore
+from pokora_anime.quality.scorecard import brief, write
 from pokora_anime.quality.sheet import SheetCollector
 from pokora_anime.records import Image, Still, Video
 
@@ -46,6 +48,7 @@ class Run:
         self.guard = guard
         self.timeline = Timeline()
         self.collector: SheetCollector | None = None
+        self.score: LiveScore | None = None
 
     @cached_property
     def context(self) -> RunContext:
@@ -72,12 +75,23 @@ class Run:
             timeline=self.timeline,
         )
 
+    def begin_score(self, joins: Sequence[int]) -> None:
+        """From here on the frames are scored, unless quality.score=false. Raises WeightsError."""
+        assert isinstance(self.config, VideoConfig)
+        if self.config.quality.score:
+            self.score = LiveScore.start(self.config, joins, self.context.device.type)
+
+    def watch_generated(self, frames: Iterator[Image]) -> Iterator[Image]:
+        """The generated frames, scored on their way."""
+        return frames if self.score is None else self.score.watch_generated(frames)
+
     def watch(self, frames: Iterator[Image]) -> Iterator[Image]:
-        """The delivered frames, some of them kept for the contact sheet."""
+        """The delivered frames, some of them kept for the contact sheet, all of them scored."""
         assert isinstance(self.config, VideoConfig)
         total = round(self.config.shot.seconds * self.config.finish.fps)
         self.collector = SheetCollector(total, keep=SHEET_FRAMES)
-        return self.collector.watch(frames)
+        kept = self.collector.watch(frames)
+        return kept if self.score is None else self.score.watch_delivered(kept)
 
     def finish_video(self, video: Video) -> None:
         """Write the contact sheet and the record that makes the run finished."""
@@ -95,6 +109,7 @@ class Run:
                 "height": video.height,
             },
         )
+        self._report()
 
     def finish_stills(self, stills: Sequence[Still]) -> None:
         """Write the stills with their metadata and the record."""
@@ -111,6 +126,14 @@ class Run:
             names.append(name)
             self.folder.write_image(name, still.image, still.node, "image", metadata)
         self._finish([still.node for still in stills], {"stills": names})
+
+    def _report(self) -> None:
+        """The scorecard, beside what the record seals, and its summary for the terminal."""
+        if self.score is None:
+            return
+        card = self.score.card()
+        write(card, self.folder.path / REPORTS)
+        self.display.note(brief(card))
 
     def _sheet_node(self, picture: Image, video: Video) -> Node:
         node = Node.after(

@@ -58,7 +58,15 @@ def main(command: str, arguments: Sequence[str]) -> int:
     folder = render(config, request.out, request.guard)
     key.sign(folder)
     print(folder)
+    _require(config, folder)
     return 0
+
+
+def _require(config: RunConfig, folder: Path) -> None:
+    """Raises QualityError where quality.min asks for more."""
+    from pokora_anime.quality import minimum
+
+    minimum.require(config, folder)
 
 
 def sweep_main(arguments: Sequence[str]) -> int:

@@ -8,15 +8,17 @@ from pathlib import Path
 
 from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.errors import ConfigError
+from pokora_anime.provenance.layout import REPORTS
 
 DESCRIPTION = """Measures a finished clip before and after interpolation: joins, colour, flicker, motion,
 content, sharpness. Writes scorecard.json and scorecard.html into the run's reports/ folder, which lies
-outside what the run's record seals.
+outside what the run's record seals. Every clip is scored while it is rendered (quality.score=false leaves
+it out); this scores it again, or a clip that came without a scorecard.
 
 --selftest measures clips with a known fault instead: which numbers must move, and which must not."""
 EXAMPLES = """Try
   pokora score outputs/video/NAME
-  pokora score outputs/video/NAME --out report
+  pokora score outputs/video/NAME --json
   pokora score --selftest
   pokora score --metrics"""
 
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="a finished video's folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN/reports)")
+    parser.add_argument("--json", action="store_true", help="print what scorecard.json holds")
     parser.add_argument("--selftest", action="store_true", help="measure clips with a known fault")
     parser.add_argument("--metrics", action="store_true", help="print the table of definitions")
     options = parser.parse_args(list(arguments))
@@ -45,16 +48,14 @@ def main(arguments: Sequence[str]) -> int:
         return selftest()
     if options.run is None:
         raise ConfigError("CFG-SYNTAX", "no run to score", fix="pokora score outputs/video/NAME")
-    return _score(options.run, options.out or options.run / "reports")
+    return _score(options.run, options.out or options.run / REPORTS, as_json=options.json)
 
 
-def _score(run: Path, out: Path) -> int:
+def _score(run: Path, out: Path, *, as_json: bool) -> int:
     from pokora_anime.quality.finished import score_run
     from pokora_anime.quality.scorecard import as_text, write
 
     card = score_run(run)
     data, page = write(card, out)
-    print(as_text(card))
-    print(data)
-    print(page)
+    print(data.read_text(encoding="utf-8") if as_json else f"{as_text(card)}\n{data}\n{page}")
     return 0

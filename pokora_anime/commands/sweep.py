@@ -74,6 +74,7 @@ def _job(command: str, composed: DictConfig) -> float:
 
     from pokora_anime.commands import key
     from pokora_anime.commands.render import render
+    from pokora_anime.quality import minimum
 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.sweep.dir)
@@ -90,6 +91,7 @@ def _job(command: str, composed: DictConfig) -> float:
         rendered = render(config, folder.parent.parent, "auto", _worker(folder))
         key.sign(rendered)
         result["path"] = str(rendered)
+        minimum.require(config, rendered)
     except Interrupted as error:
         raise KeyboardInterrupt from error  # else Hydra would go on with the next job
     except Exception as error:

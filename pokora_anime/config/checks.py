@@ -21,6 +21,7 @@ from pokora_anime.config.schema import (
     Family,
     FinishConfig,
     Interpolation,
+    Minimum,
     MotionConfig,
     RunConfig,
     Sampler,
@@ -34,6 +35,7 @@ from pokora_anime.models.lora_tags import merge_loras, shot_loras
 from pokora_anime.stages.prompt_syntax import parse_shot
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+MOST_REROLLS = 8
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
@@ -53,7 +55,7 @@ def check(config: RunConfig) -> None:
     found = [*_run(config), *_base(config.base), *_speed(config.speed, config.base), *_style(config)]
     if isinstance(config, VideoConfig):
         found += [*_shot(config), *_control(config), *_motion(config.motion), *_finish(config.finish)]
-        found += _encode(config.encode)
+        found += [*_encode(config.encode), *_quality(config)]
     if isinstance(config, StillsConfig):
         found += [*_within("count", config.count, 1, 3), *_finish(config.finish)]
     if not found:
@@ -130,6 +132,14 @@ def _speed(speed: SpeedConfig, base: BaseConfig) -> list[Problem]:
     )
     found += _interval("speed.guidance_start", speed.guidance_start, "speed.guidance_end", speed.guidance_end)
     return found + _within("speed.lora_weight", speed.lora_weight, 0.0, 2.0)
+
+
+def _quality(config: VideoConfig) -> list[Problem]:
+    quality = config.quality
+    found = _within("quality.reroll", quality.reroll, 0, MOST_REROLLS)
+    if quality.min is not Minimum.none and not quality.score:
+        found.append(Problem("quality.score", False, "true for quality.min", "quality.score=true"))
+    return found
 
 
 def _interval(start_path: str, start: float, end_path: str, end: float) -> list[Problem]:

@@ -10,7 +10,7 @@ from typing import cast
 
 import yaml
 
-from pokora_anime.config.schema import RunConfig
+from pokora_anime.config.schema import RunConfig, VideoConfig
 from pokora_anime.provenance.hashing import Json, text_hash
 
 _SLUG_LENGTH = 40
@@ -29,9 +29,11 @@ def to_yaml(config: RunConfig) -> str:
 
 
 def run_key(command: str, config: RunConfig) -> str:
-    """sha256 (hex) of everything that changes the result; `fresh` does not."""
+    """sha256 (hex) of everything that changes the result; `fresh` and how it is judged do not."""
     plain = to_plain(config)
     del plain["fresh"]
+    if isinstance(config, VideoConfig):
+        plain["quality"] = {"reroll": config.quality.reroll}
     return text_hash({"command": command, "config": plain})
 
 

@@ -43,6 +43,14 @@ class Interpolation(Enum):
     flow = "flow"
 
 
+class Minimum(Enum):
+    """What a clip's scorecard must be at least: nothing, without a bad number, with good ones alone."""
+
+    none = "none"
+    fair = "fair"
+    good = "good"
+
+
 class DeviceKind(Enum):
     """Where the models run; auto takes CUDA, then MPS, then the CPU."""
 
@@ -172,6 +180,19 @@ class EncodeConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class QualityConfig:
+    """How a clip is judged. Of these keys `reroll` alone can change what is rendered.
+
+    `reroll`: how often a segment whose join fails may be made again, each time with the next seed.
+    """
+
+    score: bool = True
+    min: Minimum = Minimum.none
+    reroll: int = 0
+    preview: bool = True  # a small growing picture of the clip while it is rendered
+
+
+@dataclass(kw_only=True, slots=True)
 class FrameSize:
     """A size that a contest allows, in pixels."""
 
@@ -261,6 +282,7 @@ class VideoConfig(RunConfig):
     motion: MotionConfig = field(default_factory=MotionConfig)
     finish: FinishConfig = field(default_factory=FinishConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
 
 
 @dataclass(kw_only=True, slots=True)

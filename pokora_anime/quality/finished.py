@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,8 +15,7 @@ from pokora_anime.errors import ConfigError, RecordError, WeightsError
 from pokora_anime.provenance.layout import VIDEO
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.reading import Reading, read_run
-from pokora_anime.quality.choose import describer_for, flows_for
-from pokora_anime.quality.clip import ClipScorer
+from pokora_anime.quality.live import LiveScore
 from pokora_anime.quality.scorecard import Scorecard
 from pokora_anime.records import Image
 
@@ -51,15 +51,10 @@ def score_run(folder: Path) -> Scorecard:
         )
     shape = shape_of(reading)
     generated, origin = _generated(reading, shape)
-    before = _scorer(shape, shape.config.shot.fps)
-    for frame in generated:
-        before.push(frame)
-    after = _scorer(shape, shape.config.finish.fps)
-    for frame in video_frames(folder / VIDEO):
-        after.push(frame)
-    return Scorecard(
-        title=shape.config.shot.prompt, origin=origin, generated=before.result(), final=after.result()
-    )
+    score = LiveScore.start(shape.config, shape.joins, _device())
+    for frames in (score.watch_generated(generated), score.watch_delivered(video_frames(folder / VIDEO))):
+        deque(frames, maxlen=0)
+    return score.card(origin)
 
 
 def shape_of(reading: Reading) -> Shape:
@@ -123,17 +118,6 @@ def video_frames(path: Path) -> Iterator[Image]:
             yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
     except (OSError, RuntimeError, ValueError) as error:
         raise RecordError("REC-VIDEO", f"{path.name} cannot be read: {str(error)[:120]}") from error
-
-
-def _scorer(shape: Shape, fps: int) -> ClipScorer:
-    family, device = shape.config.base.family, _device()
-    return ClipScorer(
-        joins=shape.joins,
-        fps=fps,
-        source_fps=shape.config.shot.fps,
-        flows=flows_for(family, device),
-        describer=describer_for(family, shape.config.shot.prompt, device),
-    )
 
 
 def _device() -> str:

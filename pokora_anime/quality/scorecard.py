@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pokora_anime.quality.summary import Score
 FORMAT = 1
 SCORECARD = "scorecard.json"
 REPORT = "scorecard.html"
+MOST_NAMED = 4  # bad numbers in one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,30 @@ def write(card: Scorecard, folder: Path) -> tuple[Path, Path]:
     return folder / SCORECARD, folder / REPORT
 
 
+def told(card: Scorecard, verdict: Verdict) -> list[str]:
+    """The numbers with this verdict: title, value, and whether they are those after interpolation."""
+    after = {GENERATED: "", FINAL: " after interpolation"}
+    return [
+        f"{metric.title.lower()} {_shown(score.values[metric.id])}{after[stage]}"
+        for stage, score in card.stages().items()
+        for metric in METRICS
+        if card.verdicts(stage)[metric.id] is verdict
+    ]
+
+
+def brief(card: Scorecard) -> str:
+    """One line: how many numbers are good and which are bad."""
+    bad = told(card, Verdict.bad)
+    counts = f"score: {card.count(Verdict.good)} good, {card.count(Verdict.fair)} fair"
+    return f"{counts}; bad: {listed(bad)}" if bad else f"{counts}, none bad"
+
+
+def listed(numbers: Sequence[str]) -> str:
+    """The first few of them in a row."""
+    more = f" and {len(numbers) - MOST_NAMED} more" if len(numbers) > MOST_NAMED else ""
+    return ", ".join(numbers[:MOST_NAMED]) + more
+
+
 def as_text(card: Scorecard) -> str:
     """A table for the terminal."""
     lines = [f"{'':34}{'before':>10}  {'after':>10}   good / bad", ""]
@@ -71,11 +96,15 @@ def as_text(card: Scorecard) -> str:
         cells: list[str] = []
         for stage, score in card.stages().items():
             value, verdict = score.values[metric.id], found[stage][metric.id]
-            cells.append(f"{'none' if value is None else f'{value:.3g}':>8} {_SIGNS[verdict]}")
+            cells.append(f"{_shown(value):>8} {_SIGNS[verdict]}")
         bands = dict.fromkeys(str(metric.band(stage, s.features)) for stage, s in card.stages().items())
         lines.append(f"{metric.title:34}{'  '.join(cells)}   {'; '.join(bands)}")
     lines += ["", f"{card.count(Verdict.bad)} bad (!), {card.count(Verdict.fair)} fair (~)"]
     return "\n".join(lines)
+
+
+def _shown(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3g}"
 
 
 _SIGNS = {Verdict.good: " ", Verdict.fair: "~", Verdict.bad: "!", Verdict.unknown: " "}

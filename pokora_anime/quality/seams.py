@@ -20,21 +20,22 @@ LEAST_COVERED = 0.5  # share of a source step that must have been measured
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
-    """Ratios of the joins over the median inside segments.
+    """Ratios of the joins over the median inside the two segments that each one joins.
 
     `joins` are those that were measured, `ratios` theirs. `median` and `worst` are divided by the same
     figures of every other placement of the same joins in the clip (`placed_median` is their mean;
     `placed_worst` their median, which a cut elsewhere leaves alone): natural motion is often fast at a
-    regular distance.
+    regular distance. `excess` is the worst join's value less that of the worst of joins placed elsewhere.
     """
 
     joins: tuple[int, ...]
+    values: tuple[float, ...]
     ratios: tuple[float, ...]
-    inside: float  # the median inside segments, the floor included
     raw_median: float
     raw_worst: float
     placed_median: float
     placed_worst: float
+    excess: float
     placements: int
 
     @property
@@ -79,22 +80,33 @@ def seams(steps: Values, joins: Sequence[int], floor: float) -> Seams | str:
     places = np.asarray(known) - 1
     taken = set(places.tolist())
     elsewhere = [(places + shift) % count for shift in range(1, count)]
-    placed = [one for one in elsewhere if not taken & set(one.tolist()) and np.isfinite(values[one]).all()]
-    if len(placed) < LEAST_PLACEMENTS:
-        return f"only {len(placed)} other places for the joins: the clip is too short"
-    ratios = _ratios(values, places)
-    free = [_ratios(values, one) for one in placed]
+    free = [one for one in elsewhere if not taken & set(one.tolist()) and np.isfinite(values[one]).all()]
+    if len(free) < LEAST_PLACEMENTS:
+        return f"only {len(free)} other places for the joins: the clip is too short"
+    ratios = values / _around(values, _reach(places, count))
     return Seams(
         joins=tuple(known),
-        ratios=tuple(float(ratio) for ratio in ratios),
-        inside=float(np.nanmedian(np.delete(values, places))),
-        raw_median=float(np.median(ratios)),
-        raw_worst=float(ratios.max()),
-        placed_median=float(np.mean([np.median(one) for one in free])),
-        placed_worst=float(np.median([one.max() for one in free])),
+        values=tuple((values[places] - floor).tolist()),
+        ratios=tuple(ratios[places].tolist()),
+        raw_median=float(np.median(ratios[places])),
+        raw_worst=float(ratios[places].max()),
+        placed_median=float(np.mean([np.median(ratios[one]) for one in free])),
+        placed_worst=float(np.median([ratios[one].max() for one in free])),
+        excess=float(values[places].max() - np.median([values[one].max() for one in free])),
         placements=len(free),
     )
 
 
-def _ratios(values: Values, places: npt.NDArray[np.int_]) -> Values:
-    return values[places] / np.nanmedian(np.delete(values, places))
+def _reach(places: npt.NDArray[np.int_], count: int) -> int:
+    """How many steps to each side belong to the segments that a join joins: none of another join."""
+    return max(1, int(np.diff(places).min()) - 1) if len(places) > 1 else count
+
+
+def _around(values: Values, reach: int) -> Values:
+    """By step, the median of the steps around it, itself left out."""
+    medians = np.empty(len(values))
+    for index in range(len(values)):
+        first = max(0, index - reach)
+        window = np.delete(values[first : index + reach + 1], index - first)
+        medians[index] = np.nanmedian(window) if np.isfinite(window).any() else np.nan
+    return medians

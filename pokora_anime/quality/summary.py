@@ -172,20 +172,20 @@ def _joins(
             found.put(name, None, str(warp))
         return (), {}
     # What interpolation spreads over several transitions is added up again.
-    inside = color.inside * fps / source_fps
+    spread = fps / source_fps
     found.put("seam_ratio", warp.median, "")
     found.put("seam_worst", warp.worst, "")
     found.put("seam_motion", speed.median, "")
-    found.put("color_step", max(0.0, color.raw_worst - color.placed_worst) * inside, "")
+    found.put("color_step", max(0.0, color.excess) * spread, "")
     scores = tuple(
         JoinScore(
             frame=join,
             seconds=join / source_fps,
             warp_ratio=ratio,
             motion_ratio=motion,
-            color_step=step * inside,
+            color_step=step * spread,
         )
-        for join, ratio, motion, step in zip(warp.joins, warp.ratios, speed.ratios, color.ratios, strict=True)
+        for join, ratio, motion, step in zip(warp.joins, warp.ratios, speed.ratios, color.values, strict=True)
     )
     return scores, {
         "places": float(warp.placements),
@@ -195,8 +195,8 @@ def _joins(
         "warp_worst_elsewhere": warp.placed_worst,
         "motion_median": speed.raw_median,
         "motion_median_elsewhere": speed.placed_median,
-        "color_step_worst": color.raw_worst * inside,
-        "color_step_worst_elsewhere": color.placed_worst * inside,
+        "color_step_worst": max(color.values) * spread,
+        "color_step_worst_elsewhere": (max(color.values) - color.excess) * spread,
     }
 
 

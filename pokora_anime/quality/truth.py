@@ -85,8 +85,8 @@ def seam(given: Ground) -> Clip:
     scene = given.scene
     other = replace(
         scene,
-        scale=scene.scale * 1.02,
-        x=scene.x + 0.015,
+        scale=scene.scale * 1.01,
+        x=scene.x + 0.02,
         fringe=(scene.fringe + 1) % 3,
         hair_width=scene.hair_width * 1.03,
     )
@@ -103,11 +103,10 @@ def seam(given: Ground) -> Clip:
 def flicker(given: Ground) -> Clip:
     """Every frame lighter or darker by 2 %, with soft blotches of its own."""
     rng = np.random.default_rng(5)
-    fours = -(-given.frames // 4)
-    gains = np.concatenate([rng.permutation([0.02, 0.02, -0.02, -0.02]) for _ in range(fours)])
+    gains = rng.choice([0.02, -0.02], given.frames)
     size = (given.size, given.size)
     frames: Clip = []
-    for frame, gain in zip(clean(given), gains, strict=False):
+    for frame, gain in zip(clean(given), gains, strict=True):
         blotches = cv2.resize(rng.normal(0, 2, (16, 16, 3)), size, interpolation=cv2.INTER_CUBIC)
         frames.append(_levels(frame * (1 + gain) + blotches))
     return frames
@@ -123,12 +122,27 @@ def ramp(given: Ground) -> Clip:
     return frames
 
 
+def shuffled(given: Ground) -> Clip:
+    """Every two neighbouring frames in each other's place: she stutters."""
+    frames = clean(given)
+    return [frames[min(index ^ 1, given.frames - 1)] for index in range(given.frames)]
+
+
+def blur(given: Ground) -> Clip:
+    """Softer from frame to frame, up to a Gaussian of 3 pixels."""
+    widths = np.linspace(0.3, 3.0, given.frames)
+    frames = zip(clean(given), widths, strict=True)
+    return [np.asarray(cv2.GaussianBlur(frame, (0, 0), width), np.uint8) for frame, width in frames]
+
+
 FAULTS: Mapping[str, Callable[[Ground], Clip]] = {
     "static": static,
     "cut": cut,
     "seam": seam,
     "flicker": flicker,
     "ramp": ramp,
+    "shuffled": shuffled,
+    "blur": blur,
 }
 IDEAL: Mapping[str, float] = {"seam_ratio": 1, "seam_worst": 1, "seam_motion": 1, "sharpness_hold": 1} | {
     "subject_consistency": 1, "background_consistency": 1, "color_step": 0, "color_drift": 0, "flicker": 0,
@@ -137,24 +151,24 @@ IDEAL: Mapping[str, float] = {"seam_ratio": 1, "seam_worst": 1, "seam_motion": 1
 _U, _D, _S, _G, _F = Expected.up, Expected.down, Expected.stays, Expected.gone, Expected.free
 _I = Expected.ideal
 EXPECTED: Mapping[str, tuple[Expected, ...]] = {  # in the order of FAULTS
-    "seam_ratio": (_I, _S, _U, _S, _S),
-    "seam_worst": (_I, _S, _U, _S, _S),
-    "seam_motion": (_I, _S, _U, _F, _S),
-    "color_step": (_I, _S, _U, _F, _S),
-    "color_drift": (_I, _F, _F, _F, _U),
-    "flicker": (_I, _S, _S, _U, _S),
-    "background_flicker": (_I, _S, _S, _U, _S),
-    "warp_error": (_I, _S, _S, _U, _S),
-    "median_flow": (_D, _S, _S, _F, _S),
-    "dynamic_degree": (_D, _S, _S, _F, _S),
-    "motion_smoothness": (_G, _S, _F, _F, _S),
-    "mawe": (_G, _F, _F, _F, _S),
-    "subject_consistency": (_I, _D, _S, _S, _F),
-    "background_consistency": (_I, _D, _S, _S, _F),
-    "scene_cuts": (_I, _U, _S, _S, _S),
-    "prompt_adherence": (_G, _G, _G, _G, _G),
-    "sharpness": (_S, _S, _S, _S, _S),
-    "sharpness_hold": (_I, _S, _S, _S, _S),
+    "seam_ratio": (_I, _S, _U, _S, _S, _F, _F),
+    "seam_worst": (_I, _S, _U, _S, _S, _F, _F),
+    "seam_motion": (_I, _S, _U, _F, _S, _F, _F),
+    "color_step": (_I, _S, _U, _F, _S, _S, _S),
+    "color_drift": (_I, _F, _F, _F, _U, _S, _F),
+    "flicker": (_I, _S, _S, _U, _S, _F, _F),
+    "background_flicker": (_I, _S, _S, _U, _S, _S, _S),
+    "warp_error": (_I, _S, _S, _U, _S, _F, _F),
+    "median_flow": (_D, _S, _S, _F, _S, _F, _F),
+    "dynamic_degree": (_D, _S, _S, _F, _S, _F, _F),
+    "motion_smoothness": (_G, _S, _F, _F, _S, _D, _F),
+    "mawe": (_G, _F, _F, _F, _S, _F, _F),
+    "subject_consistency": (_I, _D, _S, _S, _F, _S, _S),
+    "background_consistency": (_I, _D, _S, _S, _F, _S, _S),
+    "scene_cuts": (_I, _U, _S, _S, _S, _S, _S),
+    "prompt_adherence": (_G, _G, _G, _G, _G, _G, _G),
+    "sharpness": (_S, _S, _S, _S, _S, _S, _D),
+    "sharpness_hold": (_I, _S, _S, _S, _S, _S, _D),
 }
 
 

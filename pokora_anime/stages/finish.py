@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
 import torch
@@ -20,19 +20,24 @@ from pokora_anime.stages import interpolate, pictures
 from pokora_anime.stages.interpolate import frames_delivered, frames_needed, retimed
 from pokora_anime.stages.pictures import decode, fitted
 
+Watch = Callable[[Iterator[Image]], Iterator[Image]]
 
-def frames(segments: Iterator[Segment], config: VideoConfig, context: RunContext) -> Iterator[Image]:
+
+def frames(
+    segments: Iterator[Segment], config: VideoConfig, context: RunContext, watch: Watch = iter
+) -> Iterator[Image]:
     """Exactly round(seconds * finish.fps) frames [finish.height, finish.width, 3], as segments arrive.
 
     Frame i shows the time i / finish.fps. Holds one decoded chunk and one pair of source frames at a
-    time. Raises RecordError when segments do not follow each other or end too soon.
+    time; `watch` sees the source frames on their way. Raises RecordError when segments do not follow
+    each other or end too soon.
     """
     # Set per thread by torch; this generator may run in another one than the denoising.
     torch.set_num_threads(context.threads)
     finish = config.finish
     count = frames_delivered(config.shot.seconds, finish.fps)
     moving = finish.interpolation is Interpolation.flow
-    source = _decoded(segments, finish.decode_chunk, context)
+    source = watch(_decoded(segments, finish.decode_chunk, context))
     for frame in retimed(source, config.shot.fps, finish.fps, count, moving=moving):
         yield fitted(frame, finish)
 
