@@ -55,7 +55,9 @@ def _words(project: Project) -> Iterator[Finding]:
                 where = f"members, number {number}"
                 yield _block("SUB-MEMBER", f"a member without {name}", where, "empty", f"{name}: ...", FILL)
     if not project.technical_notes:
-        yield _note("SUB-NOTES", "only the generated technical description is in the write-up", "technical_notes")
+        yield _note(
+            "SUB-NOTES", "only the generated technical description is in the write-up", "technical_notes"
+        )
 
 
 def _delivered(choice: Choice, limits: ContestConfig) -> Iterator[Finding]:
@@ -85,7 +87,9 @@ def _contests(choice: Choice, limits: ContestConfig) -> Iterator[Finding]:
 def _of_run(run: Run) -> Iterator[Finding]:
     """What verification says of a run, with the run's name."""
     if run.report.unreadable:
-        yield _block("SUB-RUN", "a run that cannot be verified", run.name, run.report.unreadable, "a sound run", "")
+        yield _block(
+            "SUB-RUN", "a run that cannot be verified", run.name, run.report.unreadable, "a sound run", ""
+        )
     for found in run.report.findings:
         if found.code != "POL-CODE":
             yield replace(found, where=": ".join(part for part in (run.name, found.where) if part))
@@ -96,17 +100,29 @@ def _licences(checkpoints: Sequence[Checkpoint]) -> Iterator[Finding]:
         row = checkpoint.row
         if row.terms.terms is Terms.non_commercial:
             yield _block(
-                "SUB-LICENCE", "weights under a non-commercial licence", row.id, row.terms.name, "an open one", ""
+                "SUB-LICENCE",
+                "weights under a non-commercial licence",
+                row.id,
+                row.terms.name,
+                "an open one",
+                "",
             )
         if row.own and not row.data_statement:
             fix = "`pokora models add --help`"
-            yield _block("SUB-DATA", "an own LoRA without a statement", row.id, "none", "free training data", fix)
+            yield _block(
+                "SUB-DATA", "an own LoRA without a statement", row.id, "none", "free training data", fix
+            )
 
 
 def _source(choice: Choice, source: Source | None) -> Iterator[Finding]:
     if source is None:
         yield _block(
-            "SUB-SOURCE", "the source is not there", "source", "no git checkout", "a commit", "start in a checkout"
+            "SUB-SOURCE",
+            "the source is not there",
+            "source",
+            "no git checkout",
+            "a commit",
+            "start in a checkout",
         )
         return
     if source.changed:
