@@ -14,12 +14,21 @@ _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "
 
 def load(text: str, name: str = "config") -> object:
     """The data in `text`, of the file `name`. Raises ConfigError GATE-YAML, GATE-DUPLICATE (a key twice)."""
+    return _load(text, name, yaml.SafeLoader)
+
+
+def load_words(text: str, name: str) -> object:
+    """As `load`, every scalar as the text that was typed: 0123 and 2026-12-05 are no numbers and no dates."""
+    return _load(text, name, yaml.BaseLoader)
+
+
+def _load(text: str, name: str, loader: type[yaml.SafeLoader] | type[yaml.BaseLoader]) -> object:
     if len(text) > MAX_CHARACTERS:
         raise _refusal("GATE-YAML", name, f"{len(text)} characters", f"at most {MAX_CHARACTERS}")
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=loader)
         _walk(node, name)
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = getattr(error, "problem", None) or type(error).__name__
         raise _refusal("GATE-YAML", name, str(reason), "one plain YAML document") from error

@@ -76,7 +76,7 @@ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 $body
 <footer>INTEGRITY and POLICY show that nothing was edited after the run was signed, and that what it
 recorded keeps to the rules. They cannot show that it was rendered as recorded: replay does.
-Verified in $seconds s.</footer>
+$seconds</footer>
 </main></body>
 </html>
 """)
@@ -94,9 +94,8 @@ def as_page(report: Report, exhibits: Exhibits) -> str:
     parts += [_film("Frames as decoded from the video", exhibits.film)]
     parts += [_findings(report), _facts(report)]
     parts += [_graph(exhibits.graph, report), _film("Made on the way", exhibits.pictures)]
-    return PAGE.substitute(
-        subject=escape(report.subject), style=STYLE, body="\n".join(parts), seconds=f"{report.seconds:.1f}"
-    )
+    took = f"Verified in {report.seconds:.1f} s." if report.seconds else ""
+    return PAGE.substitute(subject=escape(report.subject), style=STYLE, body="\n".join(parts), seconds=took)
 
 
 def _cards(report: Report) -> str:

@@ -1,0 +1,223 @@
+"""One submission from the team's words and its runs: judged, documented, packed, signed, written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from pokora_anime.bundle import (
+    archive,
+    crate,
+    credentials,
+    documents,
+    eligibility,
+    judge,
+    manifest,
+    names,
+    seal,
+)
+from pokora_anime.bundle import content as contents
+from pokora_anime.bundle.checkpoints import Checkpoint, bibtex, used
+from pokora_anime.bundle.chosen import Choice, Run, choose
+from pokora_anime.bundle.documents import Documents
+from pokora_anime.bundle.project import Project
+from pokora_anime.bundle.source import Source, read
+from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.rules import limits
+from pokora_anime.compliance.verify.exhibits import Exhibits
+from pokora_anime.compliance.verify.page import as_page
+from pokora_anime.compliance.verify.verdict import Report
+from pokora_anime.errors import ConfigError, RecordError
+from pokora_anime.provenance.atomic import write_atomic, writing
+from pokora_anime.provenance.hashing import Json, file_hash
+
+Tell = Callable[[str], None]
+Table = dict[str, Json]
+HASH = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A submission before its documents are made."""
+
+    project: Project
+    choice: Choice
+    checkpoints: tuple[Checkpoint, ...]
+    source: Source | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """The bundle's path, None where something bars it; and every finding."""
+
+    path: Path | None
+    findings: tuple[Finding, ...]
+    size: int = 0
+    poster_quality: int = 0
+
+
+def consider(root: Path, project: Project, *, draft: bool = False) -> Judged:
+    """The project's runs, weights and source with what stands against them. Raises PokoraError SUB-*."""
+    choice = choose(root, project)
+    checkpoints = used(run.reading for run in choice.runs)
+    packaged = any(one.row.packaged for one in checkpoints)
+    try:
+        source = read(root, weights=packaged, working_tree=draft)
+    except ConfigError:
+        if not draft:
+            raise
+        source = None
+    found = eligibility.examine(project, choice, checkpoints, source, limits.load(project.contest))
+    return Judged(
+        project=project, choice=choice, checkpoints=checkpoints, source=source, findings=tuple(found)
+    )
+
+
+def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lambda _: None) -> Built:
+    """Writes submission/dist/<title>-<hash>.zip with its PDFs beside it, or nothing where something bars it.
+
+    A draft is written in any case, watermarked. Raises PokoraError SUB-*, SYS-*, REC-*.
+    """
+    tell("verifying the runs")
+    judged = consider(root, project, draft=draft)
+    if eligibility.barring(judged.findings) and not draft:
+        return Built(path=None, findings=judged.findings)
+    tell("write-up and poster")
+    source = judged.source
+    content = contents.collect(
+        project, judged.choice, judged.checkpoints, commit=_commit(source), draft=draft
+    )
+    made = documents.make(content, judged.checkpoints, limits.load(project.contest))
+    findings = (*judged.findings, *made.findings)
+    if eligibility.barring(findings) and not draft:
+        return Built(path=None, findings=findings)
+    tell("bundle")
+    files = _files(judged, replace(made, findings=findings), content.data, draft=draft)
+    listed = manifest.parse(files[names.MANIFEST])
+    signed_copies = credentials.make(judged.choice, tell)
+    digests = manifest.hashes({name: files[name] for name in (names.MANIFEST, names.SUMS)} | signed_copies)
+    sealed = {**files, **signed_copies, names.STATEMENT: seal.sign(digests, draft)}
+    top = _name(listed, files[names.SUMS], draft=draft)
+    path = _write(root, top, sealed, made)
+    return Built(path=path, findings=findings, size=path.stat().st_size, poster_quality=made.quality)
+
+
+def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict[str, bytes]:
+    """Every file of the bundle but the signature and the signed copies."""
+    project, choice, source = judged.project, judged.choice, judged.source
+    files: dict[str, bytes] = {names.WRITEUP: made.writeup, names.POSTER: made.poster}
+    entry: dict[str, str] = {}
+    for run in choice.runs:
+        for name in run.files:
+            files[f"{names.RUNS}/{run.name}/{name}"] = _unchanged(run, name)
+        for name in run.delivered:
+            own = names.VIDEO if run.reading.command == "video" else names.still(_stills(entry))
+            entry[own] = f"{names.RUNS}/{run.name}/{name}"
+            files[own] = files[entry[own]]
+    files |= {f"{names.SOURCE}/{name}": text for name, text in (source.files if source else {}).items()}
+    files[f"{names.ENTRY}/citations.bib"] = bibtex(judged.checkpoints).encode()
+    files[names.WEIGHTS] = _json([one.to_plain() for one in judged.checkpoints])
+    files[names.REPORT] = _report(project, choice, made.findings, draft=draft)
+    runs = [f"{names.RUNS}/{run.name}" for run in choice.runs]
+    table: Table = {
+        "format": names.FORMAT,
+        "kind": names.KIND,
+        "draft": draft,
+        "contest": project.contest,
+        "title": str(data["title"]),
+        "members": data["members"],
+        "runs": [*runs],
+        "entry": dict[str, Json](entry),
+        "source": {
+            "commit": _commit(source),
+            "changed": [*(source.changed if source else ())],
+            "package_sha256": source.package_sha256 if source else "",
+        },
+        "documents": {"poster_jpeg_quality": made.quality},
+        "files": {},
+    }
+    members = cast(list[Table], data["members"])
+    files[names.README] = judge.readme(manifest.Manifest(content=table))
+    sizes = {name: len(text) for name, text in files.items()}
+    files[names.CRATE] = crate.metadata(
+        str(data["title"]), project.tagline, members, judged.checkpoints, runs, sizes
+    )
+    digests = manifest.hashes(files)
+    table["files"] = dict[str, Json](digests)
+    files[names.MANIFEST] = manifest.to_bytes(table)
+    files[names.SUMS] = manifest.sums(manifest.hashes(files))
+    return files
+
+
+def _unchanged(run: Run, name: str) -> bytes:
+    """A file of a run. Raises RecordError SUB-CHANGED where it is not what was verified a moment ago."""
+    data = (run.folder / name).read_bytes()
+    if hashlib.sha256(data).hexdigest() != run.reading.files.get(name, file_hash(run.folder / name)):
+        raise RecordError(
+            "SUB-CHANGED",
+            f"{run.folder / name} is not what the run's record says",
+            expected="a run that nobody changed since it was rendered",
+            fix="render again with fresh=true",
+        )
+    return data
+
+
+def _stills(entry: dict[str, str]) -> int:
+    return sum(name != names.VIDEO for name in entry)
+
+
+def _report(project: Project, choice: Choice, found: tuple[Finding, ...], *, draft: bool) -> bytes:
+    """The compliance report: what every run and the submission as a whole come to."""
+    reports = [run.report for run in choice.runs]
+    codes = {one.code for report in reports for one in report.integrity}
+    facts: dict[str, str] = {}
+    for run in choice.runs:
+        shown = ("prompt", "negative", "seed", "base", "speed", "video", "guard", "signed by")
+        facts |= {
+            f"{run.reading.command}: {name}": run.report.facts[name]
+            for name in shown
+            if name in run.report.facts
+        }
+    report = Report(
+        subject=(project.title or "submission") + (" (draft)" if draft else ""),
+        facts=facts,
+        integrity=tuple(one for one in found if one.code in codes),
+        policy=tuple(one for one in found if one.code not in codes),
+        contest=project.contest,
+    )
+    exhibits = choice.runs[0].exhibits if choice.runs else Exhibits()
+    return as_page(report, exhibits).encode()
+
+
+def _json(value: Json) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _commit(source: Source | None) -> str:
+    return source.commit if source else "unknown"
+
+
+def _name(listed: manifest.Manifest, sums: bytes, *, draft: bool) -> str:
+    """<title>-<hash>: the hash of everything but the signature and the signed copies."""
+    plain = unicodedata.normalize("NFKD", listed.title).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48] or "submission"
+    return f"{slug}{'-draft' if draft else ''}-{hashlib.sha256(sums).hexdigest()[:HASH]}"
+
+
+def _write(root: Path, top: str, files: dict[str, bytes], made: Documents) -> Path:
+    folder = root / names.FOLDER / names.DIST
+    path = folder / f"{top}.zip"
+    data = archive.pack(top, files)
+    with writing(folder, len(data)):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / f"{top}-writeup.pdf", made.writeup)
+        write_atomic(folder / f"{top}-poster.pdf", made.poster)
+        write_atomic(path, data)
+    return path

@@ -1,0 +1,85 @@
+"""The shortest command line that composes a recorded config again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from pokora_anime.config.compose import compose
+from pokora_anime.config.groups import groups
+from pokora_anime.config.identity import run_key, to_plain
+from pokora_anime.config.schema import RunConfig
+from pokora_anime.errors import PokoraError
+from pokora_anime.provenance.hashing import Json
+
+# Groups that are no part of a config: presets over others, and grids.
+_PRESETS = ("experiment", "sweep", "tuned")
+_FIRST = ("base", "speed")  # what other groups' defaults follow from
+
+
+def command_line(command: str, config: RunConfig) -> str | None:
+    """`pokora video base=sdxl seed=7 ...` with this config's key; None where no command line has it."""
+    wanted = to_plain(config)
+    overrides: list[str] = []
+    listed = [group for group in groups(command) if group not in _PRESETS]
+    composed = _composed(command, overrides)
+    for group in sorted(listed, key=lambda name: name not in _FIRST):
+        # Each composition takes its time: only groups that have something else are tried.
+        if composed is None or composed.get(group) != wanted.get(group):
+            overrides += _option(command, group, wanted, overrides)
+            composed = _composed(command, overrides)
+    if composed is None:
+        return None
+    overrides += [f"{name}={_typed(value)}" for name, value in _differing(composed, wanted)]
+    try:
+        same = run_key(command, compose(command, overrides)) == run_key(command, config)
+    except PokoraError:
+        return None
+    return shlex.join(["pokora", command, *overrides]) if same else None
+
+
+def _option(command: str, group: str, wanted: dict[str, Json], before: Sequence[str]) -> list[str]:
+    """The group's option that comes closest, as an override; nothing where none comes closer."""
+    best: list[str] = []
+    least = _apart(_composed(command, before), wanted)
+    for option in groups(command)[group]:
+        tried = [f"{group}={option}"]
+        apart = _apart(_composed(command, [*before, *tried]), wanted)
+        if apart < least:
+            best, least = tried, apart
+    return best
+
+
+def _apart(composed: dict[str, Json] | None, wanted: dict[str, Json]) -> int:
+    return 10_000 if composed is None else len(_differing(composed, wanted))
+
+
+def _composed(command: str, overrides: Sequence[str]) -> dict[str, Json] | None:
+    try:
+        return to_plain(compose(command, overrides))
+    except PokoraError:
+        return None
+
+
+def _differing(composed: Json, wanted: Json, prefix: str = "") -> list[tuple[str, Json]]:
+    """Keys with another value, as dotted names with the wanted value; `fresh` changes nothing."""
+    if isinstance(composed, dict) and isinstance(wanted, dict):
+        found: list[tuple[str, Json]] = []
+        for name, value in wanted.items():
+            dotted = f"{prefix}.{name}" if prefix else name
+            if dotted != "fresh":
+                found += _differing(composed.get(name), value, dotted)
+        return found
+    return [] if composed == wanted and type(composed) is type(wanted) else [(prefix, wanted)]
+
+
+def _typed(value: Json) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ",".join(_typed(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{_typed(item)}" for name, item in value.items()) + "}"
+    return str(value)

@@ -1,0 +1,236 @@
+"""What the documents show, as plain data for their templates; pictures by the names of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from pokora_anime.bundle import figures, prose
+from pokora_anime.bundle.checkpoints import Checkpoint
+from pokora_anime.bundle.chosen import Choice, Run
+from pokora_anime.bundle.commands import command_line
+from pokora_anime.bundle.project import Project
+from pokora_anime.bundle.scores import scores
+from pokora_anime.config.schema import Interpolation, VideoConfig
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.records import Image
+
+MISSING = "MISSING"
+FILM = 8
+POSTER_CHARACTERS = 900
+Table = dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """`data` for the templates and the pictures that it names, without their file endings."""
+
+    data: Table
+    pictures: Mapping[str, Image]
+
+
+def collect(
+    project: Project, choice: Choice, checkpoints: tuple[Checkpoint, ...], *, commit: str, draft: bool
+) -> Content:
+    """Everything that write-up and poster show. Raises RecordError for a video that does not decode."""
+    pictures: dict[str, Image] = {}
+    data: Table = {
+        "draft": draft,
+        "title": project.title or f"TITLE {MISSING}",
+        "tagline": project.tagline,
+        "members": _members(project),
+        "contest": project.contest.upper(),
+        "artistic": [*_paragraphs(project.artistic_statement or f"ARTISTIC STATEMENT {MISSING}")],
+        "artistic_short": [*_shortened(_paragraphs(project.artistic_statement), POSTER_CHARACTERS)],
+        "notes": [*_paragraphs(project.technical_notes)],
+        "checkpoints": [_checkpoint(one) for one in checkpoints],
+        "commit": commit[:12],
+        "stills": _stills(choice, pictures),
+        "commands": [*_commands(choice)],
+        "technical": [],
+        "technical_short": [],
+        "facts": [],
+        "diagram": [],
+        "film": [],
+        "maps": [],
+        "scores": [],
+        "prompt": "",
+        "key": "",
+    }
+    if choice.video is not None:
+        data |= _video(choice.video, checkpoints, pictures)
+    elif choice.stills:
+        run = choice.stills[0]
+        data["technical"] = [*prose.technical(run.config, run.reading, checkpoints)]
+        data["technical_short"] = data["technical"]
+        data["prompt"] = run.config.shot.prompt
+    data["hue"] = figures.hue([pictures[name] for name in pictures if name.startswith(("film", "still"))])
+    return Content(data=data, pictures=pictures)
+
+
+def _members(project: Project) -> list[Json]:
+    members = project.members or (None,)
+    return [
+        {
+            "name": (member.name if member else "") or f"NAME {MISSING}",
+            "id": (member.id if member else "") or f"ID {MISSING}",
+        }
+        for member in members
+    ]
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+
+
+def _shortened(paragraphs: list[str], most: int) -> list[str]:
+    """Whole paragraphs, or of the first one whole sentences, within `most` characters."""
+    kept: list[str] = []
+    for part in paragraphs or [f"ARTISTIC STATEMENT {MISSING}"]:
+        if sum(map(len, kept)) + len(part) > most:
+            break
+        kept.append(part)
+    if kept:
+        return kept
+    end = max(paragraphs[0].rfind(mark, 0, most) for mark in ".!?。！？")
+    return [paragraphs[0][: end + 1] if end > 0 else f"{paragraphs[0][:most]} …"]
+
+
+def _checkpoint(one: Checkpoint) -> Table:
+    row = one.row
+    return {
+        "name": one.name,
+        "role": one.role,
+        "link": one.link,
+        "url": one.link if one.link.startswith("https://") else "",
+        "licence": row.terms.name,
+        "licence_link": row.terms.link,
+        "revision": one.revision[:12],
+        "digest": next(
+            (digest[:12] for name, digest in sorted(one.files.items()) if name.endswith(".safetensors")), ""
+        ),
+        "data": row.data_statement,
+    }
+
+
+def _stills(choice: Choice, pictures: dict[str, Image]) -> list[Json]:
+    shown: list[Json] = []
+    for run in choice.stills:
+        for name in run.delivered:
+            label = f"still-{len(shown) + 1}"
+            pictures[label] = run.reading.picture(name)
+            height, width = pictures[label].shape[:2]
+            shown.append({"file": label, "size": f"{width}×{height}", "prompt": run.config.shot.prompt})
+    return shown
+
+
+def _commands(choice: Choice) -> list[Json]:
+    found: list[Json] = []
+    for run in choice.runs:
+        line = command_line(run.reading.command, run.config)
+        found.append(line or f"pokora reproduce BUNDLE.zip  # {run.reading.command}: no shorter command")
+    return found
+
+
+def _video(run: Run, checkpoints: tuple[Checkpoint, ...], pictures: dict[str, Image]) -> Table:
+    config, reading = run.config, run.reading
+    assert isinstance(config, VideoConfig)
+    delivered = reading.frames()
+    indices = figures.spread(delivered.count, FILM)
+    film: list[Json] = []
+    for number, (index, frame) in enumerate(zip(indices, figures.frames(reading, indices), strict=True)):
+        pictures[f"film-{number}"] = frame
+        film.append({"file": f"film-{number}", "time": f"{index / delivered.fps:.1f} s"})
+    maps: list[Json] = []
+    for name, told in sorted(reading.pictures.items(), key=lambda pair: pair[0] != "keyframe.png"):
+        if name == "sheet.png":
+            continue
+        label = "keyframe" if told.array == "image" else told.array
+        pictures[f"map-{label}"] = reading.picture(name)
+        maps.append({"file": f"map-{label}", "label": label})
+    technical = prose.technical(config, reading, checkpoints)
+    return {
+        "technical": [*technical],
+        "technical_short": [*technical[1:4]],
+        "facts": _facts(config, run),
+        "diagram": [*_diagram(config, run, maps)],
+        "film": film,
+        "maps": maps,
+        "scores": scores(run.folder),
+        "prompt": config.shot.prompt,
+        "key": reading.key,
+    }
+
+
+def _facts(config: VideoConfig, run: Run) -> list[Json]:
+    segments = sum(node.op == "motion" for node in run.reading.nodes)
+    told = (
+        (
+            f"{config.shot.seconds:g} s",
+            f"{config.finish.width}×{config.finish.height}, {config.finish.fps} fps",
+        ),
+        (str(segments), f"chained segments of {config.motion.frames} frames"),
+        (str(config.speed.steps), f"steps, CFG {config.speed.guidance_scale:g}"),
+        (str(len(run.reading.nodes)), "recorded operations, signed"),
+    )
+    return [{"value": value, "label": label} for value, label in told]
+
+
+def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
+    """The boxes of the pipeline as it ran: title, two lines, and the picture below it."""
+    segments = sum(node.op == "motion" for node in run.reading.nodes)
+    drawn = [cast(Table, entry) for entry in maps]
+    base, finish = config.base, config.finish
+    boxes: list[Table] = [
+        {"title": "Prompt", "lines": ["text, weights", f"seed {config.seed}"], "picture": "", "op": "prompt"}
+    ]
+    if config.keyframe.enabled:
+        boxes.append(
+            {
+                "title": "Keyframe",
+                "lines": [f"{prose.BASES[base.family.value].split(',')[0]}, {base.width} px", _speed(config)],
+                "picture": "map-keyframe",
+                "op": "keyframe",
+            }
+        )
+    if config.keyframe.enabled and config.control.kinds:
+        found = [str(entry["file"]) for entry in drawn if entry["label"] != "keyframe"]
+        boxes.append(
+            {
+                "title": "Control",
+                "lines": [
+                    ", ".join(kind.value for kind in config.control.kinds),
+                    f"fades to {config.control.fade_floor:g}",
+                ],
+                "picture": found[0] if found else "",
+                "op": "control",
+            }
+        )
+    carried = f"{config.motion.overlap} latent{'s' if config.motion.overlap > 1 else ''} carried on"
+    between = "optical flow" if config.finish.interpolation is Interpolation.flow else "no interpolation"
+    boxes += [
+        {
+            "title": f"Motion ×{segments}",
+            "lines": [f"AnimateDiff, {config.motion.frames} frames", carried],
+            "picture": f"film-{FILM // 2}",
+            "op": "motion",
+        },
+        {
+            "title": "Finish",
+            "lines": [f"{config.shot.fps} to {finish.fps} fps, {between}", f"{finish.width}×{finish.height}"],
+            "picture": f"film-{FILM - 1}",
+            "op": "finish",
+        },
+        {
+            "title": "Encode",
+            "lines": [f"H.264, crf {config.encode.crf}", f"{config.shot.seconds:g} s"],
+            "picture": "",
+            "op": "encode",
+        },
+    ]
+    return boxes
+
+
+def _speed(config: VideoConfig) -> str:
+    return f"{config.speed.steps} steps, CFG {config.speed.guidance_scale:g}"

@@ -1,0 +1,86 @@
+"""RO-Crate 1.1 metadata (https://w3id.org/ro/crate/1.1), so that archives understand a bundle."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Iterable, Mapping, Sequence
+
+from pokora_anime.bundle import names
+from pokora_anime.bundle.checkpoints import Checkpoint
+from pokora_anime.provenance.hashing import Json
+
+CONTEXT = "https://w3id.org/ro/crate/1.1/context"
+PUBLISHED = "2000-01-01"  # the format asks for a date, and a bundle says nothing about when it was made
+TYPES = {".mp4": "video/mp4", ".safetensors": "application/octet-stream", ".jsonl": "application/jsonl"}
+Table = dict[str, Json]
+
+
+def metadata(
+    title: str, tagline: str, members: Sequence[Mapping[str, Json]], checkpoints: Iterable[Checkpoint],
+    runs: Sequence[str], sizes: Mapping[str, int],
+) -> bytes:  # fmt: skip
+    """ro-crate-metadata.json: people, parts, how the entry was made, and the weights it was made with."""
+    shown = [name for name in sorted(sizes) if not name.startswith(f"{names.SOURCE}/")]
+    people: list[Table] = [
+        {"@id": f"#member-{number}", "@type": "Person", "name": member["name"], "identifier": member["id"]}
+        for number, member in enumerate(members, start=1)
+    ]
+    weights = [_weights(one) for one in checkpoints]
+    entry = [name for name in shown if name.startswith(f"{names.ENTRY}/")]
+    root: Table = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": title,
+        "description": tagline or title,
+        "datePublished": PUBLISHED,
+        "license": "See the documents and source/LICENSE",
+        "author": [_reference(person) for person in people],
+        "hasPart": [{"@id": name} for name in shown] + [{"@id": f"{names.SOURCE}/"}],
+        "mentions": [{"@id": "#render"}],
+    }
+    action: Table = {
+        "@id": "#render",
+        "@type": "CreateAction",
+        "name": "Rendering the entry from text, seeds and registered weights",
+        "instrument": [{"@id": f"{names.SOURCE}/"}],
+        "object": [_reference(one) for one in weights] + [{"@id": f"{run}/config.yaml"} for run in runs],
+        "result": [{"@id": name} for name in entry],
+    }
+    descriptor: Table = {
+        "@id": names.CRATE,
+        "@type": "CreativeWork",
+        "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+        "about": {"@id": "./"},
+    }
+    source: Table = {
+        "@id": f"{names.SOURCE}/",
+        "@type": ["Dataset", "SoftwareSourceCode"],
+        "name": "pokora_anime",
+        "programmingLanguage": "Python",
+        "license": "https://spdx.org/licenses/Apache-2.0",
+    }
+    files = [_file(name, sizes[name]) for name in shown]
+    graph = [descriptor, root, source, *files, *people, *weights, action]
+    return json.dumps({"@context": CONTEXT, "@graph": graph}, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _file(name: str, size: int) -> Table:
+    suffix = name[name.rfind(".") :]
+    kind = TYPES.get(suffix) or mimetypes.types_map.get(suffix, "text/plain")
+    return {"@id": name, "@type": "File", "contentSize": str(size), "encodingFormat": kind}
+
+
+def _weights(one: Checkpoint) -> Table:
+    return {
+        "@id": one.link if one.link.startswith("https://") else f"#weights-{one.row.id}",
+        "@type": "CreativeWork",
+        "name": one.name,
+        "description": one.role,
+        "license": one.row.terms.link or one.row.terms.name,
+        "version": one.revision,
+    }
+
+
+def _reference(entity: Table) -> Json:
+    return {"@id": entity["@id"]}

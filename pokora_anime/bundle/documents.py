@@ -1,0 +1,109 @@
+"""Write-up and poster: made, and checked against the contest's limits and against what they must name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pokora_anime.bundle import figures, names, pdf
+from pokora_anime.bundle.checkpoints import Checkpoint, papers
+from pokora_anime.bundle.content import Content
+from pokora_anime.compliance.findings import Finding, Severity
+from pokora_anime.config.schema import ContestConfig
+from pokora_anime.provenance.hashing import Json
+
+# Of the poster's limit: fonts, text and what a contest counts as a megabyte need the rest.
+SHARE = 0.95
+FONT_BYTES = 400_000
+WRITEUP_BYTES = 4_000_000
+CJK = "pip install 'pokora_anime[cjk]' where names are Chinese, Japanese or Korean"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """Both PDFs, what was found about them, and the JPEG quality that the poster's pictures have."""
+
+    writeup: bytes
+    poster: bytes
+    quality: int
+    findings: tuple[Finding, ...]
+
+
+def make(content: Content, checkpoints: Sequence[Checkpoint], limits: ContestConfig) -> Documents:
+    """Compiles and checks both. Raises MachineError SYS-TYPST."""
+    most = int(limits.poster_megabytes * 1_000_000)
+    small, _ = figures.fitting(content.pictures, WRITEUP_BYTES)
+    writeup = pdf.compile_pdf("writeup", content.data, small, papers(checkpoints))
+    budget = int(most * SHARE) - FONT_BYTES
+    while True:
+        pictures, quality = figures.fitting(content.pictures, budget)
+        poster = pdf.compile_pdf("poster", content.data, pictures)
+        if len(poster) <= most * SHARE or budget < FONT_BYTES:
+            break
+        budget = budget * 9 // 10
+    named = _named(content, checkpoints)
+    found = (
+        *check(names.WRITEUP, writeup, limits.writeup_pages, named),
+        *check(names.POSTER, poster, 1, named),
+        *_size(poster, most),
+    )
+    return Documents(writeup=writeup, poster=poster, quality=quality, findings=found)
+
+
+def check(name: str, data: bytes, pages: int, named: Sequence[str]) -> Iterator[Finding]:
+    """SUB-PAGES, SUB-FONT, SUB-TEXT (something that must be named and is not) and SUB-PDF."""
+    try:
+        facts = pdf.read(data)
+    except ValueError as error:
+        yield _block("SUB-PDF", "a document that cannot be read", name, str(error), "a sound PDF", "")
+        return
+    if facts.pages > pages:
+        over = sum(len(text) for text in facts.texts[pages:])
+        where = facts.texts[pages][:40]
+        yield _block(
+            "SUB-PAGES",
+            "a document is too long",
+            name,
+            f"{facts.pages} pages; about {over} characters are too many, from {where!r} on",
+            f"at most {pages}",
+            "shorten artistic_statement or technical_notes in submission/project.yaml",
+        )
+    if facts.foreign_fonts:
+        fonts = ", ".join(facts.foreign_fonts)
+        yield _block("SUB-FONT", "fonts that are not embedded", name, fonts, "all fonts embedded", "")
+    if lacking := facts.lacking(named):
+        got = ", ".join(lacking[:4])
+        yield _block("SUB-TEXT", "what must be named is not in the text", name, got, "every one", CJK)
+
+
+def _named(content: Content, checkpoints: Sequence[Checkpoint]) -> list[str]:
+    """What both documents must say: members with IDs, and each checkpoint with its link and licence."""
+    members: Json = content.data["members"]
+    assert isinstance(members, list)
+    people = [str(value) for member in members if isinstance(member, dict) for value in member.values()]
+    weights = [
+        text
+        for one in checkpoints
+        for text in (one.name, one.link.removeprefix("https://"), one.row.terms.name)
+    ]
+    return [str(content.data["title"]), *people, *weights]
+
+
+def _size(poster: bytes, most: int) -> Iterator[Finding]:
+    if len(poster) > most:
+        got, wanted = f"{len(poster) / 1e6:.1f} MB", f"at most {most / 1e6:g} MB"
+        yield _block(
+            "SUB-POSTER", "the poster is too large", names.POSTER, got, wanted, "fewer or smaller stills"
+        )
+
+
+def _block(code: str, message: str, where: str, got: str, expected: str, fix: str) -> Finding:
+    return Finding(
+        code=code,
+        severity=Severity.block,
+        message=message,
+        where=where,
+        got=got,
+        expected=expected,
+        fix=fix,
+    )

@@ -1,0 +1,41 @@
+"""The files of a submission and of its bundle by name."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+FOLDER = Path("submission")
+PROJECT = "project.yaml"
+DIST = "dist"
+
+FORMAT = 1
+KIND = "pokora_anime submission"
+MANIFEST = "bundle.json"
+SUMS = "SHA256SUMS"
+STATEMENT = "statement.dsse.json"
+README = "README-JUDGE.md"
+CRATE = "ro-crate-metadata.json"
+WEIGHTS = "weights.json"
+REPORT = "compliance.html"
+ENTRY = "entry"
+RUNS = "runs"
+SOURCE = "source"
+SCORES = "scorecard"
+CREDENTIALS = "credentials"
+WRITEUP, POSTER = f"{ENTRY}/writeup.pdf", f"{ENTRY}/poster.pdf"
+VIDEO = f"{ENTRY}/video.mp4"
+
+
+def still(index: int) -> str:
+    """The entry's still with this index, counted from 0."""
+    return f"{ENTRY}/still-{index + 1}.png"
+
+
+def sealed(name: str) -> bool:
+    """Whether the manifest's `files` must hold this name: all but the manifest itself and what covers it."""
+    return name not in (MANIFEST, SUMS, STATEMENT) and not credential(name)
+
+
+def credential(name: str) -> bool:
+    """Whether a file is one of the signed copies, whose bytes differ each time."""
+    return PurePosixPath(name).parts[:1] == (CREDENTIALS,)

@@ -1,0 +1,109 @@
+"""Documents: compiled by Typst from templates, then read back and checked."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from pokora_anime.errors import MachineError
+from pokora_anime.provenance.hashing import Json
+
+TEMPLATES = Path(__file__).with_name("templates")
+FONTS = (
+    "fontpkg_kanit",
+    "justmytype_intl_cjk",
+)  # the second one is an extra, for names in Korean, Japanese ...
+TIMESTAMP = 946684800  # 2000-01-01: documents say nothing about when they were made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a PDF holds: pages, their text without spaces, and fonts that it names and does not carry."""
+
+    pages: int
+    texts: tuple[str, ...]
+    foreign_fonts: tuple[str, ...]
+
+    def lacking(self, words: Iterable[str]) -> list[str]:
+        """Those of `words` that its text does not hold; spaces, hyphens and line breaks do not count."""
+        text = "".join(self.texts)
+        return [word for word in words if squeezed(word) not in text]
+
+
+def compile_pdf(
+    name: str, data: Mapping[str, Json], pictures: Mapping[str, bytes], papers: str = ""
+) -> bytes:
+    """The PDF of templates/NAME.typ. Equal input gives equal bytes.
+
+    Raises MachineError SYS-TYPST where the compiler or the fonts are missing.
+    """
+    if find_spec("typst") is None or find_spec(FONTS[0]) is None:
+        raise _missing("typst or its fonts are not installed")
+    import typst
+
+    with tempfile.TemporaryDirectory(prefix="pokora-pdf-") as place:
+        folder = Path(place)
+        for template in TEMPLATES.glob("*.typ"):
+            shutil.copyfile(template, folder / template.name)
+        (folder / "data.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        (folder / "papers.bib").write_text(papers, encoding="utf-8")
+        for label, jpeg in pictures.items():
+            (folder / f"{label}.jpg").write_bytes(jpeg)
+        try:
+            return typst.compile(
+                str(folder / f"{name}.typ"),
+                root=place,
+                font_paths=_font_folders(),
+                ignore_system_fonts=True,
+                timestamp=TIMESTAMP,
+            )
+        except typst.TypstError as error:
+            raise _missing(f"typst refused {name}.typ: {' '.join(str(error).split())[:300]}") from error
+
+
+def read(data: bytes) -> Facts:
+    """Pages, text and fonts of a PDF. Raises ValueError for what cannot be read as one."""
+    from pypdf import PdfReader
+    from pypdf.errors import PyPdfError
+
+    try:
+        reader = PdfReader(io.BytesIO(data), strict=True)
+        texts = tuple(squeezed(page.extract_text()) for page in reader.pages)
+        foreign = {font for page in reader.pages for font in page._get_fonts()[1]}
+    except (PyPdfError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ValueError(f"no sound PDF: {error}") from error
+    return Facts(pages=len(texts), texts=texts, foreign_fonts=tuple(sorted(foreign)))
+
+
+def squeezed(text: str) -> str:
+    """Text without spaces and hyphens, ligatures taken apart: what remains equal however lines break."""
+    return re.sub(r"[\s\u00ad\u200b-]", "", unicodedata.normalize("NFKC", text))
+
+
+def _font_folders() -> list[str | Path]:
+    """The folders of the installed font packages."""
+    found: list[str | Path] = []
+    for package in FONTS:
+        if find_spec(package) is not None:
+            origin = import_module(package).__file__
+            assert origin is not None
+            found.append(Path(origin).parent)
+    return found
+
+
+def _missing(reason: str) -> MachineError:
+    return MachineError(
+        "SYS-TYPST",
+        reason,
+        expected="the packages of requirements.lock",
+        fix="make setup",
+    )

@@ -1,0 +1,86 @@
+"""The technical description, in sentences that follow from the config that was rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pokora_anime.bundle.checkpoints import Checkpoint
+from pokora_anime.config.schema import Interpolation, RunConfig, Sampler, VideoConfig
+from pokora_anime.provenance.reading import Reading
+
+SAMPLERS = {Sampler.dpmpp_2m_karras: "DPM++ 2M with Karras noise levels", Sampler.lcm: "LCM"}
+BASES = {"sdxl": "SDXL 1.0", "sd2": "Stable Diffusion 2", "nano": "nano, a small SDXL-shaped family"}
+
+
+def technical(config: RunConfig, reading: Reading, checkpoints: tuple[Checkpoint, ...]) -> list[str]:
+    """One paragraph a stage."""
+    parts = [*_picture(config, checkpoints)]
+    if isinstance(config, VideoConfig):
+        parts += [*_motion(config, reading), *_delivery(config)]
+    return [*parts, _proof(reading)]
+
+
+def _picture(config: RunConfig, checkpoints: tuple[Checkpoint, ...]) -> Iterator[str]:
+    base, speed = config.base, config.speed
+    styles = [one for one in checkpoints if one.row.kind.value == "style_lora"]
+    with_styles = f", with {_listed([one.name for one in styles])}" if styles else ""
+    fast = next((one.name for one in checkpoints if one.row.kind.value == "speed_lora"), "")
+    yield (
+        "Nothing but text, a seed and published weights goes in. The prompt is encoded in chunks of 77 tokens "
+        f"with its weights, and {BASES[base.family.value]} draws at {base.width}×{base.height} pixels"
+        f"{with_styles}: {speed.steps} steps of {SAMPLERS[speed.sampler]}, guidance {speed.guidance_scale:g}"
+        + (f", {fast}." if fast and speed.lora_role else ".")
+    )
+
+
+def _motion(config: VideoConfig, reading: Reading) -> Iterator[str]:
+    control, motion, keyframe = config.control, config.motion, config.keyframe.enabled
+    segments = sum(node.op == "motion" for node in reading.nodes)
+    if keyframe and control.kinds:
+        kinds = _listed([kind.value for kind in control.kinds])
+        scales = _listed(
+            [f"{control.scale[kind.value]:g}" for kind in control.kinds if kind.value in control.scale]
+        )
+        yield (
+            f"The keyframe that the model drew is the only source of guidance: {kinds} "
+            f"{'are' if len(control.kinds) > 1 else 'is'} extracted from it and {'steer' if len(control.kinds) > 1 else 'steers'} "
+            f"the motion through ControlNet at a weight of {scales}, which fades over {control.fade_frames} frames to "
+            f"{control.fade_floor:g} of it, so that the pose is taken up and then let go."
+        )
+    start = "The keyframe's latent is the first known frame. " if keyframe else ""
+    carried = "last latent is" if motion.overlap == 1 else f"last {motion.overlap} latents are"
+    yield (
+        f"{start}AnimateDiff moves {motion.frames} frames at a time. {segments} segments are chained: the {carried} "
+        "carried into the next one and held at every denoising step, noised to its level. No pixel goes back into the model."
+    )
+
+
+def _delivery(config: VideoConfig) -> Iterator[str]:
+    finish, shot = config.finish, config.shot
+    moving = finish.interpolation is Interpolation.flow and finish.fps > shot.fps
+    between = (
+        f" Optical flow interpolates {shot.fps} generated frames a second to {finish.fps}." if moving else ""
+    )
+    yield (
+        f"Frames are decoded {finish.decode_chunk} at a time while the next segment is denoised, so memory does not grow "
+        f"with length.{between} The clip is {shot.seconds:g} s of {finish.width}×{finish.height} H.264 without sound."
+    )
+
+
+def _proof(reading: Reading) -> str:
+    guard = reading.summary.get("guard")
+    level = guard.get("level") if isinstance(guard, dict) else None
+    network = guard.get("network") if isinstance(guard, dict) else None
+    confined = (
+        " The rendering process was confined by the kernel to its weights and one folder, without network."
+        if (level, network) == ("landlock", "closed")
+        else ""
+    )
+    return (
+        f"Each of the {len(reading.nodes)} operations recorded what it was made from, by content. The record is signed, and "
+        f"any part of it can be computed again from its stored parents.{confined}"
+    )
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
