@@ -222,6 +222,13 @@ def test_a_mistake_is_one_line_with_a_way_out(override: str, words: list[str]) -
     assert [word for word in words if word not in line] == []
 
 
+def test_a_distilled_speed_keeps_its_steps_and_its_guidance() -> None:
+    assert "fix: speed.steps=4" in refusal("base=sdxl", "speed=lightning", "speed.steps=6")
+    assert "without CFG" in refusal("base=sdxl", "speed=lightning", "speed.guidance_scale=2")
+    eight = ("speed=lightning", "speed.lora_role=lightning_8step", "speed.steps=8")
+    assert compose_video(["base=sdxl", *eight]).speed.steps == 8
+
+
 def test_lcm_guidance_above_two_is_refused_on_sdxl() -> None:
     assert "speed=hq" in refusal("base=sdxl", "speed=lcm", "speed.guidance_scale=6")
 

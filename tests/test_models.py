@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import published
 import pytest
@@ -94,6 +95,23 @@ def without_loras(family: Path) -> tiny.Models:
 def test_without_temporal_layers_the_motion_unet_is_the_2d_unet(family: Path, latents: torch.Tensor) -> None:
     flat, moving = frames_of(still(without_loras(family)), latents, 3)
     assert torch.allclose(flat, moving, atol=1e-6)
+
+
+def test_the_pooled_text_reaches_the_motion_unet(family: Path, latents: torch.Tensor) -> None:
+    networks = without_loras(family)
+    torch.manual_seed(3)
+    text, sizes = torch.randn(2, 77, 2 * tiny.TEXT), torch.zeros(1, 6)
+    with torch.no_grad():
+        one, other = (
+            networks.motion_unet()(
+                latents[:, :, None].repeat(1, 1, 2, 1, 1),
+                500,
+                encoder_hidden_states=text,
+                added_cond_kwargs={"text_embeds": torch.full((1, tiny.TEXT), pooled), "time_ids": sizes},
+            ).sample
+            for pooled in (-1.0, 1.0)
+        )
+    assert (one - other).abs().max() > 1e-2
 
 
 def test_the_temporal_layers_are_the_adapters(family: Path, latents: torch.Tensor) -> None:
@@ -227,7 +245,11 @@ def test_a_lora_reaches_the_text_encoders(family: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("sampler", "name"),
-    [(Sampler.lcm, "LCMScheduler"), (Sampler.dpmpp_2m_karras, "DPMSolverMultistepScheduler")],
+    [
+        (Sampler.lcm, "LCMScheduler"),
+        (Sampler.dpmpp_2m_karras, "DPMSolverMultistepScheduler"),
+        (Sampler.euler_trailing, "EulerDiscreteScheduler"),
+    ],
 )
 def test_the_scheduler_follows_the_speed_and_keeps_the_base(
     family: Path, sampler: Sampler, name: str
@@ -245,6 +267,28 @@ def test_hq_is_second_order_dpmpp_on_karras_sigmas(family: Path) -> None:
         2,
         True,
     )
+
+
+def test_trailing_euler_starts_from_the_noisiest_timestep_and_steps_as_ddim_does(family: Path) -> None:
+    from diffusers import DDIMScheduler
+
+    euler = tiny.models(family, settings=tiny.config(speed=Sampler.euler_trailing)).scheduler()
+    ddim: Any = DDIMScheduler.from_config(
+        euler.config, timestep_spacing="trailing", set_alpha_to_one=True, clip_sample=False
+    )
+    for scheduler in (euler, ddim):
+        scheduler.set_timesteps(4)
+    assert euler.timesteps.tolist() == ddim.timesteps.tolist() == [999, 749, 499, 249]
+    torch.manual_seed(0)
+    noise, answers = torch.randn(1, 4, 2, 8, 8), torch.randn(4, 1, 4, 2, 8, 8)
+    # Euler keeps x / alpha, DDIM x itself; both start from pure noise.
+    scale = (1 + euler.sigmas**2) ** 0.5
+    one, other = noise * scale[0], noise
+    for step, (timestep, answer) in enumerate(zip(ddim.timesteps, answers, strict=True)):
+        torch.testing.assert_close(one / scale[step], other, atol=1e-4, rtol=1e-4)
+        one = euler.step(answer, timestep, one, return_dict=False)[0]
+        other = ddim.step(answer, timestep, other, return_dict=False)[0]
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 def test_hashes_name_every_file_that_takes_part(family: Path) -> None:

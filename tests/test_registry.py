@@ -15,7 +15,7 @@ import pytest
 from pokora_anime.commands import models as command
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import ControlConfig, ControlKind, Family, LoraConfig
-from pokora_anime.errors import ConfigError, WeightsError
+from pokora_anime.errors import ConfigError, PokoraError, WeightsError
 from pokora_anime.models import advice, citations, eligibility, fetch, hashes, lock, places, registry
 from pokora_anime.models.licences import LICENCES, Terms
 from pokora_anime.models.lora_tags import merge_loras
@@ -145,6 +145,23 @@ def test_an_empty_slot_says_how_to_fill_it() -> None:
     with pytest.raises(WeightsError, match="pokora models add FILE --slot character") as caught:
         fetch.style_rows([LoraConfig(id="character")], Family.sdxl)
     assert caught.value.code == "WGT-1"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["base=sd2", "speed=lightning"], "CFG-SPEED", ["published one (sdxl)", "speed=hq"]),
+        (["base=nano", "speed=hyper"], "CFG-SPEED", ["published one (sdxl)", "speed=lcm"]),
+        (["base=sdxl", "speed=turbo"], "WGT-3", ["non-commercial", "another base", "speed=lcm"]),
+    ],
+)
+def test_a_speed_that_a_base_has_not_names_the_nearest_that_works(
+    words: list[str], code: str, told: list[str]
+) -> None:
+    with pytest.raises(PokoraError) as caught:
+        fetch.needs(compose("video", words))
+    assert caught.value.code == code
+    assert all(word in caught.value.line() for word in told)
 
 
 def test_sd2_has_no_lcm_and_says_what_to_use() -> None:

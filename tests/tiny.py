@@ -119,13 +119,14 @@ def config(kind: FamilyKind = "sdxl", speed: Sampler = Sampler.lcm, steps: int =
         )
     )
     lcm = speed is Sampler.lcm and kind == "sdxl"
+    other = Sampler.dpmpp_2m_karras if speed is Sampler.lcm else speed
     return VideoConfig(
         seed=7,
         base=base,
         shot=ShotConfig(prompt="girl, (blue hair:1.2), waving", negative="bad anatomy"),
         speed=SpeedConfig(
             name="lcm" if lcm else "hq",
-            sampler=Sampler.lcm if lcm else Sampler.dpmpp_2m_karras,
+            sampler=Sampler.lcm if lcm else other,
             steps=steps,
             guidance_scale=1.7,
             lora_role="lcm" if lcm else None,

@@ -36,6 +36,8 @@ from pokora_anime.stages.prompt_syntax import parse_shot
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 MOST_REROLLS = 8
+# By the role of a speed LoRA; LCM's works with any number.
+DISTILLED_STEPS = {"lightning": 4, "lightning_8step": 8, "hyper": 8}
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
@@ -120,6 +122,13 @@ def _base(base: BaseConfig) -> list[Problem]:
 def _speed(speed: SpeedConfig, base: BaseConfig) -> list[Problem]:
     # LCM was distilled from 50 steps (diffusers raises beyond).
     found = _within("speed.steps", speed.steps, 1, 50 if speed.sampler is Sampler.lcm else 150)
+    distilled = DISTILLED_STEPS.get(speed.lora_role or "")
+    if distilled is not None and speed.steps != distilled and not found:
+        expected = f"{distilled}, the number that its LoRA was distilled for"
+        found.append(Problem("speed.steps", speed.steps, expected, f"speed.steps={distilled}"))
+    if (speed.lora_role or "").startswith("lightning") and speed.guidance_scale > 1.0:
+        got = speed.guidance_scale
+        found.append(Problem("speed.guidance_scale", got, "1: it was distilled without CFG", "speed=hyper"))
     most = 20.0
     if speed.sampler is Sampler.lcm and base.family is not Family.nano:
         most = 2.0  # LCM was distilled with guidance in it; more tears the picture apart

@@ -26,6 +26,7 @@ class Sampler(Enum):
 
     dpmpp_2m_karras = "dpmpp_2m_karras"
     lcm = "lcm"
+    euler_trailing = "euler_trailing"  # steps counted back from the noisiest one; DDIM's equal
 
 
 class ControlKind(Enum):

@@ -15,6 +15,12 @@ SPEED = "lcm"  # the default speed's LoRA, where the base has one
 CONTROLS = {ControlKind.depth}  # what the published bases are controlled by, unless asked otherwise
 
 
+def fastest(family: Family) -> str:
+    """The quickest speed mode that a base has weights for and that needs no decision of a person."""
+    row = registry.find(SPEED, family)
+    return SPEED if row is not None and row.status is Status.allowed else "hq"
+
+
 def usable_kinds(family: Family) -> list[ControlKind]:
     """The control kinds whose ControlNet and extractor this project may load for a base."""
 

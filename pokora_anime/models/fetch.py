@@ -17,7 +17,14 @@ from pokora_anime.config.schema import (
 )
 from pokora_anime.errors import ConfigError
 from pokora_anime.models import hashes, registry
-from pokora_anime.models.advice import absent, control_options, refuse_blocked, refuse_empty, usable_kinds
+from pokora_anime.models.advice import (
+    absent,
+    control_options,
+    fastest,
+    refuse_blocked,
+    refuse_empty,
+    usable_kinds,
+)
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
 from pokora_anime.models.places import PACKAGE, locate
 from pokora_anime.models.registry import Row
@@ -41,12 +48,14 @@ def speed_row(speed: SpeedConfig, family: Family) -> Row | None:
         return None
     row = registry.find(speed.lora_role, family)
     if row is None:
+        bases = [base.value for base in Family if registry.find(speed.lora_role, base)]
         raise ConfigError(
             "CFG-SPEED",
             f"base={family.value} has no LoRA for speed={speed.name}",
-            expected="a base with a published one (sdxl, nano)",
-            fix="use speed=hq",
+            expected=f"a base with a published one ({', '.join(bases) or 'none'})",
+            fix=f"use speed={fastest(family)}",
         )
+    refuse_blocked(row, family)
     return row
 
 

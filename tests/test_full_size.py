@@ -1,0 +1,34 @@
+"""Configurations of the published networks: the same numbers of parameters as the files that hold them."""
+
+from __future__ import annotations
+
+import full_size
+import pytest
+from diffusers import UNet2DConditionModel
+
+from pokora_anime.models import registry
+from pokora_anime.models.motion_unet import build_motion_unet
+
+MOST_HEADER = 300_000  # bytes of names and shapes in the largest of the files
+
+
+@pytest.mark.parametrize(("row", "file"), full_size.NETWORKS, ids=lambda name: name.split("/")[0])
+def test_a_network_has_as_many_parameters_as_its_published_file(row: str, file: str) -> None:
+    size = registry.any_row(row).sizes[file]
+    network = full_size.on_meta(full_size.NETWORKS[row, file])
+    numbers = sum(tensor.numel() for tensor in network.state_dict().values())
+    # All of these repositories keep fp16; the VAEs that stand alone fp32.
+    width = 2 if "fp16.safetensors" in file or "union" in row else 4
+    assert 0 < size - width * numbers < MOST_HEADER
+
+
+@pytest.mark.parametrize("base", ["sdxl", "sd2"])
+def test_the_published_adapter_fits_the_base_at_full_size(base: str) -> None:
+    """Every tensor of the motion UNet comes from one of the two, SDXL's text and size embedding included."""
+    config = full_size.SDXL if base == "sdxl" else full_size.SD2
+    adapter = full_size.on_meta(full_size.sdxl_adapter if base == "sdxl" else full_size.sd2_adapter)
+    unet = full_size.on_meta(lambda: UNet2DConditionModel(**config))
+    counts = [sum(one.numel() for one in network.state_dict().values()) for network in (unet, adapter)]
+    motion = build_motion_unet(unet, adapter)
+    assert sum(one.numel() for one in motion.state_dict().values()) == sum(counts)
+    assert any("add_embedding" in name for name in motion.state_dict()) == (base == "sdxl")
