@@ -30,8 +30,6 @@ from pokora_anime.quality.scorecard import brief, write
 from pokora_anime.quality.sheet import SheetCollector
 from pokora_anime.records import Image, Still, Video
 
-SHEET_FRAMES = 16
-
 
 class Run:
     """One run in its folder; torch is imported when `context` is first asked for."""
@@ -89,7 +87,7 @@ class Run:
         """The delivered frames, some of them kept for the contact sheet, all of them scored."""
         assert isinstance(self.config, VideoConfig)
         total = round(self.config.shot.seconds * self.config.finish.fps)
-        self.collector = SheetCollector(total, keep=SHEET_FRAMES)
+        self.collector = SheetCollector(total, keep=sheets.FRAMES)
         kept = self.collector.watch(frames)
         return kept if self.score is None else self.score.watch_delivered(kept)
 
@@ -139,7 +137,7 @@ class Run:
         node = Node.after(
             [video.source],
             "sheet",
-            {"frames": SHEET_FRAMES, "fps": video.fps},
+            {"frames": sheets.FRAMES, "fps": video.fps},
             code=code_hash(sheets),
             environment=environment(self.context),
         ).made(arrays_hash({"image": picture}))

@@ -379,7 +379,7 @@ def test_the_stages_stay_within_what_a_network_may_be_given(name: str) -> None:
     kind, _, method = name.partition(".")
     signature = arguments.METHODS[kind][method] if method else arguments.FORWARD[kind]
     for call in found:
-        words = {str(word.arg): None for word in call.keywords}
+        words = {str(word.arg): word.value for word in call.keywords}
         arguments.judge(name, signature, tuple(call.args), words)
 
 

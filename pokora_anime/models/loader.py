@@ -15,6 +15,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from pokora_anime.compliance.guard import arguments
 from pokora_anime.config.schema import BaseConfig, ControlKind, Family, LoraConfig, SpeedConfig
 from pokora_anime.errors import WeightsError
 from pokora_anime.models import extractors, fetch, hashes, registry
@@ -210,7 +211,7 @@ class Models:
         dtype = torch.float32 if overflows else self.dtype
         row, part = (named, "") if named else (self._base_row, "vae")
         vae = self._pretrained(AutoencoderKL, row, part, dtype)
-        return vae.to(self.device).eval().requires_grad_(False)
+        return arguments.only(vae.to(self.device).eval().requires_grad_(False))
 
     def _load_text(self) -> TextStack:
         self._checked(self._base_row)
@@ -235,7 +236,7 @@ class Models:
         return TextStack(tokenizers, load, zero_empty=zero)
 
     def _ready(self, network: Any) -> Any:
-        return network.to(self.device, self.dtype).eval().requires_grad_(False)
+        return arguments.only(network.to(self.device, self.dtype).eval().requires_grad_(False))
 
 
 class _Layout:

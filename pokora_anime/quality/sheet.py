@@ -10,6 +10,7 @@ import numpy as np
 
 from pokora_anime.records import Image
 
+FRAMES = 16  # that a clip's sheet shows
 MAX_WIDTH = 1600  # pixels
 GAP = 4
 _GROUND = 24  # grey level of the gaps
@@ -45,7 +46,7 @@ def contact_sheet(frames: Sequence[Image], columns: int, labels: Sequence[str] |
 class SheetCollector:
     """Keeps `keep` evenly spaced, downscaled frames of a stream of `total`, and nothing else of it."""
 
-    def __init__(self, total: int, keep: int = 16, width: int = 384) -> None:
+    def __init__(self, total: int, keep: int = FRAMES, width: int = 384) -> None:
         keep = max(1, min(keep, total))
         self._wanted = {round(i * (total - 1) / max(1, keep - 1)) for i in range(keep)}
         self._width = width
@@ -53,9 +54,14 @@ class SheetCollector:
         self.frames: list[Image] = []
         self.indices: list[int] = []
 
+    @property
+    def due(self) -> bool:
+        """Whether the next frame of the stream is one that is kept."""
+        return self._seen in self._wanted
+
     def add(self, frame: Image) -> None:
         """Shows the next frame of the stream."""
-        if self._seen in self._wanted:
+        if self.due:
             height, width = frame.shape[:2]
             narrow = min(self._width, width)
             self.frames.append(_fitted(frame, narrow, round(height * narrow / width)).copy())

@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 from pokora_anime.compliance.guard.landlock import landlock_abi
 from pokora_anime.compliance.guard.needs import PACKAGE
 from pokora_anime.compliance.guard.weights import ARRAYS
+from pokora_anime.errors import MachineError
 from pokora_anime.models import registry
 from pokora_anime.models.rows import PICKLES
 from pokora_anime.provenance.ffmpeg import find_ffmpeg
@@ -558,3 +559,57 @@ def test_a_required_guard_that_is_there_is_in_force(work: Path) -> None:
 def test_ffmpeg_is_found_without_help(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
     assert Path(find_ffmpeg()).is_file()
+
+
+# Arguments of the networks that a run loads
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, Any]:
+    """Every network of a run with nano, as the stages get it."""
+    import torch
+
+    from pokora_anime.config.compose import compose
+    from pokora_anime.config.schema import ControlKind
+    from pokora_anime.models.loader import Models
+
+    config = compose("video", ["base=nano"])
+    models = Models(config.base, config.speed, [], torch.device("cpu"), torch.float32)
+    return {
+        "unet": models.unet(),
+        "motion unet": models.motion_unet(),
+        "controlnet": models.controlnet(ControlKind.depth),
+        "vae": models.vae(),
+        "text encoder": models.text_stack().encoders[0],
+        "text encoder 2": models.text_stack().encoders[1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("unet", {"cross_attention_kwargs": {"ip_adapter_masks": None}}),
+        ("unet", {"added_cond_kwargs": {"image_embeds": 1}}),
+        ("unet", {"down_block_additional_residuals": ()}),
+        ("motion unet", {"added_cond_kwargs": {"image_embeds": 1}}),
+        ("motion unet", {"cross_attention_kwargs": {}}),
+        ("controlnet", {"guess_mode": True}),
+        ("controlnet", {"added_cond_kwargs": {"image_embeds": 1}}),
+        ("text encoder", {"inputs_embeds": 1}),
+        ("text encoder 2", {"inputs_embeds": 1}),
+        ("vae", {"sample": None}),
+    ],
+)
+def test_a_loaded_network_takes_no_picture_in(
+    name: str, argument: dict[str, Any], networks: dict[str, Any]
+) -> None:
+    with pytest.raises(MachineError, match="SYS-GUARD-ARGUMENT"):
+        networks[name](**argument)
+
+
+def test_the_loaded_vae_encodes_nothing(networks: dict[str, Any]) -> None:
+    import torch
+
+    with pytest.raises(MachineError, match="SYS-GUARD-ARGUMENT"):
+        networks["vae"].encode(torch.zeros(1, 3, 32, 32))
+    assert networks["vae"].decode(torch.zeros(1, 4, 4, 4), return_dict=False)[0].shape == (1, 3, 32, 32)

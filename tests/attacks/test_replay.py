@@ -6,6 +6,7 @@ that must fail; what follows honestly from a forged part must still be bit-equal
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from pokora_anime.compliance.replay.examine import Question, replay
 from pokora_anime.compliance.replay.report import Report
 from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.verdict import Verdict
-from pokora_anime.stages import encode, keyframe
+from pokora_anime.quality.sheet import SheetCollector
+from pokora_anime.records import Image
+from pokora_anime.stages import keyframe
 
 
 @pytest.fixture
@@ -90,15 +93,19 @@ def test_a_fabricated_chain_from_a_foreign_keyframe(tmp_path: Path, monkeypatch:
 
 
 def test_frames_composited_before_they_were_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A patch drawn into every frame between finish and encode, all hashes and the MP4 made after it."""
-    honest = encode.rgb_hash
+    """A patch drawn into every frame after finish; hashes, sheet and MP4 are made after it."""
+    honest = SheetCollector.watch
 
-    def drawn(frame: np.ndarray) -> str:
+    def drawn(collector: SheetCollector, frames: Iterable[Image]) -> Iterator[Image]:
+        for frame in honest(collector, (painted(frame) for frame in frames)):
+            yield frame
+
+    def painted(frame: Image) -> Image:
         frame[20:36, 20:36] = (255, 0, 255)
-        return honest(frame)
+        return frame
 
     with monkeypatch.context() as patched:
-        patched.setattr(encode, "rgb_hash", drawn)
+        patched.setattr(SheetCollector, "watch", drawn)
         folder = replayed.rendered(tmp_path)
     assert clean(folder)
     report = replay(folder, Question(nonce="judge", nodes=3))[0]

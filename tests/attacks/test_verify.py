@@ -31,7 +31,7 @@ from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.limits import LIMITS
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.ffmpeg import find_ffmpeg, yuv_hashes
-from pokora_anime.provenance.hashing import canonical_json, text_hash
+from pokora_anime.provenance.hashing import arrays_hash, canonical_json, text_hash
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX links and files")
 
@@ -770,6 +770,32 @@ def test_a_video_of_boundless_size(forgery: Forgery, key: str, value: int) -> No
     frames[key] = value
     forgery.deliver(frames)
     assert {"VID-DECODE", "INT-SUMMARY"} <= reseal(forgery)
+
+
+def forge_sheet(forgery: Forgery, change: Any) -> set[str]:
+    """The contact sheet changed, its node, record, ledger and signature made to fit."""
+    sheet = np.asarray(Pictures.open(forgery.folder / "sheet.png")).copy()
+    sheet = change(sheet)
+    forgery.draw("sheet.png", sheet)
+    forgery.of("sheet")["output"] = arrays_hash({"image": sheet})
+    return reseal(forgery)
+
+
+def painted_sheet(sheet: np.ndarray) -> np.ndarray:
+    sheet[10:34, 10:34] = (255, 0, 255)
+    return sheet
+
+
+@pytest.mark.parametrize(
+    "change", [painted_sheet, lambda sheet: sheet[:, ::-1].copy(), lambda sheet: sheet[:-2]]
+)
+def test_a_contact_sheet_of_something_else(forgery: Forgery, change: Any) -> None:
+    assert forge_sheet(forgery, change) == {"VID-SHEET"}
+
+
+def test_a_contact_sheet_of_more_frames(forgery: Forgery) -> None:
+    forgery.of("sheet")["params"]["frames"] = 48
+    assert reseal(forgery) == {"POL-PARAMS"}
 
 
 def test_frames_composited_in_finish(forgery: Forgery) -> None:

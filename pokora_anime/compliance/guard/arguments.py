@@ -75,13 +75,16 @@ def only(network: N) -> N:
 def judge(
     what: str, signature: Signature | None, positional: tuple[object, ...], named: Mapping[str, object]
 ) -> None:
-    """Raise MachineError SYS-GUARD-ARGUMENT for a call that the signature does not allow."""
+    """Raise MachineError SYS-GUARD-ARGUMENT for a call that the signature does not allow.
+
+    A name that is given None is given nothing.
+    """
     if signature is None:
         raise _refused(what, "a call", ("none",))
     if len(positional) > signature.positional:
         raise _refused(what, f"{len(positional)} positional arguments", (f"{signature.positional}",))
     for name, value in named.items():
-        if name not in signature.names:
+        if name not in signature.names and value is not None:
             raise _refused(what, name, tuple(sorted(signature.names)))
         allowed = signature.inside.get(name)
         if allowed is not None and isinstance(value, Mapping):

@@ -10,7 +10,7 @@ import torch
 
 from pokora_anime.compliance.replay import thresholds
 from pokora_anime.compliance.replay.compare import Compared, Figures, Numbers, figures, picture_figures, worst
-from pokora_anime.compliance.replay.delivered import decoded, halved
+from pokora_anime.compliance.replay.delivered import decoded
 from pokora_anime.compliance.replay.picture import Row, of_numbers
 from pokora_anime.compliance.replay.recompute import Redone, Replayer
 from pokora_anime.compliance.replay.units import FRAMES, Unit
@@ -114,7 +114,7 @@ class Session:
         shown_frames = decoded(self._folder, listed, wanted, self._limits)
         for frame, delivered in zip(made.frames, shown_frames, strict=True):
             hashes.append(self._replayer.rgb_hash(frame))
-            small = halved(frame)
+            small = pictures.halved(frame)
             told.append((picture_figures(delivered, small), delivered, small))
         if not told:
             reasons = ("no delivered frame depends on this segment",)

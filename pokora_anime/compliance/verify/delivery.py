@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from pokora_anime.compliance.findings import Finding
-from pokora_anime.compliance.verify import strict_json, video
+from pokora_anime.compliance.verify import sheet, strict_json, video
 from pokora_anime.compliance.verify.container import Unreadable, finding
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import Limits
@@ -79,7 +79,7 @@ def check_frames(folder: Folder, record: Record, limits: Limits) -> Iterable[Fin
 
 
 def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]:
-    """VID-BOX, VID-DECODE, VID-FRAMES: the MP4 decodes to the frames of the list, each one of them."""
+    """VID-BOX, VID-DECODE, VID-FRAMES: the MP4 decodes to the frames of the list, each one; VID-SHEET."""
     if record.command != "video" or layout.VIDEO not in folder.sizes:
         return []
     try:
@@ -96,16 +96,20 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
                 finding("VID-BOX", "the video's container is not as pokora writes it", layout.VIDEO, error)
             ]
     hashes: list[str] = []
+    redrawn: list[sheet.Redrawn] = []
+
+    def take(frame: bytes) -> None:
+        hashes.append(hashlib.sha256(frame).hexdigest())
+        redrawn[0].take(frame)
+
     try:
-        video.decode(
-            folder.root / layout.VIDEO,
-            shape,
-            limits,
-            lambda frame: hashes.append(hashlib.sha256(frame).hexdigest()),
-        )
+        video.check_shape(shape, limits)
+        redrawn.append(sheet.Redrawn(shape))
+        video.decode(folder.root / layout.VIDEO, shape, limits, take)
     except video.BadVideo as error:
         return [finding("VID-DECODE", "the video does not decode", layout.VIDEO, error)]
-    return _compare(hashes, listed.yuv)
+    told = _compare(hashes, listed.yuv)
+    return told or list(redrawn[0].check(folder, numbers["fps"], limits))
 
 
 def _compare(got: Sequence[str], listed: Sequence[str]) -> list[Finding]:

@@ -6,6 +6,7 @@ import io
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pictures
 from PIL import PngImagePlugin
 
@@ -41,3 +42,22 @@ def encode_jpeg(picture: Image, quality: int = 82) -> bytes:
     buffer = io.BytesIO()
     Pictures.fromarray(np.ascontiguousarray(picture)).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def halved(frame: Image) -> Image:
+    """Means of 2x2 pixels."""
+    height, width = (side // 2 for side in frame.shape[:2])
+    blocks = frame[: height * 2, : width * 2].reshape(height, 2, width, 2, 3)
+    return np.rint(blocks.mean((1, 3), dtype=np.float32)).astype(np.uint8)
+
+
+def half_of_yuv(frame: bytes, width: int, height: int) -> Image:
+    """A yuv420p frame (BT.709, limited range, as `encode` tags it) as RGB of half its size."""
+    planes = np.frombuffer(frame, np.uint8)
+    rows, columns = height // 2, width // 2
+    luma = planes[: width * height].reshape(height, width)[: rows * 2, : columns * 2]
+    y = (luma.reshape(rows, 2, columns, 2).mean((1, 3), dtype=np.float32) - 16) * np.float32(255 / 219)
+    chroma: npt.NDArray[np.uint8] = planes[width * height :].reshape(2, -(-height // 2), -(-width // 2))
+    u, v = (chroma[:, :rows, :columns].astype(np.float32) - 128) * np.float32(255 / 224)
+    rgb = np.stack([y + 1.5748 * v, y - 0.1873 * u - 0.4681 * v, y + 1.8556 * u], axis=2)
+    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)

@@ -13,6 +13,7 @@ from pokora_anime.config.identity import to_plain
 from pokora_anime.config.schema import Interpolation, RunConfig, VideoConfig
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
+from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
 from pokora_anime.stages.interpolate import frames_delivered, frames_needed
 
 # Params that the run itself settles; they are checked where their meaning is known.
@@ -22,7 +23,6 @@ FREE = {
     "keyframe": {"part", "generator"},
     "control": {"last_attempt"},
     "motion": {"span", "generator", "control"},
-    "sheet": {"frames"},
 }
 
 
@@ -84,7 +84,7 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
             "motion": {**drawn, "motion": plain["motion"]},
             "finish": finish,
             "encode": {"encode": plain["encode"], "fps": fps, "size": size},
-            "sheet": {"fps": fps},
+            "sheet": {"fps": fps, "frames": SHEET_FRAMES},
         }
     return wanted
 

@@ -69,14 +69,21 @@ def check_container(file: IO[bytes], size: int) -> None:
         raise BadVideo("the track holds no H.264 pictures")
 
 
+def check_shape(shape: Shape, limits: Limits) -> None:
+    """Raises BadVideo for more, larger or smaller frames than any honest video has."""
+    width, height = shape.width, shape.height
+    sizes = min(width, height) > 1 and width * height <= limits.video_pixels
+    if not (sizes and 0 < shape.frames <= limits.video_frames):
+        raise BadVideo(f"{width}x{height} pixels and {shape.frames} frames are beyond what is decoded")
+
+
 def decode(path: Path, shape: Shape, limits: Limits, take: Callable[[bytes], None]) -> int:
     """Hands each decoded frame, yuv420p as stored, to `take`; returns how many there were.
 
     At most one frame more than the record says is decoded. Raises BadVideo.
     """
+    check_shape(shape, limits)
     width, height = shape.width, shape.height
-    if not (0 < width * height <= limits.video_pixels and 0 < shape.frames <= limits.video_frames):
-        raise BadVideo(f"{width}x{height} pixels and {shape.frames} frames are beyond what is decoded")
     frame = width * height + 2 * (-(-width // 2) * -(-height // 2))
     with _ffmpeg(path, shape, limits) as (process, said, late):
         assert process.stdout is not None
