@@ -137,6 +137,6 @@ def _keys(command: str) -> str:
     return "\n".join(lines)
 
 
-def _short(text: str, width: int = 78) -> str:
+def _short(text: str, width: int = 77) -> str:
     sentence = text.split(". ")[0].rstrip(".:")
     return sentence if len(sentence) <= width else f"{sentence[: width - 3]}..."
