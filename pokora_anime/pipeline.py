@@ -10,10 +10,14 @@ from pokora_anime.context import RunContext
 from pokora_anime.provenance.ffmpeg import find_ffmpeg
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import ControlTrack, Keyframe, Prompt, Segment, Video
+from pokora_anime.quality.choose import flows_for
+from pokora_anime.quality.joining import JoinJudge
+from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Video
 from pokora_anime.run import Run, open_run
 from pokora_anime.stages import control as control_stage
 from pokora_anime.stages import encode, finish, keyframe, motion, prompt
+from pokora_anime.stages.attempts import ONCE, Attempts
+from pokora_anime.stages.pictures import decode
 from pokora_anime.streaming import Background
 
 
@@ -50,7 +54,22 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
     first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", "pose_extractor", "depth_extractor")
-    return motion.render(text, first, control, config, context, finish.frames_generated(config))
+    total = finish.frames_generated(config)
+    return motion.render(text, first, control, config, context, total, _attempts(config, context))
+
+
+def _attempts(config: VideoConfig, context: RunContext) -> Attempts:
+    """As many as quality.reroll allows at a segment that the judge of joins refuses."""
+    if not config.quality.reroll:
+        return ONCE
+
+    def shown(segment: Segment) -> Iterator[Image]:
+        latents = segment.latents[:, max(0, segment.known - 1) :]
+        for chunk in latents.split(config.finish.decode_chunk, dim=1):
+            yield from decode(chunk, context)
+
+    judge = JoinJudge(shown, flows_for(config.base.family, context.device.type))
+    return Attempts(of=lambda _: range(config.quality.reroll + 1), failing=judge)
 
 
 def _render(config: VideoConfig, run: Run) -> None:

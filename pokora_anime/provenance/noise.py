@@ -75,10 +75,13 @@ def _expected(params: Mapping[str, Json]) -> Noise:
     start, share = _whole(derivation["start"]), float(cast(float, derivation["share"]))
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"share {share}")
+    attempt = _whole(derivation.get("attempt", 0))
+    again = (attempt,) if attempt else ()
     picture = (channels, height, width)
     common = normal(derived_seed(seed, "noise", COMMON), picture) * np.float32(share**0.5)
     own = np.float32((1.0 - share) ** 0.5)
-    rows = [common + own * normal(derived_seed(seed, "noise", start + i), picture) for i in range(frames)]
+    seeds = [derived_seed(seed, "noise", start + i, *again) for i in range(frames)]
+    rows = [common + own * normal(one, picture) for one in seeds]
     return np.asarray(np.stack(rows, axis=1), np.float32)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,8 +18,10 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
+from pokora_anime.stages import attempts as tries
 from pokora_anime.stages import denoise, guidance
 from pokora_anime.stages import noise as noises
+from pokora_anime.stages.attempts import ONCE, Attempts, names
 from pokora_anime.stages.denoise import Condition, ControlSource, Guidance
 
 
@@ -47,6 +50,7 @@ def render(
     config: VideoConfig,
     context: RunContext,
     total_frames: int,
+    attempts: Attempts = ONCE,
 ) -> Iterator[Segment]:
     """Yield the clip's segments in order; finished ones are read back instead of computed.
 
@@ -56,21 +60,31 @@ def render(
     spans = plan(total_frames, config.motion, has_keyframe=keyframe is not None)
     context.progress.stage("motion", total=len(spans) * config.speed.steps)
     worker: _Denoiser | None = None
-    previous: Segment | None = None
-    for span in spans:
-        noise = noises.for_frames(span.start, config.motion.frames, config.motion.noise_share, context)
-        node = _node(span, prompt, noise, keyframe, control, previous, config, context)
+    made_again = 0
+
+    def made(span: Span, previous: Segment | None, attempt: int) -> Segment:
+        nonlocal worker, made_again
+        if attempt:
+            made_again += 1
+            context.progress.stage("motion", total=(len(spans) + made_again) * config.speed.steps)
+        share = config.motion.noise_share
+        noise = noises.for_frames(span.start, config.motion.frames, share, context, attempt)
+        node = _node(span, attempt, prompt, noise, keyframe, control, previous, config, context)
         stored = context.folder.load(node)
         if stored is None:
             worker = worker or _Denoiser(prompt, keyframe, control, config, context)
-            latents = worker.run(span, noise, _known(span, keyframe, previous), len(spans))
+            latents = worker.run(span, attempt, noise, _known(span, keyframe, previous), len(spans))
             node = context.folder.save(node, {"latents": latents.cpu().numpy()})
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
             for _ in range(config.speed.steps):
                 context.progress.step(f"segment {span.index + 1}/{len(spans)}, kept")
         context.timeline.mark(f"segment {span.index}")
-        previous = Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
+        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
+
+    previous: Segment | None = None
+    for span in spans:
+        previous = attempts.best(span.index, partial(made, span, previous), context.progress.note)
         yield previous
 
 
@@ -109,7 +123,7 @@ class _Denoiser:
         with context.autocast():
             self.controls = [_control_source(kind, hint, config, context) for kind, hint in _maps(control)]
 
-    def run(self, span: Span, noise: Noise, known: Tensor | None, segments: int) -> Tensor:
+    def run(self, span: Span, attempt: int, noise: Noise, known: Tensor | None, segments: int) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment."""
         context, config = self.context, self.config
         # A scheduler is a small object with state: each segment takes a new one.
@@ -127,7 +141,7 @@ class _Denoiser:
                 self.guidance,
                 self.controls,
                 frame_weights(span.start, config).to(context.device),
-                context.generator(*_steps(span)),
+                context.generator(*_steps(span, attempt)),
                 lambda _: self._step(detail),
             )[0]
         if self.keyframe is not None and config.motion.color_lock > 0:
@@ -188,13 +202,14 @@ def _condition(prompt: Prompt, config: VideoConfig, context: RunContext) -> Cond
     )
 
 
-def _steps(span: Span) -> tuple[str | int, ...]:
+def _steps(span: Span, attempt: int) -> tuple[str | int, ...]:
     """The names of the generator that the steps of this segment draw from."""
-    return ("motion", span.index)
+    return names(("motion", span.index), attempt)
 
 
 def _node(
     span: Span,
+    attempt: int,
     prompt: Prompt,
     noise: Noise,
     keyframe: Keyframe | None,
@@ -207,7 +222,7 @@ def _node(
     params: dict[str, Json] = {
         "span": asdict(span),
         "seed": context.seed,
-        "generator": list[Json](_steps(span)),
+        "generator": list[Json](_steps(span, attempt)),
         "motion": asdict(config.motion),
         "speed": speed,
         "size": [config.base.width, config.base.height],
@@ -224,6 +239,6 @@ def _node(
         "motion",
         params,
         weights=weights,
-        code=code_hash(sys.modules[__name__], denoise, guidance),
+        code=code_hash(sys.modules[__name__], denoise, guidance, tries),
         environment=environment(context),
     )

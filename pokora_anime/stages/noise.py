@@ -15,6 +15,8 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Noise
+from pokora_anime.stages import attempts
+from pokora_anime.stages.attempts import names
 
 CHANNELS = 4  # latent channels of the VAEs of SD2, SDXL and nano
 
@@ -26,24 +28,30 @@ def for_picture(names: tuple[str, int], context: RunContext) -> Noise:
     return _kept(shape, derivation, context, lambda: torch.randn(shape, generator=context.generator(*names)))
 
 
-def for_frames(start: int, frames: int, share: float, context: RunContext) -> Noise:
+def for_frames(start: int, frames: int, share: float, context: RunContext, attempt: int = 0) -> Noise:
     """The noise [channels, frames, height, width] of clip frames start..start+frames, of unit variance.
 
     Each frame's noise depends on the run's seed and its place in the clip alone, so frames that two
-    segments share start from the same noise. `share` of the variance is common to all frames.
+    segments share start from the same noise; a further attempt at a segment has noise of its own.
+    `share` of the variance is common to all frames.
     """
     height, width = context.models.latent_size
     derivation: dict[str, Json] = {"kind": "frames", "start": start, "share": share}
+    if attempt:
+        derivation["attempt"] = attempt
     shape = (CHANNELS, frames, height, width)
-    return _kept(shape, derivation, context, lambda: base_noise(context, start, shape, share))
+    return _kept(shape, derivation, context, lambda: base_noise(context, start, shape, share, attempt))
 
 
-def base_noise(context: RunContext, start: int, shape: tuple[int, int, int, int], share: float) -> Tensor:
+def base_noise(
+    context: RunContext, start: int, shape: tuple[int, int, int, int], share: float, attempt: int = 0
+) -> Tensor:
     """As `for_frames`, without keeping it."""
     channels, frames, height, width = shape
     picture = (channels, height, width)
     common = torch.randn(picture, generator=context.generator("noise", reference.COMMON))
-    own = [torch.randn(picture, generator=context.generator("noise", start + i)) for i in range(frames)]
+    places = [names(("noise", start + i), attempt) for i in range(frames)]
+    own = [torch.randn(picture, generator=context.generator(*place)) for place in places]
     return torch.stack([share**0.5 * common + (1.0 - share) ** 0.5 * noise for noise in own], dim=1)
 
 
@@ -53,7 +61,7 @@ def _kept(
     node = Node(
         op="noise",
         params={"seed": context.seed, "shape": list[Json](shape), "derivation": derivation},
-        code=code_hash(sys.modules[__name__]),
+        code=code_hash(sys.modules[__name__], attempts),
         environment=environment(context),
     )
     stored = context.folder.load(node)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pokora_anime.compliance.replay.frames import Delivered, segment_frames
 from pokora_anime.compliance.replay.shelf import Shelf
-from pokora_anime.compliance.replay.units import FRAMES, Unit, span
+from pokora_anime.compliance.replay.units import FRAMES, Unit, attempt, span
 from pokora_anime.compliance.verify.contents import Arrays
 from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
@@ -20,6 +20,7 @@ from pokora_anime.errors import RecordError
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Still
 from pokora_anime.stages import control, encode, finish, keyframe, motion, noise, prompt
+from pokora_anime.stages.attempts import Attempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,9 @@ class Replayer:
         else:
             assert isinstance(self._config, VideoConfig)
             settings = self._config.motion
-            noise.for_frames(cast(int, derivation["start"]), settings.frames, settings.noise_share, context)
+            attempt = cast(int, derivation.get("attempt", 0))
+            start = cast(int, derivation["start"])
+            noise.for_frames(start, settings.frames, settings.noise_share, context, attempt)
 
     def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
         kind, index = cast(tuple[str, int], step.params["part"])
@@ -127,7 +130,9 @@ class Replayer:
         mapped = next((one for one in self._record.steps if one.op == "control"), None)
         maps = None if mapped is None else self._control(mapped, context)
         total = finish.frames_generated(config)
-        for segment in motion.render(text, first, maps, config, context, total):
+        taken = {span(one)["index"]: attempt(one) for one in self._segments()}
+        recorded = Attempts(of=lambda index: (taken[index],))
+        for segment in motion.render(text, first, maps, config, context, total, recorded):
             if segment.index == span(step)["index"]:
                 return
 

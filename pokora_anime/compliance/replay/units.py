@@ -62,6 +62,13 @@ def span(step: Step) -> dict[str, int]:
     return {name: int(str(value[name])) for name in ("index", "start", "known")}
 
 
+def attempt(step: Step) -> int:
+    """Which attempt at its segment a motion node is; POLICY has checked it."""
+    generator = step.params["generator"]
+    assert isinstance(generator, list)
+    return int(str(generator[2])) if len(generator) == 3 else 0
+
+
 def replayable(record: Record) -> list[Unit]:
     """Every part that can be computed again, in the record's order."""
     found = [Unit(kind=step.op, step=step) for step in record.steps if step.op in NODES]

@@ -114,7 +114,7 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
     for step in record.steps:
         if step.op not in ("keyframe", "motion"):
             continue
-        place = _still(step, record, config) if step.op == "keyframe" else _segment(step)
+        place = _still(step, record, config) if step.op == "keyframe" else _segment(step, config)
         noise = next(
             (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"), None
         )
@@ -140,13 +140,18 @@ def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
     return {"generator": [*part, "steps"], "derivation": {"kind": "picture", "names": part}}
 
 
-def _segment(step: Step) -> Table:
-    """Generator and derivation of a segment's place, by its span."""
+def _segment(step: Step, config: RunConfig) -> Table:
+    """Generator and derivation of a segment's place, by its span and the attempt that was taken."""
     span, motion = step.params.get("span"), step.params.get("motion")
     place: Table = span if isinstance(span, dict) else {}
     share = motion.get("noise_share") if isinstance(motion, dict) else None
-    derivation: Json = {"kind": "frames", "start": place.get("start"), "share": share}
-    return {"generator": ["motion", place.get("index")], "derivation": derivation}
+    derivation: Table = {"kind": "frames", "start": place.get("start"), "share": share}
+    generator: list[Json] = ["motion", place.get("index")]
+    told = step.params.get("generator")
+    allowed: list[Json] = [*range(1, config.quality.reroll + 1)] if isinstance(config, VideoConfig) else []
+    if isinstance(told, list) and any(_same(told[2:], [attempt]) for attempt in allowed):
+        generator, derivation = [*generator, told[2]], {**derivation, "attempt": told[2]}
+    return {"generator": generator, "derivation": derivation}
 
 
 def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:

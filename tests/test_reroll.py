@@ -1,0 +1,148 @@
+"""A segment whose join fails is made again, alone, with the next seed; the record says so and is checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import replayed
+import torch
+from sealed import Forgery, codes
+from torch import Tensor
+
+from pokora_anime.compliance.replay.examine import Question, replay
+from pokora_anime.compliance.replay.judge import Wishes
+from pokora_anime.compliance.replay.units import span
+from pokora_anime.compliance.verify.folder import Folder
+from pokora_anime.compliance.verify.limits import LIMITS
+from pokora_anime.compliance.verify.record import Step, read_record
+from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.nano.world import draw_frame, sample_scene
+from pokora_anime.provenance.noise import expected
+from pokora_anime.quality.flow import DisFlow
+from pokora_anime.quality.joining import Steps, failing
+from pokora_anime.records import Image, Segment
+from pokora_anime.stages import denoise
+from pokora_anime.stages.attempts import Attempts, names
+
+REROLL = "quality.reroll=2"
+
+
+def moving(first: int, frames: int, *, warm: float = 1.0, seed: int = 1) -> list[Image]:
+    scene = sample_scene(np.random.default_rng(seed), action="waving", camera="static", style="plain")
+    tint = np.array([warm, 1.0, 1 / warm])
+    drawn = (draw_frame(scene, (first + i) / 8, 128).rgb * tint for i in range(frames))
+    return [np.clip(frame, 0, 255).astype(np.uint8) for frame in drawn]
+
+
+def judged(second: list[Image]) -> float:
+    flows = DisFlow()
+    before = Steps.of(moving(0, 12), flows)
+    return failing(Steps.of(second, flows), [before], joined=True)
+
+
+# The judge
+
+
+def test_a_segment_that_goes_on_does_not_fail() -> None:
+    assert judged(moving(11, 13)) < 1
+
+
+@pytest.mark.parametrize("second", ["another girl", "warmer"])
+def test_an_injected_seam_fails(second: str) -> None:
+    last = moving(11, 1)
+    after = moving(12, 12, seed=9) if second == "another girl" else moving(12, 12, warm=1.08)
+    assert judged(last + after) > 1
+
+
+def test_a_cut_inside_a_segment_fails() -> None:
+    assert judged(moving(11, 6) + moving(17, 7, seed=9)) > 1
+
+
+def test_a_first_segment_without_a_join_is_judged_by_its_cuts_alone() -> None:
+    steps = Steps.of(moving(0, 6), DisFlow())
+    assert failing(steps, [], joined=False) < 1
+
+
+# The choice
+
+
+def segment(index: int) -> Segment:
+    return Segment(index=index, start=0, known=0, latents=torch.zeros(1), node=None)  # type: ignore[arg-type]
+
+
+def test_the_first_attempt_that_passes_is_taken_and_else_the_best() -> None:
+    figures = {0: 3.0, 1: 1.5, 2: 0.9, 3: 0.1}
+    notes: list[str] = []
+
+    def chosen(last: int) -> int:
+        attempts = Attempts(of=lambda _: range(last + 1), failing=lambda one: figures[one.index])
+        return attempts.best(0, segment, notes.append).index
+
+    assert [chosen(0), chosen(1), chosen(3)] == [0, 1, 2]
+    assert len(notes) == 0 + 1 + 2 and "3.00" in notes[0]
+
+
+def test_every_attempt_has_a_noise_of_its_own_that_can_be_derived_again() -> None:
+    derivation: dict[str, Any] = {"kind": "frames", "start": 3, "share": 0.5}
+    params: dict[str, Any] = {"seed": 7, "shape": [4, 2, 4, 4], "derivation": derivation}
+    again = {**params, "derivation": {**derivation, "attempt": 1}}
+    assert np.abs(expected(params) - expected(again)).max() > 0.5
+    assert names(("motion", 3), 0) == ("motion", 3) and names(("motion", 3), 2) == ("motion", 3, 2)
+
+
+# A whole run
+
+
+@pytest.fixture(scope="module")  # nano at 64 pixels in two steps: what it draws is hardly more than blots
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three segments; the first attempt at the second one has a seam injected by hand."""
+    patch = pytest.MonkeyPatch()
+    honest = denoise.denoise_segment
+    spoiled: list[bool] = []
+
+    def with_seam(*arguments: Any) -> Tensor:
+        latents, known = honest(*arguments), arguments[3].shape[2]
+        if known > 1 and not spoiled:  # the first segment knows one frame, the keyframe
+            spoiled.append(True)
+            latents[:, :, known:] += 2.0
+        return latents
+
+    patch.setattr(denoise, "denoise_segment", with_seam)
+    folder = replayed.rendered(tmp_path_factory.mktemp("reroll"), REROLL, "shot.seconds=1.5")
+    patch.undo()
+    return folder
+
+
+def segments(folder: Path) -> list[Step]:
+    return [step for step in read_record(Folder(folder, LIMITS), LIMITS).steps if step.op == "motion"]
+
+
+def test_a_seam_injected_by_hand_is_found_and_only_that_segment_made_again(broken: Path) -> None:
+    drawn = [step.params["generator"] for step in segments(broken)]
+    assert drawn in ([["motion", 0], ["motion", 1, attempt], ["motion", 2]] for attempt in (1, 2))
+    assert len(list((broken / "stages").glob("motion-*"))) == 3
+
+
+def test_verification_finds_nothing_wrong_with_it(broken: Path) -> None:
+    assert {code for code in codes(broken) if code.startswith(("INT-", "POL-", "GATE-"))} == set()
+
+
+def test_replay_makes_the_attempt_that_was_taken(broken: Path) -> None:
+    report, _ = replay(broken, Question(nonce="7", nodes=99, wishes=Wishes()))
+    motion = [part for part in report.parts if part.name.startswith("motion")]
+    assert [part.exact for part in motion] == [True] * 3
+    assert report.verdict is Verdict.passed
+    assert [span(step)["index"] for step in segments(broken)] == [0, 1, 2]
+
+
+def test_an_attempt_that_the_config_does_not_allow_is_refused(
+    broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "POL-PLACE" not in codes(broken)
+    monkeypatch.setattr("sealed.honest", lambda: broken)
+    forgery = Forgery(tmp_path)
+    forgery.record["summary"]["config"]["quality"]["reroll"] = 0
+    assert "POL-PLACE" in codes(forgery.seal())
