@@ -38,7 +38,9 @@ def keyed(plain: Mapping[str, Json]) -> dict[str, Json]:
     """The part of a plain config that changes the result: not `fresh`, of `quality` only the re-rolls."""
     kept = {name: value for name, value in plain.items() if name != "fresh"}
     quality = kept.get("quality")
-    return kept | {"quality": {"reroll": quality.get("reroll")}} if isinstance(quality, dict) else kept
+    if isinstance(quality, dict):
+        kept["quality"] = {"reroll": quality.get("reroll")}
+    return kept
 
 
 def run_slug(config: RunConfig) -> str:
