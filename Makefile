@@ -20,7 +20,7 @@ endif
 help: ## show this page
 	@echo 'make TARGET [PROMPT='"'"'1girl, blue hair, waving'"'"'] [ARGS='"'"'key=value ...'"'"']'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 - \2/p' Makefile | awk -F' - ' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 - \2/p' Makefile | awk -F' - ' '{printf "%-14s %s\n", $$1, $$2}'
 	@echo
 	@echo 'Try:  make video'
 	@echo '      make video PROMPT='"'"'1girl, blue hair, twintails, waving, cherry blossoms'"'"' ARGS=seed=7'
