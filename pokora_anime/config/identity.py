@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import Enum
 from typing import cast
 
 import yaml
 
-from pokora_anime.config.schema import RunConfig, VideoConfig
+from pokora_anime.config.schema import RunConfig
 from pokora_anime.provenance.hashing import Json, text_hash
 
 _SLUG_LENGTH = 40
@@ -30,11 +31,16 @@ def to_yaml(config: RunConfig) -> str:
 
 def run_key(command: str, config: RunConfig) -> str:
     """sha256 (hex) of everything that changes the result; `fresh` and how it is judged do not."""
-    plain = to_plain(config)
-    del plain["fresh"]
-    if isinstance(config, VideoConfig):
-        plain["quality"] = {"reroll": config.quality.reroll}
-    return text_hash({"command": command, "config": plain})
+    return plain_key(command, to_plain(config))
+
+
+def plain_key(command: str, plain: Mapping[str, Json]) -> str:
+    """The key of a config that is plain data, as a record holds it."""
+    kept = {name: value for name, value in plain.items() if name != "fresh"}
+    quality = kept.get("quality")
+    if isinstance(quality, dict):
+        kept["quality"] = {"reroll": quality.get("reroll")}
+    return text_hash({"command": command, "config": kept})
 
 
 def run_slug(config: RunConfig) -> str:
