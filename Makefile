@@ -15,12 +15,12 @@ export POKORA_PROMPT := $(value PROMPT)
 PROMPT_FLAG := --prompt-env POKORA_PROMPT
 endif
 
-.PHONY: help setup video stills sweep test lint bench clean
+.PHONY: help setup video stills submission sweep test lint bench clean
 
 help: ## show this page
 	@echo 'make TARGET [PROMPT='"'"'1girl, blue hair, waving'"'"'] [ARGS='"'"'key=value ...'"'"']'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 - \2/p' Makefile | awk -F' - ' '{printf "%-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 - \2/p' Makefile | awk -F' - ' '{printf "%-14s %s\n", $$1, $$2}'
 	@echo
 	@echo 'Try:  make video'
 	@echo '      make video PROMPT='"'"'1girl, blue hair, twintails, waving, cherry blossoms'"'"' ARGS=seed=7'
@@ -36,6 +36,9 @@ stills: $(SETUP) ## render one to three images
 
 sweep: $(SETUP) ## render a small grid (seeds x speeds) and one sheet of it
 	@$(POKORA) sweep $(PROMPT_FLAG) $(value ARGS)
+
+submission: $(SETUP) ## pack runs, write-up, poster and source for a jury (DRAFT=1: although something is missing)
+	@$(POKORA) submission build $(if $(DRAFT),--draft) $(value ARGS)
 
 test: $(SETUP) ## run the tests
 	@$(VENV)/bin/python -m pytest $(value ARGS)

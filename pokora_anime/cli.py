@@ -57,6 +57,18 @@ def _score(arguments: list[str]) -> int:
     return score.main(arguments)
 
 
+def _reproduce(arguments: list[str]) -> int:
+    from pokora_anime.commands import reproduce
+
+    return reproduce.main(arguments)
+
+
+def _submission(arguments: list[str]) -> int:
+    from pokora_anime.commands import submission
+
+    return submission.main(arguments)
+
+
 def _key(arguments: list[str]) -> int:
     from pokora_anime.commands import key
 
@@ -95,6 +107,8 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "verify": (_verify, "check a run or a bundle against its record and the rules"),
     "replay": (_replay, "compute parts of a run again and compare them"),
     "score": (_score, "how good a clip is: joins, colour, flicker, motion, content, in numbers and plots"),
+    "reproduce": (_reproduce, "render a bundle's runs again and compare every frame"),
+    "submission": (_submission, "from finished runs to one archive that a jury can check"),
     "key": (_key, "the key that signs finished runs"),
     "doctor": (_doctor, "what this machine can do, and what to type next"),
     "models": (_models, "list, fetch, check, cite and add weights"),

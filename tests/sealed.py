@@ -29,7 +29,7 @@ from safetensors.numpy import load, save
 
 from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.verdict import Report
-from pokora_anime.config.identity import keyed
+from pokora_anime.config.identity import plain_key
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance import layout, statement
 from pokora_anime.provenance.hashing import arrays_hash, canonical_json, file_hash, text_hash
@@ -192,8 +192,7 @@ class Forgery:
         config = self.record["summary"]["config"]
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
         (self.folder / layout.CONFIG).write_text(text)
-        plain = {"command": self.record["summary"]["command"], "config": keyed(config)}
-        self.record["key"] = text_hash(plain)
+        self.record["key"] = plain_key(self.record["summary"]["command"], config)
         self.renumber()
         self.rehash()
         self.write_ledger()

@@ -71,7 +71,7 @@ class Checkpoint:
             "status": row.status.value,
             "data_statement": row.data_statement,
             "citation": [*row.citation],
-            "files": {name: digest for name, digest in sorted(self.files.items())},
+            "files": dict[str, Json](sorted(self.files.items())),
         }
 
 

@@ -103,7 +103,7 @@ def finished(root: Path, command: str) -> list[str]:
 
 
 def open_run(root: Path, name: str, command: str, contest: str) -> Run:
-    """One run, verified. Raises RecordError SUB-RUN where it is not there, not finished or of another kind."""
+    """One run, verified. Raises RecordError SUB-RUN for none that is finished and of this kind."""
     folder = root / name
     try:
         reading = read_run(folder)

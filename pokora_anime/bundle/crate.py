@@ -36,7 +36,7 @@ def metadata(
         "datePublished": PUBLISHED,
         "license": "See the documents and source/LICENSE",
         "author": [_reference(person) for person in people],
-        "hasPart": [{"@id": name} for name in shown] + [{"@id": f"{names.SOURCE}/"}],
+        "hasPart": [*({"@id": name} for name in shown), {"@id": f"{names.SOURCE}/"}],
         "mentions": [{"@id": "#render"}],
     }
     action: Table = {
@@ -44,7 +44,7 @@ def metadata(
         "@type": "CreateAction",
         "name": "Rendering the entry from text, seeds and registered weights",
         "instrument": [{"@id": f"{names.SOURCE}/"}],
-        "object": [_reference(one) for one in weights] + [{"@id": f"{run}/config.yaml"} for run in runs],
+        "object": [*map(_reference, weights), *({"@id": f"{run}/config.yaml"} for run in runs)],
         "result": [{"@id": name} for name in entry],
     }
     descriptor: Table = {

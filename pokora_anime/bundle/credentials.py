@@ -96,7 +96,7 @@ def _manifest(run: Run, title: str, kind: str) -> dict[str, Json]:
         "key": reading.key,
         "prompt": run.config.shot.prompt,
         "seed": run.config.seed,
-        "weights": sorted({entry.row for entry in reading.weights.values()}),
+        "weights": [*sorted({entry.row for entry in reading.weights.values()})],
     }
     return {
         "claim_generator_info": [{"name": "pokora_anime", "version": _version(reading.record)}],

@@ -35,10 +35,10 @@ Without pokora_anime: `sha256sum -c SHA256SUMS` checks the files.
 {entry}| `entry/writeup.pdf`, `entry/poster.pdf` | the documents |
 | `entry/citations.bib` | papers and checkpoints |
 | `compliance.html` | the compliance report as the team saw it; make your own with `pokora verify --html` |
-{runs}| `weights.json` | registry rows and sha256 of every weight file that was used; the weights are not included |
+{runs}| `weights.json` | registry rows and sha256 of every weight file that was used, without the weights |
 | `source/` | the source at commit {commit}, with the lock file |
 | `bundle.json`, `SHA256SUMS`, `statement.dsse.json` | manifest, checksums, signature |
-| `credentials/` | if the team made them: copies with Content Credentials (C2PA); the plain files are the entry |
+| `credentials/` | where made: copies with Content Credentials (C2PA); the plain files are the entry |
 | `ro-crate-metadata.json` | RO-Crate 1.1 metadata |
 
 ## What this proves, and what not

@@ -89,14 +89,14 @@ def squeezed(text: str) -> str:
     return re.sub(r"[\s\u00ad\u200b-]", "", unicodedata.normalize("NFKC", text))
 
 
-def _font_folders() -> list[str | Path]:
+def _font_folders() -> list[str]:
     """The folders of the installed font packages."""
-    found: list[str | Path] = []
+    found: list[str] = []
     for package in FONTS:
         if find_spec(package) is not None:
             origin = import_module(package).__file__
             assert origin is not None
-            found.append(Path(origin).parent)
+            found.append(str(Path(origin).parent))
     return found
 
 

@@ -9,61 +9,71 @@ from pokora_anime.config.schema import Interpolation, RunConfig, Sampler, VideoC
 from pokora_anime.provenance.reading import Reading
 
 SAMPLERS = {Sampler.dpmpp_2m_karras: "DPM++ 2M with Karras noise levels", Sampler.lcm: "LCM"}
-BASES = {"sdxl": "SDXL 1.0", "sd2": "Stable Diffusion 2", "nano": "nano, a small SDXL-shaped family"}
+BASES = {
+    "sdxl": "SDXL 1.0",
+    "sd2": "Stable Diffusion 2",
+    "nano": "nano, a small family of the shape of SDXL",
+}
 
 
 def technical(config: RunConfig, reading: Reading, checkpoints: tuple[Checkpoint, ...]) -> list[str]:
     """One paragraph a stage."""
-    parts = [*_picture(config, checkpoints)]
+    parts = [_picture(config, checkpoints)]
     if isinstance(config, VideoConfig):
-        parts += [*_motion(config, reading), *_delivery(config)]
+        parts += [*_control(config), _motion(config, reading), _delivery(config)]
     return [*parts, _proof(reading)]
 
 
-def _picture(config: RunConfig, checkpoints: tuple[Checkpoint, ...]) -> Iterator[str]:
+def _picture(config: RunConfig, checkpoints: tuple[Checkpoint, ...]) -> str:
     base, speed = config.base, config.speed
     styles = [one for one in checkpoints if one.row.kind.value == "style_lora"]
     with_styles = f", with {_listed([one.name for one in styles])}" if styles else ""
     fast = next((one.name for one in checkpoints if one.row.kind.value == "speed_lora"), "")
-    yield (
-        "Nothing but text, a seed and published weights goes in. The prompt is encoded in chunks of 77 tokens "
-        f"with its weights, and {BASES[base.family.value]} draws at {base.width}×{base.height} pixels"
-        f"{with_styles}: {speed.steps} steps of {SAMPLERS[speed.sampler]}, guidance {speed.guidance_scale:g}"
-        + (f", {fast}." if fast and speed.lora_role else ".")
+    return (
+        "Nothing but text, a seed and published weights goes in. The prompt is encoded in chunks of "
+        f"77 tokens with its weights, and {BASES[base.family.value]} draws at {base.width}×{base.height} "
+        f"pixels{with_styles}: {speed.steps} steps of {SAMPLERS[speed.sampler]}, guidance "
+        f"{speed.guidance_scale:g}" + (f", {fast}." if fast and speed.lora_role else ".")
     )
 
 
-def _motion(config: VideoConfig, reading: Reading) -> Iterator[str]:
-    control, motion, keyframe = config.control, config.motion, config.keyframe.enabled
+def _control(config: VideoConfig) -> Iterator[str]:
+    control = config.control
+    if not (config.keyframe.enabled and control.kinds):
+        return
+    kinds = [kind.value for kind in control.kinds]
+    are, steer = ("are", "steer") if len(kinds) > 1 else ("is", "steers")
+    scales = _listed([f"{control.scale[kind]:g}" for kind in kinds if kind in control.scale])
+    yield (
+        f"The keyframe that the model drew is the only source of guidance: {_listed(kinds)} {are} extracted "
+        f"from it and {steer} the motion through ControlNet at a weight of {scales}. Over "
+        f"{control.fade_frames} frames the weight fades to {control.fade_floor:g} of that, so that the pose "
+        "is taken up and then let go."
+    )
+
+
+def _motion(config: VideoConfig, reading: Reading) -> str:
+    motion = config.motion
     segments = sum(node.op == "motion" for node in reading.nodes)
-    if keyframe and control.kinds:
-        kinds = _listed([kind.value for kind in control.kinds])
-        scales = _listed(
-            [f"{control.scale[kind.value]:g}" for kind in control.kinds if kind.value in control.scale]
-        )
-        yield (
-            f"The keyframe that the model drew is the only source of guidance: {kinds} "
-            f"{'are' if len(control.kinds) > 1 else 'is'} extracted from it and {'steer' if len(control.kinds) > 1 else 'steers'} "
-            f"the motion through ControlNet at a weight of {scales}, which fades over {control.fade_frames} frames to "
-            f"{control.fade_floor:g} of it, so that the pose is taken up and then let go."
-        )
-    start = "The keyframe's latent is the first known frame. " if keyframe else ""
+    start = "The keyframe's latent is the first known frame. " if config.keyframe.enabled else ""
     carried = "last latent is" if motion.overlap == 1 else f"last {motion.overlap} latents are"
-    yield (
-        f"{start}AnimateDiff moves {motion.frames} frames at a time. {segments} segments are chained: the {carried} "
-        "carried into the next one and held at every denoising step, noised to its level. No pixel goes back into the model."
+    return (
+        f"{start}AnimateDiff moves {motion.frames} frames at a time. {segments} segments are chained: the "
+        f"{carried} carried into the next one and held at every denoising step, noised to its level. No "
+        "pixel goes back into the model."
     )
 
 
-def _delivery(config: VideoConfig) -> Iterator[str]:
+def _delivery(config: VideoConfig) -> str:
     finish, shot = config.finish, config.shot
     moving = finish.interpolation is Interpolation.flow and finish.fps > shot.fps
     between = (
         f" Optical flow interpolates {shot.fps} generated frames a second to {finish.fps}." if moving else ""
     )
-    yield (
-        f"Frames are decoded {finish.decode_chunk} at a time while the next segment is denoised, so memory does not grow "
-        f"with length.{between} The clip is {shot.seconds:g} s of {finish.width}×{finish.height} H.264 without sound."
+    return (
+        f"Frames are decoded {finish.decode_chunk} at a time while the next segment is denoised, so memory "
+        f"does not grow with length.{between} The clip is {shot.seconds:g} s of "
+        f"{finish.width}×{finish.height} H.264 without sound."
     )
 
 
@@ -77,8 +87,9 @@ def _proof(reading: Reading) -> str:
         else ""
     )
     return (
-        f"Each of the {len(reading.nodes)} operations recorded what it was made from, by content. The record is signed, and "
-        f"any part of it can be computed again from its stored parents.{confined}"
+        f"Each of the {len(reading.nodes)} operations recorded what it was made from, by content. The "
+        "record is signed, and any part of it can be computed again from its stored parents."
+        f"{confined}"
     )
 
 

@@ -105,7 +105,7 @@ _PAGES = {"video": VIDEO, "stills": STILLS, "sweep": SWEEP}
 
 def overview(commands: Mapping[str, str]) -> str:
     """The page of `pokora --help`."""
-    return OVERVIEW.format(commands="\n".join(f"  {name:8} {text}" for name, text in commands.items()))
+    return OVERVIEW.format(commands="\n".join(f"  {name:10} {text}" for name, text in commands.items()))
 
 
 def page(command: str) -> str:

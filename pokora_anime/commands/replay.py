@@ -6,16 +6,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.atomic import write_atomic, writing
+
+if TYPE_CHECKING:
+    from pokora_anime.compliance.replay.examine import Question
 
 DESCRIPTION = """Computes nodes of a run again from their stored parents, by this install and its weights.
 
 The nonce picks them: choose it after the run was handed in. The initial noise, the keyframe and the
 delivered frames of one segment are always among them. In the environment that a node ran in, every
 bit must be equal; elsewhere the measured thresholds of COMPLIANCE.md hold. PASS, REVIEW or FAIL.
+
+Of a bundle every run is replayed.
 
 Writes replay.png (stored, recomputed, difference) and replay.json into the run's reports/ folder, for a
 zip beside it, or where --out says.
@@ -31,9 +37,9 @@ MAX_NODES = 2000
 def main(arguments: Sequence[str]) -> int:
     """Replay one run and print the report; returns the exit status."""
     options = _parse(arguments)
-    from pokora_anime.compliance.replay.examine import Question, replay
+    from pokora_anime.bundle.opened import opened
+    from pokora_anime.compliance.replay.examine import Question
     from pokora_anime.compliance.replay.judge import Wishes
-    from pokora_anime.compliance.replay.report import as_json, as_text
     from pokora_anime.config.schema import DeviceKind, DType
 
     question = Question(
@@ -42,9 +48,20 @@ def main(arguments: Sequence[str]) -> int:
         wishes=Wishes(device=DeviceKind(options.device), dtype=DType(options.dtype), threads=options.threads),
         key=options.key,
     )
-    report, picture = replay(options.run, question, lambda line: print(line, file=sys.stderr, flush=True))
+    worst = 0
+    with opened(options.run) as runs:
+        for name, folder in runs.items():
+            out = (options.out or _reports(options.run)) / name
+            worst = max(worst, _one(folder, question, out, as_json_only=options.json))
+    return worst
+
+
+def _one(run: Path, question: Question, out: Path, *, as_json_only: bool) -> int:
+    from pokora_anime.compliance.replay.examine import replay
+    from pokora_anime.compliance.replay.report import as_json, as_text
+
+    report, picture = replay(run, question, lambda line: print(line, file=sys.stderr, flush=True))
     if report.parts:
-        out = options.out or _reports(options.run)
         names = tuple(str(out / name) for name in ("replay.png", "replay.json"))
         report = replace(report, files=names if picture else names[1:])
         with writing(out):
@@ -52,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
             if picture:
                 write_atomic(out / "replay.png", picture)
             write_atomic(out / "replay.json", as_json(report).encode())
-    print(as_json(report) if options.json else as_text(report))
+    print(as_json(report) if as_json_only else as_text(report))
     return report.exit_code
 
 

@@ -1,4 +1,4 @@
-"""`pokora verify`: a run's folder or bundle against its own record and the contest's rules."""
+"""`pokora verify`: a run or a submission bundle against its own record and the contest's rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.provenance.atomic import write_atomic, writing
 
-DESCRIPTION = """Checks a run without rendering anything, and without torch.
+DESCRIPTION = """Checks a run, or a submission with its runs, without rendering anything, and without torch.
 
 INTEGRITY: every file, hash, ledger line, node and decoded frame is what the signed record says.
 POLICY: every picture descends from text, seeds and registered weights; numbers within the rules.
@@ -22,7 +22,7 @@ EXAMPLES = """Try
 def main(arguments: Sequence[str]) -> int:
     """Verify one run and print its report; returns the exit status."""
     options = _parse(arguments)
-    from pokora_anime.compliance.verify.examine import examine_and_show
+    from pokora_anime.bundle.examine import examine_and_show
     from pokora_anime.compliance.verify.report import as_json, as_text
 
     page: Path | None = options.html

@@ -30,17 +30,17 @@ def to_yaml(config: RunConfig) -> str:
 
 
 def run_key(command: str, config: RunConfig) -> str:
-    """sha256 (hex) of everything that changes the result."""
-    return text_hash({"command": command, "config": keyed(to_plain(config))})
+    """sha256 (hex) of everything that changes the result; `fresh` and how it is judged do not."""
+    return plain_key(command, to_plain(config))
 
 
-def keyed(plain: Mapping[str, Json]) -> dict[str, Json]:
-    """The part of a plain config that changes the result: not `fresh`, of `quality` only the re-rolls."""
+def plain_key(command: str, plain: Mapping[str, Json]) -> str:
+    """The key of a config that is plain data, as a record holds it."""
     kept = {name: value for name, value in plain.items() if name != "fresh"}
     quality = kept.get("quality")
     if isinstance(quality, dict):
         kept["quality"] = {"reroll": quality.get("reroll")}
-    return kept
+    return text_hash({"command": command, "config": kept})
 
 
 def run_slug(config: RunConfig) -> str:

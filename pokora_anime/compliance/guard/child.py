@@ -39,6 +39,11 @@ def main(header: Message) -> None:
     _end(header["temporary"], 0)
 
 
+def confine_here(header: Message) -> dict[str, object]:
+    """Confine this process as the header says; what holds from now on, as the record tells it."""
+    return _begin(header)["guard"]
+
+
 def _end(temporary: str, status: int) -> NoReturn:
     shutil.rmtree(temporary, ignore_errors=True)
     sys.stdout.flush()

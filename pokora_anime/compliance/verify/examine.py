@@ -37,18 +37,9 @@ def examine_and_show(
     try:
         with open_source(path, limits) as folder:
             beforehand += folder.findings
-            record = read_record(folder, limits)
-            arrays = Arrays(folder, record, limits)
-            report = Report(
-                subject=shown(path),
-                facts=_facts(folder, record, limits),
-                integrity=tuple(integrity.check(folder, record, arrays, key, limits)),
-                policy=tuple(policy.check(record, arrays, contest)),
-                contest=contest or shown(_at(record.config, "contest", "name"), 60),
-                seconds=time.monotonic() - started,
+            return examine_folder(
+                folder, shown(path), key=key, contest=contest, limits=limits, pictures=pictures
             )
-            show = exhibits.collect(folder, record, arrays, limits) if pictures else Exhibits()
-            return report, show
     except Unreadable as error:
         report = Report(
             subject=shown(path),
@@ -57,6 +48,25 @@ def examine_and_show(
             seconds=time.monotonic() - started,
         )
         return report, Exhibits()
+
+
+def examine_folder(
+    folder: Folder, subject: str, *, key: str, contest: str, limits: Limits, pictures: bool
+) -> tuple[Report, Exhibits]:
+    """As `examine_and_show`, for a folder that is open. Raises Unreadable for what is no run."""
+    started = time.monotonic()
+    record = read_record(folder, limits)
+    arrays = Arrays(folder, record, limits)
+    report = Report(
+        subject=subject,
+        facts=_facts(folder, record, limits),
+        integrity=tuple(integrity.check(folder, record, arrays, key, limits)),
+        policy=tuple(policy.check(record, arrays, contest)),
+        contest=contest or shown(_at(record.config, "contest", "name"), 60),
+        seconds=time.monotonic() - started,
+    )
+    show = exhibits.collect(folder, record, arrays, limits) if pictures else Exhibits()
+    return report, show
 
 
 def _facts(folder: Folder, record: Record, limits: Limits) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import Limits
 from pokora_anime.compliance.verify.names import brief, shown
 from pokora_anime.compliance.verify.record import Record
-from pokora_anime.config.identity import keyed
+from pokora_anime.config.identity import plain_key
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import text_hash
 
@@ -79,8 +79,7 @@ def _record(folder: Folder, record: Record, limits: Limits) -> Iterable[Finding]
         yield finding("INT-FORM", "the record is not written as pokora writes it", layout.RECORD)
     if content["status"] != "finished":
         yield finding("INT-FORM", "the run is not finished", layout.RECORD, content["status"])
-    plain = keyed(config)
-    if content["key"] != text_hash({"command": record.command, "config": plain}):
+    if content["key"] != plain_key(record.command, config):
         yield finding("INT-KEY", "the run's key is not that of its command and config", layout.RECORD)
     if layout.CONFIG not in record.files:
         yield finding("INT-MISSING", "a sealed file is missing", layout.CONFIG)
