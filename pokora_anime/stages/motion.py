@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pokora_anime.config.schema import MotionConfig, VideoConfig
+from pokora_anime.config.schema import ControlKind, ControlNetwork, MotionConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
-from pokora_anime.stages import denoise, guidance
+from pokora_anime.stages import denoise, guidance, union
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.denoise import Condition, ControlSource, Guidance
+from pokora_anime.stages.union import UnionSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ class _Denoiser:
         self.condition = _condition(prompt, config, context)
         self.guidance = Guidance.of(config.speed)
         with context.autocast():
-            self.controls = [_control_source(kind, hint, config, context) for kind, hint in _maps(control)]
+            self.controls = _control_sources(_maps(control), config, context)
 
     def run(self, span: Span, noise: Noise, known: Tensor | None, segments: int) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment."""
@@ -152,27 +153,43 @@ def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> T
     return previous.latents[:, -span.known :]
 
 
-def _maps(control: ControlTrack | None) -> list[tuple[str, Tensor]]:
-    if control is None:
-        return []
-    return [
-        (kind, torch.from_numpy(hint).permute(2, 0, 1).float() / 255)
-        for kind, hint in sorted(control.maps.items())
-    ]
+def _maps(control: ControlTrack | None) -> dict[ControlKind, Tensor]:
+    maps = control.maps if control is not None else {}
+    return {
+        ControlKind(kind): torch.from_numpy(hint).permute(2, 0, 1).float() / 255
+        for kind, hint in sorted(maps.items())
+    }
 
 
-def _control_source(kind: str, hint: Tensor, config: VideoConfig, context: RunContext) -> ControlSource:
-    from pokora_anime.config.schema import ControlKind
+def _control_sources(
+    maps: dict[ControlKind, Tensor], config: VideoConfig, context: RunContext
+) -> list[ControlSource]:
+    """A ControlNet for each map, or the union network for all."""
+    control = config.control
+    scales = {kind: control.scale.get(kind.value, 1.0) for kind in maps}
+    hints = {kind: hint.to(context.device) for kind, hint in maps.items()}
+    if maps and control.network is ControlNetwork.union:
+        network: Any = context.models.union_controlnet()
+        dtype = next(network.parameters()).dtype
+        return [UnionSource(network, hints, scales=scales, start=control.start, end=control.end, dtype=dtype)]
+    sources: list[ControlSource] = []
+    for kind, hint in hints.items():
+        network = context.models.controlnet(kind)
+        dtype = next(network.parameters()).dtype
+        sources.append(
+            ControlSource(
+                network, hint, scale=scales[kind], start=control.start, end=control.end, dtype=dtype
+            )
+        )
+    return sources
 
-    network = context.models.controlnet(ControlKind(kind))
-    return ControlSource(
-        network,
-        hint.to(context.device),
-        scale=config.control.scale.get(kind, 1.0),
-        start=config.control.start,
-        end=config.control.end,
-        dtype=next(network.parameters()).dtype,
-    )
+
+def _networks(control: ControlTrack | None, config: VideoConfig) -> list[str]:
+    """The roles of the ControlNets that take part."""
+    kinds = sorted(control.maps) if control is not None else []
+    if kinds and config.control.network is ControlNetwork.union:
+        kinds = ["union"]
+    return [f"controlnet_{kind}" for kind in kinds]
 
 
 def _condition(prompt: Prompt, config: VideoConfig, context: RunContext) -> Condition:
@@ -214,16 +231,19 @@ def _node(
         "loras": dict(context.models.lora_weights),
     }
     if control is not None:
-        params["control"] = asdict(config.control) | {"kinds": list[Json](sorted(control.maps))}
+        params["control"] = asdict(config.control) | {
+            "kinds": list[Json](sorted(control.maps)),
+            "network": config.control.network.value,
+        }
     sources = (prompt, noise, keyframe, control, previous)
     weights = context.models.weights_hash("motion")
-    for kind in sorted(control.maps) if control is not None else ():
-        weights |= context.models.weights_hash(f"controlnet_{kind}")
+    for role in _networks(control, config):
+        weights |= context.models.weights_hash(role)
     return Node.after(
         [record.node for record in sources if record is not None],
         "motion",
         params,
         weights=weights,
-        code=code_hash(sys.modules[__name__], denoise, guidance),
+        code=code_hash(sys.modules[__name__], denoise, guidance, union),
         environment=environment(context),
     )
