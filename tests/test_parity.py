@@ -36,8 +36,8 @@ from pokora_anime.provenance.hashing import arrays_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Prompt
 from pokora_anime.stages import keyframe, motion, noise
+from pokora_anime.stages.control_nets import TYPES
 from pokora_anime.stages.prompt import encode
-from pokora_anime.stages.union import TYPES
 
 ROWS: dict[tiny.FamilyKind, dict[ControlKind, str]] = {
     "sdxl": {ControlKind.pose: "nano_controlnet_pose", ControlKind.depth: "nano_controlnet_depth"},

@@ -10,17 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pokora_anime.config.schema import ControlKind, ControlNetwork, MotionConfig, VideoConfig
+from pokora_anime.config.schema import MotionConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
-from pokora_anime.stages import denoise, guidance, union
+from pokora_anime.stages import control_nets, denoise, guidance
 from pokora_anime.stages import noise as noises
-from pokora_anime.stages.denoise import Condition, ControlSource, Guidance
-from pokora_anime.stages.union import UnionSource
+from pokora_anime.stages.denoise import Condition, Guidance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +107,7 @@ class _Denoiser:
         self.condition = _condition(prompt, config, context)
         self.guidance = Guidance.of(config.speed)
         with context.autocast():
-            self.controls = _control_sources(_maps(control), config, context)
+            self.controls = control_nets.of(control, config, context)
 
     def run(self, span: Span, noise: Noise, known: Tensor | None, segments: int) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment."""
@@ -153,45 +152,6 @@ def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> T
     return previous.latents[:, -span.known :]
 
 
-def _maps(control: ControlTrack | None) -> dict[ControlKind, Tensor]:
-    maps = control.maps if control is not None else {}
-    return {
-        ControlKind(kind): torch.from_numpy(hint).permute(2, 0, 1).float() / 255
-        for kind, hint in sorted(maps.items())
-    }
-
-
-def _control_sources(
-    maps: dict[ControlKind, Tensor], config: VideoConfig, context: RunContext
-) -> list[ControlSource]:
-    """A ControlNet for each map, or the union network for all."""
-    control = config.control
-    scales = {kind: control.scale.get(kind.value, 1.0) for kind in maps}
-    hints = {kind: hint.to(context.device) for kind, hint in maps.items()}
-    if maps and control.network is ControlNetwork.union:
-        network: Any = context.models.union_controlnet()
-        dtype = next(network.parameters()).dtype
-        return [UnionSource(network, hints, scales=scales, start=control.start, end=control.end, dtype=dtype)]
-    sources: list[ControlSource] = []
-    for kind, hint in hints.items():
-        network = context.models.controlnet(kind)
-        dtype = next(network.parameters()).dtype
-        sources.append(
-            ControlSource(
-                network, hint, scale=scales[kind], start=control.start, end=control.end, dtype=dtype
-            )
-        )
-    return sources
-
-
-def _networks(control: ControlTrack | None, config: VideoConfig) -> list[str]:
-    """The roles of the ControlNets that take part."""
-    kinds = sorted(control.maps) if control is not None else []
-    if kinds and config.control.network is ControlNetwork.union:
-        kinds = ["union"]
-    return [f"controlnet_{kind}" for kind in kinds]
-
-
 def _condition(prompt: Prompt, config: VideoConfig, context: RunContext) -> Condition:
     device, dtype = context.device, context.models.dtype
     embeds = torch.stack([prompt.negative_embeds, prompt.embeds]).to(device, dtype)
@@ -231,19 +191,16 @@ def _node(
         "loras": dict(context.models.lora_weights),
     }
     if control is not None:
-        params["control"] = asdict(config.control) | {
-            "kinds": list[Json](sorted(control.maps)),
-            "network": config.control.network.value,
-        }
+        params["control"] = control_nets.recorded(control, config)
     sources = (prompt, noise, keyframe, control, previous)
     weights = context.models.weights_hash("motion")
-    for role in _networks(control, config):
+    for role in control_nets.roles(control, config):
         weights |= context.models.weights_hash(role)
     return Node.after(
         [record.node for record in sources if record is not None],
         "motion",
         params,
         weights=weights,
-        code=code_hash(sys.modules[__name__], denoise, guidance, union),
+        code=code_hash(sys.modules[__name__], denoise, guidance, control_nets),
         environment=environment(context),
     )

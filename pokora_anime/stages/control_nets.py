@@ -1,17 +1,18 @@
-"""One ControlNet that reads maps of several kinds at once: an approximation of one network a kind.
-
-xinsir's union network (ControlNetUnionModel in diffusers) costs as much as a single ControlNet.
-"""
+"""The ControlNets that steer a clip: one for each kind of map, or the union network for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pokora_anime.config.schema import ControlKind
+from pokora_anime.config.schema import ControlKind, ControlNetwork, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.records import ControlTrack
 from pokora_anime.stages.denoise import ControlSource, hint_embedding
 
 # The place of each kind among those that the network was trained with.
@@ -23,9 +24,52 @@ TYPES: Mapping[ControlKind, int] = {
 }
 
 
+def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -> list[ControlSource]:
+    """What steers every segment, with the networks loaded."""
+    settings = config.control
+    hints = {
+        ControlKind(kind): torch.from_numpy(pixels).permute(2, 0, 1).float().to(context.device) / 255
+        for kind, pixels in sorted(control.maps.items() if control is not None else ())
+    }
+    scales = {kind: settings.scale.get(kind.value, 1.0) for kind in hints}
+    if hints and settings.network is ControlNetwork.union:
+        network: Any = context.models.union_controlnet()
+        dtype = next(network.parameters()).dtype
+        return [
+            UnionSource(network, hints, scales=scales, start=settings.start, end=settings.end, dtype=dtype)
+        ]
+    found: list[ControlSource] = []
+    for kind, hint in hints.items():
+        network = context.models.controlnet(kind)
+        dtype = next(network.parameters()).dtype
+        found.append(
+            ControlSource(
+                network, hint, scale=scales[kind], start=settings.start, end=settings.end, dtype=dtype
+            )
+        )
+    return found
+
+
+def roles(control: ControlTrack | None, config: VideoConfig) -> list[str]:
+    """The roles of the networks that take part."""
+    kinds = sorted(control.maps) if control is not None else []
+    if kinds and config.control.network is ControlNetwork.union:
+        kinds = ["union"]
+    return [f"controlnet_{kind}" for kind in kinds]
+
+
+def recorded(control: ControlTrack, config: VideoConfig) -> dict[str, Json]:
+    """The settings as a node holds them, with the kinds that were found."""
+    return asdict(config.control) | {
+        "kinds": list[Json](sorted(control.maps)),
+        "network": config.control.network.value,
+    }
+
+
 class UnionSource(ControlSource):
     """Static maps of one or several kinds for the union network, each embedded once.
 
+    xinsir's union network costs as much as a single ControlNet, and approximates one network a kind.
     `hints` [3, height, width] in 0..1 by kind, `scales` by kind. With one kind its scale multiplies the
     residuals, with several it multiplies what each map adds, as in diffusers' pipeline.
     """
