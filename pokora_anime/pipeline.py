@@ -53,7 +53,7 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
     context.models.free_text()
     first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
-    context.models.free("unet", "pose_extractor", "depth_extractor")
+    context.models.free("unet", "pose_extractor", "depth_extractor", "lineart_extractor")
     total = finish.frames_generated(config)
     return motion.render(text, first, control, config, context, total, _attempts(config, context))
 

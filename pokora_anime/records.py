@@ -60,7 +60,7 @@ class Keyframe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlTrack:
-    """Control maps extracted from the keyframe, one per kind ('pose', 'depth', 'canny')."""
+    """Control maps extracted from the keyframe, one per kind ('pose', 'depth', 'canny', 'lineart')."""
 
     maps: dict[str, Image]
     notes: tuple[str, ...]

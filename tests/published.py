@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from shutil import copytree
+from typing import Any
 
 import pytest
 import tiny
@@ -15,7 +16,8 @@ import torch
 from diffusers import ControlNetUnionModel, UNet2DConditionModel
 from hub_server import Hub, Repository
 from safetensors.torch import save_file
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 
 from pokora_anime.models import registry
 from pokora_anime.models.rows import WEIGHTS, Row
@@ -44,7 +46,8 @@ def write(folder: Path) -> dict[str, Path]:
         "guoyww/animatediff-motion-adapter-v1-5-3": sd2 / "motion_adapter",
         "diffusers/controlnet-depth-sdxl-1.0": sdxl / "controlnet_depth",
         "thibaud/controlnet-sd21-depth-diffusers": sd2 / "controlnet_depth",
-        "xinsir/controlnet-union-sdxl-1.0": _union(folder / "union", unet),
+        "xinsir/controlnet-union-sdxl-1.0": _saved(union(unet.config), folder / "union"),
+        "usyd-community/vitpose-base-simple": _vitpose(folder / "vitpose"),
         "latent-consistency/lcm-lora-sdxl": sdxl / "lora_lcm",
         "Linaqruf/pastel-anime-xl-lora": _kohya(folder / "kohya", unet),
         "depth-anything/Depth-Anything-V2-Small-hf": sdxl / "depth_extractor",
@@ -97,10 +100,10 @@ def _older_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
 
 
-def _union(folder: Path, unet: UNet2DConditionModel) -> Path:
+def union(config: Mapping[str, Any]) -> ControlNetUnionModel:
+    """A union network beside the UNet of that config."""
     torch.manual_seed(4)
-    config = unet.config
-    network = ControlNetUnionModel(
+    return ControlNetUnionModel(
         block_out_channels=config["block_out_channels"],
         down_block_types=config["down_block_types"],
         layers_per_block=1,
@@ -119,7 +122,26 @@ def _union(folder: Path, unet: UNet2DConditionModel) -> Path:
         num_trans_layer=1,
         num_proj_channel=config["block_out_channels"][0],
     )
+
+
+def _saved(network: ControlNetUnionModel, folder: Path) -> Path:
     network.save_pretrained(folder)
+    return folder
+
+
+def _vitpose(folder: Path) -> Path:
+    torch.manual_seed(7)
+    backbone = VitPoseBackboneConfig(
+        image_size=[64, 48],
+        patch_size=[16, 16],
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        out_indices=[2],
+    )
+    settings = VitPoseConfig(backbone_config=backbone, num_labels=17)
+    VitPoseForPoseEstimation(settings).save_pretrained(folder)
+    VitPoseImageProcessorPil(size={"height": 64, "width": 48}).save_pretrained(folder)
     return folder
 
 

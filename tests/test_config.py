@@ -140,7 +140,7 @@ def test_every_option_says_what_it_is_for() -> None:
 
 
 def test_what_follows_from_the_base_is_no_choice() -> None:
-    assert options("control") == ("canny", "depth", "none", "pose", "pose_depth")
+    assert options("control") == (*("canny", "depth", "lineart", "none", "pose", "pose_depth", "union"),)
 
 
 def test_stills_compose() -> None:

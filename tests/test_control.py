@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
+from transformers.models.vitpose.modeling_vitpose import VitPoseEstimatorOutput
 
 from pokora_anime.config.schema import ControlConfig, ControlKind, Family, VideoConfig
 from pokora_anime.context import RunContext
-from pokora_anime.errors import ConfigError
+from pokora_anime.errors import ConfigError, WeightsError
+from pokora_anime.models import extractors, registry, vitpose
 from pokora_anime.records import ControlTrack, Keyframe
 from pokora_anime.stages import control, keyframe
 from pokora_anime.stages.control import NobodyFound, canny_map, depth_map, extract, pose_map
@@ -129,3 +138,64 @@ def test_a_pose_map_has_the_frame_size_when_it_is_not_square() -> None:
     found = pose_map(person(), (32, 48))
     assert isinstance(found, np.ndarray)
     assert found.shape == (32, 48, 3)
+
+
+# Extractors of the published bases
+
+
+class Bright(nn.Module):
+    """A pose network whose every joint is the brightest place."""
+
+    device = torch.device("cpu")
+
+    def forward(self, pixels: Tensor) -> VitPoseEstimatorOutput:
+        heat = functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), 4)
+        low, high = heat.min(), heat.max()
+        return VitPoseEstimatorOutput(heatmaps=((heat - low) / (high - low)).repeat(1, 17, 1, 1))
+
+
+@pytest.mark.parametrize(("x", "y"), [(30, 40), (150, 100), (100, 12)])
+def test_joints_are_where_the_picture_has_them(x: int, y: int) -> None:
+    picture = np.zeros((128, 192, 3), np.uint8)
+    picture[y - 3 : y + 4, x - 3 : x + 4] = 255
+    processor = VitPoseImageProcessorPil(size={"height": 256, "width": 192})
+    joints = vitpose.VitPose(Bright(), processor)(picture)
+    assert np.abs(joints[:, :2] - (x, y)).max() < 3
+    assert (joints[:, 2] > 0.9).all()
+
+
+def test_openpose_order_is_made_from_cocos() -> None:
+    coco = np.stack([np.arange(17), np.arange(17), np.full(17, 0.3)], axis=1).astype(np.float32)
+    coco[6, 2] = 0.15  # the right shoulder, and with it the neck, is not seen
+    joints = vitpose.openpose_joints(coco)
+    # nose neck, right arm, left arm, right leg, left leg, eyes and ears right first
+    order = [0, 5.5, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]
+    assert joints[:, 0].tolist() == order
+    assert [index for index in range(18) if joints[index, 2] < control.CONFIDENT] == [1, 2]
+
+
+def test_lines_are_those_of_controlnet_aux(tmp_path: Path) -> None:
+    from controlnet_aux import lineart_anime
+
+    torch.manual_seed(0)
+    plain: Any = partial(nn.InstanceNorm2d, affine=False, track_running_stats=False)
+    network = lineart_anime.UnetGenerator(3, 1, 8, 2, norm_layer=plain)
+    save_file(
+        {f"module.{name}": value for name, value in network.state_dict().items()},
+        tmp_path / "netG.safetensors",
+    )
+    row = registry.resolve("lineart_extractor", Family.sdxl)
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    read = extractors.load_lineart(row, tmp_path, torch.device("cpu"))
+    expected = lineart_anime.LineartAnimeDetector(network.eval())(
+        picture, detect_resolution=64, image_resolution=64, output_type="np"
+    )
+    assert np.array_equal(read(picture), expected)
+    assert read(picture).std() > 0
+
+
+def test_a_line_extractor_of_another_shape_is_one_line(tmp_path: Path) -> None:
+    save_file({"model.model.0.weight": torch.zeros(2, 3, 4, 4)}, tmp_path / "netG.safetensors")
+    row = registry.resolve("lineart_extractor", Family.sdxl)
+    with pytest.raises(WeightsError, match="WGT-2: lineart-anime cannot be loaded"):
+        extractors.load_lineart(row, tmp_path, torch.device("cpu"))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import published
 import pytest
 import tiny
@@ -151,7 +152,7 @@ def test_a_fetched_kohya_lora_changes_unet_and_both_encoders(loopback: Hub) -> N
 
 
 def test_sd2_is_fetched_and_run(loopback: Hub) -> None:
-    config = compose("video", ["base=sd2"])
+    config = compose("video", ["base=sd2", "control=depth"])
     fetch(needs(config), Family.sd2, accept=["controlnet-depth-sd21"], report=quiet)
     check_available(config)
     networks = Models(config.base, config.speed, [], torch.device("cpu"), torch.float32)
@@ -166,8 +167,24 @@ def test_sd2_is_fetched_and_run(loopback: Hub) -> None:
 def test_a_union_controlnet_is_fetched_and_read(loopback: Hub) -> None:
     row = registry.resolve("controlnet_union", Family.sdxl)
     (folder,) = fetch([row], Family.sdxl, report=quiet)
-    network = ControlNetUnionModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-    assert network.config["num_control_type"] == 6
+    config = compose("video", ["base=sdxl", "style=none", "speed=hq", "control=union"])
+    fetch([registry.resolve("base", Family.sdxl)], Family.sdxl, report=quiet)
+    networks = Models(config.base, config.speed, [], torch.device("cpu"), torch.float32)
+    expected = ControlNetUnionModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+    found = networks.union_controlnet().state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.state_dict().items())
+
+
+def test_a_fetched_pose_extractor_reads_joints(loopback: Hub) -> None:
+    config = compose("video", ["base=sdxl", "style=none", "speed=hq", "control=pose"])
+    row = registry.resolve("pose_extractor", Family.sdxl)
+    assert row in needs(config)
+    fetch([registry.resolve("base", Family.sdxl), row], Family.sdxl, report=quiet)
+    networks = Models(config.base, config.speed, [], torch.device("cpu"), torch.float32)
+    joints = networks.pose_extractor()(np.zeros((40, 60, 3), np.uint8))
+    assert joints.shape == (18, 3)
+    assert np.isfinite(joints).all()
+    assert set(networks.weights_hash("pose_extractor")) == {"pose_extractor"}
 
 
 def test_of_a_collection_only_the_registered_file_comes(loopback: Hub) -> None:

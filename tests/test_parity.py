@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,26 @@ from diffusers import (
     ControlNetModel,
     StableDiffusionControlNetPipeline,
     StableDiffusionXLControlNetPipeline,
+    StableDiffusionXLControlNetUnionPipeline,
+    UNet2DConditionModel,
 )
 from torch import Tensor, nn
 
-from pokora_anime.config.schema import ControlConfig, ControlKind, Sampler, VideoConfig
+from pokora_anime.config.schema import (
+    ControlConfig,
+    ControlKind,
+    ControlNetwork,
+    Family,
+    Sampler,
+    VideoConfig,
+)
 from pokora_anime.context import RunContext
+from pokora_anime.models import registry
 from pokora_anime.provenance.hashing import arrays_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Prompt
 from pokora_anime.stages import keyframe, motion, noise
+from pokora_anime.stages.control_nets import TYPES
 from pokora_anime.stages.prompt import encode
 
 ROWS: dict[tiny.FamilyKind, dict[ControlKind, str]] = {
@@ -183,6 +195,13 @@ def mapped(
     return ControlTrack(maps=maps, notes=(), node=node)
 
 
+def unguarded(context: RunContext) -> Any:
+    """The 2D UNet, free to take what our own code never gives it."""
+    unet = context.models.unet()
+    unet._forward_pre_hooks.clear()
+    return unet
+
+
 def hints(track: ControlTrack, kinds: list[ControlKind]) -> list[Tensor]:
     return [torch.from_numpy(track.maps[kind.value]).permute(2, 0, 1)[None].float() / 255 for kind in kinds]
 
@@ -208,7 +227,7 @@ def test_one_still_frame_is_that_of_diffusers_controlnet_pipeline(
     track = mapped(prompt, kinds, config, context)
     latents = ours(prompt, track, config, still(context))
     networks = [ControlNetModel.from_pretrained(families[kind] / f"controlnet_{one.value}") for one in kinds]
-    unet = context.models.unet()
+    unet = unguarded(context)
     if kind == "sdxl":
         stock: Any = StableDiffusionXLControlNetPipeline(unet=unet, controlnet=networks, **parts(context))
     else:
@@ -223,3 +242,46 @@ def test_one_still_frame_is_that_of_diffusers_controlnet_pipeline(
         **asked(prompt, config, context),
     ).images[0]
     torch.testing.assert_close(latents[:, 0], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "scale"),
+    [([ControlKind.canny], 3.0), ([ControlKind.depth, ControlKind.pose], 1.0)],
+    ids=["one, with CFG", "two, without CFG"],
+)
+def test_one_still_frame_is_that_of_diffusers_union_pipeline(
+    families: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kinds: list[ControlKind],
+    scale: float,
+) -> None:
+    config = settings("sdxl", Sampler.dpmpp_2m_karras, scale, frames=1)
+    context, prompt = prepared(families["sdxl"], "sdxl", config, tmp_path)
+    track = mapped(prompt, kinds, config, context)
+    config.control.network = ControlNetwork.union
+    network = union(families["sdxl"])
+    row = replace(registry.any_row("controlnet-union-sdxl"), families=(Family.nano,), sha256={}, sizes={})
+    rows = (*registry.shipped(), row)
+    monkeypatch.setattr(registry, "shipped", lambda: rows)
+    context.models._folders[row.id] = tmp_path / "union"
+    network.save_pretrained(tmp_path / "union")
+    latents = ours(prompt, track, config, still(context))
+    stock = StableDiffusionXLControlNetUnionPipeline(
+        unet=unguarded(context), controlnet=network, **parts(context)
+    )
+    expected = quiet(stock)(
+        control_image=hints(track, kinds),
+        control_mode=[TYPES[kind] for kind in kinds],
+        latents=start(config, context)[:, :, 0],
+        controlnet_conditioning_scale=[config.control.scale[one.value] for one in kinds],
+        **asked(prompt, config, context),
+    ).images[0]
+    torch.testing.assert_close(latents[:, 0], expected, atol=1e-4, rtol=1e-4)
+    assert set(context.models.weights_hash("controlnet_union")) == {"controlnet_union"}
+
+
+def union(family: Path) -> Any:
+    network = loud(published.union(UNet2DConditionModel.load_config(family / "unet")))
+    nn.init.normal_(network.spatial_ch_projs.weight, std=0.3)
+    return network

@@ -195,8 +195,13 @@ def test_the_limit_on_styles_counts_loras_not_names() -> None:
         "base=sdxl style=flat_color control=canny",
         "base=sdxl control.kinds=[depth,canny]",
         "base=sdxl control=pose",
+        "base=sdxl control=depth",
+        "base=sdxl control=lineart",
+        "base=sdxl control=union",
+        "base=sdxl control=union control.kinds=[canny]",
+        "base=sdxl control=union control.kinds=[pose,lineart]",
         "base=sd2",
-        "base=sd2 control=none",
+        "base=sd2 control=depth",
     ],
 )
 def test_the_suggested_command_fetches_just_what_the_composition_lacks(words: str) -> None:
@@ -227,7 +232,7 @@ def test_what_serves_two_bases_is_fetched_for_the_one_in_use() -> None:
 def test_only_control_kinds_that_may_be_used_are_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "control=pose" in advice.control_options(Family.sdxl)
     blocked = tuple(
-        replace(row, status=Status.blocked) if row.id == "dwpose" else row for row in registry.shipped()
+        replace(row, status=Status.blocked) if row.id == "vitpose-base" else row for row in registry.shipped()
     )
     monkeypatch.setattr(registry, "shipped", lambda: blocked)
     assert "control=pose" not in advice.control_options(Family.sdxl)
@@ -238,7 +243,7 @@ def test_a_blocked_extractor_is_refused_even_where_it_is(
 ) -> None:
     config = compose("video", ["base=sdxl", "control=pose"])
     blocked = tuple(
-        replace(row, status=Status.blocked, reason="a test") if row.id == "dwpose" else row
+        replace(row, status=Status.blocked, reason="a test") if row.id == "vitpose-base" else row
         for row in registry.shipped()
     )
     monkeypatch.setattr(registry, "shipped", lambda: blocked)

@@ -15,6 +15,7 @@ from pokora_anime.config.schema import (
     BaseConfig,
     ControlConfig,
     ControlKind,
+    ControlNetwork,
     DeviceKind,
     DType,
     EncodeConfig,
@@ -212,6 +213,10 @@ def _control(config: VideoConfig) -> list[Problem]:
         found += _within(f"control.scale.{name}", scale, 0.0, 2.0)
     if len(set(control.kinds)) < len(control.kinds):
         found.append(Problem("control.kinds", [kind.name for kind in control.kinds], "each kind once"))
+    edges = {ControlKind.canny, ControlKind.lineart}
+    if control.network is ControlNetwork.union and edges <= set(control.kinds):
+        expected = "one kind of lines: the union network has one place for both"
+        found.append(Problem("control.kinds", "canny and lineart", expected, "control.network=separate"))
     if control.kinds and not config.keyframe.enabled:
         kinds = "+".join(kind.name for kind in control.kinds)
         found.append(

@@ -106,6 +106,6 @@ def _kind_name(kind: Any) -> str:
         "bool": "true|false",
         "str | None": "text or null",
     }
-    plain |= {"list[ControlKind]": "[pose,depth,canny]", "list[LoraConfig]": "[{id:...,weight:...}]"}
+    plain |= {"list[ControlKind]": "[pose,depth,canny,lineart]", "list[LoraConfig]": "[{id:...,weight:...}]"}
     plain |= {"dict[str, float]": "number per kind: control.scale.pose=0.5", "list[str]": "[text,...]"}
     return plain.get(text, text)

@@ -35,6 +35,14 @@ class ControlKind(Enum):
     pose = "pose"
     depth = "depth"
     canny = "canny"
+    lineart = "lineart"
+
+
+class ControlNetwork(Enum):
+    """One ControlNet for each kind of map, or the union network for all (an approximation, and cheaper)."""
+
+    separate = "separate"
+    union = "union"
 
 
 class Interpolation(Enum):
@@ -142,6 +150,7 @@ class ControlConfig:
     """
 
     kinds: list[ControlKind] = field(default_factory=list)
+    network: ControlNetwork = ControlNetwork.separate
     scale: dict[str, float] = field(default_factory=dict)
     start: float = 0.0
     end: float = 1.0

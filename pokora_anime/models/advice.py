@@ -12,7 +12,13 @@ from pokora_anime.models.registry import Kind, Row, Status
 
 STYLES = ("pastel", "flat_color")  # the default style's roles; each is a style preset of that name too
 SPEED = "lcm"  # the default speed's LoRA, where the base has one
-CONTROLS = {ControlKind.depth}  # what the published bases are controlled by, unless asked otherwise
+# What a base is controlled by, unless asked otherwise (conf/control/for_*.yaml).
+CONTROLS = {
+    Family.sdxl: {ControlKind.pose, ControlKind.depth},
+    Family.sd2: set[ControlKind](),
+    Family.nano: {ControlKind.pose, ControlKind.depth},
+}
+UNION = "controlnet_union"
 
 
 def fastest(family: Family) -> str:
@@ -26,7 +32,7 @@ def usable_kinds(family: Family) -> list[ControlKind]:
 
     def usable(kind: ControlKind) -> bool:
         network = registry.find(f"controlnet_{kind.value}", family)
-        extractor = registry.find(f"{kind.value}_extractor", family)  # canny needs none
+        extractor = registry.find(f"{kind.value}_extractor", family)  # edges need none
         rows = [row for row in (network, extractor) if row is not None]
         return network is not None and all(row.status is not Status.blocked for row in rows)
 
@@ -36,6 +42,9 @@ def usable_kinds(family: Family) -> list[ControlKind]:
 def control_options(family: Family) -> str:
     """The values of the control group that work for a base, in words."""
     options = [f"control={kind.value}" for kind in usable_kinds(family)]
+    union = registry.find(UNION, family)
+    if union is not None and union.status is not Status.blocked:
+        options.append("control=union")
     return " or ".join([*([", ".join(options)] if options else []), "control=none"])
 
 
@@ -73,7 +82,7 @@ def fetch_command(needed: Iterable[Row], family: Family | None = None) -> str:
     if registry.find(SPEED, family) is not None and fast != SPEED:
         words.append(f"speed={fast or 'hq'}")
     words += _style([row for row in rows if row.kind is Kind.style_lora], family)
-    words += _control({row.role for row in rows})
+    words += _control({row.role for row in rows}, family)
     return shlex.join(["pokora", "models", "fetch", *words])
 
 
@@ -88,9 +97,12 @@ def _style(rows: Sequence[Row], family: Family) -> list[str]:
     return ["style=none", f"style.loras=[{','.join(f'{{id:{row.id}}}' for row in rows)}]"]
 
 
-def _control(roles: set[str]) -> list[str]:
+def _control(roles: set[str], family: Family) -> list[str]:
     kinds = [k for k in ControlKind if roles & {f"controlnet_{k.value}", f"{k.value}_extractor"}]
-    if set(kinds) == CONTROLS:
+    if UNION in roles:  # of which edges alone leave no trace among the rows
+        named = ",".join(kind.value for kind in kinds) or ControlKind.canny.value
+        return ["control=union", f"control.kinds=[{named}]"]
+    if set(kinds) == CONTROLS[family]:
         return []
     if len(kinds) < 2:
         return [f"control={kinds[0].value if kinds else 'none'}"]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
 
 from pokora_anime.errors import WeightsError
+from pokora_anime.models import hashes
 from pokora_anime.models.registry import Row
 
 
@@ -26,12 +31,22 @@ class DepthReader(Protocol):
     def __call__(self, picture: NDArray[np.uint8], /) -> NDArray[np.float32]: ...
 
 
-def load_pose(row: Row, folder: Path, device: torch.device) -> PoseReader:
-    """nano's own extractor; WeightsError WGT-2 if it cannot be loaded."""
-    from pokora_anime.nano.extractors import PoseExtractor
+class LineReader(Protocol):
+    """A picture uint8 [H, W, 3] to its lines uint8 [h, w, 3], white on black."""
 
+    def __call__(self, picture: NDArray[np.uint8], /) -> NDArray[np.uint8]: ...
+
+
+def load_pose(row: Row, folder: Path, device: torch.device) -> PoseReader:
+    """nano's own extractor or ViTPose; WeightsError WGT-2 if it cannot be loaded."""
     try:
-        return PoseExtractor.from_pretrained(folder).to(device)
+        if row.packaged:
+            from pokora_anime.nano.extractors import PoseExtractor
+
+            return PoseExtractor.from_pretrained(folder).to(device)
+        from pokora_anime.models.vitpose import VitPose
+
+        return VitPose.from_pretrained(folder, device)
     except (OSError, ValueError, RuntimeError) as error:
         raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
 
@@ -55,10 +70,28 @@ def load_depth(row: Row, folder: Path, device: torch.device) -> DepthReader:
     return read
 
 
-def controlnet_aux() -> Any:
-    """The library, imported late and without its remarks: it drags in half of computer vision."""
-    with warnings.catch_warnings():
+def load_lineart(row: Row, folder: Path, device: torch.device) -> LineReader:
+    """Anime2Sketch's generator as controlnet_aux runs it; WeightsError WGT-2 if it cannot be loaded."""
+    found = hashes.files(folder, row.files)
+    if found is None:
+        raise hashes.missing(row, folder)
+    with warnings.catch_warnings():  # it drags in half of computer vision, with its remarks
         warnings.simplefilter("ignore")
-        import controlnet_aux
+        from controlnet_aux import lineart_anime
+    try:
+        # Trained behind DataParallel, which puts its own name before each of the network's.
+        stored = {name.removeprefix("module."): value for name, value in load_file(found[0]).items()}
+        width = stored["model.model.0.weight"].shape[0]
+        plain: Any = partial(nn.InstanceNorm2d, affine=False, track_running_stats=False)
+        network = lineart_anime.UnetGenerator(3, 1, 8, width, norm_layer=plain, use_dropout=False)
+        network.load_state_dict(stored)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
+    detector: Any = lineart_anime.LineartAnimeDetector(network.eval().requires_grad_(False)).to(device)
 
-    return controlnet_aux
+    def read(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        resolution = max(min(picture.shape[:2]), 64)  # it rounds to multiples of 64
+        lines = detector(picture, detect_resolution=resolution, image_resolution=resolution, output_type="np")
+        return np.asarray(lines, np.uint8)
+
+    return read

@@ -8,6 +8,7 @@ from pathlib import Path
 from pokora_anime.config.schema import (
     BaseConfig,
     ControlKind,
+    ControlNetwork,
     Family,
     LoraConfig,
     RunConfig,
@@ -77,22 +78,25 @@ def style_rows(loras: Iterable[LoraConfig], family: Family) -> tuple[list[tuple[
     return list(found.values()), notes
 
 
-def control_rows(kinds: Iterable[ControlKind], family: Family) -> list[Row]:
+def control_rows(
+    kinds: Iterable[ControlKind], family: Family, network: ControlNetwork = ControlNetwork.separate
+) -> list[Row]:
     """ControlNets and extractors for the kinds; ConfigError CFG-CONTROL for a kind without one."""
     wanted: list[Row] = []
     for kind in kinds:
-        network = registry.find(f"controlnet_{kind.value}", family)
-        if network is None:
+        union = network is ControlNetwork.union
+        row = registry.find("controlnet_union" if union else f"controlnet_{kind.value}", family)
+        if row is None:
             valid = [usable.value for usable in usable_kinds(family)]
             raise ConfigError(
                 "CFG-CONTROL",
-                f"base={family.value} has no ControlNet for {kind.value}",
-                expected=f"control kinds out of {', '.join(valid)}",
+                f"base={family.value} has no {'union network' if union else f'ControlNet for {kind.value}'}",
+                expected="control.network=separate" if union else f"control kinds out of {', '.join(valid)}",
                 fix=f"use {control_options(family)}",
             )
-        wanted.append(network)
+        wanted.append(row)
         extractor = registry.find(f"{kind.value}_extractor", family)
-        if extractor is not None:  # canny needs no weights
+        if extractor is not None:  # edges are found without weights
             wanted.append(extractor)
     return wanted
 
@@ -116,7 +120,7 @@ def needs(config: RunConfig) -> list[Row]:
     wanted += [row for row, _ in style_rows(loras, family)[0]]
     if isinstance(config, VideoConfig):
         wanted.append(registry.get(config.base.motion_adapter, family))
-        wanted += control_rows(config.control.kinds, family)
+        wanted += control_rows(config.control.kinds, family, config.control.network)
     for row in wanted:
         refuse_blocked(row, family)
     return list({row.id: row for row in wanted}.values())

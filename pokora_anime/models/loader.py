@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    ControlNetUnionModel,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNetMotionModel,
+)
 from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
@@ -96,6 +103,11 @@ class Models:
         row = fetch.control_rows([kind], self.family)[0]
         return self._once(row.role, lambda: self._ready(self._pretrained(ControlNetModel, row)))
 
+    def union_controlnet(self) -> ControlNetUnionModel:
+        """The ControlNet for maps of several kinds; ConfigError CFG-ROLE if the base has none."""
+        row = registry.resolve("controlnet_union", self.family)
+        return self._once(row.role, lambda: self._ready(self._pretrained(ControlNetUnionModel, row)))
+
     def vae(self) -> AutoencoderKL:
         """The base's VAE, or the one that the config puts in its place."""
         return self._once("vae", self._load_vae)
@@ -110,12 +122,17 @@ class Models:
         row = registry.resolve("depth_extractor", self.family)
         return self._once(row.role, lambda: extractors.load_depth(row, self._checked(row), self.device))
 
+    def lineart_extractor(self) -> extractors.LineReader:
+        """A picture in, its lines out."""
+        row = registry.resolve("lineart_extractor", self.family)
+        return self._once(row.role, lambda: extractors.load_lineart(row, self._checked(row), self.device))
+
     def scheduler(self) -> Any:
         """A new scheduler of the speed mode; its timesteps are not set yet."""
         return build_scheduler(self._base / "scheduler", self.speed.sampler)
 
     def free(self, *names: str) -> None:
-        """Drop networks: text, unet, motion, vae, controlnet_<kind>, pose_extractor, depth_extractor."""
+        """Drop networks: text, unet, motion, vae, controlnet_<kind>, <kind>_extractor."""
         dropped = [self._loaded.pop(name) for name in names if name in self._loaded]
         if dropped:
             dropped.clear()

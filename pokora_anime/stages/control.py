@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pokora_anime.config.schema import ControlKind, VideoConfig
 from pokora_anime.context import RunContext
-from pokora_anime.models import extractors, openpose
+from pokora_anime.models import extractors, openpose, vitpose
 from pokora_anime.models.fetch import control_rows
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
@@ -20,7 +20,7 @@ from pokora_anime.records import ControlTrack, Image, Keyframe
 
 NOSE, NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 0, 1, 2, 5
 CONFIDENT = 0.5  # also the threshold under which the OpenPose map leaves a joint out
-CANNY_LOW, CANNY_HIGH = 100, 200  # controlnet_aux's defaults, which the ControlNets were trained with
+CANNY_LOW, CANNY_HIGH = 100, 200  # what the ControlNets were trained with
 NO_POSE = "nobody was found in the keyframe: going on without the pose map"
 
 
@@ -40,7 +40,7 @@ def extract(
     Raises ConfigError CFG-CONTROL for a kind that the base has no ControlNet for.
     """
     kinds = sorted(set(config.control.kinds), key=lambda kind: kind.value)
-    control_rows(kinds, config.base.family)
+    control_rows(kinds, config.base.family, config.control.network)
     context.progress.stage("control", total=len(kinds))
     node = _node(keyframe, kinds, config, context, last_attempt)
     maps = context.folder.load(node)
@@ -70,6 +70,8 @@ def _read(kind: ControlKind, picture: Image, config: VideoConfig, context: RunCo
         return pose_map(context.models.pose_extractor()(picture), size)
     if kind is ControlKind.depth:
         return depth_map(context.models.depth_extractor()(picture), size)
+    if kind is ControlKind.lineart:
+        return scaled(context.models.lineart_extractor()(picture), size)
     return canny_map(picture, size)
 
 
@@ -94,18 +96,17 @@ def depth_map(depth: NDArray[np.float32], size: tuple[int, int]) -> Image:
 
 
 def canny_map(picture: Image, size: tuple[int, int]) -> Image:
-    """Edges by controlnet_aux's CannyDetector, which needs no weights."""
+    """White edges on black (Canny 1986), which need no weights."""
+    edges = cv2.Canny(scaled(picture, size), CANNY_LOW, CANNY_HIGH)
+    return np.repeat(np.asarray(edges, np.uint8)[:, :, None], 3, axis=2)
+
+
+def scaled(picture: Image, size: tuple[int, int]) -> Image:
+    """A picture at the frame's size (height, width)."""
     height, width = size
-    resolution = max(min(size), 64)  # it rounds to multiples of 64
-    edges = extractors.controlnet_aux().CannyDetector()(
-        picture,
-        low_threshold=CANNY_LOW,
-        high_threshold=CANNY_HIGH,
-        detect_resolution=resolution,
-        image_resolution=resolution,
-        output_type="np",
-    )
-    return np.asarray(cv2.resize(np.asarray(edges, np.uint8), (width, height)), np.uint8)
+    if picture.shape[:2] == size:
+        return picture
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _node(
@@ -124,6 +125,6 @@ def _node(
             "last_attempt": last_attempt,
         },
         weights=weights,
-        code=code_hash(sys.modules[__name__], extractors, openpose),
+        code=code_hash(sys.modules[__name__], extractors, openpose, vitpose),
         environment=environment(context),
     )

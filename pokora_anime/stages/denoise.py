@@ -80,6 +80,19 @@ class _Embedded(nn.Module):
         return hint
 
 
+def hint_embedding(network: Any, hint: Tensor, dtype: torch.dtype) -> Tensor:
+    """A map [3, height, width] as the ControlNet embeds it [1, C, h, w]; from now on it takes only such.
+
+    The embedding depends on the map alone: neither on the timestep nor on the latents.
+    """
+    with torch.inference_mode():
+        if not isinstance(network.controlnet_cond_embedding, _Embedded):
+            network.hint_embedding = network.controlnet_cond_embedding
+        embedded = network.hint_embedding(hint[None].to(dtype))
+        network.controlnet_cond_embedding = _Embedded()
+    return embedded
+
+
 class ControlSource:
     """A ControlNet with one static map, whose hint embedding is computed once.
 
@@ -91,13 +104,7 @@ class ControlSource:
         self, network: Any, hint: Tensor, *, scale: float, start: float, end: float, dtype: torch.dtype
     ) -> None:
         self.network, self.scale, self.start, self.end = network, scale, start, end
-        with torch.inference_mode():
-            # The embedding depends on the map alone: neither on the timestep nor on the latents.
-            if not isinstance(network.controlnet_cond_embedding, _Embedded):
-                network.hint_embedding = network.controlnet_cond_embedding
-            embedded = network.hint_embedding(hint[None].to(dtype))
-            network.controlnet_cond_embedding = _Embedded()
-        self.embedded_1CHW: Tensor = embedded
+        self.embedded_1CHW = hint_embedding(network, hint, dtype)
 
     def residuals(
         self, latents_NCHW: Tensor, timestep: Tensor, embeds_NTD: Tensor, added: Any, weight_N: Tensor

@@ -19,10 +19,10 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.stages import attempts as tries
-from pokora_anime.stages import denoise, guidance
+from pokora_anime.stages import control_nets, denoise, guidance
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
-from pokora_anime.stages.denoise import Condition, ControlSource, Guidance
+from pokora_anime.stages.denoise import Condition, Guidance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class _Denoiser:
         self.condition = _condition(prompt, config, context)
         self.guidance = Guidance.of(config.speed)
         with context.autocast():
-            self.controls = [_control_source(kind, hint, config, context) for kind, hint in _maps(control)]
+            self.controls = control_nets.of(control, config, context)
 
     def run(self, span: Span, attempt: int, noise: Noise, known: Tensor | None, segments: int) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment."""
@@ -166,29 +166,6 @@ def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> T
     return previous.latents[:, -span.known :]
 
 
-def _maps(control: ControlTrack | None) -> list[tuple[str, Tensor]]:
-    if control is None:
-        return []
-    return [
-        (kind, torch.from_numpy(hint).permute(2, 0, 1).float() / 255)
-        for kind, hint in sorted(control.maps.items())
-    ]
-
-
-def _control_source(kind: str, hint: Tensor, config: VideoConfig, context: RunContext) -> ControlSource:
-    from pokora_anime.config.schema import ControlKind
-
-    network = context.models.controlnet(ControlKind(kind))
-    return ControlSource(
-        network,
-        hint.to(context.device),
-        scale=config.control.scale.get(kind, 1.0),
-        start=config.control.start,
-        end=config.control.end,
-        dtype=next(network.parameters()).dtype,
-    )
-
-
 def _condition(prompt: Prompt, config: VideoConfig, context: RunContext) -> Condition:
     device, dtype = context.device, context.models.dtype
     embeds = torch.stack([prompt.negative_embeds, prompt.embeds]).to(device, dtype)
@@ -229,16 +206,16 @@ def _node(
         "loras": dict(context.models.lora_weights),
     }
     if control is not None:
-        params["control"] = asdict(config.control) | {"kinds": list[Json](sorted(control.maps))}
+        params["control"] = control_nets.recorded(control, config)
     sources = (prompt, noise, keyframe, control, previous)
     weights = context.models.weights_hash("motion")
-    for kind in sorted(control.maps) if control is not None else ():
-        weights |= context.models.weights_hash(f"controlnet_{kind}")
+    for role in control_nets.roles(control, config):
+        weights |= context.models.weights_hash(role)
     return Node.after(
         [record.node for record in sources if record is not None],
         "motion",
         params,
         weights=weights,
-        code=code_hash(sys.modules[__name__], denoise, guidance, tries),
+        code=code_hash(sys.modules[__name__], denoise, guidance, control_nets, tries),
         environment=environment(context),
     )

@@ -40,6 +40,9 @@ FORWARD: Mapping[str, Signature | None] = {
     "UNet2DConditionModel": Signature(positional=2, names=_CONDITION, inside=_SIZES),
     "UNetMotionModel": Signature(positional=2, names=_CONDITION | _RESIDUALS, inside=_SIZES),
     "ControlNetModel": Signature(positional=2, names=_CONDITION | _CONTROL, inside=_SIZES),
+    "ControlNetUnionModel": Signature(
+        positional=2, names=_CONDITION | _CONTROL | {"control_type", "control_type_idx"}, inside=_SIZES
+    ),
     "CLIPTextModel": _TEXT,
     "CLIPTextModelWithProjection": _TEXT,
     "AutoencoderKL": None,

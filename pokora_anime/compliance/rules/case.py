@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pokora_anime.config.schema import ContestConfig, RunConfig, VideoConfig
+from pokora_anime.config.schema import ContestConfig, ControlNetwork, RunConfig, VideoConfig
 from pokora_anime.models import registry
 from pokora_anime.models.advice import leave_out
 from pokora_anime.models.eligibility import Facts, of_row
@@ -76,8 +76,12 @@ def _uses(config: RunConfig) -> Iterator[Use]:
     motion = _use(config, "base.motion_adapter", base.motion_adapter, Kind.motion)
     yield replace(motion, loaded=isinstance(config, VideoConfig))
     if isinstance(config, VideoConfig):
+        union = config.control.network is ControlNetwork.union
+        if union and config.control.kinds:
+            yield _use(config, "control.network", "controlnet_union", Kind.controlnet)
         for kind in config.control.kinds:
-            yield _use(config, "control.kinds", f"controlnet_{kind.value}", Kind.controlnet)
+            if not union:
+                yield _use(config, "control.kinds", f"controlnet_{kind.value}", Kind.controlnet)
             extractor = f"{kind.value}_extractor"
             if any(row.role == extractor for row in registry.rows()):  # edges are found without weights
                 yield _use(config, "control.kinds", extractor, Kind.extractor)

@@ -25,7 +25,7 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
     },
     "noise": {"noise": ("<f4", 0)},  # 3 or 4 axes, by its params
     "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},
-    "control": {"pose?": ("|u1", 3), "depth?": ("|u1", 3), "canny?": ("|u1", 3)},
+    "control": {"pose?": ("|u1", 3), "depth?": ("|u1", 3), "canny?": ("|u1", 3), "lineart?": ("|u1", 3)},
     "motion": {"latents": ("<f4", 4)},
 }
 

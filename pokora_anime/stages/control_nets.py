@@ -1,0 +1,114 @@
+"""The ControlNets that steer a clip: one for each kind of map, or the union network for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pokora_anime.config.schema import ControlKind, ControlNetwork, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.records import ControlTrack
+from pokora_anime.stages.denoise import ControlSource, hint_embedding
+
+# The place of each kind among those that the network was trained with.
+TYPES: Mapping[ControlKind, int] = {
+    ControlKind.pose: 0,
+    ControlKind.depth: 1,
+    ControlKind.canny: 3,
+    ControlKind.lineart: 3,
+}
+
+
+def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -> list[ControlSource]:
+    """What steers every segment, with the networks loaded."""
+    settings = config.control
+    hints = {
+        ControlKind(kind): torch.from_numpy(pixels).permute(2, 0, 1).float().to(context.device) / 255
+        for kind, pixels in sorted(control.maps.items() if control is not None else ())
+    }
+    scales = {kind: settings.scale.get(kind.value, 1.0) for kind in hints}
+    if hints and settings.network is ControlNetwork.union:
+        network: Any = context.models.union_controlnet()
+        dtype = next(network.parameters()).dtype
+        return [
+            UnionSource(network, hints, scales=scales, start=settings.start, end=settings.end, dtype=dtype)
+        ]
+    found: list[ControlSource] = []
+    for kind, hint in hints.items():
+        network = context.models.controlnet(kind)
+        dtype = next(network.parameters()).dtype
+        found.append(
+            ControlSource(
+                network, hint, scale=scales[kind], start=settings.start, end=settings.end, dtype=dtype
+            )
+        )
+    return found
+
+
+def roles(control: ControlTrack | None, config: VideoConfig) -> list[str]:
+    """The roles of the networks that take part."""
+    kinds = sorted(control.maps) if control is not None else []
+    if kinds and config.control.network is ControlNetwork.union:
+        kinds = ["union"]
+    return [f"controlnet_{kind}" for kind in kinds]
+
+
+def recorded(control: ControlTrack, config: VideoConfig) -> dict[str, Json]:
+    """The settings as a node holds them, with the kinds that were found."""
+    return asdict(config.control) | {
+        "kinds": list[Json](sorted(control.maps)),
+        "network": config.control.network.value,
+    }
+
+
+class UnionSource(ControlSource):
+    """Static maps of one or several kinds for the union network, each embedded once.
+
+    xinsir's union network costs as much as a single ControlNet, and approximates one network a kind.
+    `hints` [3, height, width] in 0..1 by kind, `scales` by kind. With one kind its scale multiplies the
+    residuals, with several it multiplies what each map adds, as in diffusers' pipeline.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        hints: Mapping[ControlKind, Tensor],
+        *,
+        scales: Mapping[ControlKind, float],
+        start: float,
+        end: float,
+        dtype: torch.dtype,
+    ) -> None:
+        kinds = list(hints)
+        single = len(kinds) == 1
+        self.network, self.start, self.end = network, start, end
+        self.scale = scales[kinds[0]] if single else 1.0
+        self._inside = [1.0] if single else [scales[kind] for kind in kinds]
+        self._types = [TYPES[kind] for kind in kinds]
+        self._embedded = [hint_embedding(network, hints[kind], dtype) for kind in kinds]
+
+    def residuals(
+        self, latents_NCHW: Tensor, timestep: Tensor, embeds_NTD: Tensor, added: Any, weight_N: Tensor
+    ) -> list[Tensor]:
+        """Down residuals followed by the mid residual, each [N, ...], weighted per frame."""
+        count = latents_NCHW.shape[0]
+        asked = embeds_NTD.new_zeros(count, self.network.config["num_control_type"])
+        asked[:, self._types] = 1.0
+        down, mid = self.network(
+            latents_NCHW,
+            timestep,
+            encoder_hidden_states=embeds_NTD,
+            controlnet_cond=[hint.expand(count, -1, -1, -1) for hint in self._embedded],
+            control_type=asked,
+            control_type_idx=self._types,
+            conditioning_scale=self._inside,
+            added_cond_kwargs=added,
+            return_dict=False,
+        )
+        weight = (self.scale * weight_N).view(-1, 1, 1, 1)
+        return [residual * weight.to(residual.dtype) for residual in (*down, mid)]
