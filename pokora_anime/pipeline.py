@@ -61,9 +61,7 @@ def _render(config: VideoConfig, run: Run) -> None:
 
 def _steps(config: VideoConfig) -> dict[str, int]:
     """Denoising steps of the stages to come, for the estimate of the time left."""
-    segments = motion.plan(
-        finish.frames_generated(config), config.motion, has_keyframe=config.keyframe.enabled
-    )
+    segments = motion.plan(finish.frames_generated(config), config)
     steps = {"motion": len(segments) * config.speed.steps}
     return {"keyframe": config.speed.steps, **steps} if config.keyframe.enabled else steps
 
