@@ -9,6 +9,7 @@ import pytest
 import replayed
 import tiny
 import torch
+from diffusers.models.attention import BasicTransformerBlock
 from hypothesis import given
 from hypothesis import strategies as st
 from sealed import codes
@@ -23,6 +24,7 @@ from pokora_anime.errors import ConfigError
 from pokora_anime.pipeline import clip_segments
 from pokora_anime.stages import spans
 from pokora_anime.stages.denoise import averaged
+from pokora_anime.stages.reference import Reference
 
 ALL = 99
 
@@ -30,6 +32,19 @@ ALL = 99
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.family(tmp_path_factory.mktemp("sdxl"))
+
+
+@pytest.fixture(scope="module")
+def free(family: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
+    """The clip without any strategy but its overlap."""
+    return clip(family, tmp_path_factory.mktemp("free"))
+
+
+@pytest.fixture(scope="module")
+def looped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with everything at once but windows."""
+    settings = ("motion.loop=true", "motion.anchor=both", "motion.carry=0.5", "motion.color_lock=0.5")
+    return replayed.rendered(tmp_path_factory.mktemp("looped"), *settings)
 
 
 def clip(family: Path, run: Path, **motion: Any) -> list[Tensor]:
@@ -49,16 +64,15 @@ def clip(family: Path, run: Path, **motion: Any) -> list[Tensor]:
     [
         {"anchor": Anchor.frame},
         {"anchor": Anchor.attention},
-        {"anchor": Anchor.both},
         {"carry": 0.5},
         {"color_lock": 1.0},
     ],
     ids=str,
 )
 def test_what_a_segment_is_tied_to_changes_its_new_frames_only(
-    family: Path, tmp_path: Path, motion: dict[str, Any]
+    family: Path, free: list[Tensor], tmp_path: Path, motion: dict[str, Any]
 ) -> None:
-    free, tied = clip(family, tmp_path / "free"), clip(family, tmp_path / "tied", **motion)
+    tied = clip(family, tmp_path, **motion)
     assert [one.shape for one in free] == [one.shape for one in tied]
     assert torch.equal(free[0][:, :1], tied[0][:, :1])
     assert (free[1] - tied[1]).abs().max() > 1e-3
@@ -81,6 +95,26 @@ def test_anchors_are_put_away_after_use(family: Path, tmp_path: Path) -> None:
     before = rendered("before", Anchor.none)
     assert not torch.equal(rendered("anchored", Anchor.attention), before)
     assert torch.equal(rendered("after", Anchor.none), before)
+
+
+def test_the_weight_of_reference_attention_is_the_number_of_times_that_its_keys_count() -> None:
+    torch.manual_seed(0)
+    block = BasicTransformerBlock(16, 2, 8, cross_attention_dim=8)
+    picture, frames = torch.randn(1, 5, 16), torch.randn(3, 5, 16)
+
+    class Network(torch.nn.Module):
+        attn_processors = {"attn1.processor": None}
+
+        def set_attn_processor(self, processors: dict[str, Any]) -> None:
+            block.attn1.set_processor(processors["attn1.processor"])
+
+    repeated = torch.cat([frames, *[picture.expand(3, -1, -1)] * 4], dim=1)
+    with torch.no_grad():
+        expected = block.attn1(frames, encoder_hidden_states=repeated)
+        reference = Reference(Network(), 4.0)
+        reference.learn(lambda: block.attn1(picture))
+        torch.testing.assert_close(reference.used(lambda: block.attn1(frames)), expected)
+        assert not torch.allclose(block.attn1(frames), expected)
 
 
 @pytest.mark.parametrize("loop", [False, True])
@@ -139,15 +173,10 @@ def test_what_does_not_go_together_is_refused(wrong: list[str], told: str) -> No
         check(compose_video(["base=nano", *wrong]))
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ("motion.loop=true", "motion.anchor=both", "motion.carry=0.5", "motion.color_lock=0.5"),
-        ("motion.chain=windows", "motion.loop=true", "motion.anchor=frame"),
-    ],
-)
-def test_every_strategy_verifies_and_replays(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    run = replayed.rendered(tmp_path, *overrides)
+@pytest.mark.parametrize("strategy", ["looped", "windows"])
+def test_every_strategy_verifies_and_replays(strategy: str, looped: Path, tmp_path: Path) -> None:
+    settings = ("motion.chain=windows", "motion.loop=true", "motion.anchor=frame")
+    run = looped if strategy == "looped" else replayed.rendered(tmp_path, *settings)
     codes = {finding.code for finding in examine(run).policy}
     assert not {code for code in codes if code.startswith("POL-")} - {"POL-UNCHECKED"}, codes
     report, _ = replay(run, Question(nonce="7", nodes=ALL))
@@ -155,10 +184,11 @@ def test_every_strategy_verifies_and_replays(tmp_path: Path, overrides: tuple[st
     assert len(report.parts) == report.replayable
 
 
-def test_a_loop_that_does_not_close_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = replayed.rendered(tmp_path, "motion.loop=true", "speed.steps=1")
-    monkeypatch.setattr("sealed.honest", lambda: run)
-    forgery = replayed.Forgery(tmp_path / "forged")
+def test_a_loop_that_does_not_close_is_found(
+    looped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealed.honest", lambda: looped)
+    forgery = replayed.Forgery(tmp_path)
     last = [node for node in forgery.record["nodes"] if node["op"] == "motion"][-1]
     latents = forgery.arrays(last)["latents"]
     latents[:, -1] += 0.5

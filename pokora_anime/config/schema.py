@@ -168,6 +168,7 @@ class MotionConfig:
     chain: Chain = Chain.overlap
     overlap: int = 4
     anchor: Anchor = Anchor.none
+    anchor_weight: float = 4.0  # how much the keyframe counts in attention, a frame's own picture being 1
     carry: float = 0.0  # share of the schedule that a segment skips by starting from its last known frame
     loop: bool = False  # the clip's end leads into its beginning
     noise_share: float = 0.0  # share of the initial noise's variance that all frames have in common

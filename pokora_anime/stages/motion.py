@@ -189,7 +189,7 @@ def _anchor(keyframe: Keyframe | None, config: MotionConfig, unet: Any, context:
     return Anchor(
         latent=keyframe.latent[None, :, None].to(context.device),
         frame=config.anchor in (schema.Anchor.frame, schema.Anchor.both),
-        reference=Reference(unet) if attends else None,
+        reference=Reference(unet, config.anchor_weight) if attends else None,
     )
 
 

@@ -1,13 +1,15 @@
 """Reference attention: every frame's self-attention also sees the keys and values of one picture.
 
 The picture goes through the same network at the same timestep; what its self-attention layers were
-given is kept and appended to what those of the frames are given.
+given is kept and appended to what those of the frames are given. Each of its keys counts `weight` times:
+log(weight) is added to its logits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from math import log
 from typing import Any
 
 import torch
@@ -27,8 +29,8 @@ class Reference:
     Shapes: B rows, F frames, N tokens, C channels.
     """
 
-    def __init__(self, unet: Any) -> None:
-        self.mode = _Mode.off
+    def __init__(self, unet: Any, weight: float) -> None:
+        self.mode, self.bias = _Mode.off, log(weight)
         processors = dict(unet.attn_processors)
         for name in processors:
             if name.endswith("attn1.processor") and "motion_modules" not in name:
@@ -63,4 +65,6 @@ class _Processor(AttnProcessor2_0):
             frames = len(hidden_states) // len(self._picture)
             shown = self._picture.repeat_interleave(frames, dim=0)
             kwargs["encoder_hidden_states"] = torch.cat([hidden_states, shown], dim=1)
+            own, bias = torch.zeros_like(hidden_states[:, None, :, 0]), self._reference.bias
+            kwargs["attention_mask"] = torch.cat([own, torch.full_like(own, bias)], dim=2)  # [B, 1, 2 N]
         return super().__call__(attn, hidden_states, *args, **kwargs)
