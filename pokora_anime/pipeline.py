@@ -82,15 +82,13 @@ def _render(config: VideoConfig, run: Run) -> None:
 def _joins(config: VideoConfig) -> list[int]:
     """The first new frame of every generated segment but the first, within the clip."""
     total = finish.frames_generated(config)
-    spans = motion.plan(total, config.motion, has_keyframe=config.keyframe.enabled)
+    spans = motion.plan(total, config)
     return [span.start + span.known for span in spans[1:] if span.start + span.known < total]
 
 
 def _steps(config: VideoConfig) -> dict[str, int]:
     """Denoising steps of the stages to come, for the estimate of the time left."""
-    segments = motion.plan(
-        finish.frames_generated(config), config.motion, has_keyframe=config.keyframe.enabled
-    )
+    segments = motion.plan(finish.frames_generated(config), config)
     steps = {"motion": len(segments) * config.speed.steps}
     return {"keyframe": config.speed.steps, **steps} if config.keyframe.enabled else steps
 

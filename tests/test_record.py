@@ -318,7 +318,7 @@ def test_a_clip_at_768_px_stays_under_60_mb_besides_the_video(run: tuple[Reading
 
 def stored_bytes(config: VideoConfig, tokens: int, channels: int, pooled: int) -> int:
     """Bytes in the arrays of a clip with one keyframe."""
-    spans = motion.plan(finish.frames_generated(config), config.motion, has_keyframe=True)
+    spans = motion.plan(finish.frames_generated(config), config)
     frame = noises.CHANNELS * (config.base.width // 8) * (config.base.height // 8) * 4
     picture = 3 * config.base.width * config.base.height
     text = 2 * (tokens * channels + pooled) * 4

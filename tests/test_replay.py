@@ -86,11 +86,11 @@ def test_the_segments_frames_are_the_clip_each_once(interpolation: str, fps: int
     asked = [f"shot.fps={fps}", f"finish.fps={out}", f"finish.interpolation={interpolation}"]
     config = compose("video", [*asked, "control=none", "base=nano"])
     assert isinstance(config, VideoConfig)
-    spans = motion.plan(finish.frames_generated(config), config.motion, has_keyframe=True)
+    spans = motion.plan(finish.frames_generated(config), config)
     found: list[int] = []
     before = 0
     for span in spans:
-        stop = span.start + config.motion.frames
+        stop = span.start + span.frames
         found += belonging(before, stop, config)
         before = stop
     assert found == list(range(round(config.shot.seconds * out)))

@@ -21,15 +21,22 @@ BENCHES: dict[str, Callable[[Path], dict[str, object]]] = {
 def main(arguments: Sequence[str]) -> int:
     """Run the named benches (default: video) and print their results; returns the exit status.
 
-    `nano` has options of its own: `pokora bench nano --help`.
+    `nano` and `clips` have options of their own: `pokora bench nano --help`.
     """
     if arguments and arguments[0] == "nano":
         from pokora_anime.bench import nano
 
         return nano.main(arguments[1:])
+    if arguments and arguments[0] == "clips":
+        from pokora_anime.bench import clips
+
+        return clips.main(arguments[1:])
     parser = OneLineParser(prog="pokora bench", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}, or nano alone (default: video)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(BENCHES)}; nano or clips alone (default: video)",
     )
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder for the results")
     options = parser.parse_args(arguments)

@@ -6,7 +6,8 @@ Shapes: N pictures of a batch, latents [N,4,32,32], clips [frames,height,width,3
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -139,6 +140,16 @@ class Studio:
             frames = list(decode(segments[0].latents, context))
             context.folder.close()
         return np.stack(frames)
+
+    @contextmanager
+    def open(self, speed: str, seed: int) -> Iterator[RunContext]:
+        """What the stages of a run need; what they store is thrown away at the end."""
+        with tempfile.TemporaryDirectory() as folder:
+            context = self._context(self.models(speed), Path(folder), seed)
+            try:
+                yield context
+            finally:
+                context.folder.close()
 
     def round_trip(self, rgb: Pictures) -> Pictures:
         """Pictures [N,H,W,3] encoded and decoded by the autoencoder."""

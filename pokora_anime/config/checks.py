@@ -12,7 +12,9 @@ from pokora_anime.compliance.rules.contest import judge
 from pokora_anime.compliance.rules.text import MAX_PROMPT
 from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import (
+    Anchor,
     BaseConfig,
+    Chain,
     ControlConfig,
     ControlKind,
     ControlNetwork,
@@ -33,6 +35,7 @@ from pokora_anime.config.schema import (
 )
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
+from pokora_anime.stages import spans
 from pokora_anime.stages.prompt_syntax import parse_shot
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -57,7 +60,7 @@ def check(config: RunConfig) -> None:
     _prompt(config.shot)
     found = [*_run(config), *_base(config.base), *_speed(config.speed, config.base), *_style(config)]
     if isinstance(config, VideoConfig):
-        found += [*_shot(config), *_control(config), *_motion(config.motion), *_finish(config.finish)]
+        found += [*_shot(config), *_control(config), *_motion(config), *_finish(config.finish)]
         found += [*_encode(config.encode), *_quality(config)]
     if isinstance(config, StillsConfig):
         found += [*_within("count", config.count, 1, 3), *_finish(config.finish)]
@@ -225,9 +228,13 @@ def _control(config: VideoConfig) -> list[Problem]:
     return found
 
 
-def _motion(motion: MotionConfig) -> list[Problem]:
-    # Motion adapters know at most 32 positions (diffusers raises beyond).
-    found = _within("motion.frames", motion.frames, 2, 32)
+def _motion(config: VideoConfig) -> list[Problem]:
+    motion = config.motion
+    # Motion adapters know at most 32 positions (diffusers raises beyond); an anchor frame takes one.
+    extra = motion.anchor in (Anchor.frame, Anchor.both)
+    found = _within("motion.frames", motion.frames, 2, 32 - extra)
+    found += _within("motion.carry", motion.carry, 0.0, 0.9)
+    found += _within("motion.anchor_weight", motion.anchor_weight, 0.1, 100.0)
     found += _within("motion.noise_share", motion.noise_share, 0.0, 1.0)
     found += _within("motion.color_lock", motion.color_lock, 0.0, 1.0)
     if not 1 <= motion.overlap < motion.frames:
@@ -240,7 +247,28 @@ def _motion(motion: MotionConfig) -> list[Problem]:
                 f"motion.overlap={min(4, max(1, motion.frames - 1))}",
             )
         )
+    if motion.anchor is not Anchor.none and not config.keyframe.enabled:
+        expected = "none, because the anchor is the keyframe"
+        found.append(Problem("motion.anchor", motion.anchor.name, expected, "motion.anchor=none"))
+    if motion.loop and not found:
+        found += _loop(config.shot, motion)
     return found
+
+
+def _loop(shot: ShotConfig, motion: MotionConfig) -> list[Problem]:
+    """A loop has a whole number of frames, and room for what leads back to the first ones."""
+    frames = shot.seconds * shot.fps
+    least = motion.frames + (1 if motion.chain is Chain.overlap else 0)
+    if abs(frames - round(frames)) > 1e-6:
+        fix = f"shot.seconds={max(1, round(frames)) / shot.fps:g}"
+        return [Problem("shot.seconds", shot.seconds, f"a whole number of frames at {shot.fps} fps", fix)]
+    if round(frames) < least:
+        fix = f"shot.seconds={-(-least // shot.fps)}"
+        return [Problem("shot.seconds", shot.seconds, f"a loop of at least {least} frames", fix)]
+    planned = spans.plan(round(frames), motion, has_keyframe=True, period=round(frames))
+    if any(span.fresh < 1 for span in planned):
+        return [Problem("motion.overlap", motion.overlap, "less, to close the loop", "motion.overlap=4")]
+    return []
 
 
 def _finish(finish: FinishConfig) -> list[Problem]:

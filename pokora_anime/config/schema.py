@@ -60,6 +60,22 @@ class Minimum(Enum):
     good = "good"
 
 
+class Chain(Enum):
+    """How a clip is made of segments: one after the other, or windows that slide over all of it."""
+
+    overlap = "overlap"
+    windows = "windows"
+
+
+class Anchor(Enum):
+    """How every segment sees the keyframe: as one more frame, through reference attention, or both."""
+
+    none = "none"
+    frame = "frame"
+    attention = "attention"
+    both = "both"
+
+
 class DeviceKind(Enum):
     """Where the models run; auto takes CUDA, then MPS, then the CPU."""
 
@@ -161,10 +177,18 @@ class ControlConfig:
 
 @dataclass(kw_only=True, slots=True)
 class MotionConfig:
-    """Chained segments: `overlap` known frames are carried over as latents (1: last latent only)."""
+    """Chained segments: `overlap` known frames are carried over as latents (1: last latent only).
+
+    With windows, neighbouring ones share `overlap` frames and are averaged at each step.
+    """
 
     frames: int = 16
+    chain: Chain = Chain.overlap
     overlap: int = 4
+    anchor: Anchor = Anchor.none
+    anchor_weight: float = 4.0  # how much the keyframe counts in attention, a frame's own picture being 1
+    carry: float = 0.0  # share of the schedule that a segment skips by starting from its last known frame
+    loop: bool = False  # the clip's end leads into its beginning
     noise_share: float = 0.0  # share of the initial noise's variance that all frames have in common
     color_lock: float = 0.0  # how far each segment's mean colour is pulled to the keyframe's, 0..1
 

@@ -16,7 +16,7 @@ OPS: Mapping[str, tuple[str, ...]] = {
     "noise": (),
     "keyframe": ("prompt", "noise"),
     "control": ("keyframe",),
-    "motion": ("prompt", "noise", "keyframe?", "control?", "motion?"),
+    "motion": ("prompt", "noise", "keyframe?", "control?", "motion?+"),
     "finish": ("motion+",),
     "encode": ("finish",),
     "sheet": ("finish",),
@@ -154,7 +154,7 @@ def parents_fit(op: str, parents: Sequence[str]) -> bool:
         while rest and rest[0] == name and (found == 0 or wanted.endswith("+")):
             del rest[0]
             found += 1
-        if found == 0 and not wanted.endswith("?"):
+        if found == 0 and "?" not in wanted:
             return False
     return op in OPS and not rest
 

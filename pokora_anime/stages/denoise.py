@@ -7,7 +7,8 @@ F frames, H W latent height and width, T tokens, D embedding channels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from pokora_anime.config.schema import SpeedConfig
 from pokora_anime.stages.guidance import combine, guidance_on
+from pokora_anime.stages.reference import Reference
 
 
 class StepScheduler(Protocol):
@@ -71,6 +73,40 @@ class Condition:
             "text_embeds": self.pooled_BD[rows].repeat_interleave(repeat, dim=0),
             "time_ids": self.time_ids_BD[rows].repeat_interleave(repeat, dim=0),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """The keyframe's latent [1, C, 1, H, W] as every segment sees it: as a frame of its own before the
+    others, through reference attention, or both. It is no frame of what comes out.
+    """
+
+    latent: Tensor
+    frame: bool
+    reference: Reference | None
+
+    def noised(self, scheduler: StepScheduler, noise_1CFHW: Tensor, timestep: Tensor) -> Anchor:
+        """The anchor as the network is to see it at a step, with the noise of the first frame."""
+        noised = scheduler.add_noise(self.latent, noise_1CFHW[:, :, :1], timestep.reshape(1))
+        return replace(self, latent=scheduler.scale_model_input(noised, timestep))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chaining:
+    """What a segment is tied to beside its known frames.
+
+    `tail` [1, C, K, H, W] are known frames at its end; the first `skip` steps are left out, and the
+    denoising starts from the last known frame, noised; `windows` lists the frames of each window that is
+    predicted by itself (none: all at once).
+    """
+
+    tail: Tensor | None = None
+    anchor: Anchor | None = None
+    skip: int = 0
+    windows: Sequence[Sequence[int]] = ()
+
+
+ALONE = Chaining()
 
 
 class _Embedded(nn.Module):
@@ -157,8 +193,37 @@ def predict(
     controls: Sequence[ControlSource],
     share: float,
     frame_weight_F: Tensor,
+    anchor: Anchor | None = None,
 ) -> Tensor:
     """The motion UNet's prediction for those rows of the condition: [rows, C, F, H, W]."""
+
+    def ask(latents: Tensor, weight_F: Tensor, given: Sequence[ControlSource]) -> Tensor:
+        return _ask(unet, latents, timestep, condition, rows, given, share, weight_F)
+
+    if anchor is None:
+        return ask(latents_1CFHW, frame_weight_F, controls)
+    whole, weight = latents_1CFHW, frame_weight_F
+    if anchor.frame:
+        whole = torch.cat([anchor.latent.to(whole), whole], dim=2)
+        weight = torch.cat([weight.new_ones(1), weight])
+    if anchor.reference is None:
+        found = ask(whole, weight, controls)
+    else:
+        anchor.reference.learn(lambda: ask(anchor.latent, weight[:1], ()))
+        found = anchor.reference.used(lambda: ask(whole, weight, controls))
+    return found[:, :, 1:] if anchor.frame else found
+
+
+def _ask(
+    unet: Any,
+    latents_1CFHW: Tensor,
+    timestep: Tensor,
+    condition: Condition,
+    rows: slice,
+    controls: Sequence[ControlSource],
+    share: float,
+    frame_weight_F: Tensor,
+) -> Tensor:
     count = condition.embeds_BTD[rows].shape[0]
     frames = latents_1CFHW.shape[2]
     # The loop computes in float32; the networks' weights need not be.
@@ -185,11 +250,12 @@ def guided(
     step: int,
     steps: int,
     frame_weight_F: Tensor,
+    anchor: Anchor | None = None,
 ) -> Tensor:
     """The prediction with guidance batched, in sequence, or off at this step: [1, C, F, H, W]."""
     share = step / steps
     ask: Callable[[slice], Tensor] = lambda rows: predict(  # noqa: E731
-        unet, latents, timestep, condition, rows, controls, share, frame_weight_F
+        unet, latents, timestep, condition, rows, controls, share, frame_weight_F, anchor
     )
     if not guidance.on(step, steps):
         return ask(slice(1, 2))
@@ -211,6 +277,7 @@ def denoise_segment(
     frame_weight_F: Tensor,
     generator: torch.Generator,
     on_step: Callable[[Tensor], None],
+    chaining: Chaining = ALONE,
 ) -> Tensor:
     """Denoise one segment whose first K frames are known; returns [1, C, F, H, W].
 
@@ -219,23 +286,86 @@ def denoise_segment(
     will be; at the end they are put back exactly.
     """
     steps = len(scheduler.timesteps)
-    stochastic = _draws_noise(scheduler)
+    extra = {"generator": generator} if _draws_noise(scheduler) else {}
     latents = noise_1CFHW * scheduler.init_noise_sigma
+    if chaining.skip and known_1CKHW is not None:
+        still = known_1CKHW[:, :, -1:].expand_as(noise_1CFHW)
+        latents = scheduler.add_noise(still, noise_1CFHW, scheduler.timesteps[chaining.skip].reshape(1))
     for step, timestep in enumerate(scheduler.timesteps):
-        if known_1CKHW is not None:
-            count = known_1CKHW.shape[2]
-            noised = scheduler.add_noise(known_1CKHW, noise_1CFHW[:, :, :count], timestep.reshape(1))
-            latents = torch.cat([noised, latents[:, :, count:]], dim=2)
-        scaled = scheduler.scale_model_input(latents, timestep)
-        prediction = guided(
-            unet, scaled, timestep, condition, guidance, controls, step, steps, frame_weight_F
-        )
-        extra = {"generator": generator} if stochastic else {}
-        latents = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)[0]
+        if step >= chaining.skip:
+
+            def noised(part: Tensor, noise: Tensor, at: Tensor = timestep) -> Tensor:
+                return scheduler.add_noise(part, noise, at.reshape(1))
+
+            latents = _held(latents, known_1CKHW, chaining.tail, noise_1CFHW, noised)
+            scaled = scheduler.scale_model_input(latents, timestep)
+            anchor = chaining.anchor and chaining.anchor.noised(scheduler, noise_1CFHW, timestep)
+            prediction = averaged(
+                partial(_guided, unet, timestep, condition, guidance, controls, step, steps, anchor),
+                scaled,
+                frame_weight_F,
+                chaining.windows,
+            )
+            latents = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)[0]
         on_step(latents)
-    if known_1CKHW is not None:
-        latents = torch.cat([known_1CKHW, latents[:, :, known_1CKHW.shape[2] :]], dim=2)
+    return _held(latents, known_1CKHW, chaining.tail, noise_1CFHW, lambda part, _: part)
+
+
+def averaged(
+    ask: Callable[[Tensor, Tensor], Tensor],
+    latents_1CFHW: Tensor,
+    frame_weight_F: Tensor,
+    windows: Sequence[Sequence[int]],
+) -> Tensor:
+    """The prediction of all frames, asked for one window at a time: [1, C, F, H, W].
+
+    A frame of several windows takes their mean, weighted by its distance from each window's edge
+    (MultiDiffusion, arXiv 2302.08113, along time as FreeNoise, arXiv 2310.15169).
+    """
+    if not windows:
+        return ask(latents_1CFHW, frame_weight_F)
+    total = torch.zeros_like(latents_1CFHW)
+    weights = latents_1CFHW.new_zeros(latents_1CFHW.shape[2])
+    for window in windows:
+        index = torch.tensor([*window], device=latents_1CFHW.device)
+        place = torch.arange(1, len(index) + 1, device=index.device)
+        weight = torch.minimum(place, place.flip(0)).to(total)
+        found = ask(latents_1CFHW[:, :, index], frame_weight_F[index])
+        total.index_add_(2, index, found * weight[:, None, None])
+        weights.index_add_(0, index, weight)
+    return total / weights[:, None, None]
+
+
+def _held(
+    latents: Tensor,
+    known: Tensor | None,
+    tail: Tensor | None,
+    noise: Tensor,
+    noised: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Latents whose ends are the known frames, noised."""
+    if known is not None:
+        count = known.shape[2]
+        latents = torch.cat([noised(known, noise[:, :, :count]), latents[:, :, count:]], dim=2)
+    if tail is not None:
+        count = tail.shape[2]
+        latents = torch.cat([latents[:, :, :-count], noised(tail, noise[:, :, -count:])], dim=2)
     return latents
+
+
+def _guided(
+    unet: Any,
+    timestep: Tensor,
+    condition: Condition,
+    guidance: Guidance,
+    controls: Sequence[ControlSource],
+    step: int,
+    steps: int,
+    anchor: Anchor | None,
+    latents: Tensor,
+    frame_weight_F: Tensor,
+) -> Tensor:
+    return guided(unet, latents, timestep, condition, guidance, controls, step, steps, frame_weight_F, anchor)
 
 
 def _draws_noise(scheduler: StepScheduler) -> bool:

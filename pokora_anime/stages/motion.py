@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pokora_anime.config import schema
 from pokora_anime.config.schema import MotionConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.provenance.code import code_hash
@@ -19,28 +20,12 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.stages import attempts as tries
-from pokora_anime.stages import control_nets, denoise, guidance
+from pokora_anime.stages import control_nets, denoise, guidance, reference, spans
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
-from pokora_anime.stages.denoise import Condition, Guidance
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Where a segment lies in the clip: frame 0's clip index and how many frames are known."""
-
-    index: int
-    start: int
-    known: int
-
-
-def plan(total: int, config: MotionConfig, *, has_keyframe: bool) -> tuple[Span, ...]:
-    """The segments that cover `total` generated frames, each sharing `overlap` with the one before."""
-    spans = [Span(index=0, start=0, known=1 if has_keyframe else 0)]
-    while spans[-1].start + config.frames < total:
-        start = spans[-1].start + config.frames - config.overlap
-        spans.append(Span(index=len(spans), start=start, known=config.overlap))
-    return tuple(spans)
+from pokora_anime.stages.denoise import Anchor, Chaining, Condition, Guidance
+from pokora_anime.stages.reference import Reference
+from pokora_anime.stages.spans import Span
 
 
 def render(
@@ -57,40 +42,48 @@ def render(
     `total_frames` generated frames at `shot.fps` are covered. A segment's node has the segment
     before as a parent, so a change anywhere upstream recomputes everything after it.
     """
-    spans = plan(total_frames, config.motion, has_keyframe=keyframe is not None)
-    context.progress.stage("motion", total=len(spans) * config.speed.steps)
+    planned = plan(total_frames, config)
+    context.progress.stage("motion", total=len(planned) * config.speed.steps)
     worker: _Denoiser | None = None
     made_again = 0
 
-    def made(span: Span, previous: Segment | None, attempt: int) -> Segment:
+    def made(span: Span, first: Segment | None, previous: Segment | None, attempt: int) -> Segment:
         nonlocal worker, made_again
         if attempt:
             made_again += 1
-            context.progress.stage("motion", total=(len(spans) + made_again) * config.speed.steps)
-        share = config.motion.noise_share
-        noise = noises.for_frames(span.start, config.motion.frames, share, context, attempt)
-        node = _node(span, attempt, prompt, noise, keyframe, control, previous, config, context)
+            context.progress.stage("motion", total=(len(planned) + made_again) * config.speed.steps)
+        noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
+        earlier = _earlier(span, first, previous)
+        node = _node(span, attempt, [prompt, noise, keyframe, control, *earlier], config, context)
         stored = context.folder.load(node)
         if stored is None:
             worker = worker or _Denoiser(prompt, keyframe, control, config, context)
-            latents = worker.run(span, attempt, noise, _known(span, keyframe, previous), len(spans))
+            ends = _known(span, keyframe, previous), _tail(span, first)
+            latents = worker.run(span, attempt, noise, ends, len(planned))
             node = context.folder.save(node, {"latents": latents.cpu().numpy()})
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
             for _ in range(config.speed.steps):
-                context.progress.step(f"segment {span.index + 1}/{len(spans)}, kept")
+                context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
         context.timeline.mark(f"segment {span.index}")
         return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
 
+    first: Segment | None = None
     previous: Segment | None = None
-    for span in spans:
-        previous = attempts.best(span.index, partial(made, span, previous), context.progress.note)
+    for span in planned:
+        previous = attempts.best(span.index, partial(made, span, first, previous), context.progress.note)
+        first = first or previous
         yield previous
 
 
-def frame_weights(start: int, config: VideoConfig) -> Tensor:
+def plan(total: int, config: VideoConfig) -> tuple[Span, ...]:
+    """The segments of a clip of `total` generated frames."""
+    return spans.plan(total, config.motion, has_keyframe=config.keyframe.enabled, period=spans.period(config))
+
+
+def frame_weights(start: int, frames: int, config: VideoConfig) -> Tensor:
     """How strongly control acts on each frame of a segment: 1 at the keyframe, fading to the floor."""
-    clip_index = start + torch.arange(config.motion.frames, dtype=torch.float32)
+    clip_index = start + torch.arange(frames, dtype=torch.float32)
     fade = 1.0 - clip_index / max(config.control.fade_frames, 1)
     floor = config.control.fade_floor
     return floor + (1.0 - floor) * fade.clamp(0.0, 1.0)
@@ -120,36 +113,54 @@ class _Denoiser:
         self.unet = context.models.motion_unet()
         self.condition = _condition(prompt, config, context)
         self.guidance = Guidance.of(config.speed)
+        self.anchor = _anchor(keyframe, config.motion, self.unet, context)
         with context.autocast():
             self.controls = control_nets.of(control, config, context)
 
-    def run(self, span: Span, attempt: int, noise: Noise, known: Tensor | None, segments: int) -> Tensor:
-        """Latents [C, F, H, W] float32 of one segment."""
+    def run(
+        self,
+        span: Span,
+        attempt: int,
+        noise: Noise,
+        ends: tuple[Tensor | None, Tensor | None],
+        segments: int,
+    ) -> Tensor:
+        """Latents [C, F, H, W] float32 of one segment; `ends` are its known first and last frames."""
         context, config = self.context, self.config
+        known, tail = (None if end is None else end[None].to(context.device) for end in ends)
+        frames = _drawn(span, config)
+        chaining = Chaining(
+            tail=tail,
+            anchor=self.anchor,
+            skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
+            windows=_windows(span, config),
+        )
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.scheduler()
         scheduler.set_timesteps(config.speed.steps, device=context.device)
-        scheduler.set_begin_index(0)
-        detail = f"segment {span.index + 1}/{segments}"
+        scheduler.set_begin_index(chaining.skip)
         with torch.inference_mode(), context.autocast():
             latents = denoise.denoise_segment(
                 self.unet,
                 scheduler,
-                noise.values[None].to(context.device),
-                None if known is None else known[None].to(context.device),
+                noise.values[None, :, :frames].to(context.device),
+                known,
                 self.condition,
                 self.guidance,
                 self.controls,
-                frame_weights(span.start, config).to(context.device),
+                frame_weights(span.start, frames, config).to(context.device),
                 context.generator(*_steps(span, attempt)),
-                lambda _: self._step(detail),
+                lambda _: self._step(f"segment {span.index + 1}/{segments}"),
+                chaining,
             )[0]
         if self.keyframe is not None and config.motion.color_lock > 0:
+            end = latents.shape[1] - span.tail
             fresh = match_statistics(
-                latents[:, span.known :], self.keyframe.latent.to(latents), config.motion.color_lock
+                latents[:, span.known : end], self.keyframe.latent.to(latents), config.motion.color_lock
             )
-            latents = torch.cat([latents[:, : span.known], fresh], dim=1)
-        return latents.float().cpu().clone()
+            latents = torch.cat([latents[:, : span.known], fresh, latents[:, end:]], dim=1)
+        # A loop's frames go round: those past its end are the first ones again.
+        return latents[:, torch.arange(span.frames) % frames].float().cpu().clone()
 
     def _step(self, detail: str) -> None:
         self.context.timeline.mark("first step")
@@ -164,6 +175,40 @@ def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> T
         assert keyframe is not None
         return keyframe.latent[:, None]
     return previous.latents[:, -span.known :]
+
+
+def _tail(span: Span, first: Segment | None) -> Tensor | None:
+    """The known frames' latents [C, tail, H, W] at the end of a loop's last segment."""
+    return first.latents[:, : span.tail] if first is not None and span.tail else None
+
+
+def _earlier(span: Span, first: Segment | None, previous: Segment | None) -> list[Segment]:
+    """The segments that a segment is made from."""
+    found = [first] if first is not None and span.tail else []
+    return found if previous is None or (previous is first and found) else [*found, previous]
+
+
+def _drawn(span: Span, config: VideoConfig) -> int:
+    """How many frames are denoised: a loop's windows cover one period."""
+    looping = config.motion.loop and config.motion.chain is schema.Chain.windows
+    return spans.period(config) if looping else span.frames
+
+
+def _windows(span: Span, config: VideoConfig) -> Sequence[Sequence[int]]:
+    if config.motion.chain is not schema.Chain.windows:
+        return ()
+    return spans.windows(span.frames, config.motion, spans.period(config))
+
+
+def _anchor(keyframe: Keyframe | None, config: MotionConfig, unet: Any, context: RunContext) -> Anchor | None:
+    if keyframe is None or config.anchor is schema.Anchor.none:
+        return None
+    attends = config.anchor in (schema.Anchor.attention, schema.Anchor.both)
+    return Anchor(
+        latent=keyframe.latent[None, :, None].to(context.device),
+        frame=config.anchor in (schema.Anchor.frame, schema.Anchor.both),
+        reference=Reference(unet, config.anchor_weight) if attends else None,
+    )
 
 
 def _condition(prompt: Prompt, config: VideoConfig, context: RunContext) -> Condition:
@@ -187,27 +232,23 @@ def _steps(span: Span, attempt: int) -> tuple[str | int, ...]:
 def _node(
     span: Span,
     attempt: int,
-    prompt: Prompt,
-    noise: Noise,
-    keyframe: Keyframe | None,
-    control: ControlTrack | None,
-    previous: Segment | None,
+    sources: Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None],
     config: VideoConfig,
     context: RunContext,
 ) -> Node:
+    control = next((source for source in sources if isinstance(source, ControlTrack)), None)
     speed = asdict(config.speed) | {"sampler": config.speed.sampler.value}
     params: dict[str, Json] = {
         "span": asdict(span),
         "seed": context.seed,
         "generator": list[Json](_steps(span, attempt)),
-        "motion": asdict(config.motion),
+        "motion": spans.recorded(config.motion),
         "speed": speed,
         "size": [config.base.width, config.base.height],
         "loras": dict(context.models.lora_weights),
     }
     if control is not None:
         params["control"] = control_nets.recorded(control, config)
-    sources = (prompt, noise, keyframe, control, previous)
     weights = context.models.weights_hash("motion")
     for role in control_nets.roles(control, config):
         weights |= context.models.weights_hash(role)
@@ -216,6 +257,6 @@ def _node(
         "motion",
         params,
         weights=weights,
-        code=code_hash(sys.modules[__name__], denoise, guidance, control_nets, tries),
+        code=code_hash(sys.modules[__name__], denoise, guidance, control_nets, reference, spans, tries),
         environment=environment(context),
     )

@@ -54,7 +54,8 @@ class Replayer:
         """The delivered frames of one segment, from its latents and the last ones before it."""
         assert unit.kind == FRAMES and unit.segment is not None and isinstance(self._config, VideoConfig)
         latents = {step.id: self._arrays.of(step)["latents"] for step in self._segments()}
-        before = next((step for step in self._segments() if step.id in unit.segment.parents), None)
+        earlier = [step for step in self._segments() if step.id in unit.segment.parents]
+        before = earlier[-1] if earlier else None
         return segment_frames(
             cast(npt.NDArray[np.float32], latents[unit.segment.id]),
             None if before is None else cast(npt.NDArray[np.float32], latents[before.id]),
@@ -96,10 +97,10 @@ class Replayer:
             noise.for_picture((kind, index), context)
         else:
             assert isinstance(self._config, VideoConfig)
-            settings = self._config.motion
+            frames = cast(list[int], step.params["shape"])[1]
+            share = self._config.motion.noise_share
             attempt = cast(int, derivation.get("attempt", 0))
-            start = cast(int, derivation["start"])
-            noise.for_frames(start, settings.frames, settings.noise_share, context, attempt)
+            noise.for_frames(cast(int, derivation["start"]), frames, share, context, attempt)
 
     def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
         kind, index = cast(tuple[str, int], step.params["part"])

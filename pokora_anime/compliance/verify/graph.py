@@ -92,7 +92,10 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
         kinds = {name: steps[name].op for name in step.parents if name in steps}
         common = [name for name, op in kinds.items() if op not in ("noise", "motion")]
         before = [name for name, op in kinds.items() if op == "motion"]
-        if common != shared or before != segments[-1:]:
+        span = step.params.get("span")
+        closing = segments[:1] if isinstance(span, dict) and span.get("tail") else []
+        # The segment that closes a loop is made from the first one too.
+        if common != shared or before != list(dict.fromkeys([*closing, *segments[-1:]])):
             yield finding("POL-CHAIN", "a segment of another chain", step.name)
         segments.append(step.id)
     for step in by_op.get("finish", []):

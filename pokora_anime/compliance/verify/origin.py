@@ -85,18 +85,24 @@ def _noise(step: Step, stored: npt.NDArray[np.generic]) -> Iterable[Finding]:
 
 
 def _known(step: Step, parents: list[Step], arrays: Arrays) -> Iterable[Finding]:
-    """A segment's first frames are, bit for bit, the last ones of the segment before, or the keyframe."""
+    """A segment's first frames are, bit for bit, the last ones of the segment before, or the keyframe;
+    the last frames of one that closes a loop are the clip's first.
+    """
     span = step.params.get("span")
     known = span.get("known") if isinstance(span, dict) else None
     latents = arrays.of(step)["latents"]
     if not isinstance(known, int) or not 0 <= known < latents.shape[1]:
         yield finding("POL-KNOWN", "a segment that knows more frames than it has", step.name, known)
         return
-    before = next((parent for parent in parents if parent.op == "motion"), None)
-    before = before or next((parent for parent in parents if parent.op == "keyframe"), None)
-    source = arrays.of(before) if before else {}
-    if not known or not source:
-        return
-    given = source["latents"][:, -known:] if "latents" in source else source["latent"][:, None]
-    if not np.array_equal(latents[:, :known], given):
-        yield finding("POL-KNOWN", "a segment does not go on from the frames before it", step.name)
+    segments = [parent for parent in parents if parent.op == "motion"]
+    before = segments[-1:] or [parent for parent in parents if parent.op == "keyframe"]
+    source = arrays.of(before[0]) if before else {}
+    if known and source:
+        given = source["latents"][:, -known:] if "latents" in source else source["latent"][:, None]
+        if not np.array_equal(latents[:, :known], given):
+            yield finding("POL-KNOWN", "a segment does not go on from the frames before it", step.name)
+    tail = span.get("tail") if isinstance(span, dict) else None
+    opening = arrays.of(segments[0]) if segments else {}
+    closes = isinstance(tail, int) and tail > 0 and bool(opening)
+    if closes and not np.array_equal(latents[:, -tail:], opening["latents"][:, :tail]):
+        yield finding("POL-KNOWN", "a loop does not end in its first frames", step.name)

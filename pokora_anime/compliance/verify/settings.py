@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.rules.case import Use, uses
@@ -14,6 +15,7 @@ from pokora_anime.config.schema import Interpolation, RunConfig, VideoConfig
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
+from pokora_anime.stages import spans
 from pokora_anime.stages.interpolate import frames_delivered, frames_needed
 
 # Params that the run itself settles; they are checked where their meaning is known.
@@ -170,22 +172,21 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
 
 
 def _spans(segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
-    """Segments follow each other by the overlap, and just cover the frames that the clip needs."""
-    length, overlap = config.motion.frames, config.motion.overlap
+    """Segments are those that the motion stage plans: each in its place, and just enough of them."""
     moving = config.finish.interpolation is Interpolation.flow
     total = frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps, moving=moving)
-    start = 0
-    for index, step in enumerate(segments):
-        known = overlap if index else int(config.keyframe.enabled)
-        span: Table = {"index": index, "start": start, "known": known}
-        if not _same(step.params.get("span"), span):
+    planned = spans.plan(
+        total, config.motion, has_keyframe=config.keyframe.enabled, period=spans.period(config)
+    )
+    for step, span in zip(segments, planned, strict=False):
+        if not _same(step.params.get("span"), asdict(span)):
             got = shown(step.params.get("span"), 60)
-            yield finding("POL-SPAN", "a segment out of its place", step.name, got, expected=span)
-        start += length - overlap
-    covered = start + overlap if segments else 0
-    if not (covered >= total > covered - (length - overlap) or (len(segments) == 1 and covered >= total)):
-        got = f"{len(segments)} segments, {covered} frames"
-        yield finding("POL-SPAN", "segments that do not cover the clip", layout.RECORD, got, expected=total)
+            yield finding("POL-SPAN", "a segment out of its place", step.name, got, expected=asdict(span))
+    if len(segments) != len(planned):
+        got, expected = f"{len(segments)} segments", f"{len(planned)} for {total} frames"
+        yield finding(
+            "POL-SPAN", "segments that do not cover the clip", layout.RECORD, got, expected=expected
+        )
 
 
 def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:

@@ -1,0 +1,190 @@
+"""`pokora bench clips`: chaining strategies on the same prompts; it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pokora_anime.bench.nano import SHIPPED
+from pokora_anime.bench.video import describe_machine
+from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.config.compose import usable_cores
+from pokora_anime.config.groups import options
+
+if TYPE_CHECKING:
+    from pokora_anime.bench.clips_measure import Made
+    from pokora_anime.bench.nano_rows import Row, Rows
+    from pokora_anime.bench.nano_studio import Studio
+
+LONG = ("default", "last_latent")  # what the minute-long clips compare
+FULL, LONG_CLIPS, QUICK = 30, 8, 3
+SHOWN = 4  # clips of each strategy on the contact sheets of joins
+SHEETS = "joins"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One strategy at one length: `count` prompts."""
+
+    strategy: str
+    seconds: float
+    count: int
+
+    @property
+    def name(self) -> str:
+        """As tables have it."""
+        return f"{self.strategy}, {self.seconds:g} s"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print the table, write JSON, Markdown and contact sheets; returns the exit status."""
+    asked = _parser().parse_args(list(arguments))
+    bench = Bench.open(asked.work, asked.threads, asked.set)
+    for task in tasks(asked):
+        bench.measure(task)
+    _deliver(bench, tasks(asked), asked.out)
+    return 0
+
+
+def tasks(asked: argparse.Namespace) -> list[Task]:
+    """What the options ask for."""
+    count = asked.prompts or (QUICK if asked.quick else FULL)
+    seconds = asked.seconds or (4.0 if asked.quick else 8.0)
+    found = [Task(strategy, seconds, count) for strategy in asked.strategies]
+    if not (asked.quick or asked.seconds):
+        found += [Task(name, 60.0, min(LONG_CLIPS, count)) for name in LONG if name in asked.strategies]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The networks, the judge, and the rows measured so far."""
+
+    studio: Studio
+    folder: Path
+    rows: Rows
+    more: tuple[str, ...]
+
+    @classmethod
+    def open(cls, work: Path, threads: int, more: Sequence[str]) -> Bench:
+        """Rows are kept by the weights and the code that they depend on."""
+        from pokora_anime.bench import nano_rows
+        from pokora_anime.bench.nano_studio import Studio
+
+        folder = work / _key()
+        return cls(Studio(SHIPPED, threads), folder, nano_rows.Rows(folder / "rows.jsonl"), tuple(more))
+
+    def section(self, task: Task) -> str:
+        """The name of a task's rows: its settings as they are now."""
+        from pokora_anime.bench.clips_measure import composed
+        from pokora_anime.config.identity import to_plain
+
+        plain = json.dumps(to_plain(composed(task.strategy, task.seconds, self.more)), sort_keys=True)
+        return f"{task.strategy}-{hashlib.sha256(plain.encode()).hexdigest()[:12]}"
+
+    def measure(self, task: Task) -> None:
+        """The task's missing rows; each is on the disk as soon as it is measured."""
+        from pokora_anime.bench.clips_measure import composed, measured, render
+        from pokora_anime.bench.clips_prompts import asked
+
+        section, probe = self.section(task), self.studio.probe()
+        config = composed(task.strategy, task.seconds, self.more)
+        config.device.threads = self.studio.machine.threads
+        for index in self.rows.missing(section, task.count):
+            made = render(self.studio, config, asked(index))
+            self.rows.add(section, index, measured(probe, asked(index), made))
+            if index < SHOWN:
+                self._show(section, index, made)
+            print(f"clips: {task.name} {index + 1}/{task.count}  {made.seconds:.1f} s", flush=True)
+
+    def found(self, task: Task) -> list[Row]:
+        """The task's rows."""
+        return self.rows.of(self.section(task), task.count)
+
+    def strips(self, task: Task) -> list[Path]:
+        """The pictures of the joins of the first clips."""
+        paths = [self._strip(self.section(task), index) for index in range(min(SHOWN, task.count))]
+        return [path for path in paths if path.exists()]
+
+    def _show(self, section: str, index: int, made: Made) -> None:
+        from PIL import Image
+
+        from pokora_anime.bench.clips_measure import joins_strip
+
+        path = self._strip(section, index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(joins_strip(made)).save(path)
+
+    def _strip(self, section: str, index: int) -> Path:
+        return self.folder / SHEETS / f"{section}-{index}.png"
+
+
+def _key() -> str:
+    """What rows depend on: as the nano bench's, and this bench and the scorecard."""
+    from pokora_anime.bench import nano_rows
+
+    digest = hashlib.sha256(nano_rows.key(SHIPPED).encode())
+    for pattern in ("bench/clips_measure.py", "bench/clips_prompts.py", "quality/*.py"):
+        for path in sorted(nano_rows.PACKAGE.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _deliver(bench: Bench, asked: Sequence[Task], out: Path) -> None:
+    from pokora_anime.bench.clips_table import figures, table
+
+    found = {task.name: figures(rows) for task in asked if (rows := bench.found(task))}
+    out.mkdir(parents=True, exist_ok=True)
+    machine = describe_machine()
+    result = {
+        "bench": "clips",
+        "machine": machine,
+        "threads": bench.studio.machine.threads,
+        "settings": list(bench.more),
+        "strategies": found,
+    }
+    (out / "clips.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = table(found)
+    about = f"Measured on {machine}, {bench.studio.machine.threads} threads."
+    (out / "clips.md").write_text(f"{text}\n\n{about}\n", encoding="utf-8")
+    sheets = [_sheet(bench, task, out) for task in asked]
+    print(text)
+    print(f"-> {out / 'clips.json'}, {sum(sheets)} contact sheets of joins")
+
+
+def _sheet(bench: Bench, task: Task, out: Path) -> bool:
+    """Puts a task's strips under each other; whether there were any."""
+    import numpy as np
+    from PIL import Image
+
+    strips = [np.asarray(Image.open(path)) for path in bench.strips(task)]
+    if strips:
+        name = f"{SHEETS}-{task.strategy}-{task.seconds:g}s.png"
+        Image.fromarray(np.concatenate(strips)).save(out / name)
+    return bool(strips)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a count of at least 1")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    known = options("motion")
+    parser = OneLineParser(prog="pokora bench clips", description=__doc__)
+    parser.add_argument("--strategies", nargs="+", choices=known, default=known, help="only these")
+    parser.add_argument("--prompts", type=_positive, help=f"prompts of each (default {FULL}; quick: {QUICK})")
+    parser.add_argument("--seconds", type=float, help="only clips of this length (default 8 and 60)")
+    parser.add_argument("--quick", action="store_true", help="a few prompts, 4 s, no long clips")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings for all clips")
+    parser.add_argument("--threads", type=_positive, default=usable_cores())
+    parser.add_argument("--work", type=Path, default=Path("outputs/bench/clips"), help="folder of the rows")
+    parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder of the results")
+    return parser

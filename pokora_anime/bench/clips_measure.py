@@ -1,0 +1,151 @@
+"""One clip of the clips bench: rendered with a chaining strategy, decoded once, and measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pokora_anime.bench.clips_prompts import Asked
+from pokora_anime.bench.nano_flow import flow_magnitude
+from pokora_anime.bench.nano_rows import Row
+from pokora_anime.config.compose import compose_video
+from pokora_anime.config.schema import VideoConfig
+from pokora_anime.nano.probe import STILL
+from pokora_anime.nano.world import ATTRIBUTES, draw_frame
+from pokora_anime.quality.asked import asked_attributes
+from pokora_anime.quality.clip import ClipScorer
+from pokora_anime.records import Image
+
+if TYPE_CHECKING:
+    from pokora_anime.bench.nano_studio import Studio
+    from pokora_anime.nano.probe import AttributeProbe
+
+SETTINGS = ("base=nano", "style=none", "finish.interpolation=none", "shot.fps=8", "finish.fps=8")
+FPS, SEGMENT, CHUNK = 8, 16, 4
+SUBJECT = ("hair_color", "hair_style", "eye_color", "outfit", "outfit_color")
+AROUND = 3  # frames on either side of a join on the contact sheet
+SCORED = ("seam_ratio", "seam_worst", "seam_motion", "color_step", "color_drift", "flicker")
+_PEAK, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A clip's frames [n,256,256,3], where its segments join, and what it cost."""
+
+    frames: NDArray[np.uint8]
+    joins: tuple[int, ...]
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def composed(strategy: str, seconds: float, more: Sequence[str] = ()) -> VideoConfig:
+    """The config of a clip with a strategy: an option of the motion group."""
+    return compose_video([*SETTINGS, f"motion={strategy}", f"shot.seconds={seconds:g}", *more])
+
+
+def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
+    """The clip of a prompt; only its decoded frames are kept. The networks are loaded before it is timed."""
+    from pokora_anime.pipeline import clip_segments
+    from pokora_anime.stages.pictures import decode
+
+    config = replace(config, seed=one.index, shot=replace(config.shot, prompt=one.text))
+    studio.models(config.speed.name).motion_unet()
+    with studio.open(config.speed.name, one.index) as context:
+        _forget_peak()
+        started, cpu = time.monotonic(), time.process_time()
+        frames, joins, total = list[Image](), list[int](), round(config.shot.seconds * FPS)
+        for segment in clip_segments(config, context):
+            done = len(frames)
+            joins += [done] if 0 < done < total else []
+            new = segment.latents[:, done - segment.start : total - segment.start]
+            for chunk in new.split(CHUNK, dim=1) if new.shape[1] else ():
+                frames += list(decode(chunk, context))
+        cost = time.monotonic() - started, time.process_time() - cpu, _peak()
+    return Made(np.stack(frames), tuple(joins) or _windows(config, total), *cost)
+
+
+def measured(probe: AttributeProbe, one: Asked, made: Made) -> Row:
+    """The row of a clip."""
+    scorer = ClipScorer(joins=made.joins, fps=FPS)
+    for frame in made.frames:
+        scorer.push(frame)
+    values = scorer.result().values
+    found = probe.judge(made.frames).values()
+    wanted = {
+        name: ATTRIBUTES[name].index(value)
+        for name, value in asked_attributes(one.text).items()
+        if name in STILL and name != "expression"
+    }
+    first, last = found_in(found, slice(0, SEGMENT)), found_in(found, slice(-SEGMENT, None))
+    keyframe = {name: int(found[name][0]) for name in SUBJECT}
+    return {
+        "prompt": one.text,
+        "open": one.open,
+        "frames": len(made.frames),
+        "flow": flow_magnitude(made.frames, FPS),
+        "drawn_flow": flow_magnitude(drawn(one, len(made.frames)), FPS),
+        "joins": list(made.joins),
+        **{name: values[name] for name in SCORED},
+        "first": {name: _share(first[name], value) for name, value in wanted.items()},
+        "last": {name: _share(last[name], value) for name, value in wanted.items()},
+        "kept": {name: _share(last[name], value) for name, value in keyframe.items()},
+        "kept_worst": min(_share(found[name], value) for name, value in keyframe.items()),
+        "seconds": made.seconds,
+        "cpu_seconds": made.cpu_seconds,
+        "peak_bytes": made.peak_bytes,
+    }
+
+
+def drawn(one: Asked, frames: int) -> NDArray[np.uint8]:
+    """The drawn clip of a prompt's scene."""
+    return np.stack([draw_frame(one.scene, k / FPS, 128).rgb for k in range(frames)])
+
+
+def found_in(found: dict[str, NDArray[np.int64]], where: slice) -> dict[str, NDArray[np.int64]]:
+    """The probe's values of some of the frames."""
+    return {name: values[where] for name, values in found.items()}
+
+
+def joins_strip(made: Made, most: int = 4) -> Image:
+    """The frames around a clip's first joins, one row a join, a white line at each join."""
+    rows = list(_rows(made, most))
+    return np.concatenate(rows)
+
+
+def _rows(made: Made, most: int) -> Iterator[Image]:
+    for join in made.joins[:most]:
+        around = [made.frames[min(max(join + k, 0), len(made.frames) - 1)] for k in range(-AROUND, AROUND)]
+        small = [np.asarray(cv2.resize(frame, (128, 128), interpolation=cv2.INTER_AREA)) for frame in around]
+        small[AROUND] = np.asarray(cv2.copyMakeBorder(small[AROUND][:, 2:], 0, 0, 2, 0, 0, value=(255,) * 3))
+        yield np.concatenate(small, axis=1).astype(np.uint8)
+
+
+def _windows(config: VideoConfig, total: int) -> tuple[int, ...]:
+    """Where a strategy without joins would have them if its windows were segments."""
+    stride = config.motion.frames - config.motion.overlap
+    return tuple(range(config.motion.frames, total, stride))
+
+
+def _share(found: NDArray[np.int64], value: int) -> float:
+    return float((found == value).mean())
+
+
+def _forget_peak() -> None:
+    if _RESET.exists():
+        _RESET.write_text("5")
+
+
+def _peak() -> int:
+    """The largest resident memory since `_forget_peak` where the system tells it, else 0."""
+    if not _PEAK.exists():
+        return 0
+    line = next(line for line in _PEAK.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,70 @@
+"""Reference attention: every frame's self-attention also sees the keys and values of one picture.
+
+The picture goes through the same network at the same timestep; what its self-attention layers were
+given is kept and appended to what those of the frames are given. Each of its keys counts `weight` times:
+log(weight) is added to its logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from math import log
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
+from torch import Tensor
+
+
+class _Mode(Enum):
+    off = "off"
+    write = "write"
+    read = "read"
+
+
+class Reference:
+    """Reference attention in the spatial layers of a motion UNet; does nothing until `learn` is called.
+
+    Shapes: B rows, F frames, N tokens, C channels.
+    """
+
+    def __init__(self, unet: Any, weight: float) -> None:
+        self.mode, self.bias = _Mode.off, log(weight)
+        processors = dict(unet.attn_processors)
+        for name in processors:
+            if name.endswith("attn1.processor") and "motion_modules" not in name:
+                processors[name] = _Processor(self)
+        unet.set_attn_processor(processors)
+
+    def learn(self, picture: Callable[[], object]) -> None:
+        """Keeps what the layers are given while `picture` runs the network on the picture alone."""
+        self.mode = _Mode.write
+        picture()
+        self.mode = _Mode.off
+
+    def used(self, frames: Callable[[], Tensor]) -> Tensor:
+        """What `frames` returns when its layers see the picture too."""
+        self.mode = _Mode.read
+        try:
+            return frames()
+        finally:
+            self.mode = _Mode.off
+
+
+class _Processor(AttnProcessor2_0):
+    def __init__(self, reference: Reference) -> None:
+        super().__init__()
+        self._reference, self._picture = reference, torch.empty(0)
+
+    def __call__(self, attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        mode = self._reference.mode
+        if mode is _Mode.write:
+            self._picture = hidden_states  # [B, N, C]
+        elif mode is _Mode.read:
+            frames = len(hidden_states) // len(self._picture)
+            shown = self._picture.repeat_interleave(frames, dim=0)
+            kwargs["encoder_hidden_states"] = torch.cat([hidden_states, shown], dim=1)
+            own, bias = torch.zeros_like(hidden_states[:, None, :, 0]), self._reference.bias
+            kwargs["attention_mask"] = torch.cat([own, torch.full_like(own, bias)], dim=2)  # [B, 1, 2 N]
+        return super().__call__(attn, hidden_states, *args, **kwargs)

@@ -1,0 +1,78 @@
+"""`pokora bench clips`: real clips of the shipped family, rows that stay, figures that can be recomputed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pokora_anime.bench import clips
+from pokora_anime.bench.clips_measure import Made, joins_strip
+from pokora_anime.bench.clips_prompts import asked
+from pokora_anime.bench.clips_table import figures, table
+from pokora_anime.quality.asked import asked_attributes
+
+TINY = ("--seconds", "2.5", "--prompts", "1", "--threads", "2", "--set", "speed.steps=1", "control=none")
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {
+        "open": False,
+        **dict.fromkeys(("seam_ratio", "seam_worst", "seam_motion", "color_drift", "flicker"), 1.0),
+        "first": {"hair_color": 1.0, "outfit": 1.0},
+        "last": {"hair_color": 1.0, "outfit": 0.0},
+        "kept": {"hair_color": 1.0, "outfit": 0.5},
+        "kept_worst": 0.5,
+        "flow": 2.0,
+        "drawn_flow": 1.0,
+        "seconds": 3.0,
+        "cpu_seconds": 4.0,
+        "peak_bytes": 2**20,
+        **changes,
+    }
+
+
+def test_every_second_prompt_leaves_the_outfit_open() -> None:
+    named = [asked_attributes(asked(index).text).keys() for index in range(6)]
+    assert all({"outfit", "outfit_color"} <= names for names in named[::2])
+    assert not any({"outfit", "outfit_color"} & names for names in named[1::2])
+    assert [asked(index).open for index in range(4)] == [False, True, False, True]
+
+
+def test_figures_are_means_over_clips_and_differences_over_pairs() -> None:
+    found = figures([row(), row(open=True, seam_ratio=None, kept={"outfit": 0.25}, peak_bytes=3 * 2**20)])
+    assert (found["clips"], found["seam_ratio"], found["flow_of_drawn"]) == (2, 1.0, 2.0)
+    assert (found["kept"], found["kept_open"]) == (0.5, 0.25)
+    assert found["accuracy_first"] == 1.0
+    assert found["accuracy_change"][0] == -50.0
+    assert found["peak_bytes"] == 3 * 2**20
+    line = table({"default, 8 s": found}).splitlines()[-1]
+    assert line.startswith("| default, 8 s | 2 | 1.00 |") and "| 50 % | 25 % |" in line
+
+
+def test_a_strip_shows_the_frames_on_both_sides_of_each_join() -> None:
+    frames = np.stack([np.full((256, 256, 3), 10 * i, np.uint8) for i in range(20)])
+    strip = joins_strip(Made(frames, (8, 16), 0.0, 0.0, 0))
+    assert strip.shape == (256, 6 * 128, 3)
+    assert [int(strip[200, 128 * k + 64, 0]) for k in range(6)] == [130, 140, 150, 160, 170, 180]
+
+
+def test_the_bench_measures_once_and_goes_on_from_its_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*TINY, "--strategies", "default", "windows", "--work", str(tmp_path), "--out", str(tmp_path)]
+    assert clips.main(command) == 0
+    assert "1/1" in capsys.readouterr().out
+    result = json.loads((tmp_path / "clips.json").read_text())
+    assert set(result["strategies"]) == {"default, 2.5 s", "windows, 2.5 s"}
+    for found in result["strategies"].values():
+        assert found["clips"] == 1 and 0 <= found["kept"] <= 1 and found["cpu_seconds"] > 0
+    assert (tmp_path / "joins-default-2.5s.png").stat().st_size > 1000
+    (rows,) = tmp_path.glob("*/rows.jsonl")
+    before = rows.read_text()
+    assert clips.main(command) == 0
+    assert "1/1" not in capsys.readouterr().out
+    assert rows.read_text() == before

@@ -1,0 +1,196 @@
+"""Chaining strategies: where frames come from, what they see of the keyframe, and that all of it checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import replayed
+import tiny
+import torch
+from diffusers.models.attention import BasicTransformerBlock
+from hypothesis import given
+from hypothesis import strategies as st
+from sealed import codes
+from torch import Tensor
+
+from pokora_anime.compliance.replay.examine import Question, replay
+from pokora_anime.compliance.verify.examine import examine
+from pokora_anime.config.checks import check
+from pokora_anime.config.compose import compose_video
+from pokora_anime.config.schema import Anchor, Chain, MotionConfig
+from pokora_anime.errors import ConfigError
+from pokora_anime.pipeline import clip_segments
+from pokora_anime.stages import spans
+from pokora_anime.stages.denoise import averaged
+from pokora_anime.stages.reference import Reference
+
+ALL = 99
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+
+
+@pytest.fixture(scope="module")
+def free(family: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
+    """The clip without any strategy but its overlap."""
+    return clip(family, tmp_path_factory.mktemp("free"))
+
+
+@pytest.fixture(scope="module")
+def looped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with everything at once but windows."""
+    settings = ("motion.loop=true", "motion.anchor=both", "motion.carry=0.5", "motion.color_lock=0.5")
+    return replayed.rendered(tmp_path_factory.mktemp("looped"), *settings)
+
+
+def clip(family: Path, run: Path, **motion: Any) -> list[Tensor]:
+    """The segments' latents of a clip of 9 generated frames, or 8 and the first again."""
+    config = tiny.config()
+    config.shot.seconds, config.control.kinds = 1.0, []
+    for name, value in motion.items():
+        setattr(config.motion, name, value)
+    context = tiny.context(run, tiny.models(family, settings=config))
+    segments = [segment.latents for segment in clip_segments(config, context)]
+    context.folder.close()
+    return segments
+
+
+@pytest.mark.parametrize(
+    "motion",
+    [
+        {"anchor": Anchor.frame},
+        {"anchor": Anchor.attention},
+        {"carry": 0.5},
+        {"color_lock": 1.0},
+    ],
+    ids=str,
+)
+def test_what_a_segment_is_tied_to_changes_its_new_frames_only(
+    family: Path, free: list[Tensor], tmp_path: Path, motion: dict[str, Any]
+) -> None:
+    tied = clip(family, tmp_path, **motion)
+    assert [one.shape for one in free] == [one.shape for one in tied]
+    assert torch.equal(free[0][:, :1], tied[0][:, :1])
+    assert (free[1] - tied[1]).abs().max() > 1e-3
+    for one, other in zip(tied, tied[1:], strict=False):
+        assert torch.equal(one[:, -2:], other[:, :2])
+
+
+def test_anchors_are_put_away_after_use(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    config.control.kinds = []
+    networks = tiny.models(family, settings=config)
+
+    def rendered(name: str, anchor: Anchor) -> Tensor:
+        config.motion.anchor = anchor
+        context = tiny.context(tmp_path / name, networks)
+        latents = next(clip_segments(config, context)).latents
+        context.folder.close()
+        return latents
+
+    before = rendered("before", Anchor.none)
+    assert not torch.equal(rendered("anchored", Anchor.attention), before)
+    assert torch.equal(rendered("after", Anchor.none), before)
+
+
+def test_the_weight_of_reference_attention_is_the_number_of_times_that_its_keys_count() -> None:
+    torch.manual_seed(0)
+    block = BasicTransformerBlock(16, 2, 8, cross_attention_dim=8)
+    picture, frames = torch.randn(1, 5, 16), torch.randn(3, 5, 16)
+
+    class Network(torch.nn.Module):
+        attn_processors = {"attn1.processor": None}
+
+        def set_attn_processor(self, processors: dict[str, Any]) -> None:
+            block.attn1.set_processor(processors["attn1.processor"])
+
+    repeated = torch.cat([frames, *[picture.expand(3, -1, -1)] * 4], dim=1)
+    with torch.no_grad():
+        expected = block.attn1(frames, encoder_hidden_states=repeated)
+        reference = Reference(Network(), 4.0)
+        reference.learn(lambda: block.attn1(picture))
+        torch.testing.assert_close(reference.used(lambda: block.attn1(frames)), expected)
+        assert not torch.allclose(block.attn1(frames), expected)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_windows_make_one_segment_of_the_clip(family: Path, tmp_path: Path, loop: bool) -> None:
+    (latents,) = clip(family, tmp_path, chain=Chain.windows, loop=loop)
+    assert latents.shape[1] >= 9 and latents.isfinite().all()
+    assert torch.equal(latents[:, 8], latents[:, 0]) is loop
+
+
+def test_a_loop_of_segments_ends_in_its_first_frames(family: Path, tmp_path: Path) -> None:
+    segments = clip(family, tmp_path, loop=True, overlap=1)
+    assert torch.equal(segments[-1][:, -1], segments[0][:, 0])
+    open_ended = clip(family, tmp_path / "open", overlap=1)
+    assert not torch.equal(open_ended[-1][:, -1], segments[0][:, 0])
+
+
+@given(st.integers(17, 500), st.integers(1, 6))
+def test_a_loops_segments_share_its_ends_and_leave_room_for_new_frames(period: int, overlap: int) -> None:
+    motion = MotionConfig(overlap=overlap, loop=True)
+    planned = spans.plan(period + 1, motion, has_keyframe=True, period=period)
+    fresh = [
+        i for span in planned for i in range(span.start + span.known, span.start + span.frames - span.tail)
+    ]
+    assert fresh == list(range(1, period))
+    assert planned[-1].start + planned[-1].frames == period + overlap
+    assert all(span.known >= overlap for span in planned[1:])
+
+
+@given(st.integers(16, 300), st.integers(1, 15), st.booleans())
+def test_windows_cover_every_frame(frames: int, overlap: int, loop: bool) -> None:
+    found = spans.windows(frames, MotionConfig(overlap=overlap, loop=loop), frames)
+    assert {index for window in found for index in window} == set(range(frames))
+    assert all(len(set(window)) == 16 for window in found)
+
+
+def test_windows_are_averaged_by_the_distance_from_their_edge() -> None:
+    latents = torch.zeros(1, 1, 6, 1, 1)
+    answers = iter([torch.full((1, 1, 4, 1, 1), 1.0), torch.full((1, 1, 4, 1, 1), 4.0)])
+    found = averaged(lambda *_: next(answers), latents, torch.ones(6), [range(4), range(2, 6)])
+    torch.testing.assert_close(found.flatten(), torch.tensor([1.0, 1.0, 2.0, 3.0, 4.0, 4.0]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["keyframe=none", "control=none", "motion.anchor=frame"], "motion.anchor"),
+        (["motion.frames=32", "motion.anchor=frame"], "motion.frames"),
+        (["motion.loop=true", "shot.seconds=2.05"], "whole number of frames"),
+        (["motion.loop=true", "shot.seconds=2"], "shot.seconds=3"),
+        (["motion.loop=true", "motion.overlap=10"], "motion.overlap=4"),
+        (["motion.carry=1"], "motion.carry"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(wrong: list[str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        check(compose_video(["base=nano", *wrong]))
+
+
+@pytest.mark.parametrize("strategy", ["looped", "windows"])
+def test_every_strategy_verifies_and_replays(strategy: str, looped: Path, tmp_path: Path) -> None:
+    settings = ("motion.chain=windows", "motion.loop=true", "motion.anchor=frame")
+    run = looped if strategy == "looped" else replayed.rendered(tmp_path, *settings)
+    codes = {finding.code for finding in examine(run).policy}
+    assert not {code for code in codes if code.startswith("POL-")} - {"POL-UNCHECKED"}, codes
+    report, _ = replay(run, Question(nonce="7", nodes=ALL))
+    assert [part.name for part in report.parts if not part.same] == []
+    assert len(report.parts) == report.replayable
+
+
+def test_a_loop_that_does_not_close_is_found(
+    looped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealed.honest", lambda: looped)
+    forgery = replayed.Forgery(tmp_path)
+    last = [node for node in forgery.record["nodes"] if node["op"] == "motion"][-1]
+    latents = forgery.arrays(last)["latents"]
+    latents[:, -1] += 0.5
+    forgery.store(last, {"latents": latents})
+    assert "POL-KNOWN" in codes(forgery.seal())
