@@ -7,6 +7,7 @@ F frames, H W latent height and width, T tokens, D embedding channels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -204,12 +205,13 @@ def denoise_segment(
     frame_weight_F: Tensor,
     generator: torch.Generator,
     on_step: Callable[[Tensor], None],
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Tensor:
     """Denoise one segment whose first K frames are known; returns [1, C, F, H, W].
 
     At each step the known frames are replaced with their selves noised to that step's level by
     the very noise that the segment started from, so that the temporal layers see them as they
-    will be; at the end they are put back exactly.
+    will be; at the end they are put back exactly. `turn` is held while the networks compute.
     """
     steps = len(scheduler.timesteps)
     stochastic = _draws_noise(scheduler)
@@ -220,9 +222,10 @@ def denoise_segment(
             noised = scheduler.add_noise(known_1CKHW, noise_1CFHW[:, :, :count], timestep.reshape(1))
             latents = torch.cat([noised, latents[:, :, count:]], dim=2)
         scaled = scheduler.scale_model_input(latents, timestep)
-        prediction = guided(
-            unet, scaled, timestep, condition, guidance, controls, step, steps, frame_weight_F
-        )
+        with turn():
+            prediction = guided(
+                unet, scaled, timestep, condition, guidance, controls, step, steps, frame_weight_F
+            )
         extra = {"generator": generator} if stochastic else {}
         latents = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)[0]
         on_step(latents)

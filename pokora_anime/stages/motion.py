@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from pokora_anime.config.schema import MotionConfig, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.devices.plan import Plan
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
@@ -20,6 +22,10 @@ from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.stages import denoise, guidance
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.denoise import Condition, ControlSource, Guidance
+from pokora_anime.stages.less import Steps, with_less
+
+# What a segment is made from.
+Sources = tuple[Prompt, Noise, Keyframe | None, ControlTrack | None, Segment | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +61,16 @@ def render(
     """
     spans = plan(total_frames, config.motion, has_keyframe=keyframe is not None)
     context.progress.stage("motion", total=len(spans) * config.speed.steps)
-    worker: _Denoiser | None = None
+    worker = _Worker(prompt, keyframe, control, config, context)
     previous: Segment | None = None
     for span in spans:
         noise = noises.for_frames(span.start, config.motion.frames, config.motion.noise_share, context)
-        node = _node(span, prompt, noise, keyframe, control, previous, config, context)
-        stored = context.folder.load(node)
+        sources = (prompt, noise, keyframe, control, previous)
+        under = partial(_node, span, sources, config, context)
+        node, stored = context.execution.stored(context.folder, under)
         if stored is None:
-            worker = worker or _Denoiser(prompt, keyframe, control, config, context)
             latents = worker.run(span, noise, _known(span, keyframe, previous), len(spans))
+            node = under(context.execution.plan)
             node = context.folder.save(node, {"latents": latents.cpu().numpy()})
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
@@ -91,8 +98,40 @@ def match_statistics(latents: Tensor, reference: Tensor, strength: float) -> Ten
     return latents - strength * drift[:, None, None, None]
 
 
+class _Worker:
+    """Denoises segments; under each plan the networks are made ready once, when the first needs them."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        keyframe: Keyframe | None,
+        control: ControlTrack | None,
+        config: VideoConfig,
+        context: RunContext,
+    ) -> None:
+        self.sources, self.config, self.context = (prompt, keyframe, control), config, context
+        self.denoiser: _Denoiser | None = None
+
+    def run(self, span: Span, noise: Noise, known: Tensor | None, segments: int) -> Tensor:
+        """Latents [C, F, H, W] float32 of one segment, with less memory where it runs out."""
+        detail = f"segment {span.index + 1}/{segments}"
+        steps = Steps(lambda: self._step(detail))
+        return with_less(detail, lambda: self._run(span, noise, known, steps), self.context)
+
+    def _run(self, span: Span, noise: Noise, known: Tensor | None, steps: Steps) -> Tensor:
+        plan = self.context.execution.plan
+        if self.denoiser is None or not self.denoiser.plan.holds_as(plan):
+            self.denoiser = None  # or two of everything would be held for a moment
+            self.denoiser = _Denoiser(*self.sources, self.config, self.context)
+        return self.denoiser.run(span, noise, known, steps)
+
+    def _step(self, detail: str) -> None:
+        self.context.timeline.mark("first step")
+        self.context.progress.step(detail)
+
+
 class _Denoiser:
-    """The networks and conditions that all segments share, made once when the first is computed."""
+    """The networks and conditions that all segments share."""
 
     def __init__(
         self,
@@ -103,20 +142,23 @@ class _Denoiser:
         context: RunContext,
     ) -> None:
         self.config, self.context, self.keyframe = config, context, keyframe
+        self.plan = context.execution.plan
+        context.models.hold(self.plan)
         self.unet = context.models.motion_unet()
         self.condition = _condition(prompt, config, context)
-        self.guidance = Guidance.of(config.speed)
+        guidance = Guidance.of(config.speed)
+        self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
         with context.autocast():
             self.controls = [_control_source(kind, hint, config, context) for kind, hint in _maps(control)]
 
-    def run(self, span: Span, noise: Noise, known: Tensor | None, segments: int) -> Tensor:
+    def run(self, span: Span, noise: Noise, known: Tensor | None, steps: Steps) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment."""
+        steps.begin()
         context, config = self.context, self.config
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.scheduler()
         scheduler.set_timesteps(config.speed.steps, device=context.device)
         scheduler.set_begin_index(0)
-        detail = f"segment {span.index + 1}/{segments}"
         with torch.inference_mode(), context.autocast():
             latents = denoise.denoise_segment(
                 self.unet,
@@ -128,7 +170,8 @@ class _Denoiser:
                 self.controls,
                 frame_weights(span.start, config).to(context.device),
                 context.generator(*_steps(span)),
-                lambda _: self._step(detail),
+                lambda _: steps.step(),
+                context.execution.turn,
             )[0]
         if self.keyframe is not None and config.motion.color_lock > 0:
             fresh = match_statistics(
@@ -136,10 +179,6 @@ class _Denoiser:
             )
             latents = torch.cat([latents[:, : span.known], fresh], dim=1)
         return latents.float().cpu().clone()
-
-    def _step(self, detail: str) -> None:
-        self.context.timeline.mark("first step")
-        self.context.progress.step(detail)
 
 
 def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:
@@ -171,7 +210,7 @@ def _control_source(kind: str, hint: Tensor, config: VideoConfig, context: RunCo
         scale=config.control.scale.get(kind, 1.0),
         start=config.control.start,
         end=config.control.end,
-        dtype=next(network.parameters()).dtype,
+        dtype=context.models.dtype,
     )
 
 
@@ -195,14 +234,12 @@ def _steps(span: Span) -> tuple[str | int, ...]:
 
 def _node(
     span: Span,
-    prompt: Prompt,
-    noise: Noise,
-    keyframe: Keyframe | None,
-    control: ControlTrack | None,
-    previous: Segment | None,
+    sources: Sources,
     config: VideoConfig,
     context: RunContext,
+    plan: Plan,
 ) -> Node:
+    control = sources[3]
     speed = asdict(config.speed) | {"sampler": config.speed.sampler.value}
     params: dict[str, Json] = {
         "span": asdict(span),
@@ -215,7 +252,6 @@ def _node(
     }
     if control is not None:
         params["control"] = asdict(config.control) | {"kinds": list[Json](sorted(control.maps))}
-    sources = (prompt, noise, keyframe, control, previous)
     weights = context.models.weights_hash("motion")
     for kind in sorted(control.maps) if control is not None else ():
         weights |= context.models.weights_hash(f"controlnet_{kind}")
@@ -225,5 +261,5 @@ def _node(
         params,
         weights=weights,
         code=code_hash(sys.modules[__name__], denoise, guidance),
-        environment=environment(context),
+        environment=environment(context) | plan.denoising,
     )
