@@ -52,7 +52,7 @@ def read(path: Path) -> tuple[str, list[str]]:
 
     Raises ValueError for a file without credentials.
     """
-    import c2pa
+    import c2pa  # pyright: ignore[reportMissingImports]
 
     try:
         with path.open("rb") as file, c2pa.Reader(FORMATS[path.suffix], file) as reader:
@@ -65,7 +65,7 @@ def read(path: Path) -> tuple[str, list[str]]:
 
 
 def _signed(run: Run, path: Path) -> bytes:
-    import c2pa
+    import c2pa  # pyright: ignore[reportMissingImports]
 
     kind = FORMATS[path.suffix]
     certificates, key = _certificate()

@@ -32,16 +32,15 @@ def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -
         for kind, pixels in sorted(control.maps.items() if control is not None else ())
     }
     scales = {kind: settings.scale.get(kind.value, 1.0) for kind in hints}
+    dtype = context.models.dtype  # of the arithmetic; weights may be held in fp8
     if hints and settings.network is ControlNetwork.union:
         network: Any = context.models.union_controlnet()
-        dtype = next(network.parameters()).dtype
         return [
             UnionSource(network, hints, scales=scales, start=settings.start, end=settings.end, dtype=dtype)
         ]
     found: list[ControlSource] = []
     for kind, hint in hints.items():
         network = context.models.controlnet(kind)
-        dtype = next(network.parameters()).dtype
         found.append(
             ControlSource(
                 network, hint, scale=scales[kind], start=settings.start, end=settings.end, dtype=dtype

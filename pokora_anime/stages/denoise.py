@@ -7,6 +7,7 @@ F frames, H W latent height and width, T tokens, D embedding channels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -278,12 +279,13 @@ def denoise_segment(
     generator: torch.Generator,
     on_step: Callable[[Tensor], None],
     chaining: Chaining = ALONE,
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Tensor:
     """Denoise one segment whose first K frames are known; returns [1, C, F, H, W].
 
     At each step the known frames are replaced with their selves noised to that step's level by
     the very noise that the segment started from, so that the temporal layers see them as they
-    will be; at the end they are put back exactly.
+    will be; at the end they are put back exactly. `turn` is held while the networks compute.
     """
     steps = len(scheduler.timesteps)
     extra = {"generator": generator} if _draws_noise(scheduler) else {}
@@ -300,12 +302,9 @@ def denoise_segment(
             latents = _held(latents, known_1CKHW, chaining.tail, noise_1CFHW, noised)
             scaled = scheduler.scale_model_input(latents, timestep)
             anchor = chaining.anchor and chaining.anchor.noised(scheduler, noise_1CFHW, timestep)
-            prediction = averaged(
-                partial(_guided, unet, timestep, condition, guidance, controls, step, steps, anchor),
-                scaled,
-                frame_weight_F,
-                chaining.windows,
-            )
+            ask = partial(_guided, unet, timestep, condition, guidance, controls, step, steps, anchor)
+            with turn():
+                prediction = averaged(ask, scaled, frame_weight_F, chaining.windows)
             latents = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)[0]
         on_step(latents)
     return _held(latents, known_1CKHW, chaining.tail, noise_1CFHW, lambda part, _: part)

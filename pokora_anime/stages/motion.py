@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from pokora_anime.config import schema
 from pokora_anime.config.schema import MotionConfig, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.devices.plan import Plan
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
@@ -24,8 +25,23 @@ from pokora_anime.stages import control_nets, denoise, guidance, reference, span
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
 from pokora_anime.stages.denoise import Anchor, Chaining, Condition, Guidance
+from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.reference import Reference
 from pokora_anime.stages.spans import Span
+
+# What a segment is made from.
+Sources = Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One segment to denoise: its `attempt`-th noise and the known frames' latents at its ends."""
+
+    span: Span
+    attempt: int
+    noise: Noise
+    known: Tensor | None
+    tail: Tensor | None
 
 
 def render(
@@ -44,23 +60,23 @@ def render(
     """
     planned = plan(total_frames, config)
     context.progress.stage("motion", total=len(planned) * config.speed.steps)
-    worker: _Denoiser | None = None
+    worker = _Worker(prompt, keyframe, control, config, context)
     made_again = 0
 
     def made(span: Span, first: Segment | None, previous: Segment | None, attempt: int) -> Segment:
-        nonlocal worker, made_again
+        nonlocal made_again
         if attempt:
             made_again += 1
             context.progress.stage("motion", total=(len(planned) + made_again) * config.speed.steps)
         noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
-        earlier = _earlier(span, first, previous)
-        node = _node(span, attempt, [prompt, noise, keyframe, control, *earlier], config, context)
-        stored = context.folder.load(node)
+        sources = [prompt, noise, keyframe, control, *_earlier(span, first, previous)]
+        under = partial(_node, span, attempt, sources, config, context)
+        node, stored = context.execution.stored(context.folder, under)
         if stored is None:
-            worker = worker or _Denoiser(prompt, keyframe, control, config, context)
-            ends = _known(span, keyframe, previous), _tail(span, first)
-            latents = worker.run(span, attempt, noise, ends, len(planned))
-            node = context.folder.save(node, {"latents": latents.cpu().numpy()})
+            known, tail = _known(span, keyframe, previous), _tail(span, first)
+            order = Order(span=span, attempt=attempt, noise=noise, known=known, tail=tail)
+            latents = worker.run(order, len(planned))
+            node = context.folder.save(under(context.execution.plan), {"latents": latents.cpu().numpy()})
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
             for _ in range(config.speed.steps):
@@ -98,8 +114,40 @@ def match_statistics(latents: Tensor, reference: Tensor, strength: float) -> Ten
     return latents - strength * drift[:, None, None, None]
 
 
+class _Worker:
+    """Denoises segments; under each plan the networks are made ready once, when the first needs them."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        keyframe: Keyframe | None,
+        control: ControlTrack | None,
+        config: VideoConfig,
+        context: RunContext,
+    ) -> None:
+        self.sources, self.config, self.context = (prompt, keyframe, control), config, context
+        self.denoiser: _Denoiser | None = None
+
+    def run(self, order: Order, segments: int) -> Tensor:
+        """Latents [C, F, H, W] float32 of one segment, with less memory where it runs out."""
+        detail = f"segment {order.span.index + 1}/{segments}"
+        steps = Steps(lambda: self._step(detail))
+        return with_less(detail, lambda: self._run(order, steps), self.context)
+
+    def _run(self, order: Order, steps: Steps) -> Tensor:
+        plan = self.context.execution.plan
+        if self.denoiser is None or not self.denoiser.plan.holds_as(plan):
+            self.denoiser = None  # or two of everything would be held for a moment
+            self.denoiser = _Denoiser(*self.sources, self.config, self.context)
+        return self.denoiser.run(order, steps)
+
+    def _step(self, detail: str) -> None:
+        self.context.timeline.mark("first step")
+        self.context.progress.step(detail)
+
+
 class _Denoiser:
-    """The networks and conditions that all segments share, made once when the first is computed."""
+    """The networks and conditions that all segments share."""
 
     def __init__(
         self,
@@ -110,23 +158,21 @@ class _Denoiser:
         context: RunContext,
     ) -> None:
         self.config, self.context, self.keyframe = config, context, keyframe
+        self.plan = context.execution.plan
+        context.models.hold(self.plan)
         self.unet = context.models.motion_unet()
         self.condition = _condition(prompt, config, context)
-        self.guidance = Guidance.of(config.speed)
+        guidance = Guidance.of(config.speed)
+        self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
         self.anchor = _anchor(keyframe, config.motion, self.unet, context)
         with context.autocast():
             self.controls = control_nets.of(control, config, context)
 
-    def run(
-        self,
-        span: Span,
-        attempt: int,
-        noise: Noise,
-        ends: tuple[Tensor | None, Tensor | None],
-        segments: int,
-    ) -> Tensor:
-        """Latents [C, F, H, W] float32 of one segment; `ends` are its known first and last frames."""
-        context, config = self.context, self.config
+    def run(self, order: Order, steps: Steps) -> Tensor:
+        """Latents [C, F, H, W] float32 of one segment."""
+        steps.begin()
+        context, config, span = self.context, self.config, order.span
+        ends = (order.known, order.tail)
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
         frames = _drawn(span, config)
         chaining = Chaining(
@@ -143,15 +189,16 @@ class _Denoiser:
             latents = denoise.denoise_segment(
                 self.unet,
                 scheduler,
-                noise.values[None, :, :frames].to(context.device),
+                order.noise.values[None, :, :frames].to(context.device),
                 known,
                 self.condition,
                 self.guidance,
                 self.controls,
                 frame_weights(span.start, frames, config).to(context.device),
-                context.generator(*_steps(span, attempt)),
-                lambda _: self._step(f"segment {span.index + 1}/{segments}"),
+                context.generator(*_steps(span, order.attempt)),
+                lambda _: steps.step(),
                 chaining,
+                context.execution.turn,
             )[0]
         if self.keyframe is not None and config.motion.color_lock > 0:
             end = latents.shape[1] - span.tail
@@ -161,10 +208,6 @@ class _Denoiser:
             latents = torch.cat([latents[:, : span.known], fresh, latents[:, end:]], dim=1)
         # A loop's frames go round: those past its end are the first ones again.
         return latents[:, torch.arange(span.frames) % frames].float().cpu().clone()
-
-    def _step(self, detail: str) -> None:
-        self.context.timeline.mark("first step")
-        self.context.progress.step(detail)
 
 
 def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:
@@ -232,9 +275,10 @@ def _steps(span: Span, attempt: int) -> tuple[str | int, ...]:
 def _node(
     span: Span,
     attempt: int,
-    sources: Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None],
+    sources: Sources,
     config: VideoConfig,
     context: RunContext,
+    plan: Plan,
 ) -> Node:
     control = next((source for source in sources if isinstance(source, ControlTrack)), None)
     speed = asdict(config.speed) | {"sampler": config.speed.sampler.value}
@@ -258,5 +302,5 @@ def _node(
         params,
         weights=weights,
         code=code_hash(sys.modules[__name__], denoise, guidance, control_nets, reference, spans, tries),
-        environment=environment(context),
+        environment=environment(context) | plan.denoising,
     )

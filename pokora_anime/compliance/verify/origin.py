@@ -103,6 +103,7 @@ def _known(step: Step, parents: list[Step], arrays: Arrays) -> Iterable[Finding]
             yield finding("POL-KNOWN", "a segment does not go on from the frames before it", step.name)
     tail = span.get("tail") if isinstance(span, dict) else None
     opening = arrays.of(segments[0]) if segments else {}
-    closes = isinstance(tail, int) and tail > 0 and bool(opening)
-    if closes and not np.array_equal(latents[:, -tail:], opening["latents"][:, :tail]):
+    if not isinstance(tail, int) or tail <= 0 or not opening:
+        return
+    if not np.array_equal(latents[:, -tail:], opening["latents"][:, :tail]):
         yield finding("POL-KNOWN", "a loop does not end in its first frames", step.name)
