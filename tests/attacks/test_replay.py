@@ -19,6 +19,7 @@ from pokora_anime.compliance.replay.examine import Question, replay
 from pokora_anime.compliance.replay.report import Report
 from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.provenance.hashing import arrays_hash
 from pokora_anime.quality.sheet import SheetCollector
 from pokora_anime.records import Image
 from pokora_anime.stages import keyframe
@@ -63,7 +64,41 @@ def test_a_swapped_keyframe_picture_with_everything_mended(forgery: Forgery) -> 
     assert clean(folder)
     report = replay(folder, Question(nonce="any", nodes=3))[0]
     assert report.verdict is Verdict.failed
-    assert failed(report) == {"keyframe"}
+    assert failed(report) == {"keyframe", "control"}  # the maps are those of the honest picture
+
+
+def test_a_swapped_control_map_with_everything_mended(forgery: Forgery) -> None:
+    node = forgery.of("control")
+    drawn = forgery.arrays(node)["depth"].copy()
+    drawn[8:40, 8:40] = 255 - drawn[8:40, 8:40]
+    forgery.store(node, {"depth": drawn})
+    forgery.draw("control_depth.png", drawn)
+    folder = forgery.seal()
+    assert clean(folder)
+    # Maps are always replayed, and so is every other place where a picture could come in at little cost.
+    assert failed(replay(folder, Question(nonce="any", nodes=3))[0]) == {"control"}
+
+
+def test_embeddings_of_something_else_than_the_prompt(forgery: Forgery) -> None:
+    """What textual inversion gives: embeddings that no text has."""
+    node = forgery.of("prompt")
+    arrays = forgery.arrays(node)
+    arrays["embeds"][5] = arrays["embeds"][9]
+    forgery.store(node, arrays)
+    folder = forgery.seal()
+    assert clean(folder)
+    assert "prompt" in failed(replay(folder, Question(nonce="any", nodes=3))[0])
+
+
+def test_a_swapped_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgery = replayed.forged(tmp_path, monkeypatch, replayed.stills)
+    outside = np.zeros((64, 64, 3), np.uint8)
+    for number in (1, 2):
+        forgery.draw(f"still-{number}.png", outside)
+        forgery.of("still", number - 1)["output"] = arrays_hash({"image": outside})
+    folder = forgery.seal()
+    assert clean(folder)
+    assert failed(replay(folder, Question(nonce="any", nodes=3))[0]) == {"still"}
 
 
 def test_a_latent_swapped_in_a_segment_with_everything_mended(forgery: Forgery) -> None:
@@ -97,8 +132,7 @@ def test_frames_composited_before_they_were_encoded(tmp_path: Path, monkeypatch:
     honest = SheetCollector.watch
 
     def drawn(collector: SheetCollector, frames: Iterable[Image]) -> Iterator[Image]:
-        for frame in honest(collector, (painted(frame) for frame in frames)):
-            yield frame
+        yield from honest(collector, (painted(frame) for frame in frames))
 
     def painted(frame: Image) -> Image:
         frame[20:36, 20:36] = (255, 0, 255)

@@ -18,6 +18,7 @@ from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
 from pokora_anime.stages import spans
 from pokora_anime.stages.interpolate import frames_delivered, frames_needed
 
+CHANNELS, LATENT_SCALE = 4, 8  # of the latents of SD2, SDXL and nano (models/loader.py, stages/noise.py)
 # Params that the run itself settles; they are checked where their meaning is known.
 FREE = {
     "prompt": {"pieces", "tokens"},
@@ -34,6 +35,9 @@ def check(record: Record, config: RunConfig) -> Iterable[Finding]:
     for step in record.steps:
         if step.op in wanted:
             yield from _params(step, wanted[step.op], FREE.get(step.op, set()))
+        if step.op == "noise" and not _same(step.params.get("shape"), _shape(step, config)):
+            got, expected = shown(step.params.get("shape"), 60), _shape(step, config)
+            yield finding("POL-PARAMS", "noise of another size", step.name, got, expected=expected)
     yield from _places(record, config)
     if isinstance(config, VideoConfig):
         yield from _clip(record, config)
@@ -108,6 +112,14 @@ def _params(step: Step, wanted: Table, free: set[str]) -> Iterable[Finding]:
                 f"{name}={shown(step.params[name], 60)}",
                 expected=shown(value, 60),
             )
+
+
+def _shape(step: Step, config: RunConfig) -> list[Json]:
+    """The shape of the noise of a picture, or of a segment's frames."""
+    derivation = step.params.get("derivation")
+    kind = derivation.get("kind") if isinstance(derivation, dict) else None
+    frames = [config.motion.frames] if kind == "frames" and isinstance(config, VideoConfig) else []
+    return [CHANNELS, *frames, config.base.height // LATENT_SCALE, config.base.width // LATENT_SCALE]
 
 
 def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
