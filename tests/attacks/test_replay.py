@@ -6,19 +6,25 @@ that must fail; what follows honestly from a forged part must still be bit-equal
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import replayed
+import sealed
 import torch
 from replayed import Forgery
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from pokora_anime.compliance.replay.examine import Question, replay
 from pokora_anime.compliance.replay.report import Report
 from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import arrays_hash
 from pokora_anime.quality.sheet import SheetCollector
 from pokora_anime.records import Image
@@ -99,6 +105,45 @@ def test_a_swapped_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     folder = forgery.seal()
     assert clean(folder)
     assert failed(replay(folder, Question(nonce="any", nodes=3))[0]) == {"still"}
+
+
+def interrupted(root: Path) -> tuple[Path, Path]:
+    """The folder of the honest run as a kill just before its record would have left it, and its keyframe."""
+    folder = root / "video" / replayed.honest().name
+    shutil.copytree(replayed.honest(), folder)
+    for name in (layout.RECORD, layout.STATEMENT):
+        (folder / name).unlink()
+    return folder, next(folder.glob("stages/keyframe-*"))
+
+
+def test_a_keyframe_edited_before_the_run_goes_on_is_made_again(tmp_path: Path) -> None:
+    folder, keyframe_file = interrupted(tmp_path)
+    arrays = load_file(keyframe_file)
+    save_file({**arrays, "latent": arrays["latent"][..., ::-1].copy()}, keyframe_file)
+    assert replayed.rendered(tmp_path) == folder
+    honest = replayed.honest()
+    assert (folder / layout.FRAMES).read_bytes() == (honest / layout.FRAMES).read_bytes()
+    assert np.array_equal(load_file(keyframe_file)["latent"], arrays["latent"])
+    assert clean(folder)
+
+
+def test_a_keyframe_edited_with_its_ledger_before_the_run_goes_on(tmp_path: Path) -> None:
+    """The run takes the edited keyframe for its own and goes on from it, honestly; replay does not."""
+    folder, keyframe_file = interrupted(tmp_path)
+    arrays = load_file(keyframe_file)
+    arrays["latent"] = arrays["latent"][..., ::-1].copy()
+    with safe_open(keyframe_file, "np") as opened:
+        metadata = opened.metadata()
+    save_file(arrays, keyframe_file, metadata)
+    entries = [json.loads(line) for line in (folder / layout.LEDGER).read_bytes().splitlines()]
+    for entry in entries:
+        del entry["previous"]
+        if entry.get("op") == "keyframe":
+            entry["output"] = arrays_hash(arrays)
+    (folder / layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in sealed.chain(entries)))
+    assert replayed.rendered(tmp_path) == folder
+    assert clean(folder)
+    assert failed(replay(folder, Question(nonce="any", nodes=3))[0]) == {"keyframe"}
 
 
 def test_a_latent_swapped_in_a_segment_with_everything_mended(forgery: Forgery) -> None:

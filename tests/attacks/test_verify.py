@@ -27,6 +27,7 @@ from hypothesis import strategies as some
 from PIL import Image as Pictures
 from sealed import Forgery, codes, copied, edited, told, zipped
 
+from pokora_anime.compliance.verify import used
 from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.limits import LIMITS
 from pokora_anime.provenance import layout
@@ -182,6 +183,17 @@ def test_embeddings_that_are_no_text(forgery: Forgery, shape: tuple[int, int]) -
     zeros = np.zeros(shape, np.float32)
     forgery.store(prompt, {**forgery.arrays(prompt), "embeds": zeros, "negative_embeds": zeros})
     assert reseal(forgery) == {"POL-ARRAYS"}
+
+
+def test_more_noise_than_any_clip_has(forgery: Forgery) -> None:
+    """Sixty thousand small frames, each with a generator of its own, in one honest-looking node."""
+    noise = forgery.of("noise", 1)
+    shape = [4, 60_000, 2, 2]
+    noise["params"]["shape"] = shape
+    forgery.store(noise, {"noise": np.zeros(shape, np.float32)})
+    report = examine(forgery.seal())
+    assert "POL-NOISE" in told(report)
+    assert any("frames in all" in one.got for one in report.policy if one.code == "POL-NOISE")
 
 
 def test_noise_of_another_seed(forgery: Forgery) -> None:
@@ -671,6 +683,15 @@ def test_altered_weights(forgery: Forgery) -> None:
     assert reseal(forgery) == {"POL-WEIGHTS"}
 
 
+def test_weights_of_which_nobody_knows_a_hash_are_for_a_person(
+    forgery: Forgery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(used, "promised", lambda row: {})
+    report = examine(forgery.folder)
+    assert told(report) == {"POL-UNCHECKED"}
+    assert (report.exit_code(), report.exit_code(strict=True)) == (0, 1)
+
+
 def test_weights_that_are_not_what_their_digest_says(forgery: Forgery) -> None:
     digest = forgery.of("keyframe")["weights"]["unet"]
     forgery.record["weights"][digest]["files"]["unet/config.json"] = "0" * 64
@@ -793,8 +814,8 @@ def test_a_video_that_plays_otherwise(forgery: Forgery, change: Any) -> None:
 
 def test_a_video_in_slow_motion(forgery: Forgery) -> None:
     """All of its frames, each shown for twice as long."""
-    ticks, milliseconds = struct.pack(">I", 1024), struct.pack(">I", 4000)
-    slow = lambda data: at(at(data, b"stts", 12, ticks), b"elst", 8, milliseconds)  # noqa: E731
+    ticks, milliseconds = struct.pack(">I", 6144), struct.pack(">I", 4000)
+    slow = lambda data: at(at(data, b"mdhd", 12, ticks), b"elst", 8, milliseconds)  # noqa: E731
     assert retimed(forgery, slow) == {"VID-TIME"}
 
 

@@ -33,12 +33,13 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
 
 TOKENS, MAX_CHUNKS = 77, 4  # of a chunk with its ends, of a prompt (stages/prompt.py refuses more)
 MAX_CHANNELS = 4096
-MAX_FRAMES = 32  # of a segment
+MAX_FRAMES = 8192  # whose noise is computed again, of all segments together
 
 
 def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
     """POL-ARRAYS (not what the operation stores), POL-NOISE (not what the seed gives), POL-KNOWN."""
     steps = record.by_id
+    left = MAX_FRAMES
     for step in record.steps:
         stored = arrays.of(step)
         if step.op not in STORES or not stored:
@@ -49,7 +50,9 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
         if reason := _misfit(step, stored) or _unlike(noise, stored):
             yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
         elif step.op == "noise":
-            yield from _noise(step, stored["noise"])
+            values = stored["noise"]
+            left -= values.shape[1] if values.ndim == 4 else 1
+            yield from _noise(step, values, left)
         elif step.op == "motion":
             parents = [steps[name] for name in step.parents if name in steps]
             yield from _known(step, parents, arrays)
@@ -94,13 +97,11 @@ def _size(step: Step) -> list[int]:
     return cast(list[int], size) if isinstance(size, list) else []
 
 
-def _noise(step: Step, stored: npt.NDArray[np.generic]) -> Iterable[Finding]:
+def _noise(step: Step, stored: npt.NDArray[np.generic], left: int) -> Iterable[Finding]:
     try:
-        # Only as much is computed as was stored, and no more frames than a segment has.
-        if step.params.get("shape") != list(stored.shape) or (
-            stored.ndim == 4 and stored.shape[1] > MAX_FRAMES
-        ):
-            raise RecordError("REC-NOISE", f"shape {stored.shape}")
+        # Only as much is computed as was stored, and no more frames than a clip has.
+        if step.params.get("shape") != list(stored.shape) or left < 0:
+            raise RecordError("REC-NOISE", f"shape {stored.shape}, {MAX_FRAMES - left} frames in all")
         wanted = expected(step.params)
     except RecordError as error:
         yield finding("POL-NOISE", "noise that no seed gives", step.name, error.got)

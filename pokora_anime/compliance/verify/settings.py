@@ -35,10 +35,8 @@ def check(record: Record, config: RunConfig) -> Iterable[Finding]:
     for step in record.steps:
         if step.op in wanted:
             yield from _params(step, wanted[step.op], FREE.get(step.op, set()))
-        if step.op == "noise" and not _same(step.params.get("shape"), _shape(step, config)):
-            got, expected = shown(step.params.get("shape"), 60), _shape(step, config)
-            yield finding("POL-PARAMS", "noise of another size", step.name, got, expected=expected)
     yield from _places(record, config)
+    yield from _sizes(record, config)
     if isinstance(config, VideoConfig):
         yield from _clip(record, config)
 
@@ -114,12 +112,18 @@ def _params(step: Step, wanted: Table, free: set[str]) -> Iterable[Finding]:
             )
 
 
-def _shape(step: Step, config: RunConfig) -> list[Json]:
-    """The shape of the noise of a picture, or of a segment's frames."""
-    derivation = step.params.get("derivation")
-    kind = derivation.get("kind") if isinstance(derivation, dict) else None
-    frames = [config.motion.frames] if kind == "frames" and isinstance(config, VideoConfig) else []
-    return [CHANNELS, *frames, config.base.height // LATENT_SCALE, config.base.width // LATENT_SCALE]
+def _sizes(record: Record, config: RunConfig) -> Iterable[Finding]:
+    """Noise has the size of the picture, or of the segment's frames, that is drawn from it."""
+    size: list[Json] = [config.base.height // LATENT_SCALE, config.base.width // LATENT_SCALE]
+    steps = record.by_id
+    for step in record.steps:
+        span = step.params.get("span")
+        frames = [span.get("frames")] if isinstance(span, dict) else []
+        for noise in (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"):
+            got, expected = noise.params.get("shape"), [CHANNELS, *frames, *size]
+            if not _same(got, expected):
+                message = "noise of another size than what is drawn from it"
+                yield finding("POL-PARAMS", message, noise.name, shown(got, 60), expected=shown(expected, 60))
 
 
 def _places(record: Record, config: RunConfig) -> Iterable[Finding]:

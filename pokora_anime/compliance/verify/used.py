@@ -16,7 +16,7 @@ from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.names import brief, shown
 from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.compliance.verify.settings import loras
-from pokora_anime.config.schema import ControlKind, RunConfig, VideoConfig
+from pokora_anime.config.schema import ControlKind, ControlNetwork, RunConfig, VideoConfig
 from pokora_anime.models import hashes, registry
 from pokora_anime.models.hashes import MANIFEST
 from pokora_anime.models.registry import Row
@@ -120,7 +120,9 @@ def _roles(step: Step, config: RunConfig) -> set[str]:
         control = step.params.get("control")
         kinds = control.get("kinds") if isinstance(control, dict) else None
         listed = kinds if isinstance(kinds, list) else []
-        return {"motion", config.base.motion_adapter, *(f"controlnet_{kind}" for kind in listed)}
+        union = isinstance(config, VideoConfig) and config.control.network is ControlNetwork.union
+        networks = {"controlnet_union" if union else f"controlnet_{kind}" for kind in listed}
+        return {"motion", config.base.motion_adapter} | networks
     if step.op == "control" and isinstance(config, VideoConfig):
         kinds = set(config.control.kinds) - {ControlKind.canny}
         return {f"{kind.value}_extractor" for kind in kinds}
