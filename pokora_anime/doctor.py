@@ -22,8 +22,8 @@ from pokora_anime.devices.hardware import Hardware
 from pokora_anime.devices.hardware import memory_here as memory
 from pokora_anime.devices.job import Job
 from pokora_anime.errors import ConfigError, PokoraError
+from pokora_anime.provenance.environment import LIBRARIES
 
-_LIBRARIES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "numpy", "opencv-python-headless")
 _GIB = 2**30
 NEEDED_MEMORY = 3 * _GIB  # what a nano run may use at its peak
 NEEDED_DISK = _GIB // 2
@@ -116,7 +116,7 @@ def next_command(findings: Sequence[Finding]) -> str:
 def _versions() -> list[Finding]:
     found = [f"Python {platform.python_version()}"]
     missing: list[str] = []
-    for name in _LIBRARIES:
+    for name in (*LIBRARIES, "hydra-core"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

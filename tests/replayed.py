@@ -1,10 +1,11 @@
-"""An honest run to replay: nano at 64 pixels, two short segments, rendered once per test session."""
+"""Honest runs to replay: nano at 64 pixels, two short segments or two stills, rendered once a session."""
 
 from __future__ import annotations
 
 import atexit
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -13,14 +14,15 @@ from sealed import Forgery, sign, zipped
 
 from pokora_anime import pipeline
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import VideoConfig
+from pokora_anime.config.schema import StillsConfig, VideoConfig
 
-__all__ = ["Forgery", "forged", "honest", "rendered", "zipped"]
+__all__ = ["Forgery", "forged", "honest", "rendered", "stills", "zipped"]
 
+PICTURE = ("base=nano", "base.width=64", "base.height=64", "finish.width=64", "finish.height=64")
+HERE = ("seed=3", "device.threads=1", "device.dtype=fp32")
 SMALL = (
-    *("base=nano", "base.width=64", "base.height=64", "finish.width=64", "finish.height=64"),
-    *("shot.seconds=1", "speed.steps=2", "control=depth", "motion.frames=6", "motion.overlap=2"),
-    *("seed=3", "device.threads=1", "device.dtype=fp32"),
+    *(*PICTURE, "shot.seconds=1", "speed.steps=2"),
+    *("control=depth", "motion.frames=6", "motion.overlap=2", *HERE),
 )
 GUARD = {"level": "landlock", "network": "closed"}
 
@@ -33,17 +35,30 @@ def honest() -> Path:
     return rendered(root)
 
 
+@cache
+def stills() -> Path:
+    """The folder of a finished run of two stills, signed."""
+    root = Path(tempfile.mkdtemp(prefix="pokora-replay-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    config = compose("stills", [*PICTURE, "speed.steps=2", "count=2", *HERE])
+    assert isinstance(config, StillsConfig)
+    return _signed(pipeline.render_stills(config, root, GUARD))
+
+
 def rendered(root: Path, *overrides: str) -> Path:
     """A run rendered in this process, so that its networks serve the replay too."""
     config = compose("video", [*SMALL, *overrides])
     assert isinstance(config, VideoConfig)
-    folder = pipeline.render_video(config, root, GUARD)
+    return _signed(pipeline.render_video(config, root, GUARD))
+
+
+def _signed(folder: Path) -> Path:
     sign(folder)
     shutil.rmtree(folder / "logs")
     return folder
 
 
-def forged(target: Path, monkeypatch: pytest.MonkeyPatch) -> Forgery:
-    """A copy of the honest run in the hands of a forger."""
-    monkeypatch.setattr("sealed.honest", honest)
+def forged(target: Path, monkeypatch: pytest.MonkeyPatch, source: Callable[[], Path] = honest) -> Forgery:
+    """A copy of an honest run in the hands of a forger."""
+    monkeypatch.setattr("sealed.honest", source)
     return Forgery(target)

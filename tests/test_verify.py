@@ -152,7 +152,8 @@ def test_an_8_second_clip_takes_under_3_seconds_and_no_torch(tmp_path: Path) -> 
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Processor time, because a busy machine stretches the clock; ffmpeg is a child of the child.
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert {one["code"] for one in json.loads(done.stdout)["integrity"]} == {"INT-SUMMARY"}
+    told = {one["code"] for one in json.loads(done.stdout)["integrity"]}
+    assert told == {"INT-SUMMARY", "VID-SHEET"}  # of the small clip
     assert used < 3
 
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Computes nodes of a run again from their stored parents, by this install and its weights.
 
-The nonce picks them: choose it after the run was handed in. The initial noise, the keyframe and the
-delivered frames of one segment are always among them. In the environment that a node ran in, every
-bit must be equal; elsewhere the measured thresholds of COMPLIANCE.md hold. PASS, REVIEW or FAIL.
+The nonce picks them: choose it after the run was handed in. The prompt, the initial noise, the
+keyframe, the control maps and the delivered frames of one segment are always among them. In the
+environment that a node ran in, every bit must be equal; elsewhere the measured thresholds of
+COMPLIANCE.md hold. PASS, REVIEW or FAIL.
 
 Of a bundle every run is replayed.
 
@@ -90,7 +91,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
     parser.add_argument("run", type=Path, metavar="RUN_OR_BUNDLE", help="a run's folder, or a zip of it")
     parser.add_argument("--nonce", required=True, metavar="N", help="the judge's text or number")
     parser.add_argument(
-        "--nodes", type=_whole(3, MAX_NODES), default=5, metavar="K", help="how many parts, 3 or more (5)"
+        "--nodes", type=_whole(3, MAX_NODES), default=8, metavar="K", help="how many parts, 3 or more (8)"
     )
     parser.add_argument("--key", default="", metavar="FINGERPRINT", help="the key that must have signed")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))

@@ -75,7 +75,7 @@ def files(folder: Path, patterns: Iterable[str]) -> list[Path] | None:
 def promised(row: Row, folder: Path) -> dict[str, str]:
     """sha256 by loaded name, as far as the family's manifest, models.lock or the registry know it."""
     loaded = {name: digest for name, digest in row.sha256.items() if name in row.files}
-    return {**_manifest(row, folder), **_locked(row), **loaded}
+    return {**_manifest(row, folder), **locked(row), **loaded}
 
 
 def verify(row: Row, folder: Path, *, fresh: bool = False) -> dict[str, str]:
@@ -124,7 +124,7 @@ def _refuse_unsafe(row: Row, name: str) -> None:
     )
 
 
-def _locked(row: Row) -> dict[str, str]:
+def locked(row: Row) -> dict[str, str]:
     """What models.lock says of the files that a run loads."""
     entry = lock.entry(row)
     if entry is None:

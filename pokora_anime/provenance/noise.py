@@ -23,7 +23,7 @@ Noise = npt.NDArray[np.float32]
 TOLERANCE = 1e-5
 COMMON = "common"  # the name of the noise that all frames of a clip may share
 _BLOCK = 16
-_MOST = 1 << 26  # values in one noise array
+_MOST = 1 << 24  # values in one noise array
 
 
 def derived_seed(seed: int, *names: str | int) -> int:

@@ -6,19 +6,26 @@ that must fail; what follows honestly from a forged part must still be bit-equal
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import replayed
+import sealed
 import torch
 from replayed import Forgery
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from pokora_anime.compliance.replay.examine import Question, replay
 from pokora_anime.compliance.replay.report import Report
 from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.provenance import layout
+from pokora_anime.provenance.hashing import arrays_hash
 from pokora_anime.quality.sheet import SheetCollector
 from pokora_anime.records import Image
 from pokora_anime.stages import keyframe
@@ -63,7 +70,80 @@ def test_a_swapped_keyframe_picture_with_everything_mended(forgery: Forgery) -> 
     assert clean(folder)
     report = replay(folder, Question(nonce="any", nodes=3))[0]
     assert report.verdict is Verdict.failed
-    assert failed(report) == {"keyframe"}
+    assert failed(report) == {"keyframe", "control"}  # the maps are those of the honest picture
+
+
+def test_a_swapped_control_map_with_everything_mended(forgery: Forgery) -> None:
+    node = forgery.of("control")
+    drawn = forgery.arrays(node)["depth"].copy()
+    drawn[8:40, 8:40] = 255 - drawn[8:40, 8:40]
+    forgery.store(node, {"depth": drawn})
+    forgery.draw("control_depth.png", drawn)
+    folder = forgery.seal()
+    assert clean(folder)
+    # Maps are always replayed, and so is every other place where a picture could come in at little cost.
+    assert failed(replay(folder, Question(nonce="any", nodes=3))[0]) == {"control"}
+
+
+def test_embeddings_of_something_else_than_the_prompt(forgery: Forgery) -> None:
+    """What textual inversion gives: embeddings that no text has."""
+    node = forgery.of("prompt")
+    arrays = forgery.arrays(node)
+    arrays["embeds"][5] = arrays["embeds"][9]
+    forgery.store(node, arrays)
+    folder = forgery.seal()
+    assert clean(folder)
+    assert "prompt" in failed(replay(folder, Question(nonce="any", nodes=3))[0])
+
+
+def test_a_swapped_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgery = replayed.forged(tmp_path, monkeypatch, replayed.stills)
+    outside = np.zeros((64, 64, 3), np.uint8)
+    for number in (1, 2):
+        forgery.draw(f"still-{number}.png", outside)
+        forgery.of("still", number - 1)["output"] = arrays_hash({"image": outside})
+    folder = forgery.seal()
+    assert clean(folder)
+    assert failed(replay(folder, Question(nonce="any", nodes=3))[0]) == {"still"}
+
+
+def interrupted(root: Path) -> tuple[Path, Path]:
+    """The folder of the honest run as a kill just before its record would have left it, and its keyframe."""
+    folder = root / "video" / replayed.honest().name
+    shutil.copytree(replayed.honest(), folder)
+    for name in (layout.RECORD, layout.STATEMENT):
+        (folder / name).unlink()
+    return folder, next(folder.glob("stages/keyframe-*"))
+
+
+def test_a_keyframe_edited_before_the_run_goes_on_is_made_again(tmp_path: Path) -> None:
+    folder, keyframe_file = interrupted(tmp_path)
+    arrays = load_file(keyframe_file)
+    save_file({**arrays, "latent": arrays["latent"][..., ::-1].copy()}, keyframe_file)
+    assert replayed.rendered(tmp_path) == folder
+    honest = replayed.honest()
+    assert (folder / layout.FRAMES).read_bytes() == (honest / layout.FRAMES).read_bytes()
+    assert np.array_equal(load_file(keyframe_file)["latent"], arrays["latent"])
+    assert clean(folder)
+
+
+def test_a_keyframe_edited_with_its_ledger_before_the_run_goes_on(tmp_path: Path) -> None:
+    """The run takes the edited keyframe for its own and goes on from it, honestly; replay does not."""
+    folder, keyframe_file = interrupted(tmp_path)
+    arrays = load_file(keyframe_file)
+    arrays["latent"] = arrays["latent"][..., ::-1].copy()
+    with safe_open(keyframe_file, "np") as opened:
+        metadata = opened.metadata()
+    save_file(arrays, keyframe_file, metadata)
+    entries = [json.loads(line) for line in (folder / layout.LEDGER).read_bytes().splitlines()]
+    for entry in entries:
+        del entry["previous"]
+        if entry.get("op") == "keyframe":
+            entry["output"] = arrays_hash(arrays)
+    (folder / layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in sealed.chain(entries)))
+    assert replayed.rendered(tmp_path) == folder
+    assert clean(folder)
+    assert failed(replay(folder, Question(nonce="any", nodes=3))[0]) == {"keyframe"}
 
 
 def test_a_latent_swapped_in_a_segment_with_everything_mended(forgery: Forgery) -> None:
@@ -97,8 +177,7 @@ def test_frames_composited_before_they_were_encoded(tmp_path: Path, monkeypatch:
     honest = SheetCollector.watch
 
     def drawn(collector: SheetCollector, frames: Iterable[Image]) -> Iterator[Image]:
-        for frame in honest(collector, (painted(frame) for frame in frames)):
-            yield frame
+        yield from honest(collector, (painted(frame) for frame in frames))
 
     def painted(frame: Image) -> Image:
         frame[20:36, 20:36] = (255, 0, 255)

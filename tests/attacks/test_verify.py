@@ -27,11 +27,13 @@ from hypothesis import strategies as some
 from PIL import Image as Pictures
 from sealed import Forgery, codes, copied, edited, told, zipped
 
+from pokora_anime.compliance.verify import used
 from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.limits import LIMITS
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.ffmpeg import find_ffmpeg, yuv_hashes
 from pokora_anime.provenance.hashing import arrays_hash, canonical_json, text_hash
+from pokora_anime.provenance.noise import expected
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX links and files")
 
@@ -94,6 +96,20 @@ def test_an_edited_control_picture(forgery: Forgery) -> None:
     assert reseal(forgery) == {"INT-PICTURE"}
 
 
+@pytest.mark.parametrize("name", ["keyframe.png", "control_depth.png"])
+def test_a_picture_that_is_kept_back(forgery: Forgery, name: str) -> None:
+    (forgery.folder / name).unlink()
+    del forgery.record["pictures"][name]
+    assert reseal(forgery) == {"INT-PICTURE", "INT-MISSING"}
+
+
+def test_a_picture_under_another_name(forgery: Forgery) -> None:
+    shutil.copy(forgery.folder / "keyframe.png", forgery.folder / "reference.png")
+    forgery.record["pictures"]["reference.png"] = dict(forgery.record["pictures"]["keyframe.png"])
+    forgery.record["files"]["reference.png"] = ""
+    assert reseal(forgery) == {"INT-PICTURE", "INT-STRAY"}
+
+
 def test_a_control_map_of_another_size(forgery: Forgery) -> None:
     forgery.store(forgery.of("control"), {"depth": np.zeros((32, 32, 3), np.uint8)})
     forgery.draw("control_depth.png", np.zeros((32, 32, 3), np.uint8))
@@ -148,6 +164,36 @@ def test_noise_with_a_faint_picture_in_it(forgery: Forgery) -> None:
     values[:, 0] += 1e-4
     forgery.store(noise, {"noise": values})
     assert reseal(forgery) == {"POL-NOISE"}
+
+
+def test_noise_of_another_size(forgery: Forgery) -> None:
+    """Honest noise of its seed, for a picture of another size; the keyframe's latent is made to fit."""
+    noise, keyframe = forgery.of("noise"), forgery.of("keyframe")
+    noise["params"]["shape"] = [4, 16, 8]
+    forgery.store(noise, {"noise": expected(noise["params"])})
+    assert {"POL-PARAMS", "POL-ARRAYS"} <= reseal(forgery)
+    arrays = forgery.arrays(keyframe)
+    forgery.store(keyframe, {**arrays, "latent": np.zeros((4, 16, 8), np.float32)})
+    assert "POL-PARAMS" in reseal(forgery)
+
+
+@pytest.mark.parametrize("shape", [(76, 64), (77 * 5, 64), (77, 5000)])
+def test_embeddings_that_are_no_text(forgery: Forgery, shape: tuple[int, int]) -> None:
+    prompt = forgery.of("prompt")
+    zeros = np.zeros(shape, np.float32)
+    forgery.store(prompt, {**forgery.arrays(prompt), "embeds": zeros, "negative_embeds": zeros})
+    assert reseal(forgery) == {"POL-ARRAYS"}
+
+
+def test_more_noise_than_any_clip_has(forgery: Forgery) -> None:
+    """Sixty thousand small frames, each with a generator of its own, in one honest-looking node."""
+    noise = forgery.of("noise", 1)
+    shape = [4, 60_000, 2, 2]
+    noise["params"]["shape"] = shape
+    forgery.store(noise, {"noise": np.zeros(shape, np.float32)})
+    report = examine(forgery.seal())
+    assert "POL-NOISE" in told(report)
+    assert any("frames in all" in one.got for one in report.policy if one.code == "POL-NOISE")
 
 
 def test_noise_of_another_seed(forgery: Forgery) -> None:
@@ -255,6 +301,14 @@ def test_a_device_in_place_of_a_run() -> None:
 
 def test_too_many_files(forgery: Forgery) -> None:
     assert codes(forgery.folder, limits=replace(LIMITS, files=10)) == {"SRC-COUNT"}
+
+
+def test_findings_without_end(forgery: Forgery) -> None:
+    for number in range(80):
+        (forgery.folder / f"{number}.png").write_bytes(b"")
+    report = examine(forgery.folder)
+    assert [one.code for one in report.integrity] == ["INT-EXTRA"] * LIMITS.findings
+    assert "and 30 more" in report.integrity[-1].message
 
 
 def test_folders_without_end(forgery: Forgery) -> None:
@@ -629,6 +683,15 @@ def test_altered_weights(forgery: Forgery) -> None:
     assert reseal(forgery) == {"POL-WEIGHTS"}
 
 
+def test_weights_of_which_nobody_knows_a_hash_are_for_a_person(
+    forgery: Forgery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(used, "promised", lambda row: {})
+    report = examine(forgery.folder)
+    assert told(report) == {"POL-UNCHECKED"}
+    assert (report.exit_code(), report.exit_code(strict=True)) == (0, 1)
+
+
 def test_weights_that_are_not_what_their_digest_says(forgery: Forgery) -> None:
     digest = forgery.of("keyframe")["weights"]["unet"]
     forgery.record["weights"][digest]["files"]["unet/config.json"] = "0" * 64
@@ -645,6 +708,15 @@ def test_a_lora_that_nobody_asked_for(forgery: Forgery) -> None:
     forgery.record["weights"][digest] = {"row": "my-own-lora", "files": {"lora.safetensors": "0" * 64}}
     forgery.of("keyframe")["weights"]["my-own-lora"] = digest
     assert reseal(forgery) == {"POL-WEIGHTS"}
+
+
+@pytest.mark.parametrize(
+    ("op", "role"),
+    [("keyframe", "vae"), ("motion", "nano-motion"), ("motion", "controlnet_depth"), ("finish", "vae")],
+)
+def test_an_operation_without_weights_that_it_needs(forgery: Forgery, op: str, role: str) -> None:
+    del forgery.of(op)["weights"][role]
+    assert "POL-WEIGHTS" in reseal(forgery)
 
 
 def test_weights_that_no_node_names(forgery: Forgery) -> None:
@@ -712,6 +784,41 @@ def test_a_shorter_video(forgery: Forgery, tmp_path: Path) -> None:
     assert reseal(forgery) & {"VID-FRAMES", "VID-BOX"}
 
 
+def retimed(forgery: Forgery, change: Any) -> set[str]:
+    """The video's table of contents changed, everything made to fit."""
+    path = forgery.folder / "video.mp4"
+    path.write_bytes(change(path.read_bytes()))
+    forgery.deliver(forgery.frames())
+    return reseal(forgery)
+
+
+def at(data: bytes, kind: bytes, offset: int, value: bytes) -> bytes:
+    """The file with some bytes of a box's content changed."""
+    start = data.index(kind) + 4 + offset
+    return data[:start] + value + data[start + len(value) :]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: at(data, b"mdhd", 12, struct.pack(">I", 6144)),  # half as fast
+        lambda data: at(data, b"stts", 12, struct.pack(">I", 1024)),
+        lambda data: at(data, b"elst", 8, struct.pack(">I", 1000)),  # its first second alone
+        lambda data: at(data, b"elst", 16, struct.pack(">I", 0x8000)),  # half as fast
+        lambda data: at(data, b"dref", 16, b"\0\0\0\0"),  # a reference to another file
+    ],
+)
+def test_a_video_that_plays_otherwise(forgery: Forgery, change: Any) -> None:
+    assert retimed(forgery, change) & {"VID-TIME", "VID-FRAMES"}
+
+
+def test_a_video_in_slow_motion(forgery: Forgery) -> None:
+    """All of its frames, each shown for twice as long."""
+    ticks, milliseconds = struct.pack(">I", 6144), struct.pack(">I", 4000)
+    slow = lambda data: at(at(data, b"mdhd", 12, ticks), b"elst", 8, milliseconds)  # noqa: E731
+    assert retimed(forgery, slow) == {"VID-TIME"}
+
+
 def test_a_video_with_a_second_track(forgery: Forgery, tmp_path: Path) -> None:
     video = str(forgery.folder / "video.mp4")
     encode(tmp_path / "again.mp4", "-i", video, "-i", video, "-map", "0", "-map", "1", "-c", "copy")
@@ -775,7 +882,7 @@ def test_a_video_of_boundless_size(forgery: Forgery, key: str, value: int) -> No
 def forge_sheet(forgery: Forgery, change: Any) -> set[str]:
     """The contact sheet changed, its node, record, ledger and signature made to fit."""
     sheet = np.asarray(Pictures.open(forgery.folder / "sheet.png")).copy()
-    sheet = change(sheet)
+    sheet = np.ascontiguousarray(change(sheet))
     forgery.draw("sheet.png", sheet)
     forgery.of("sheet")["output"] = arrays_hash({"image": sheet})
     return reseal(forgery)

@@ -36,7 +36,7 @@ class Question:
     """What is asked: the judge's nonce, how many parts, how to compute, and whose key must have signed."""
 
     nonce: str
-    nodes: int = 5
+    nodes: int = 8
     wishes: Wishes = field(default_factory=Wishes)
     key: str = ""
 

@@ -123,7 +123,7 @@ class Session:
         exact = hashes == listed.rgb[wanted.start : wanted.stop]
         node = self._replayer.finish_node(unit, listed.rgb)
         same, reasons, odd = _compare_nodes(unit.step, node)
-        limit = thresholds.encoded(self._config.encode.crf)
+        limit = thresholds.encoded(self._config.encode.crf, self._precision(unit.step, unit.segment))
         verdicts = [odd, *(one.judge(limit) for one, _, _ in told)]
         if same and not exact:
             verdicts.append(Verdict.review)
@@ -152,9 +152,15 @@ class Session:
         return figures(stored[name], made.arrays[name]) if name in made.arrays else None
 
     def _limit(self, step: Step, name: str, one: Figures) -> thresholds.Limit:
-        formats = {str(step.environment.get("dtype")), str(self._here["dtype"])}
-        precision = thresholds.FULL if formats == {thresholds.FULL} else thresholds.HALF
-        return thresholds.limit(precision, "picture" if one.psnr is not None else _WHAT.get(name, "embeds"))
+        what = "picture" if one.psnr is not None else _WHAT.get(name, "embeds")
+        return thresholds.limit(self._precision(step), what)
+
+    def _precision(self, *steps: Step | None) -> str:
+        """Half as soon as a node or this machine computed in 16 bits."""
+        formats = {str(step.environment.get("dtype")) for step in steps if step is not None}
+        return (
+            thresholds.FULL if formats | {str(self._here["dtype"])} == {thresholds.FULL} else thresholds.HALF
+        )
 
     def _free(self, kind: str) -> None:
         """Drops the networks that only parts before this one needed."""

@@ -15,7 +15,8 @@ FRAMES = "frames"  # the kind of a segment's delivered frames; every other kind 
 NODES = ("prompt", "noise", "keyframe", "control", "motion", "still")
 # The order in which networks are needed, so that each is loaded once and can be freed.
 ORDER = (*NODES, FRAMES)
-ALWAYS = 3  # initial noise, keyframe, and what is delivered of one segment (of a still)
+# Few and cheap, and each a door for an outside picture: embeddings and maps beside the picture itself.
+DOORS = ("prompt", "control")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +79,11 @@ def replayable(record: Record) -> list[Unit]:
 
 
 def choose(record: Record, nonce: str, count: int) -> Choice:
-    """The first `count` parts in an order that nonce and record decide; the three always first.
+    """The first `count` parts in an order that nonce and record decide; some are always among them.
 
-    The order is that of sha256 over the nonce, the record's hash and the part, so nobody can know it
-    before the nonce is told. Fewer than three are never replayed.
+    Those are prompt, initial noise, keyframe, control maps, and what is delivered of one segment or
+    still, even where `count` is smaller. The order is that of sha256 over the nonce, the record's hash
+    and the part, so nobody can know it before the nonce is told.
     """
     every = replayable(record)
     seal = hashlib.sha256(record.data).hexdigest()
@@ -104,7 +106,7 @@ def chance_missed(parts: int, replayed: int, forged: int = 1) -> float:
 
 
 def _always(record: Record, drawn: Sequence[Unit]) -> list[Unit]:
-    """Initial noise, keyframe (a still's, or the first segment without one), and one delivered part."""
+    """The doors, a picture (a still's, or the first segment without a keyframe), its noise, one delivered."""
     kinds = {unit.kind for unit in drawn}
     delivered = next((unit for unit in drawn if unit.kind in (FRAMES, "still")), None)
     if "keyframe" in kinds:
@@ -115,4 +117,5 @@ def _always(record: Record, drawn: Sequence[Unit]) -> list[Unit]:
     else:
         first = next(unit for unit in drawn if unit.kind == "motion" and span(unit.step)["index"] == 0)
     noise = next(unit for unit in drawn if unit.kind == "noise" and unit.step.id in first.step.parents)
-    return [noise, first, *([delivered] if delivered is not None else [])]
+    doors = [unit for unit in drawn if unit.kind in DOORS]
+    return [*doors, noise, first, *([delivered] if delivered is not None else [])]

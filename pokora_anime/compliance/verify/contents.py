@@ -15,12 +15,14 @@ from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import Limits
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step
+from pokora_anime.config.schema import ControlKind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import arrays_hash
 from pokora_anime.provenance.node import STORED
 from pokora_anime.records import Image
 
-SHEET = "sheet.png"
+SHEET, KEYFRAME = "sheet.png", "keyframe.png"
+KINDS = frozenset(kind.value for kind in ControlKind)
 DRAWN = ("sheet", "still")  # operations whose output is a PNG and nothing else
 NodeArrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -71,8 +73,13 @@ class Arrays:
 def check(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> list[Finding]:
     """The arrays' findings, INT-STRAY for files that no node made, and INT-PICTURE."""
     names = {layout.array_name(step.op, step.id) for step in record.steps if step.op in STORED}
-    expected = _expected_pictures(record)
+    expected = _expected_pictures(record, arrays)
     found = [*arrays.findings]
+    told = {name: (entry["node"], entry["array"]) for name, entry in record.pictures.items()}
+    if told != {name: (step.id, array) for name, (step, array) in expected.items()}:
+        message = "the record's pictures are not those that a run makes"
+        listed = ", ".join(sorted(expected))
+        found.append(finding("INT-PICTURE", message, layout.RECORD, ", ".join(sorted(told)), expected=listed))
     names |= {layout.CONFIG, *expected}
     if record.command == "video":
         names |= {layout.VIDEO, layout.FRAMES}
@@ -96,20 +103,21 @@ def check(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> lis
     return found
 
 
-def _expected_pictures(record: Record) -> dict[str, tuple[Step, str]]:
-    """Each PNG that the record promises, with the node and the array of it that the PNG shows."""
+def _expected_pictures(record: Record, arrays: Arrays) -> dict[str, tuple[Step, str]]:
+    """Each PNG of an honest run with these nodes: the node and the array of it that the PNG shows."""
     steps = record.by_id
-    told = {
-        name: (steps[entry["node"]], entry["array"])
-        for name, entry in record.pictures.items()
-        if entry["node"] in steps
-    }
-    results = [steps[result] for result in record.results if result in steps]
-    drawn = [step for step in results if step.op in DRAWN]
+    found: dict[str, tuple[Step, str]] = {}
+    if record.command == "video":
+        for step in record.steps:
+            if step.op == "keyframe":
+                found[KEYFRAME] = (step, "image")
+            elif step.op == "control":
+                found |= {f"control_{kind}.png": (step, kind) for kind in arrays.of(step) if kind in KINDS}
+    drawn = [steps[result] for result in record.results if result in steps and steps[result].op in DRAWN]
     names = (
         [SHEET] if record.command == "video" else [layout.still_name(index) for index in range(len(drawn))]
     )
-    return told | {name: (step, "image") for name, step in zip(names, drawn, strict=False)}
+    return found | {name: (step, "image") for name, step in zip(names, drawn, strict=False)}
 
 
 def _shows(picture: Image, arrays: Arrays, step: Step, array: str) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import IO, cast
 
 from pokora_anime.compliance.findings import Finding
-from pokora_anime.compliance.verify import sheet, strict_json, video
+from pokora_anime.compliance.verify import sheet, strict_json, timing, video
 from pokora_anime.compliance.verify.container import Unreadable, finding
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import Limits
@@ -79,7 +79,10 @@ def check_frames(folder: Folder, record: Record, limits: Limits) -> Iterable[Fin
 
 
 def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]:
-    """VID-BOX, VID-DECODE, VID-FRAMES: the MP4 decodes to the frames of the list, each one; VID-SHEET."""
+    """VID-BOX, VID-DECODE, VID-FRAMES: the MP4 decodes to the frames of the list, each one of them.
+
+    VID-TIME: it plays them one after the other; VID-SHEET: the contact sheet shows them.
+    """
     if record.command != "video" or layout.VIDEO not in folder.sizes:
         return []
     try:
@@ -95,6 +98,7 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
             return [
                 finding("VID-BOX", "the video's container is not as pokora writes it", layout.VIDEO, error)
             ]
+        late = _timing(file, folder.sizes[layout.VIDEO], numbers)
     hashes: list[str] = []
     redrawn: list[sheet.Redrawn] = []
 
@@ -108,8 +112,24 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
         video.decode(folder.root / layout.VIDEO, shape, limits, take)
     except video.BadVideo as error:
         return [finding("VID-DECODE", "the video does not decode", layout.VIDEO, error)]
-    told = _compare(hashes, listed.yuv)
-    return told or list(redrawn[0].check(folder, numbers["fps"], limits))
+    told = _compare(hashes, listed.yuv) or late
+    return told or list(redrawn[0].check(folder, numbers["fps"], _crf(record), limits))
+
+
+def _timing(file: IO[bytes], size: int, numbers: Mapping[str, int]) -> list[Finding]:
+    try:
+        timing.check_timing(file, size, numbers["count"], numbers["fps"])
+    except video.BadVideo as error:
+        message = "the video does not play its frames one after the other at the record's rate"
+        return [finding("VID-TIME", message, layout.VIDEO, error)]
+    return []
+
+
+def _crf(record: Record) -> int:
+    """How coarsely the config lets x264 draw; 0 for what is no such number, which POLICY tells."""
+    encode = record.config.get("encode")
+    crf = encode.get("crf") if isinstance(encode, dict) else None
+    return crf if type(crf) is int and 0 <= crf <= 51 else 0
 
 
 def _compare(got: Sequence[str], listed: Sequence[str]) -> list[Finding]:

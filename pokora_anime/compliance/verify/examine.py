@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.verify import exhibits, integrity, policy, signature
 from pokora_anime.compliance.verify.container import Unreadable
 from pokora_anime.compliance.verify.contents import Arrays
@@ -60,13 +62,26 @@ def examine_folder(
     report = Report(
         subject=subject,
         facts=_facts(folder, record, limits),
-        integrity=tuple(integrity.check(folder, record, arrays, key, limits)),
-        policy=tuple(policy.check(record, arrays, contest)),
+        integrity=few(integrity.check(folder, record, arrays, key, limits), limits),
+        policy=few(policy.check(record, arrays, contest), limits),
         contest=contest or shown(_at(record.config, "contest", "name"), 60),
         seconds=time.monotonic() - started,
     )
     show = exhibits.collect(folder, record, arrays, limits) if pictures else Exhibits()
     return report, show
+
+
+def few(findings: Iterable[Finding], limits: Limits) -> tuple[Finding, ...]:
+    """At most `limits.findings` of each code and severity; the last of them tells how many more there are."""
+    kept: dict[tuple[str, Severity], list[Finding]] = {}
+    for one in findings:
+        kept.setdefault((one.code, one.severity), []).append(one)
+    told: list[Finding] = []
+    for alike in kept.values():
+        told += alike[: limits.findings]
+        if (more := len(alike) - limits.findings) > 0:
+            told[-1] = replace(told[-1], message=f"{told[-1].message} (and {more} more)")
+    return tuple(told)
 
 
 def _facts(folder: Folder, record: Record, limits: Limits) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.contents import Arrays, NodeArrays
+from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.noise import TOLERANCE, expected
@@ -30,17 +31,28 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
 }
 
 
+TOKENS, MAX_CHUNKS = 77, 4  # of a chunk with its ends, of a prompt (stages/prompt.py refuses more)
+MAX_CHANNELS = 4096
+MAX_FRAMES = 8192  # whose noise is computed again, of all segments together
+
+
 def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
     """POL-ARRAYS (not what the operation stores), POL-NOISE (not what the seed gives), POL-KNOWN."""
     steps = record.by_id
+    left = MAX_FRAMES
     for step in record.steps:
         stored = arrays.of(step)
         if step.op not in STORES or not stored:
             continue
-        if reason := _misfit(step, stored):
+        noise = next(
+            (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"), None
+        )
+        if reason := _misfit(step, stored) or _unlike(noise, stored):
             yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
         elif step.op == "noise":
-            yield from _noise(step, stored["noise"])
+            values = stored["noise"]
+            left -= values.shape[1] if values.ndim == 4 else 1
+            yield from _noise(step, values, left)
         elif step.op == "motion":
             parents = [steps[name] for name in step.parents if name in steps]
             yield from _known(step, parents, arrays)
@@ -59,6 +71,24 @@ def _misfit(step: Step, stored: NodeArrays) -> str:
             return f"{name}: not finite"
         if dtype == "|u1" and list(array.shape) != [*reversed(_size(step)), 3]:
             return f"{name}: {array.shape}"
+    if step.op == "prompt":
+        return _no_text(stored)
+    return ""
+
+
+def _no_text(stored: NodeArrays) -> str:
+    """Embeddings of whole chunks of text, as many of what is wanted as of what is not."""
+    shapes = {name: stored[name].shape for name in ("embeds", "negative_embeds")}
+    tokens, channels = stored["embeds"].shape
+    whole = tokens % TOKENS == 0 and tokens <= MAX_CHUNKS * TOKENS and channels <= MAX_CHANNELS
+    return "" if whole and len(set(shapes.values())) == 1 else str(shapes)
+
+
+def _unlike(noise: Step | None, stored: NodeArrays) -> str:
+    """Latents have the shape of the noise that they were denoised from."""
+    for name in ("latent", "latents"):
+        if noise is not None and name in stored and list(stored[name].shape) != noise.params.get("shape"):
+            return f"{name}: {stored[name].shape}, noise {shown(noise.params.get('shape'), 40)}"
     return ""
 
 
@@ -67,11 +97,11 @@ def _size(step: Step) -> list[int]:
     return cast(list[int], size) if isinstance(size, list) else []
 
 
-def _noise(step: Step, stored: npt.NDArray[np.generic]) -> Iterable[Finding]:
+def _noise(step: Step, stored: npt.NDArray[np.generic], left: int) -> Iterable[Finding]:
     try:
-        # Only as much is computed as was stored.
-        if step.params.get("shape") != list(stored.shape):
-            raise RecordError("REC-NOISE", f"shape {stored.shape}")
+        # Only as much is computed as was stored, and no more frames than a clip has.
+        if step.params.get("shape") != list(stored.shape) or left < 0:
+            raise RecordError("REC-NOISE", f"shape {stored.shape}, {MAX_FRAMES - left} frames in all")
         wanted = expected(step.params)
     except RecordError as error:
         yield finding("POL-NOISE", "noise that no seed gives", step.name, error.got)

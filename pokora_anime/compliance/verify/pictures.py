@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +26,10 @@ def decode_png(data: bytes, most: int) -> Image:
     if width * height > most:
         raise BadPicture(f"{width}x{height} pixels, at most {most} are decoded")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with PngImagePlugin.PngImageFile(io.BytesIO(data)) as picture:
-                if picture.mode != "RGB" or getattr(picture, "n_frames", 1) != 1:
-                    raise BadPicture(f"mode {picture.mode}, not one RGB picture")
-                return np.asarray(picture, np.uint8)
+        with PngImagePlugin.PngImageFile(io.BytesIO(data)) as picture:
+            if picture.mode != "RGB" or getattr(picture, "n_frames", 1) != 1:
+                raise BadPicture(f"mode {picture.mode}, not one RGB picture")
+            return np.asarray(picture, np.uint8)
     except (OSError, SyntaxError, ValueError, Warning, OverflowError, MemoryError) as error:
         raise BadPicture(f"{type(error).__name__}: {error}") from error
 

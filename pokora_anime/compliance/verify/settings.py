@@ -18,6 +18,7 @@ from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
 from pokora_anime.stages import spans
 from pokora_anime.stages.interpolate import frames_delivered, frames_needed
 
+CHANNELS, LATENT_SCALE = 4, 8  # of the latents of SD2, SDXL and nano (models/loader.py, stages/noise.py)
 # Params that the run itself settles; they are checked where their meaning is known.
 FREE = {
     "prompt": {"pieces", "tokens"},
@@ -35,6 +36,7 @@ def check(record: Record, config: RunConfig) -> Iterable[Finding]:
         if step.op in wanted:
             yield from _params(step, wanted[step.op], FREE.get(step.op, set()))
     yield from _places(record, config)
+    yield from _sizes(record, config)
     if isinstance(config, VideoConfig):
         yield from _clip(record, config)
 
@@ -108,6 +110,20 @@ def _params(step: Step, wanted: Table, free: set[str]) -> Iterable[Finding]:
                 f"{name}={shown(step.params[name], 60)}",
                 expected=shown(value, 60),
             )
+
+
+def _sizes(record: Record, config: RunConfig) -> Iterable[Finding]:
+    """Noise has the size of the picture, or of the segment's frames, that is drawn from it."""
+    size: list[Json] = [config.base.height // LATENT_SCALE, config.base.width // LATENT_SCALE]
+    steps = record.by_id
+    for step in record.steps:
+        span = step.params.get("span")
+        frames = [span.get("frames")] if isinstance(span, dict) else []
+        for noise in (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"):
+            got, expected = noise.params.get("shape"), [CHANNELS, *frames, *size]
+            if not _same(got, expected):
+                message = "noise of another size than what is drawn from it"
+                yield finding("POL-PARAMS", message, noise.name, shown(got, 60), expected=shown(expected, 60))
 
 
 def _places(record: Record, config: RunConfig) -> Iterable[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.replay import thresholds
 from pokora_anime.compliance.replay.compare import Figures, picture_figures
 from pokora_anime.compliance.verify import pictures
 from pokora_anime.compliance.verify.container import Unreadable, finding
@@ -17,9 +18,6 @@ from pokora_anime.compliance.verify.video import Shape
 from pokora_anime.quality.sheet import FRAMES, SheetCollector
 from pokora_anime.records import Image
 
-# Grey levels by which an 8x8 block of the halved sheet may lie apart on average. H.264 moves blocks of
-# an honest sheet by 4 at crf 16 and by 9 at crf 40 (measured with nano at 256 px).
-MOST = 16.0
 _NONE = np.zeros((2, 2, 3), np.uint8)
 
 
@@ -34,8 +32,8 @@ class Redrawn:
         """The next frame, yuv420p; only those that the sheet shows are converted."""
         self._collector.add(self._rgb(frame) if self._collector.due else _NONE)
 
-    def check(self, folder: Folder, fps: int, limits: Limits) -> Iterable[Finding]:
-        """VID-SHEET where the sheet shows something else than the video does."""
+    def check(self, folder: Folder, fps: int, crf: int, limits: Limits) -> Iterable[Finding]:
+        """VID-SHEET where the sheet shows something else than the video, encoded with `crf`, does."""
         if SHEET not in folder.sizes:
             return
         try:
@@ -43,13 +41,14 @@ class Redrawn:
         except (pictures.BadPicture, Unreadable):
             return  # told by contents.check
         apart = compared(told, self._collector.sheet(max(fps, 1)))
-        if apart is None or not (apart.block or 0.0) <= MOST:
+        most = thresholds.encoded(crf).fails.block
+        if apart is None or apart.block is None or apart.block > most:
             yield finding(
                 "VID-SHEET",
                 "the contact sheet shows other frames than the video",
                 SHEET,
-                "another size" if apart is None else f"a block {apart.block:.0f} grey levels apart",
-                expected=f"at most {MOST:.0f}",
+                "another size" if apart is None else apart.line(),
+                expected=f"blocks at most {most:.0f} grey levels apart",
             )
 
     def _rgb(self, frame: bytes) -> Image:

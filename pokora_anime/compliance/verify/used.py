@@ -14,10 +14,10 @@ from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules.case import uses
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.names import brief, shown
-from pokora_anime.compliance.verify.record import Record
+from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.compliance.verify.settings import loras
-from pokora_anime.config.schema import RunConfig
-from pokora_anime.models import registry
+from pokora_anime.config.schema import ControlKind, ControlNetwork, RunConfig, VideoConfig
+from pokora_anime.models import hashes, registry
 from pokora_anime.models.hashes import MANIFEST
 from pokora_anime.models.registry import Row
 
@@ -31,11 +31,13 @@ LOADS = {
     "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora"},
     "finish": {"base", "vae"},
 }
+# And which roles they cannot do without, where the config does not decide.
+NEEDS = {"prompt": {"text"}, "keyframe": {"unet", "vae"}, "finish": {"vae"}}
 DRAWS = ("prompt", "keyframe", "motion")
 
 
 def check(record: Record, config: RunConfig) -> Iterable[Finding]:
-    """POL-WEIGHTS for weights that are not the registered ones or not asked for, POL-UNCHECKED as a note."""
+    """POL-WEIGHTS for weights that are not registered or not asked for, POL-UNCHECKED for a person."""
     rows = {row.id: row for row in registry.rows()}
     asked = {use.weights.id for use in uses(config) if use.weights is not None and use.loaded}
     unknown: list[str] = []
@@ -48,28 +50,29 @@ def check(record: Record, config: RunConfig) -> Iterable[Finding]:
             )
             continue
         yield from _files(rows[name], files)
-        unknown += [f"{name}/{file}" for file in files if file not in promised(rows[name])]
+        known = promised(rows[name])
+        unknown += [f"{name}/{file}" for file in files if file not in known and _loads(rows[name], file)]
     yield from _uses(record, config, rows)
     if unknown:
         yield Finding(
             code="POL-UNCHECKED",
-            severity=Severity.note,
-            message="no hash of these weights is registered: only a replay can tell whether they are genuine",
+            severity=Severity.review,
+            message="no hash of these weights is known here: `pokora models fetch`, or a replay, tells",
             got=shown(", ".join(unknown)),
             where="weights",
         )
 
 
 def promised(row: Row) -> Mapping[str, str]:
-    """sha256 of a row's files by name, as far as the registry or the package knows them."""
-    return {**(_shipped(row.repo, row.folder) if row.packaged else {}), **row.sha256}
+    """sha256 of a row's files by name, as far as package, models.lock of this machine and registry know."""
+    return {**(_shipped(row.repo, row.folder) if row.packaged else {}), **hashes.locked(row), **row.sha256}
 
 
 def _files(row: Row, files: Mapping[str, str]) -> Iterable[Finding]:
     known = promised(row)
     for name, digest in files.items():
         where = f"weights {row.id}/{shown(name, 60)}"
-        if not any(fnmatchcase(name, pattern) for pattern in row.files):
+        if not _loads(row, name):
             yield finding("POL-WEIGHTS", "a file that the registry does not know", where)
         elif known.get(name, digest) != digest:
             yield finding(
@@ -80,6 +83,10 @@ def _files(row: Row, files: Mapping[str, str]) -> Iterable[Finding]:
                 expected=f"sha256 {known[name][:12]}",
                 fix="verify with the version of pokora_anime that rendered the run" if row.packaged else "",
             )
+
+
+def _loads(row: Row, name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in row.files)
 
 
 def _uses(record: Record, config: RunConfig, rows: Mapping[str, Row]) -> Iterable[Finding]:
@@ -97,13 +104,29 @@ def _uses(record: Record, config: RunConfig, rows: Mapping[str, Row]) -> Iterabl
                 )
             elif row.kind.value.endswith("_lora"):
                 used.add(row.id)
-        if step.op in LOADS and not step.weights and step.op != "control":
-            yield finding("POL-WEIGHTS", "an operation without weights", step.name)
+        if lacking := _roles(step, config) - set(step.weights):
+            message = "an operation without weights that it needs"
+            yield finding("POL-WEIGHTS", message, step.name, expected=", ".join(sorted(lacking)))
         if step.op in DRAWS and used != merged:
             got, wanted = ", ".join(sorted(used)) or "none", ", ".join(sorted(merged)) or "none"
             yield finding(
                 "POL-WEIGHTS", "other LoRAs than the config asks for", step.name, got, expected=wanted
             )
+
+
+def _roles(step: Step, config: RunConfig) -> set[str]:
+    """The roles of the weights that an operation cannot do without; LoRAs aside."""
+    if step.op == "motion":
+        control = step.params.get("control")
+        kinds = control.get("kinds") if isinstance(control, dict) else None
+        listed = kinds if isinstance(kinds, list) else []
+        union = isinstance(config, VideoConfig) and config.control.network is ControlNetwork.union
+        networks = {"controlnet_union" if union else f"controlnet_{kind}" for kind in listed}
+        return {"motion", config.base.motion_adapter} | networks
+    if step.op == "control" and isinstance(config, VideoConfig):
+        kinds = set(config.control.kinds) - {ControlKind.canny}
+        return {f"{kind.value}_extractor" for kind in kinds}
+    return NEEDS.get(step.op, set())
 
 
 def _plays(row: Row, role: str) -> bool:

@@ -38,7 +38,9 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class Box:
+    """A box of the container: its kind, and where its content lies."""
+
     kind: str
     start: int  # of its content
     stop: int
@@ -55,11 +57,8 @@ def check_container(file: IO[bytes], size: int) -> None:
         raise BadVideo(f"the file holds {shown(kinds)}, expected {', '.join(TOP_BOXES)}, each once")
     if any(box.kind == "free" and box.stop > box.start for box in tops):
         raise BadVideo("the file's free space is not empty")
-    movie = next((box for box in tops if box.kind == "moov"), None)
-    if movie is None or movie.stop - movie.start > MAX_HEADER:
-        raise BadVideo("no table of contents, or an over-long one")
-    content = _at(file, movie.start, movie.stop - movie.start)
-    inside = list(_boxes(lambda at, count: content[at : at + count], 0, len(content)))
+    content = movie(file, size)
+    inside = boxes_of(content)
     kinds = [box.kind for box in inside]
     if not set(kinds) <= set(MOVIE_BOXES) or len(set(kinds)) != len(kinds) or "trak" not in kinds:
         raise BadVideo(f"the movie holds {shown(kinds)}, expected one track")
@@ -67,6 +66,20 @@ def check_container(file: IO[bytes], size: int) -> None:
         raise BadVideo("the movie carries data beside its pictures")
     if b"vide" not in content or b"avc1" not in content:
         raise BadVideo("the track holds no H.264 pictures")
+
+
+def movie(file: IO[bytes], size: int) -> bytes:
+    """The content of the file's table of contents. Raises BadVideo."""
+    tops = _boxes(lambda at, count: _at(file, at, count), 0, size)
+    box = next((box for box in tops if box.kind == "moov"), None)
+    if box is None or box.stop - box.start > MAX_HEADER:
+        raise BadVideo("no table of contents, or an over-long one")
+    return _at(file, box.start, box.stop - box.start)
+
+
+def boxes_of(content: bytes) -> list[Box]:
+    """The boxes that a box's content is made of. Raises BadVideo."""
+    return list(_boxes(lambda at, count: content[at : at + count], 0, len(content)))
 
 
 def check_shape(shape: Shape, limits: Limits) -> None:
@@ -172,7 +185,7 @@ def _listen(stream: IO[bytes], said: list[str]) -> None:
             said.append(text)
 
 
-def _boxes(read: Callable[[int, int], bytes], start: int, stop: int) -> Iterator[_Box]:
+def _boxes(read: Callable[[int, int], bytes], start: int, stop: int) -> Iterator[Box]:
     """The boxes (ISO/IEC 14496-12) in a stretch of the file. Raises BadVideo."""
     count = 0
     while start < stop:
@@ -185,7 +198,7 @@ def _boxes(read: Callable[[int, int], bytes], start: int, stop: int) -> Iterator
             size, begin = struct.unpack(">Q", head[8:])[0], start + 16
         if size < begin - start or start + size > stop:
             raise BadVideo("the container's boxes do not fit")
-        yield _Box(kind.decode("latin-1"), begin, start + size)
+        yield Box(kind.decode("latin-1"), begin, start + size)
         start, count = start + size, count + 1
 
 
