@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from pokora_anime.devices.execution import Execution
 from pokora_anime.errors import ConfigError, RecordError, WeightsError
 from pokora_anime.provenance.layout import VIDEO
 from pokora_anime.provenance.node import Node
@@ -167,6 +168,7 @@ class _Decoder:
 
     models: Models
     autocast: Callable[[], AbstractContextManager[object]]
+    execution: Execution
 
     @classmethod
     def of(cls, config: VideoConfig, digest: str) -> _Decoder:
@@ -185,4 +187,4 @@ class _Decoder:
             bf16 = machine.device.type == "cpu" and machine.dtype == torch.bfloat16
             return torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)
 
-        return cls(models=models, autocast=autocast)
+        return cls(models=models, autocast=autocast, execution=Execution())
