@@ -51,7 +51,7 @@ def latents(drawn: list[Image]) -> Tensor:
     vae = AutoencoderTiny.from_pretrained(preview.NANO)
     pixels = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.inference_mode():
-        return vae.encode(pixels).latents.transpose(0, 1)
+        return vae.encode(pixels, return_dict=False)[0].transpose(0, 1)
 
 
 def test_it_shows_the_frames_that_the_latents_are(
