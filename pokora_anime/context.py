@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -46,6 +47,7 @@ class RunContext:
     seed: int
     timeline: Timeline = field(default_factory=Timeline)
     execution: Execution = field(default_factory=Execution)
+    preview: Callable[[int, torch.Tensor], None] | None = None  # is shown a segment's start and latents
 
     def autocast(self) -> AbstractContextManager[object]:
         """On a CPU the weights stay fp32 and bf16 comes by autocast; elsewhere they have the run's dtype."""

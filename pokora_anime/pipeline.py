@@ -17,7 +17,7 @@ from pokora_anime.run import Run, open_run
 from pokora_anime.stages import control as control_stage
 from pokora_anime.stages import encode, finish, keyframe, motion, prompt
 from pokora_anime.stages.attempts import ONCE, Attempts
-from pokora_anime.stages.pictures import decode
+from pokora_anime.stages.pictures import decode_chunks
 from pokora_anime.streaming import Background
 
 
@@ -64,9 +64,9 @@ def _attempts(config: VideoConfig, context: RunContext) -> Attempts:
         return ONCE
 
     def shown(segment: Segment) -> Iterator[Image]:
-        latents = segment.latents[:, max(0, segment.known - 1) :]
-        for chunk in latents.split(config.finish.decode_chunk, dim=1):
-            yield from decode(chunk, context)
+        return decode_chunks(
+            segment.latents[:, max(0, segment.known - 1) :], config.finish.decode_chunk, context
+        )
 
     judge = JoinJudge(shown, flows_for(config.base.family, context.device.type))
     return Attempts(of=lambda _: range(config.quality.reroll + 1), failing=judge)
@@ -76,6 +76,7 @@ def _render(config: VideoConfig, run: Run) -> None:
     find_ffmpeg()  # before anything is computed, not after
     run.display.plan(_steps(config))
     run.begin_score(_joins(config))
+    run.begin_preview()
     run.finish_video(_deliver(clip_segments(config, run.context), config, run))
 
 

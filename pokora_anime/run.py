@@ -27,6 +27,7 @@ from pokora_anime.provenance.layout import CONFIG, REPORTS, still_name
 from pokora_anime.provenance.node import Node
 from pokora_anime.quality import sheet as sheets
 from pokora_anime.quality.live import LiveScore
+from pokora_anime.quality.preview import PREVIEW, Preview
 from pokora_anime.quality.scorecard import brief, write
 from pokora_anime.quality.sheet import SheetCollector
 from pokora_anime.records import Image, Still, Video
@@ -48,6 +49,7 @@ class Run:
         self.timeline = Timeline()
         self.collector: SheetCollector | None = None
         self.score: LiveScore | None = None
+        self.preview: Preview | None = None
 
     @cached_property
     def context(self) -> RunContext:
@@ -82,6 +84,15 @@ class Run:
         if self.config.quality.score:
             self.score = LiveScore.start(self.config, joins, self.context.device.type)
 
+    def begin_preview(self) -> None:
+        """From here on the clip can be watched as it grows, unless quality.preview=false."""
+        assert isinstance(self.config, VideoConfig)
+        if self.config.quality.preview:
+            path = self.folder.path / REPORTS / PREVIEW
+            family, fps = self.config.base.family, self.config.shot.fps
+            self.preview = Preview.of(family, path, fps, self.context.device)
+            self.context.preview = None if self.preview is None else self.preview.show
+
     def watch_generated(self, frames: Iterator[Image]) -> Iterator[Image]:
         """The generated frames, scored on their way."""
         return frames if self.score is None else self.score.watch_generated(frames)
@@ -111,6 +122,8 @@ class Run:
             },
         )
         self._report()
+        if self.preview is not None:
+            self.preview.remove()
 
     def finish_stills(self, stills: Sequence[Still]) -> None:
         """Write the stills with their metadata and the record."""

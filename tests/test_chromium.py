@@ -16,9 +16,12 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pytest
 import tiny_vae as tiny
+from PIL import Image as Pictures
 
 from pokora_anime.nano.world import draw_frame, sample_scene
 from pokora_anime.provenance.node import Node
+from pokora_anime.quality.clip import ClipScorer
+from pokora_anime.quality.scorecard import Scorecard, write
 from pokora_anime.stages import encode
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -87,3 +90,22 @@ def test_the_clip_plays_to_its_end(
     assert report["word"] == ["ended"]
     assert (report["width"], report["height"]) == (["768"], ["768"])
     assert float(report["seconds"][0]) == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_score_page_opens_with_its_plots(tmp_path: Path) -> None:
+    scene = sample_scene(np.random.default_rng(1), action="waving", camera="static")
+    scorers = [ClipScorer(joins=(6,), fps=8) for _ in range(2)]
+    for index in range(14):
+        for scorer in scorers:
+            scorer.push(draw_frame(scene, index / 8, 96).rgb)
+    card = Scorecard(title="1girl", origin="drawn", generated=scorers[0].result(), final=scorers[1].result())
+    _, report = write(card, tmp_path)
+    shot = tmp_path / "page.png"
+    line = [str(CHROMIUM), *FLAGS, "--window-size=1100,1600", f"--screenshot={shot}", report.as_uri()]
+    subprocess.run(
+        [*line, f"--user-data-dir={tmp_path / 'profile'}"], capture_output=True, timeout=120, check=True
+    )
+    with Pictures.open(shot) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    purple = (np.abs(pixels - [0x6C, 0x4B, 0xD8]).sum(2) < 24).sum(1)  # the lines of "before interpolation"
+    assert (purple[400:] > 0).sum() > 150  # rows of plots that a line passes

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from pokora_anime.errors import ConfigError, RecordError, WeightsError
+from pokora_anime.devices.execution import Execution
+from pokora_anime.errors import RecordError, WeightsError
 from pokora_anime.provenance.layout import VIDEO
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.reading import Reading, read_run
@@ -59,14 +60,14 @@ def score_run(folder: Path) -> Scorecard:
 
 def shape_of(reading: Reading) -> Shape:
     """Rates, joins and lengths from a run's record. Raises RecordError REC-SCORE."""
-    from pokora_anime.compliance.guard.messages import from_plain
+    from pokora_anime.compliance.rules import closed
     from pokora_anime.config.schema import Interpolation, VideoConfig
     from pokora_anime.stages.interpolate import frames_needed
 
-    try:
-        config = from_plain(VideoConfig, reading.config)
-    except ConfigError as error:
-        raise _strange(reading, error.got) from error
+    # A key that the run did not know yet has its default.
+    config, findings = closed.read("video", reading.config)
+    if not isinstance(config, VideoConfig):
+        raise _strange(reading, f"{findings[0].where} {findings[0].got}" if findings else "no config")
     shot, finish = config.shot, config.finish
     moving = finish.interpolation is not Interpolation.none
     generated = frames_needed(shot.seconds, shot.fps, finish.fps, moving=moving)
@@ -167,6 +168,7 @@ class _Decoder:
 
     models: Models
     autocast: Callable[[], AbstractContextManager[object]]
+    execution: Execution
 
     @classmethod
     def of(cls, config: VideoConfig, digest: str) -> _Decoder:
@@ -185,4 +187,4 @@ class _Decoder:
             bf16 = machine.device.type == "cpu" and machine.dtype == torch.bfloat16
             return torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)
 
-        return cls(models=models, autocast=autocast)
+        return cls(models=models, autocast=autocast, execution=Execution())

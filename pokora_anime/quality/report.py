@@ -28,7 +28,7 @@ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <style>$style</style>
 </head>
 <body><main>
-<header><p>pokora score</p><h1>$title</h1><p>$facts</p></header>
+<header><p>pokora score</p><h1>$title</h1><p>$facts</p><p>$counts</p></header>
 $body
 <footer>Before: generated frames ($origin). After: delivered frames, interpolated and scaled.
 Good and bad ranges are those of clips that the drawn world makes, where everything is known; the numbers of
@@ -44,6 +44,7 @@ def page(card: Scorecard) -> str:
         title=escape(card.title),
         style=STYLE,
         facts=escape(_facts(card)),
+        counts=_counts(card),
         body="\n".join([_summary(card), _plots(card), _joins(card), _table(card)]),
         origin=escape(card.origin),
     )
@@ -66,6 +67,22 @@ def _facts(card: Scorecard) -> str:
         f"{before.fps} fps, {after.frames} delivered at {after.fps} fps. Measured at {after.side} px with "
         f"{after.flow} flow; subject and background by {after.features}."
     )
+
+
+def _counts(card: Scorecard) -> str:
+    """How many numbers have each verdict, over both stages."""
+    shown = (
+        (Verdict.good, "good"),
+        (Verdict.fair, "fair"),
+        (Verdict.bad, "bad"),
+        (Verdict.unknown, "not told"),
+    )
+    pills = [
+        f'<span class="pill {verdict.value}">{count} {name}</span>'
+        for verdict, name in shown
+        if (count := card.count(verdict))
+    ]
+    return " ".join(pills)
 
 
 def _summary(card: Scorecard) -> str:
@@ -152,7 +169,7 @@ def _plots(card: Scorecard) -> str:
         ),
         _box("Flicker", "grey levels, motion removed", _over_time(card, "flicker", joins, bands=True)),
         _box("Motion", "mean flow, % of the side a second", _over_time(card, "speed", joins)),
-        _box("Sharpness", "0..1", _over_time(card, "sharpness", joins, low=None)),
+        _box("Sharpness", "0..1", _over_time(card, "sharpness", joins, low=0.5)),
         _box("Likeness over distance", "subject and background, by seconds apart", _likeness(card)),
     ]
     key = '<p class="key"><span class="before">before interpolation</span><span class="after">after</span>'
@@ -245,7 +262,7 @@ def _likeness(card: Scorecard) -> str:
         for part in ("subject", "background")
         if (name := f"{part}_consistency") in score.curves
     ]
-    drawing = chart(lines, label="likeness over distance", x_label="seconds apart", low=None, high=1.0)
+    drawing = chart(lines, label="likeness over distance", x_label="seconds apart", low=0.8, high=1.0)
     return drawing + '<p class="key small"><span>solid: subject</span><span>dashed: background</span></p>'
 
 

@@ -11,6 +11,7 @@ body{margin:0;background:var(--ground);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:1120px;margin:0 auto;padding:32px 20px 56px}
 header p{margin:0;color:var(--soft)}
+header .pill{margin-top:10px;padding:1px 14px;font-size:13px}
 h1{font-size:24px;margin:2px 0 4px;overflow-wrap:anywhere;line-height:1.3}
 h2{font-size:13px;letter-spacing:.08em;text-transform:uppercase;color:var(--soft);margin:36px 0 10px}
 h3{font-size:15px;margin:0 0 8px}
@@ -33,7 +34,8 @@ margin:0 6px 3px 0;background:var(--before);border-radius:2px}
 .key .mark:before{content:"";display:inline-block;height:12px;border-left:1px dashed var(--soft);
 margin:0 6px -2px 0}
 svg{display:block;width:100%;height:auto}
-svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
+svg text{font:11px system-ui,sans-serif;fill:var(--soft);paint-order:stroke;stroke:var(--paper);
+stroke-width:4px;stroke-linejoin:round}
 svg path{fill:none}
 svg .grid{stroke:var(--line)}
 svg .mark{stroke:var(--soft);stroke-dasharray:2 4;stroke-opacity:.8}

@@ -285,7 +285,8 @@ def denoise_segment(
 
     At each step the known frames are replaced with their selves noised to that step's level by
     the very noise that the segment started from, so that the temporal layers see them as they
-    will be; at the end they are put back exactly. `turn` is held while the networks compute.
+    will be; at the end they are put back exactly. `on_step` sees the frames as the step leaves them, without
+    the noise that LCM draws anew. `turn` is held while the networks compute.
     """
     steps = len(scheduler.timesteps)
     extra = {"generator": generator} if _draws_noise(scheduler) else {}
@@ -305,8 +306,11 @@ def denoise_segment(
             ask = partial(_guided, unet, timestep, condition, guidance, controls, step, steps, anchor)
             with turn():
                 prediction = averaged(ask, scaled, frame_weight_F, chaining.windows)
-            latents = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)[0]
-        on_step(latents)
+            stepped = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)
+            latents, shown = stepped[0], stepped[-1]
+        else:
+            shown = latents
+        on_step(shown)
     return _held(latents, known_1CKHW, chaining.tail, noise_1CFHW, lambda part, _: part)
 
 

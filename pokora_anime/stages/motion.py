@@ -196,7 +196,7 @@ class _Denoiser:
                 self.controls,
                 frame_weights(span.start, frames, config).to(context.device),
                 context.generator(*_steps(span, order.attempt)),
-                lambda _: steps.step(),
+                partial(self._stepped, span, steps),
                 chaining,
                 context.execution.turn,
             )[0]
@@ -208,6 +208,11 @@ class _Denoiser:
             latents = torch.cat([latents[:, : span.known], fresh, latents[:, end:]], dim=1)
         # A loop's frames go round: those past its end are the first ones again.
         return latents[:, torch.arange(span.frames) % frames].float().cpu().clone()
+
+    def _stepped(self, span: Span, steps: Steps, seen: Tensor) -> None:
+        if self.context.preview is not None:
+            self.context.preview(span.start, seen[0])
+        steps.step()
 
 
 def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:

@@ -1,0 +1,100 @@
+"""A small growing picture of a clip while it is rendered, outside what the run's record seals."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from pokora_anime.config.schema import Family
+from pokora_anime.models.places import PACKAGE
+from pokora_anime.provenance.atomic import write_atomic
+from pokora_anime.quality.choose import fetched
+from pokora_anime.quality.clip import reduced
+from pokora_anime.records import Image
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+PREVIEW = "preview.webp"
+SHARE = 0.03  # of the render's time that it may take
+MOST_FRAMES = 96  # the latest ones are shown: memory must not grow with the clip
+CHUNK = 8  # frames decoded at once
+SIDE = 192  # pixels of the shorter side
+NANO = PACKAGE / "nano" / "weights" / "vae_tiny"
+
+
+class Preview:
+    """Shows what is denoised so far as an animated picture, decoded by the base's tiny VAE.
+
+    Writes as often as it can without taking more than `SHARE` of the time. What it shows never comes back
+    into the clip.
+    """
+
+    def __init__(self, path: Path, vae: Any, fps: int) -> None:
+        self._path, self._vae, self._fps = path, vae, fps
+        self._waiting: dict[int, Tensor] = {}
+        self._frames: dict[int, Image] = {}
+        self._next = 0.0
+
+    @classmethod
+    def of(cls, family: Family, path: Path, fps: int, device: torch.device) -> Self | None:
+        """With the base's tiny VAE; None where it is not here."""
+        found = fetched("preview_vae", family)
+        folder = NANO if family is Family.nano else found[0] if found is not None else None
+        if folder is None or not (folder / "config.json").is_file():
+            return None
+        from diffusers import AutoencoderTiny
+
+        vae: Any = AutoencoderTiny.from_pretrained(folder, local_files_only=True)
+        return cls(path, vae.to(device).eval().requires_grad_(False), fps)
+
+    def show(self, start: int, latents: Tensor) -> None:
+        """Latents [channels, frames, height, width] as they stand, frame 0 being the clip's frame `start`."""
+        self._waiting[start] = latents
+        begun = monotonic()
+        if begun < self._next:
+            return
+        for first, waiting in self._waiting.items():
+            left_out = max(0, waiting.shape[1] - MOST_FRAMES)
+            for index, picture in enumerate(self._decoded(waiting[:, left_out:]), first + left_out):
+                self._frames[index] = picture
+        self._waiting.clear()
+        self._frames = {index: self._frames[index] for index in sorted(self._frames)[-MOST_FRAMES:]}
+        with suppress(OSError):  # a preview that cannot be written is no reason to stop
+            self._path.parent.mkdir(exist_ok=True)
+            write_atomic(self._path, animated([*self._frames.values()], self._fps))
+        now = monotonic()
+        self._next = now + (now - begun) / SHARE
+
+    def remove(self) -> None:
+        """Take it away: the clip is there."""
+        self._path.unlink(missing_ok=True)
+
+    def _decoded(self, latents: Tensor) -> Iterator[Image]:
+        import torch
+
+        for chunk in latents.detach().transpose(0, 1).split(CHUNK):
+            with torch.inference_mode():
+                scaled = chunk.to(self._vae.device, self._vae.dtype) / self._vae.config["scaling_factor"]
+                decoded = self._vae.decode(scaled, return_dict=False)[0].float()
+                levels = (decoded * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
+            for picture in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy():
+                yield np.array(reduced(picture, SIDE))
+
+
+def animated(frames: Sequence[Image], fps: int) -> bytes:
+    """Frames [h,w,3] as an animated WebP that starts over at its end."""
+    from PIL import Image as Pictures
+
+    first, *others = [Pictures.fromarray(frame) for frame in frames]
+    buffer = io.BytesIO()
+    settings = {"duration": round(1000 / fps), "loop": 0, "quality": 70, "method": 0}
+    first.save(buffer, "WEBP", save_all=True, append_images=others, **settings)
+    return buffer.getvalue()
