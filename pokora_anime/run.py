@@ -58,7 +58,8 @@ class Run:
         config = self.config
         machine = settle(config.device)
         loras = merge_loras(config.style.loras, shot_loras(config.shot))
-        models = models_for(config.base, config.speed, loras, machine)
+        motion = config.motion if isinstance(config, VideoConfig) else None
+        models = models_for(config.base, config.speed, loras, machine, motion)
         for note in (*models.notes, *fetch.unpinned(config)):
             self.display.note(note)
         self.timeline.mark("models found")

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from pokora_anime.config import schema
+from pokora_anime.config.identity import part
 from pokora_anime.config.schema import MotionConfig, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.models import schedulers
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
@@ -136,7 +138,7 @@ class _Denoiser:
             windows=_windows(span, config),
         )
         # A scheduler is a small object with state: each segment takes a new one.
-        scheduler: Any = context.models.scheduler()
+        scheduler: Any = context.models.motion_scheduler(config.motion.betas)
         scheduler.set_timesteps(config.speed.steps, device=context.device)
         scheduler.set_begin_index(chaining.skip)
         with torch.inference_mode(), context.autocast():
@@ -242,10 +244,10 @@ def _node(
         "span": asdict(span),
         "seed": context.seed,
         "generator": list[Json](_steps(span, attempt)),
-        "motion": spans.recorded(config.motion),
+        "motion": part(config.motion),
         "speed": speed,
         "size": [config.base.width, config.base.height],
-        "loras": dict(context.models.lora_weights),
+        "loras": dict(context.models.motion_lora_weights),
     }
     if control is not None:
         params["control"] = control_nets.recorded(control, config)
@@ -257,6 +259,8 @@ def _node(
         "motion",
         params,
         weights=weights,
-        code=code_hash(sys.modules[__name__], denoise, guidance, control_nets, reference, spans, tries),
+        code=code_hash(
+            sys.modules[__name__], denoise, guidance, control_nets, reference, schedulers, spans, tries
+        ),
         environment=environment(context),
     )
