@@ -22,7 +22,7 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.stages import attempts as tries
-from pokora_anime.stages import control_nets, denoise, guidance, reference, spans
+from pokora_anime.stages import control_nets, denoise, guidance, reference, spans, travel
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
 from pokora_anime.stages.denoise import Anchor, Chaining, Condition, Guidance
@@ -113,7 +113,7 @@ class _Denoiser:
     ) -> None:
         self.config, self.context, self.keyframe = config, context, keyframe
         self.unet = context.models.motion_unet()
-        self.condition = _condition(prompt, config, context)
+        self.prompt = prompt
         self.guidance = Guidance.of(config.speed)
         self.anchor = _anchor(keyframe, config.motion, self.unet, context)
         with context.autocast():
@@ -147,7 +147,7 @@ class _Denoiser:
                 scheduler,
                 noise.values[None, :, :frames].to(context.device),
                 known,
-                self.condition,
+                _condition(travel.at(self.prompt, _middle(span)), config, context),
                 self.guidance,
                 self.controls,
                 frame_weights(span.start, frames, config).to(context.device),
@@ -167,6 +167,11 @@ class _Denoiser:
     def _step(self, detail: str) -> None:
         self.context.timeline.mark("first step")
         self.context.progress.step(detail)
+
+
+def _middle(span: Span) -> float:
+    """The clip index around which a segment's new frames lie; they all have the prompt of that place."""
+    return span.start + span.known + span.fresh / 2
 
 
 def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:
@@ -260,7 +265,15 @@ def _node(
         params,
         weights=weights,
         code=code_hash(
-            sys.modules[__name__], denoise, guidance, control_nets, reference, schedulers, spans, tries
+            sys.modules[__name__],
+            denoise,
+            guidance,
+            control_nets,
+            reference,
+            schedulers,
+            spans,
+            travel,
+            tries,
         ),
         environment=environment(context),
     )
