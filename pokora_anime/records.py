@@ -23,11 +23,21 @@ Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """What is asked for from a frame of the clip on: `embeds` [tokens, channels], `pooled` [channels]."""
+
+    frame: int
+    embeds: Tensor
+    pooled: Tensor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """A prompt as embeddings, conditional and unconditional.
 
     `embeds`, `negative_embeds`: [tokens, channels], the same number of 77-token chunks;
-    `pooled`, `negative_pooled`: [channels], or None for a base with one text encoder.
+    `pooled`, `negative_pooled`: [channels], or None for a base with one text encoder. `travel` holds the
+    stops of a prompt that changes on the way, the first of which is the prompt itself; else it is empty.
     """
 
     text: str
@@ -36,6 +46,7 @@ class Prompt:
     negative_embeds: Tensor
     pooled: Tensor | None
     negative_pooled: Tensor | None
+    travel: tuple[Stop, ...] = ()
     node: Node
 
 

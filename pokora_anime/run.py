@@ -61,7 +61,8 @@ class Run:
         config = self.config
         machine = settle(config.device)
         loras = merge_loras(config.style.loras, shot_loras(config.shot))
-        models = models_for(config.base, config.speed, loras, machine)
+        motion = config.motion if isinstance(config, VideoConfig) else None
+        models = models_for(config.base, config.speed, loras, machine, motion)
         planned = Planned.of(config, machine)
         for note in (*models.notes, *fetch.unpinned(config), planned.line):
             self.display.note(note)

@@ -87,8 +87,13 @@ def sdxl_adapter() -> MotionAdapter:
 
 
 def sd2_adapter() -> MotionAdapter:
-    """The published SD 1.5 adapters, whose channels are SD 2's."""
+    """v1-5-3, trained beside SD 1.5, whose channels are SD 2's."""
     return MotionAdapter(use_motion_mid_block=False)
+
+
+def sd2_adapter_with_middle() -> MotionAdapter:
+    """v1-5-2, which the motion LoRAs were trained for."""
+    return MotionAdapter(use_motion_mid_block=True)
 
 
 def on_meta(build: Callable[[], nn.Module]) -> Any:

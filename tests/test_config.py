@@ -222,6 +222,13 @@ def test_a_mistake_is_one_line_with_a_way_out(override: str, words: list[str]) -
     assert [word for word in words if word not in line] == []
 
 
+def test_prompt_travel_stays_within_the_clip() -> None:
+    assert "where the clip ends" in refusal("shot.prompt=0: girl, 64: boy")
+    assert "motion.chain=overlap" in refusal("shot.prompt=0: girl, 8: boy", "motion.chain=windows")
+    assert "a still has no frames" in refusal("shot.prompt=0: girl, 8: boy", command="stills")
+    assert compose_video(["shot.prompt=0: girl, 63: boy"]).shot.prompt == "0: girl, 63: boy"
+
+
 def test_a_distilled_speed_keeps_its_steps_and_its_guidance() -> None:
     assert "fix: speed.steps=4" in refusal("base=sdxl", "speed=lightning", "speed.steps=6")
     assert "without CFG" in refusal("base=sdxl", "speed=lightning", "speed.guidance_scale=2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import full_size
 import pytest
 from diffusers import UNet2DConditionModel
@@ -22,13 +24,19 @@ def test_a_network_has_as_many_parameters_as_its_published_file(row: str, file: 
     assert 0 < size - width * numbers < MOST_HEADER
 
 
-@pytest.mark.parametrize("base", ["sdxl", "sd2"])
-def test_the_published_adapter_fits_the_base_at_full_size(base: str) -> None:
+@pytest.mark.parametrize(
+    ("base", "adapter"),
+    [
+        (full_size.SDXL, full_size.sdxl_adapter),
+        (full_size.SD2, full_size.sd2_adapter),
+        (full_size.SD2, full_size.sd2_adapter_with_middle),
+    ],
+    ids=["sdxl", "sd2, v1-5-3", "sd2, v1-5-2"],
+)
+def test_the_published_adapter_fits_the_base_at_full_size(base: Any, adapter: Any) -> None:
     """Every tensor of the motion UNet comes from one of the two, SDXL's text and size embedding included."""
-    config = full_size.SDXL if base == "sdxl" else full_size.SD2
-    adapter = full_size.on_meta(full_size.sdxl_adapter if base == "sdxl" else full_size.sd2_adapter)
-    unet = full_size.on_meta(lambda: UNet2DConditionModel(**config))
-    counts = [sum(one.numel() for one in network.state_dict().values()) for network in (unet, adapter)]
-    motion = build_motion_unet(unet, adapter)
+    unet, temporal = full_size.on_meta(lambda: UNet2DConditionModel(**base)), full_size.on_meta(adapter)
+    counts = [sum(one.numel() for one in network.state_dict().values()) for network in (unet, temporal)]
+    motion = build_motion_unet(unet, temporal)
     assert sum(one.numel() for one in motion.state_dict().values()) == sum(counts)
-    assert any("add_embedding" in name for name in motion.state_dict()) == (base == "sdxl")
+    assert any("add_embedding" in name for name in motion.state_dict()) == (base is full_size.SDXL)

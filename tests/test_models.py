@@ -12,10 +12,11 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from pokora_anime.config.schema import Sampler
+from pokora_anime.config.schema import Betas, Family, Sampler
 from pokora_anime.errors import WeightsError
 from pokora_anime.models import fetch, hashes
 from pokora_anime.models.motion_unet import build_motion_unet
+from pokora_anime.models.schedulers import build_scheduler, motion_betas
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +241,51 @@ def test_a_lora_reaches_the_text_encoders(family: Path, tmp_path: Path) -> None:
     assert torch.allclose(merged["encoder.layers.0.self_attn.q_proj.weight"], plain + up @ down, atol=1e-5)
 
 
+# Camera moves
+
+
+def camera(folder: Path, unet: torch.nn.Module) -> Path:
+    """A motion LoRA in the published spelling, for each temporal attention."""
+    torch.manual_seed(9)
+    tensors: dict[str, torch.Tensor] = {}
+    for name, module in unet.named_modules():
+        if "motion_modules" in name and name.endswith(("to_q", "to_out.0")):
+            place, _, layer = name.rpartition(".to_")
+            half = f"unet.{place}.processor.to_{layer.removesuffix('.0')}_lora"
+            tensors[f"{half}.down.weight"] = torch.randn(2, module.in_features)
+            tensors[f"{half}.up.weight"] = torch.randn(module.out_features, 2)
+    folder.mkdir()
+    save_file(tensors, folder / "diffusion_pytorch_model.safetensors")
+    return folder
+
+
+def test_a_camera_move_changes_the_temporal_layers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.unhashed(monkeypatch, "sd2-1")
+    config = tiny.config("sd2")
+    config.base.motion_adapter = "animatediff-v1-5-2"
+    folder = tiny.family(tmp_path / "sd2", "sd2")
+    adapter = folder / "motion_adapter"
+    plain = tiny.models(folder, "sd2", config, animatediff_v1_5_2=adapter)
+    config.motion.lora, config.motion.lora_weight = "pan_left", 0.5
+    lora = camera(tmp_path / "lora", plain.motion_unet())
+    moving = tiny.models(folder, "sd2", config, animatediff_v1_5_2=adapter, motion_lora_pan_left=lora)
+    before, after = plain.motion_unet().state_dict(), moving.motion_unet().state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("motion_modules" in name for name in changed)
+    name = next(name for name in sorted(changed) if name.endswith("to_q.weight"))
+    tensors = load_file(lora / "diffusion_pytorch_model.safetensors")
+    half = f"unet.{name.removesuffix('to_q.weight')}processor.to_q_lora"
+    delta = tensors[f"{half}.up.weight"] @ tensors[f"{half}.down.weight"]
+    torch.testing.assert_close(after[name], before[name] + 0.5 * delta)
+    assert moving.motion_lora_weights == {"motion-lora-pan-left": 0.5}
+    assert moving.lora_weights == {}
+    assert "motion-lora-pan-left" in moving.weights_hash("motion")
+    assert "motion-lora-pan-left" not in moving.weights_hash("unet")
+
+
 # Schedulers, hashes, memory
 
 
@@ -267,6 +313,32 @@ def test_hq_is_second_order_dpmpp_on_karras_sigmas(family: Path) -> None:
         2,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("betas", "family", "sampler", "end"),
+    [
+        (Betas.auto, Family.sdxl, Sampler.dpmpp_2m_karras, 0.020),
+        (Betas.auto, Family.sdxl, Sampler.lcm, None),
+        (Betas.auto, Family.sd2, Sampler.dpmpp_2m_karras, None),
+        (Betas.adapter, Family.sdxl, Sampler.lcm, 0.020),
+        (Betas.adapter, Family.sd2, Sampler.dpmpp_2m_karras, 0.012),
+        (Betas.adapter, Family.nano, Sampler.dpmpp_2m_karras, None),
+        (Betas.base, Family.sdxl, Sampler.dpmpp_2m_karras, None),
+    ],
+)
+def test_the_motions_noise_schedule_is_the_adapters_or_the_bases(
+    betas: Betas, family: Family, sampler: Sampler, end: float | None
+) -> None:
+    assert motion_betas(betas, family, sampler).get("beta_end") == end
+
+
+def test_the_adapters_noise_schedule_leaves_the_rest_of_the_base(tmp_path: Path) -> None:
+    base = tiny.models(tiny.family(tmp_path)).scheduler()
+    base.save_pretrained(tmp_path / "kept")
+    changed = build_scheduler(tmp_path / "kept", Sampler.lcm, {"beta_schedule": "linear", "beta_end": 0.012})
+    assert (changed.config["beta_schedule"], changed.config["beta_end"]) == ("linear", 0.012)
+    assert changed.config["prediction_type"] == base.config["prediction_type"] == "v_prediction"
 
 
 def test_trailing_euler_starts_from_the_noisiest_timestep_and_steps_as_ddim_does(family: Path) -> None:

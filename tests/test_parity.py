@@ -78,8 +78,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(kind: tiny.FamilyKind, sampler: Sampler, scale: float, frames: int) -> VideoConfig:
     config = tiny.config(kind, sampler, steps=4)
     config.speed.guidance_scale = scale
-    config.motion.frames, config.motion.overlap = frames, 1
-    config.control = ControlConfig(kinds=[])
+    config.motion.frames, config.motion.overlap = frames, frames - 1
+    config.control, config.keyframe.enabled = ControlConfig(kinds=[]), False
     return config
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import published
@@ -15,9 +16,9 @@ from pokora_anime.config.schema import ShotConfig
 from pokora_anime.errors import PromptError
 from pokora_anime.models.lora_tags import merge_loras, shot_loras, split_tags
 from pokora_anime.models.text import framed
-from pokora_anime.stages import prompt
+from pokora_anime.stages import motion, prompt, travel
 from pokora_anime.stages.prompt import emphasize, encode, tokenize
-from pokora_anime.stages.prompt_syntax import ParsedPrompt, parse, parse_shot
+from pokora_anime.stages.prompt_syntax import ParsedPrompt, parse, parse_shot, stops
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +210,63 @@ def test_free_text_drops_the_encoders(family: Path) -> None:
     networks.free_text()
     assert networks.text_stack() is not stack
     assert prompt.MAX_CHUNKS == 4
+
+
+# Prompt travel
+
+
+def test_stops_are_frames_and_their_text() -> None:
+    assert stops("0: a girl, standing, 24: a girl, (waving:1.2)") == (
+        (0, "a girl, standing"),
+        (24, "a girl, (waving:1.2)"),
+    )
+
+
+@pytest.mark.parametrize("text", ["girl", "girl, 24: waving", "16:9, girl", "0:girl", "(0: girl:1.2)"])
+def test_other_numbers_are_text(text: str) -> None:
+    assert stops(text) == ((0, text),)
+
+
+@pytest.mark.parametrize(
+    "text", ["4: girl, 8: boy", "0: girl, 0: boy", "0: a, 9: b, 4: c", ", ".join(f"{i}: a" for i in range(9))]
+)
+def test_stops_that_do_not_go_on_are_refused(text: str) -> None:
+    with pytest.raises(PromptError, match="PRM-5"):
+        stops(text)
+
+
+def test_each_stop_is_encoded_with_the_prefix_and_kept(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    shots = {
+        "both": ShotConfig(prompt="0: girl, 8: blue hair", prefix="smile", negative="bad"),
+        "first": ShotConfig(prompt="girl", prefix="smile", negative="bad"),
+        "second": ShotConfig(prompt="blue hair", prefix="smile", negative="bad"),
+    }
+    networks = tiny.models(family)
+    made = {
+        name: encode(shot, replace(config, shot=shot), tiny.context(tmp_path / name, networks))
+        for name, shot in shots.items()
+    }
+    assert [stop.frame for stop in made["both"].travel] == [0, 8]
+    for stop, name in zip(made["both"].travel, ("first", "second"), strict=True):
+        assert torch.allclose(stop.embeds, made[name].embeds, atol=1e-6)
+        assert stop.pooled is not None and made[name].pooled is not None
+        assert torch.allclose(stop.pooled, made[name].pooled, atol=1e-6)
+    middle = travel.at(made["both"], 4)
+    assert torch.allclose(middle.embeds, (made["first"].embeds + made["second"].embeds) / 2, atol=1e-6)
+    assert torch.equal(travel.at(made["both"], 99).embeds, made["both"].travel[1].embeds)
+    assert travel.at(made["first"], 99) is made["first"]
+
+
+def test_a_segment_is_denoised_with_the_prompt_of_its_place(family: Path, tmp_path: Path) -> None:
+    config = tiny.config()
+    config.control.kinds, config.keyframe.enabled = [], False
+    networks = tiny.models(family)
+    latents: list[torch.Tensor] = []
+    for name, text in (("both", "0: girl, 1: blue hair"), ("second", "blue hair"), ("first", "girl")):
+        shot = ShotConfig(prompt=text, negative="bad")
+        context = tiny.context(tmp_path / name, networks)
+        asked = encode(shot, replace(config, shot=shot), context)
+        latents.append(next(motion.render(asked, None, None, config, context, 4)).latents)
+    assert torch.allclose(latents[0], latents[1], atol=1e-5)
+    assert not torch.allclose(latents[0], latents[2], atol=1e-3)

@@ -164,6 +164,22 @@ def test_a_speed_that_a_base_has_not_names_the_nearest_that_works(
     assert all(word in caught.value.line() for word in told)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["base=sdxl", "motion.lora=pan_left"], ["base=sdxl has no motion LoRA 'pan_left'", "nobody"]),
+        (["base=sd2", "motion.lora=zoom"], ["one of zoom_in, zoom_out, pan_left"]),
+        (["base=sd2", "motion.lora=zoom_in"], ["base.motion_adapter=animatediff-v1-5-2"]),
+        (["base=sdxl", "base.motion_adapter=animatediff-v1-5-3"], ["is for base=sd2, not for base=sdxl"]),
+        (["base=sdxl", "base.vae=sd2-1"], ["is for base=sd2, not for base=sdxl"]),
+    ],
+)
+def test_weights_of_another_base_or_adapter_are_named(words: list[str], told: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fetch.needs(compose("video", words))
+    assert all(word in caught.value.line() for word in told)
+
+
 def test_sd2_has_no_lcm_and_says_what_to_use() -> None:
     with pytest.raises(ConfigError, match="speed=hq"):
         fetch.needs(compose("video", ["base=sd2", "speed=lcm"]))
@@ -202,6 +218,7 @@ def test_the_limit_on_styles_counts_loras_not_names() -> None:
         "base=sdxl control=union control.kinds=[pose,lineart]",
         "base=sd2",
         "base=sd2 control=depth",
+        "base=sd2 motion.lora=zoom_in base.motion_adapter=animatediff-v1-5-2",
     ],
 )
 def test_the_suggested_command_fetches_just_what_the_composition_lacks(words: str) -> None:

@@ -27,6 +27,7 @@ from pokora_anime.compliance import gate, strict_yaml
 from pokora_anime.compliance.findings import Finding, Severity, Verdict, verdict, worst_first
 from pokora_anime.compliance.rules import closed, contest, limits, text, weights
 from pokora_anime.compliance.rules.case import Case, Use, uses
+from pokora_anime.compliance.verify import settings as verify_settings
 from pokora_anime.config.compose import compose
 from pokora_anime.config.groups import SCHEMAS, conf_dir
 from pokora_anime.config.identity import to_plain
@@ -171,6 +172,15 @@ def test_three_style_loras_pass_and_four_do_not(configs: dict[str, RunConfig]) -
     assert codes(contest.judge(replace(case, uses=three))) == set()
     four = (*three, lora("aesthetic", 0.1))
     assert codes(contest.judge(replace(case, uses=four))) == {"RULE-LORA-COUNT"}
+
+
+def test_a_camera_move_is_a_motion_lora_of_the_motion_alone() -> None:
+    words = ["base=sd2", "motion.lora=zoom_in", "base.motion_adapter=animatediff-v1-5-2"]
+    config = compose("video", words)
+    assert [use.name for use in uses(config) if use.kind == "motion_lora"] == ["zoom_in"]
+    assert "RULE-LICENCE" in codes(gate.examine(config), Severity.review)
+    assert "motion-lora-zoom-in" in verify_settings.loras(config, "motion")
+    assert "motion-lora-zoom-in" not in verify_settings.loras(config, "keyframe")
 
 
 def test_one_motion_lora_passes_and_two_do_not(configs: dict[str, RunConfig]) -> None:

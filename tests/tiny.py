@@ -159,6 +159,7 @@ def models(
         torch.device(device),
         torch.float32,
         folders=places(folder, kind) | extra,
+        motion=settings.motion,
     )
 
 

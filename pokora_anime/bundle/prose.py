@@ -8,7 +8,11 @@ from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.config.schema import Interpolation, RunConfig, Sampler, VideoConfig
 from pokora_anime.provenance.reading import Reading
 
-SAMPLERS = {Sampler.dpmpp_2m_karras: "DPM++ 2M with Karras noise levels", Sampler.lcm: "LCM"}
+SAMPLERS = {
+    Sampler.dpmpp_2m_karras: "DPM++ 2M with Karras noise levels",
+    Sampler.lcm: "LCM",
+    Sampler.euler_trailing: "Euler, counted back from the noisiest",
+}
 BASES = {
     "sdxl": "SDXL 1.0",
     "sd2": "Stable Diffusion 2",

@@ -36,7 +36,7 @@ from pokora_anime.config.schema import (
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
 from pokora_anime.stages import spans
-from pokora_anime.stages.prompt_syntax import parse_shot
+from pokora_anime.stages.prompt_syntax import parse_travel, stops
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 MOST_REROLLS = 8
@@ -64,6 +64,8 @@ def check(config: RunConfig) -> None:
         found += [*_encode(config.encode), *_quality(config)]
     if isinstance(config, StillsConfig):
         found += [*_within("count", config.count, 1, 3), *_finish(config.finish)]
+        if stops(config.shot.prompt)[-1][0]:
+            found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames"))
     if not found:
         return
     if len(found) == 1:
@@ -99,7 +101,7 @@ def _prompt(shot: ShotConfig) -> None:
                 expected=f"at most {MAX_PROMPT}",
                 fix="keep the words that matter most",
             )
-    parse_shot(shot)
+    parse_travel(shot)
 
 
 def _run(config: RunConfig) -> list[Problem]:
@@ -191,6 +193,13 @@ def _shot(config: VideoConfig) -> list[Problem]:
     if not found and round(shot.seconds * finish.fps) < 1:
         fix = f"shot.seconds={1 / max(1, finish.fps):g}"
         found.append(Problem("shot.seconds", shot.seconds, f"at least one frame at {finish.fps} fps", fix))
+    last = stops(shot.prompt)[-1][0]
+    if not found and last >= round(shot.seconds * shot.fps):
+        expected = f"stops before frame {round(shot.seconds * shot.fps)}, where the clip ends"
+        found.append(Problem("shot.prompt", f"a stop at frame {last}", expected, "shot.seconds=..."))
+    if last and config.motion.chain is Chain.windows:
+        expected = "one prompt, because windows are denoised together"
+        found.append(Problem("shot.prompt", "prompt travel", expected, "motion.chain=overlap"))
     if finish.interpolation is Interpolation.none and shot.fps > 0 and finish.fps % shot.fps:
         fix = "finish.interpolation=flow"
         found.append(
@@ -236,6 +245,9 @@ def _motion(config: VideoConfig) -> list[Problem]:
     found = _within("motion.frames", motion.frames, 2, 32 - extra)
     found += _within("motion.carry", motion.carry, 0.0, 0.9)
     found += _within("motion.anchor_weight", motion.anchor_weight, 0.1, 100.0)
+    found += _within("motion.lora_weight", motion.lora_weight, 0.0, 2.0)
+    if motion.lora is not None and not _ID.fullmatch(motion.lora):
+        found.append(Problem("motion.lora", repr(motion.lora), "a role or registry id", "motion.lora=null"))
     found += _within("motion.noise_share", motion.noise_share, 0.0, 1.0)
     found += _within("motion.color_lock", motion.color_lock, 0.0, 1.0)
     if not 1 <= motion.overlap < motion.frames:

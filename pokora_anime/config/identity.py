@@ -7,12 +7,15 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict
 from enum import Enum
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import yaml
 
 from pokora_anime.config.schema import RunConfig
 from pokora_anime.provenance.hashing import Json, text_hash
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _SLUG_LENGTH = 40
 
@@ -20,6 +23,13 @@ _SLUG_LENGTH = 40
 def to_plain(config: RunConfig) -> dict[str, Json]:
     """The config as dicts, lists and scalars; enums by their name."""
     plain = _plain(asdict(config))
+    assert isinstance(plain, dict)
+    return plain
+
+
+def part(section: DataclassInstance) -> dict[str, Json]:
+    """A section of a config as plain data, as a node records it."""
+    plain = _plain(asdict(section))
     assert isinstance(plain, dict)
     return plain
 

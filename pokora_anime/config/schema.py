@@ -45,6 +45,18 @@ class ControlNetwork(Enum):
     union = "union"
 
 
+class Betas(Enum):
+    """The noise schedule of the motion: that of the base, or the one that the adapter was trained with.
+
+    Auto takes the adapter's for SDXL without a distilled LoRA: the base and its speed LoRAs know beta_end
+    0.012, AnimateDiff for SDXL was trained with 0.020.
+    """
+
+    auto = "auto"
+    base = "base"
+    adapter = "adapter"
+
+
 class Interpolation(Enum):
     """How generated frames become delivered frames."""
 
@@ -190,6 +202,9 @@ class MotionConfig:
     carry: float = 0.0  # share of the schedule that a segment skips by starting from its last known frame
     loop: bool = False  # the clip's end leads into its beginning
     noise_share: float = 0.0  # share of the initial noise's variance that all frames have in common
+    betas: Betas = Betas.auto
+    lora: str | None = None  # a camera move by its role (pan_left, zoom_in ...) or registry id
+    lora_weight: float = 1.0
     color_lock: float = 0.0  # how far each segment's mean colour is pulled to the keyframe's, 0..1
 
 

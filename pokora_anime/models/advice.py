@@ -54,7 +54,7 @@ def leave_out(row: Row, family: Family) -> str:
     ways = {
         Kind.base: "another base, for example base=nano",
         Kind.motion: "another base, for example base=nano",
-        Kind.motion_lora: "no motion LoRA",
+        Kind.motion_lora: "motion.lora=null",
         Kind.vae: "base.vae=null",
         Kind.speed_lora: "speed=hq",
         Kind.style_lora: f"style={others[0] if row.role in STYLES and others else 'none'}",
@@ -83,6 +83,9 @@ def fetch_command(needed: Iterable[Row], family: Family | None = None) -> str:
         words.append(f"speed={fast or 'hq'}")
     words += _style([row for row in rows if row.kind is Kind.style_lora], family)
     words += _control({row.role for row in rows}, family)
+    for row in rows:
+        if row.kind is Kind.motion_lora:
+            words += [f"motion.lora={row.role}", f"base.motion_adapter={row.adapter}"]
     return shlex.join(["pokora", "models", "fetch", *words])
 
 

@@ -11,6 +11,7 @@ from pokora_anime.config.schema import (
     ControlNetwork,
     Family,
     LoraConfig,
+    MotionConfig,
     RunConfig,
     Sampler,
     SpeedConfig,
@@ -28,7 +29,7 @@ from pokora_anime.models.advice import (
 )
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
 from pokora_anime.models.places import PACKAGE, locate
-from pokora_anime.models.registry import Row
+from pokora_anime.models.registry import Kind, Row
 
 __all__ = [
     "PACKAGE",
@@ -36,6 +37,7 @@ __all__ = [
     "check_available",
     "control_rows",
     "locate",
+    "motion_lora_row",
     "needs",
     "speed_row",
     "style_rows",
@@ -57,6 +59,32 @@ def speed_row(speed: SpeedConfig, family: Family) -> Row | None:
             fix=f"use speed={fastest(family)}",
         )
     refuse_blocked(row, family)
+    return row
+
+
+def motion_lora_row(motion: MotionConfig, base: BaseConfig) -> Row | None:
+    """The camera move's LoRA; ConfigError CFG-MOTION where this base or its adapter has none of that name."""
+    if motion.lora is None:
+        return None
+    family = base.family
+    row = registry.find(motion.lora, family)
+    if row is None or row.kind is not Kind.motion_lora:
+        loras = [one for one in registry.rows() if one.kind is Kind.motion_lora]
+        moves = [one.role for one in loras if family in one.families]
+        raise ConfigError(
+            "CFG-MOTION",
+            f"base={family.value} has no motion LoRA {motion.lora!r}",
+            expected=f"one of {', '.join(moves)}" if moves else "none: nobody has published one for it",
+            fix="motion.lora=null, and the camera's move as words in shot.prompt",
+        )
+    adapter = registry.get(base.motion_adapter, family)
+    if row.adapter and row.adapter != adapter.id:
+        raise ConfigError(
+            "CFG-MOTION",
+            f"motion LoRA {row.id} was trained for {row.adapter}, not for {adapter.id}",
+            expected="the adapter that it was trained for",
+            fix=f"base.motion_adapter={row.adapter}",
+        )
     return row
 
 
@@ -120,6 +148,8 @@ def needs(config: RunConfig) -> list[Row]:
     wanted += [row for row, _ in style_rows(loras, family)[0]]
     if isinstance(config, VideoConfig):
         wanted.append(registry.get(config.base.motion_adapter, family))
+        camera = motion_lora_row(config.motion, config.base)
+        wanted += [] if camera is None else [camera]
         wanted += control_rows(config.control.kinds, family, config.control.network)
     for row in wanted:
         refuse_blocked(row, family)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from pokora_anime.config.schema import BaseConfig, LoraConfig, SpeedConfig
+from pokora_anime.config.schema import BaseConfig, LoraConfig, MotionConfig, SpeedConfig
 from pokora_anime.machine import Machine
 from pokora_anime.models.loader import Models
 
@@ -27,14 +27,21 @@ class _Kept:
 _last: list[_Kept] = []  # at most one
 
 
-def models_for(base: BaseConfig, speed: SpeedConfig, loras: Sequence[LoraConfig], machine: Machine) -> Models:
+def models_for(
+    base: BaseConfig,
+    speed: SpeedConfig,
+    loras: Sequence[LoraConfig],
+    machine: Machine,
+    motion: MotionConfig | None = None,
+) -> Models:
     """The networks of this composition, with what an equal run before has loaded and not freed."""
-    made_from = (base, speed, list(loras), machine.device, machine.dtype)
+    camera = None if motion is None or motion.lora is None else (motion.lora, motion.lora_weight)
+    made_from = (base, speed, list(loras), machine.device, machine.dtype, camera)
     if _last and (_last[0].made_from != made_from or not _roomy(machine.device)):
         _last.clear()
         gc.collect()
     if not _last:
-        models = Models(base, speed, loras, machine.device, machine.dtype)
+        models = Models(base, speed, loras, machine.device, machine.dtype, motion=motion)
         _last.append(_Kept(made_from=made_from, models=models))
     return _last[0].models
 

@@ -23,7 +23,15 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from transformers.utils import logging as transformers_logging
 
 from pokora_anime.compliance.guard import arguments
-from pokora_anime.config.schema import BaseConfig, ControlKind, Family, LoraConfig, SpeedConfig
+from pokora_anime.config.schema import (
+    BaseConfig,
+    Betas,
+    ControlKind,
+    Family,
+    LoraConfig,
+    MotionConfig,
+    SpeedConfig,
+)
 from pokora_anime.devices.place import Turns, place
 from pokora_anime.devices.plan import Plan
 from pokora_anime.errors import WeightsError
@@ -32,7 +40,7 @@ from pokora_anime.models.advice import absent, refuse_blocked, reinstall_or_fetc
 from pokora_anime.models.loras import Lora, merge_into_encoder, merge_into_unet
 from pokora_anime.models.motion_unet import build_motion_unet
 from pokora_anime.models.registry import Row
-from pokora_anime.models.schedulers import build_scheduler
+from pokora_anime.models.schedulers import build_scheduler, motion_betas
 from pokora_anime.models.text import TextStack
 from pokora_anime.provenance.hashing import text_hash
 
@@ -65,6 +73,7 @@ class Models:
         device: torch.device,
         dtype: torch.dtype,
         folders: Mapping[str, Path] | None = None,
+        motion: MotionConfig | None = None,
     ) -> None:
         self.base, self.speed, self.family, self.device = base, speed, base.family, device
         self.dtype = torch.float32 if device.type == "cpu" else dtype
@@ -78,6 +87,10 @@ class Models:
         self._loading = threading.RLock()
         chosen = ([(speed_row, speed.lora_weight)] if speed_row else []) + styles
         self.loras = tuple(Lora(row=row, folder=self._checked(row), weight=w) for row, w in chosen)
+        camera = fetch.motion_lora_row(motion, base) if motion is not None else None
+        self.camera: tuple[Lora, ...] = ()
+        if camera is not None and motion is not None:
+            self.camera = (Lora(row=camera, folder=self._checked(camera), weight=motion.lora_weight),)
         self.notes: tuple[str, ...] = tuple(notes)
 
     @property
@@ -87,8 +100,13 @@ class Models:
 
     @property
     def lora_weights(self) -> dict[str, float]:
-        """Every LoRA in use and its weight, by row id."""
+        """Every LoRA of text and pictures and its weight, by row id."""
         return {lora.row.id: lora.weight for lora in self.loras}
+
+    @property
+    def motion_lora_weights(self) -> dict[str, float]:
+        """Every LoRA of the motion UNet and its weight, by row id."""
+        return {lora.row.id: lora.weight for lora in (*self.loras, *self.camera)}
 
     def text_stack(self) -> TextStack:
         """Tokenizers now, encoders (with the LoRAs' text parts) when first used."""
@@ -135,6 +153,11 @@ class Models:
         """A new scheduler of the speed mode; its timesteps are not set yet."""
         return build_scheduler(self._base / "scheduler", self.speed.sampler)
 
+    def motion_scheduler(self, betas: Betas) -> Any:
+        """As `scheduler`, on the noise schedule that the motion is denoised with."""
+        changed = motion_betas(betas, self.family, self.speed.sampler)
+        return build_scheduler(self._base / "scheduler", self.speed.sampler, changed)
+
     def free(self, *names: str) -> None:
         """Drop networks: text, unet, motion, vae, controlnet_<kind>, <kind>_extractor."""
         dropped = [self._loaded.pop(name) for name in names if name in self._loaded]
@@ -164,10 +187,11 @@ class Models:
         if role in ("text", "unet", "motion"):
             folders = TEXT_PARTS if role == "text" else ("unet", "scheduler")
             found = {role: self._hash(self._base_row, self._base, folders)}
+            loras = (*self.loras, *self.camera) if role == "motion" else self.loras
             if role == "motion":
                 row = registry.get(self.base.motion_adapter, self.family)
                 found[row.id] = self._hash(row, self._place(row))
-            return found | {lora.row.id: self._hash(lora.row, lora.folder) for lora in self.loras}
+            return found | {lora.row.id: self._hash(lora.row, lora.folder) for lora in loras}
         if role == "vae" and self.base.vae is None:
             return {role: self._hash(self._base_row, self._base, ("vae",))}
         row = registry.get(self.base.vae, self.family) if self.base.vae and role == "vae" else None
@@ -226,7 +250,7 @@ class Models:
         unet = self._load_unet()
         row = registry.get(self.base.motion_adapter, self.family)
         motion = build_motion_unet(unet, self._pretrained(MotionAdapter, row))
-        merge_into_unet(motion, self.loras, unet.config)
+        merge_into_unet(motion, (*self.loras, *self.camera), unet.config)
         return motion
 
     def _merged(self, unet: UNet2DConditionModel) -> UNet2DConditionModel:

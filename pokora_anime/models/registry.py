@@ -56,9 +56,13 @@ def get(identifier: str, family: Family) -> Row:
         if identifier in (row.id, row.repo) and family in row.families:
             return row
     known = [row.id for row in rows() if family in row.families]
+    others = [row for row in rows() if identifier in (row.id, row.repo)]
+    bases = ", ".join(f"base={one.value}" for row in others for one in row.families)
     raise ConfigError(
         "CFG-WEIGHTS",
-        f"no weights {identifier!r} for base={family.value}",
+        f"{identifier} is for {bases}, not for base={family.value}"
+        if others
+        else f"no weights {identifier!r} for base={family.value}",
         expected=f"one of {', '.join(known)}",
         fix=_did_you_mean(identifier, known) or "use a preset of the base group",
     )

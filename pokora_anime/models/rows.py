@@ -76,6 +76,7 @@ class Row:
     folder: str = ""
     revision: str | None = None
     variant: str | None = None
+    adapter: str = ""  # of a motion LoRA: the motion adapter that it was trained for
     sha256: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     mirrors: tuple[Mirror, ...] = ()

@@ -12,16 +12,18 @@ import torch
 from torch import Tensor
 
 from pokora_anime.config import schema
+from pokora_anime.config.identity import part
 from pokora_anime.config.schema import MotionConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.devices.plan import Plan
+from pokora_anime.models import schedulers
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.stages import attempts as tries
-from pokora_anime.stages import control_nets, denoise, guidance, reference, spans
+from pokora_anime.stages import control_nets, denoise, guidance, reference, spans, travel
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
 from pokora_anime.stages.denoise import Anchor, Chaining, Condition, Guidance
@@ -161,7 +163,7 @@ class _Denoiser:
         self.plan = context.execution.plan
         context.models.hold(self.plan)
         self.unet = context.models.motion_unet()
-        self.condition = _condition(prompt, config, context)
+        self.prompt = prompt
         guidance = Guidance.of(config.speed)
         self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
         self.anchor = _anchor(keyframe, config.motion, self.unet, context)
@@ -182,7 +184,7 @@ class _Denoiser:
             windows=_windows(span, config),
         )
         # A scheduler is a small object with state: each segment takes a new one.
-        scheduler: Any = context.models.scheduler()
+        scheduler: Any = context.models.motion_scheduler(config.motion.betas)
         scheduler.set_timesteps(config.speed.steps, device=context.device)
         scheduler.set_begin_index(chaining.skip)
         with torch.inference_mode(), context.autocast():
@@ -191,7 +193,7 @@ class _Denoiser:
                 scheduler,
                 order.noise.values[None, :, :frames].to(context.device),
                 known,
-                self.condition,
+                _condition(travel.at(self.prompt, _middle(span)), config, context),
                 self.guidance,
                 self.controls,
                 frame_weights(span.start, frames, config).to(context.device),
@@ -213,6 +215,11 @@ class _Denoiser:
         if self.context.preview is not None:
             self.context.preview(span.start, seen[0])
         steps.step()
+
+
+def _middle(span: Span) -> float:
+    """The clip index around which a segment's new frames lie; they all have the prompt of that place."""
+    return span.start + span.known + span.fresh / 2
 
 
 def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:
@@ -291,10 +298,10 @@ def _node(
         "span": asdict(span),
         "seed": context.seed,
         "generator": list[Json](_steps(span, attempt)),
-        "motion": spans.recorded(config.motion),
+        "motion": part(config.motion),
         "speed": speed,
         "size": [config.base.width, config.base.height],
-        "loras": dict(context.models.lora_weights),
+        "loras": dict(context.models.motion_lora_weights),
     }
     if control is not None:
         params["control"] = control_nets.recorded(control, config)
@@ -306,6 +313,16 @@ def _node(
         "motion",
         params,
         weights=weights,
-        code=code_hash(sys.modules[__name__], denoise, guidance, control_nets, reference, spans, tries),
+        code=code_hash(
+            sys.modules[__name__],
+            denoise,
+            guidance,
+            control_nets,
+            reference,
+            schedulers,
+            spans,
+            travel,
+            tries,
+        ),
         environment=environment(context) | plan.denoising,
     )

@@ -16,9 +16,9 @@ from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import Prompt
+from pokora_anime.records import Prompt, Stop
 from pokora_anime.stages import prompt_syntax
-from pokora_anime.stages.prompt_syntax import ParsedPrompt, parse_shot
+from pokora_anime.stages.prompt_syntax import ParsedPrompt, parse_travel
 
 MAX_CHUNKS = 4
 Chunks = list[list[list[int]]]  # [tokenizer][chunk][token]
@@ -27,36 +27,57 @@ Chunks = list[list[list[int]]]  # [tokenizer][chunk][token]
 def encode(shot: ShotConfig, config: RunConfig, context: RunContext) -> Prompt:
     """The shot's prompt as embeddings, from the run folder if they are there.
 
-    Raises PromptError PRM-1 (empty), PRM-2 (over-long), PRM-3 (not text), PRM-4 (bad tag or weight).
+    Raises PromptError PRM-1 (empty), PRM-2 (over-long), PRM-3 (not text), PRM-4 (bad tag or weight),
+    PRM-5 (bad stops).
     """
     context.progress.stage("prompt")
-    positive, negative = parse_shot(shot)
+    positives, negative = parse_travel(shot)
     stack = context.models.text_stack()
-    tokens, weights = tokenize(positive, stack, "prompt")
-    negative_tokens, negative_weights = tokenize(negative, stack, "negative prompt")
-    length = max(len(tokens[0]), len(negative_tokens[0]))
-    node = _node(positive, negative, [tokens, negative_tokens], config, context)
+    tokenized = [tokenize(positive, stack, "prompt") for _, positive in positives]
+    tokenized.append(tokenize(negative, stack, "negative prompt"))
+    length = max(len(tokens[0]) for tokens, _ in tokenized)
+    parsed = [*(positive for _, positive in positives), negative]
+    node = _node(parsed, [tokens for tokens, _ in tokenized], config, context)
     stored = context.folder.load(node)
     if stored is None:
-        embeds, pooled = _embed(stack, tokens, weights, length)
-        negative_embeds, negative_pooled = _embed(stack, negative_tokens, negative_weights, length)
+        embedded = [_embed(stack, tokens, weights, length) for tokens, weights in tokenized]
         if stack.zero_empty and not negative.text:
-            negative_embeds, negative_pooled = _zeros(negative_embeds, negative_pooled)
-        arrays = {"embeds": embeds, "negative_embeds": negative_embeds}
-        if pooled is not None and negative_pooled is not None:
-            arrays |= {"pooled": pooled, "negative_pooled": negative_pooled}
+            embedded[-1] = _zeros(*embedded[-1])
+        arrays = _arrays(embedded)
         node = context.folder.save(node, {name: array.cpu().numpy() for name, array in arrays.items()})
     else:
         arrays = {name: torch.from_numpy(array) for name, array in stored.items()}
         node = context.folder.recorded(node)
     return Prompt(
-        text=positive.text,
+        text=positives[0][1].text,
         negative=negative.text,
         embeds=arrays["embeds"],
         negative_embeds=arrays["negative_embeds"],
         pooled=arrays.get("pooled"),
         negative_pooled=arrays.get("negative_pooled"),
+        travel=_travel([frame for frame, _ in positives], arrays),
         node=node,
+    )
+
+
+def _arrays(embedded: list[tuple[Tensor, Tensor | None]]) -> dict[str, Tensor]:
+    """The embeddings by the names under which a run keeps them; later stops have a number."""
+    *positives, negative = embedded
+    names = ["", *(f"_{index}" for index in range(1, len(positives)))]
+    found: dict[str, Tensor] = {}
+    for name, (embeds, pooled) in zip(names, positives, strict=True):
+        found |= {f"embeds{name}": embeds} | ({} if pooled is None else {f"pooled{name}": pooled})
+    embeds, pooled = negative
+    return found | {"negative_embeds": embeds} | ({} if pooled is None else {"negative_pooled": pooled})
+
+
+def _travel(frames: list[int], arrays: dict[str, Tensor]) -> tuple[Stop, ...]:
+    if len(frames) == 1:
+        return ()
+    names = ["", *(f"_{index}" for index in range(1, len(frames)))]
+    return tuple(
+        Stop(frame=frame, embeds=arrays[f"embeds{name}"], pooled=arrays.get(f"pooled{name}"))
+        for frame, name in zip(frames, names, strict=True)
     )
 
 
@@ -114,20 +135,14 @@ def _zeros(embeds: Tensor, pooled: Tensor | None) -> tuple[Tensor, Tensor | None
     return torch.zeros_like(embeds), None if pooled is None else torch.zeros_like(pooled)
 
 
-def _node(
-    positive: ParsedPrompt,
-    negative: ParsedPrompt,
-    tokens: list[Chunks],
-    config: RunConfig,
-    context: RunContext,
-) -> Node:
+def _node(parsed: list[ParsedPrompt], tokens: list[Chunks], config: RunConfig, context: RunContext) -> Node:
     return Node(
         op="prompt",
         params={
             "text": config.shot.prompt,
             "prefix": config.shot.prefix,
             "negative": config.shot.negative,
-            "pieces": [[list(piece) for piece in parsed.pieces] for parsed in (positive, negative)],
+            "pieces": [[list(piece) for piece in one.pieces] for one in parsed],
             "tokens": text_hash(tokens),
             "loras": dict(context.models.lora_weights),
         },

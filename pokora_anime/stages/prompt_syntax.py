@@ -7,7 +7,7 @@ brackets have no meaning here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pokora_anime.config.overrides import check_text
 from pokora_anime.config.schema import LoraConfig, ShotConfig
@@ -16,6 +16,8 @@ from pokora_anime.models.lora_tags import split_tags
 
 EMPHASIS = 1.1  # what one pair of parentheses multiplies by
 WEIGHTS = (0.0, 3.0)
+MAX_STOPS = 8
+_STOP = re.compile(r"(?:^|,)\s*(\d{1,5})\s*:\s+")
 _TOKEN = re.compile(r"\\[()\\]|\(|:\s*([+-]?[\d.]+)\s*\)|\)|[^\\():]+|.", re.DOTALL)
 
 
@@ -64,6 +66,35 @@ def parse_shot(shot: ShotConfig) -> tuple[ParsedPrompt, ParsedPrompt]:
             fix="move it to shot.prompt; a negative weight there turns a LoRA round",
         )
     return parse(f"{prefix}, {shot.prompt}" if prefix else shot.prompt), negative
+
+
+def stops(text: str) -> tuple[tuple[int, str], ...]:
+    """The stops of `0: a girl standing, 24: a girl waving` as (generated frame, text); any other text is one.
+
+    Raises PromptError PRM-5 unless the frames begin with 0 and grow, or for more than 8 stops.
+    """
+    found = list(_STOP.finditer(text))
+    if not found or found[0].start() != 0:
+        return ((0, text),)
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    frames = [int(match[1]) for match in found]
+    if frames[0] != 0 or frames != sorted(set(frames)) or len(frames) > MAX_STOPS:
+        raise PromptError(
+            "PRM-5",
+            f"prompt travel by the frames {', '.join(map(str, frames))}",
+            expected=f"at most {MAX_STOPS} stops, the first at 0 and each later than the one before",
+            fix="shot.prompt='0: 1girl, standing, 24: 1girl, waving'",
+        )
+    return tuple(
+        (frame, text[match.end() : end].strip(" ,"))
+        for frame, match, end in zip(frames, found, ends, strict=True)
+    )
+
+
+def parse_travel(shot: ShotConfig) -> tuple[tuple[tuple[int, ParsedPrompt], ...], ParsedPrompt]:
+    """A shot's prompt at each of its stops, and its negative prompt. Raises as `parse_shot` and `stops`."""
+    parsed = [(frame, *parse_shot(replace(shot, prompt=text))) for frame, text in stops(shot.prompt)]
+    return tuple((frame, positive) for frame, positive, _ in parsed), parsed[0][2]
 
 
 def _pieces(text: str) -> tuple[tuple[str, float], ...]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from pokora_anime.config.schema import Chain, MotionConfig, VideoConfig
-from pokora_anime.provenance.hashing import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +56,6 @@ def plan(total: int, config: MotionConfig, *, has_keyframe: bool, period: int = 
 def period(config: VideoConfig) -> int:
     """The length of a loop in generated frames: frame 0 follows frame `period` - 1."""
     return round(config.shot.seconds * config.shot.fps)
-
-
-def recorded(config: MotionConfig) -> dict[str, Json]:
-    """The settings as a node holds them."""
-    return asdict(config) | {"chain": config.chain.value, "anchor": config.anchor.value}
 
 
 def windows(frames: int, config: MotionConfig, period: int = 0) -> Sequence[Sequence[int]]:

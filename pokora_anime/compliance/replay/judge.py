@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
-from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType, RunConfig
+from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType, RunConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import ConfigError, MachineError
 from pokora_anime.provenance.folder import RunFolder
@@ -64,9 +64,10 @@ def context(config: RunConfig, ran: Mapping[str, Json], wishes: Wishes, folder: 
 
     machine = settle(_as_it_ran(ran, wishes))
     loras = merge_loras(config.style.loras, shot_loras(config.shot))
+    motion = config.motion if isinstance(config, VideoConfig) else None
     return RunContext(
         folder=folder,
-        models=models_for(config.base, config.speed, loras, machine),
+        models=models_for(config.base, config.speed, loras, machine, motion),
         progress=Quiet(),
         device=machine.device,
         dtype=machine.dtype,

@@ -76,6 +76,8 @@ def _uses(config: RunConfig) -> Iterator[Use]:
     motion = _use(config, "base.motion_adapter", base.motion_adapter, Kind.motion)
     yield replace(motion, loaded=isinstance(config, VideoConfig))
     if isinstance(config, VideoConfig):
+        if config.motion.lora is not None:
+            yield _use(config, "motion.lora", config.motion.lora, Kind.motion_lora, config.motion.lora_weight)
         union = config.control.network is ControlNetwork.union
         if union and config.control.kinds:
             yield _use(config, "control.network", "controlnet_union", Kind.controlnet)

@@ -54,6 +54,7 @@ STRINGS: dict[str, Judge] = {
     "speed.lora_role": _identifier,
     "style.loras[].id": _identifier,
     "control.scale{}": partial(_choice, lambda: tuple(kind.value for kind in ControlKind)),
+    "motion.lora": _identifier,
     "encode.preset": partial(_choice, lambda: PRESETS),
     "contest.name": _identifier,
     "contest.bases[]": _identifier,

@@ -15,6 +15,7 @@ from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.noise import TOLERANCE, expected
+from pokora_anime.stages.prompt_syntax import MAX_STOPS
 
 # Arrays that each operation stores: dtype and number of axes; what ends in ? may be absent.
 STORES: dict[str, dict[str, tuple[str, int]]] = {
@@ -23,6 +24,8 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
         "negative_embeds": ("<f4", 2),
         "pooled?": ("<f4", 1),
         "negative_pooled?": ("<f4", 1),
+        **{f"embeds_{stop}?": ("<f4", 2) for stop in range(1, MAX_STOPS)},
+        **{f"pooled_{stop}?": ("<f4", 1) for stop in range(1, MAX_STOPS)},
     },
     "noise": {"noise": ("<f4", 0)},  # 3 or 4 axes, by its params
     "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},

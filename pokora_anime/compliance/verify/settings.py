@@ -12,6 +12,7 @@ from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step, Table
 from pokora_anime.config.identity import to_plain
 from pokora_anime.config.schema import Interpolation, RunConfig, VideoConfig
+from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
@@ -41,12 +42,13 @@ def check(record: Record, config: RunConfig) -> Iterable[Finding]:
         yield from _clip(record, config)
 
 
-def loras(config: RunConfig) -> dict[str, float]:
-    """The LoRAs that this config loads, by registry id."""
+def loras(config: RunConfig, op: str) -> dict[str, float]:
+    """The LoRAs that an operation of this config loads, by registry id; a camera's only in the motion."""
     return {
         use.weights.id: use.strength
         for use in uses(config)
         if _is_lora(use) and use.weights and use.strength is not None and _has(config, use)
+        if use.kind != Kind.motion_lora.value or op == "motion"
     }
 
 
@@ -66,7 +68,7 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
         **base,
         "seed": config.seed,
         "speed": plain["speed"],
-        "loras": dict[str, Json](loras(config)),
+        "loras": dict[str, Json](loras(config, "keyframe")),
     }
     wanted: dict[str, Table] = {
         "prompt": {
@@ -85,7 +87,11 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
         size: list[Json] = [config.finish.width, config.finish.height]
         wanted |= {
             "control": {**base, "kinds": _kinds(config)},
-            "motion": {**drawn, "motion": plain["motion"]},
+            "motion": {
+                **drawn,
+                "motion": plain["motion"],
+                "loras": dict[str, Json](loras(config, "motion")),
+            },
             "finish": finish,
             "encode": {"encode": plain["encode"], "fps": fps, "size": size},
             "sheet": {"fps": fps, "frames": SHEET_FRAMES},

@@ -28,7 +28,7 @@ LOADS = {
     "prompt": {"base", "speed_lora", "style_lora"},
     "keyframe": {"base", "vae", "speed_lora", "style_lora"},
     "control": {"extractor"},
-    "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora"},
+    "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora", "motion_lora"},
     "finish": {"base", "vae"},
 }
 # And which roles they cannot do without, where the config does not decide.
@@ -91,8 +91,8 @@ def _loads(row: Row, name: str) -> bool:
 
 def _uses(record: Record, config: RunConfig, rows: Mapping[str, Row]) -> Iterable[Finding]:
     """Each node names the weights that its operation loads, under the role that they play."""
-    merged = set(loras(config))
     for step in record.steps:
+        merged = set(loras(config, step.op))
         allowed = LOADS.get(step.op, set())
         used: set[str] = set()
         for role, digest in step.weights.items():
