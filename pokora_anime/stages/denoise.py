@@ -252,7 +252,8 @@ def predict(
     if anchor.reference is None:
         found = ask(timestep, whole, weight, controls)
     else:
-        anchor.reference.learn(lambda: ask(anchor.timestep, anchor.picture, weight[:1], ()))
+        part, moment = (rows.start, rows.stop), float(anchor.timestep)
+        anchor.reference.learn(part, moment, lambda: ask(anchor.timestep, anchor.picture, weight[:1], ()))
         found = anchor.reference.used(lambda: ask(timestep, whole, weight, controls))
     return found if anchor.frame is None else found[:, :, 1:]
 
@@ -332,6 +333,8 @@ def denoise_segment(
     steps = len(scheduler.timesteps)
     extra = {"generator": generator} if _draws_noise(scheduler) else {}
     latents = noise_1CFHW * scheduler.init_noise_sigma
+    if chaining.anchor is not None and chaining.anchor.reference is not None:
+        chaining.anchor.reference.forget()  # its noise is this segment's
     if chaining.skip and known_1CKHW is not None:
         still = known_1CKHW[:, :, -1:].expand_as(noise_1CFHW)
         latents = scheduler.add_noise(still, noise_1CFHW, scheduler.timesteps[chaining.skip].reshape(1))
