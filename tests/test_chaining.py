@@ -112,7 +112,7 @@ def test_the_weight_of_reference_attention_is_the_number_of_times_that_its_keys_
     with torch.no_grad():
         expected = block.attn1(frames, encoder_hidden_states=repeated)
         reference = Reference(Network(), 4.0)
-        reference.learn(lambda: block.attn1(picture))
+        reference.learn((0, 1), 500.0, lambda: block.attn1(picture))
         torch.testing.assert_close(reference.used(lambda: block.attn1(frames)), expected)
         assert not torch.allclose(block.attn1(frames), expected)
 

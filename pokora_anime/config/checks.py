@@ -244,11 +244,13 @@ def _motion(config: VideoConfig) -> list[Problem]:
     extra = motion.anchor in (Anchor.frame, Anchor.both)
     found = _within("motion.frames", motion.frames, 2, 32 - extra)
     found += _within("motion.carry", motion.carry, 0.0, 0.9)
+    found += _within("motion.anchor_ahead", motion.anchor_ahead, 0.0, 0.99)
     found += _within("motion.anchor_weight", motion.anchor_weight, 0.1, 100.0)
     found += _within("motion.lora_weight", motion.lora_weight, 0.0, 2.0)
     if motion.lora is not None and not _ID.fullmatch(motion.lora):
         found.append(Problem("motion.lora", repr(motion.lora), "a role or registry id", "motion.lora=null"))
     found += _within("motion.noise_share", motion.noise_share, 0.0, 1.0)
+    found += _within("motion.step_share", motion.step_share, 0.0, 1.0)
     found += _within("motion.color_lock", motion.color_lock, 0.0, 1.0)
     if not 1 <= motion.overlap < motion.frames:
         expected = f"1 to {max(1, motion.frames - 1)} (fewer than motion.frames)"

@@ -199,9 +199,11 @@ class MotionConfig:
     overlap: int = 4
     anchor: Anchor = Anchor.none
     anchor_weight: float = 4.0  # how much the keyframe counts in attention, a frame's own picture being 1
+    anchor_ahead: float = 0.0  # attention sees the keyframe at least as clean as this far into the schedule
     carry: float = 0.0  # share of the schedule that a segment skips by starting from its last known frame
     loop: bool = False  # the clip's end leads into its beginning
     noise_share: float = 0.0  # share of the initial noise's variance that all frames have in common
+    step_share: float = 0.0  # the same share of the noise that LCM draws at each step
     betas: Betas = Betas.auto
     lora: str | None = None  # a camera move by its role (pan_left, zoom_in ...) or registry id
     lora_weight: float = 1.0

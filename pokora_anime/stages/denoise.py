@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -80,16 +80,57 @@ class Condition:
 class Anchor:
     """The keyframe's latent [1, C, 1, H, W] as every segment sees it: as a frame of its own before the
     others, through reference attention, or both. It is no frame of what comes out.
+
+    Attention never sees it noisier than at step `ahead`: at the first steps, which decide about colours,
+    it would see nothing but noise. `levels` is a scheduler of its own, for the noise of any step.
     """
 
     latent: Tensor
     frame: bool
     reference: Reference | None
+    ahead: int
+    levels: StepScheduler
 
-    def noised(self, scheduler: StepScheduler, noise_1CFHW: Tensor, timestep: Tensor) -> Anchor:
+    def at(self, step: int, noise_1CFHW: Tensor) -> Seen:
         """The anchor as the network is to see it at a step, with the noise of the first frame."""
-        noised = scheduler.add_noise(self.latent, noise_1CFHW[:, :, :1], timestep.reshape(1))
-        return replace(self, latent=scheduler.scale_model_input(noised, timestep))
+        later = max(step, self.ahead)
+        return Seen(
+            frame=self._noised(step, noise_1CFHW) if self.frame else None,
+            reference=self.reference,
+            picture=self._noised(later, noise_1CFHW),
+            timestep=self.levels.timesteps[later],
+        )
+
+    def _noised(self, step: int, noise_1CFHW: Tensor) -> Tensor:
+        timestep = self.levels.timesteps[step]
+        noised = self.levels.add_noise(self.latent, noise_1CFHW[:, :, :1], timestep.reshape(1))
+        return self.levels.scale_model_input(noised, timestep)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """An anchor at one step: `frame` stands before the others, `picture` at `timestep` is attended to."""
+
+    frame: Tensor | None
+    reference: Reference | None
+    picture: Tensor
+    timestep: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedNoise:
+    """`share` of the variance of the noise that a stochastic sampler draws at each step is common to all
+    frames of the clip; `common` gives that of a step, [C, H, W].
+    """
+
+    share: float
+    common: Callable[[int], Tensor]
+
+    def drawn(self, step: int, like_1CFHW: Tensor, generator: torch.Generator) -> Tensor:
+        """The noise of a step."""
+        own = torch.randn(like_1CFHW.shape, generator=generator)
+        common = self.common(step)[None, :, None]
+        return (self.share**0.5 * common + (1.0 - self.share) ** 0.5 * own).to(like_1CFHW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +144,7 @@ class Chaining:
 
     tail: Tensor | None = None
     anchor: Anchor | None = None
+    shared: SharedNoise | None = None
     skip: int = 0
     windows: Sequence[Sequence[int]] = ()
 
@@ -194,25 +236,26 @@ def predict(
     controls: Sequence[ControlSource],
     share: float,
     frame_weight_F: Tensor,
-    anchor: Anchor | None = None,
+    anchor: Seen | None = None,
 ) -> Tensor:
     """The motion UNet's prediction for those rows of the condition: [rows, C, F, H, W]."""
 
-    def ask(latents: Tensor, weight_F: Tensor, given: Sequence[ControlSource]) -> Tensor:
-        return _ask(unet, latents, timestep, condition, rows, given, share, weight_F)
+    def ask(at: Tensor, latents: Tensor, weight_F: Tensor, given: Sequence[ControlSource]) -> Tensor:
+        return _ask(unet, latents, at, condition, rows, given, share, weight_F)
 
-    if anchor is None:
-        return ask(latents_1CFHW, frame_weight_F, controls)
     whole, weight = latents_1CFHW, frame_weight_F
-    if anchor.frame:
-        whole = torch.cat([anchor.latent.to(whole), whole], dim=2)
+    if anchor is None:
+        return ask(timestep, whole, weight, controls)
+    if anchor.frame is not None:
+        whole = torch.cat([anchor.frame.to(whole), whole], dim=2)
         weight = torch.cat([weight.new_ones(1), weight])
     if anchor.reference is None:
-        found = ask(whole, weight, controls)
+        found = ask(timestep, whole, weight, controls)
     else:
-        anchor.reference.learn(lambda: ask(anchor.latent, weight[:1], ()))
-        found = anchor.reference.used(lambda: ask(whole, weight, controls))
-    return found[:, :, 1:] if anchor.frame else found
+        part, moment = (rows.start, rows.stop), float(anchor.timestep)
+        anchor.reference.learn(part, moment, lambda: ask(anchor.timestep, anchor.picture, weight[:1], ()))
+        found = anchor.reference.used(lambda: ask(timestep, whole, weight, controls))
+    return found if anchor.frame is None else found[:, :, 1:]
 
 
 def _ask(
@@ -251,7 +294,7 @@ def guided(
     step: int,
     steps: int,
     frame_weight_F: Tensor,
-    anchor: Anchor | None = None,
+    anchor: Seen | None = None,
 ) -> Tensor:
     """The prediction with guidance batched, in sequence, or off at this step: [1, C, F, H, W]."""
     share = step / steps
@@ -291,6 +334,8 @@ def denoise_segment(
     steps = len(scheduler.timesteps)
     extra = {"generator": generator} if _draws_noise(scheduler) else {}
     latents = noise_1CFHW * scheduler.init_noise_sigma
+    if chaining.anchor is not None and chaining.anchor.reference is not None:
+        chaining.anchor.reference.forget()  # its noise is this segment's
     if chaining.skip and known_1CKHW is not None:
         still = known_1CKHW[:, :, -1:].expand_as(noise_1CFHW)
         latents = scheduler.add_noise(still, noise_1CFHW, scheduler.timesteps[chaining.skip].reshape(1))
@@ -302,12 +347,15 @@ def denoise_segment(
 
             latents = _held(latents, known_1CKHW, chaining.tail, noise_1CFHW, noised)
             scaled = scheduler.scale_model_input(latents, timestep)
-            anchor = chaining.anchor and chaining.anchor.noised(scheduler, noise_1CFHW, timestep)
+            anchor = chaining.anchor and chaining.anchor.at(step, noise_1CFHW)
             ask = partial(_guided, unet, timestep, condition, guidance, controls, step, steps, anchor)
             with turn():
                 prediction = averaged(ask, scaled, frame_weight_F, chaining.windows)
-            stepped = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)
-            latents, shown = stepped[0], stepped[-1]
+            latents, *clean = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)
+            shown = clean[0] if clean else latents
+            if clean and chaining.shared and step + 1 < steps:  # the same step, with noise of our own
+                drawn = chaining.shared.drawn(step, latents, generator)
+                latents = scheduler.add_noise(clean[0], drawn, scheduler.timesteps[step + 1].reshape(1))
         else:
             shown = latents
         on_step(shown)
@@ -364,7 +412,7 @@ def _guided(
     controls: Sequence[ControlSource],
     step: int,
     steps: int,
-    anchor: Anchor | None,
+    anchor: Seen | None,
     latents: Tensor,
     frame_weight_F: Tensor,
 ) -> Tensor:

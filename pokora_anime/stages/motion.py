@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pokora_anime.config import schema
 from pokora_anime.config.identity import part
-from pokora_anime.config.schema import MotionConfig, VideoConfig
+from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.devices.plan import Plan
 from pokora_anime.models import schedulers
@@ -26,7 +26,7 @@ from pokora_anime.stages import attempts as tries
 from pokora_anime.stages import control_nets, denoise, guidance, reference, spans, travel
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
-from pokora_anime.stages.denoise import Anchor, Chaining, Condition, Guidance
+from pokora_anime.stages.denoise import Anchor, Chaining, Condition, Guidance, SharedNoise
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.reference import Reference
 from pokora_anime.stages.spans import Span
@@ -166,7 +166,7 @@ class _Denoiser:
         self.prompt = prompt
         guidance = Guidance.of(config.speed)
         self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
-        self.anchor = _anchor(keyframe, config.motion, self.unet, context)
+        self.anchor = _anchor(keyframe, config, self.unet, context)
         with context.autocast():
             self.controls = control_nets.of(control, config, context)
 
@@ -180,6 +180,7 @@ class _Denoiser:
         chaining = Chaining(
             tail=tail,
             anchor=self.anchor,
+            shared=_shared(config, context),
             skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
             windows=_windows(span, config),
         )
@@ -255,14 +256,29 @@ def _windows(span: Span, config: VideoConfig) -> Sequence[Sequence[int]]:
     return spans.windows(span.frames, config.motion, spans.period(config))
 
 
-def _anchor(keyframe: Keyframe | None, config: MotionConfig, unet: Any, context: RunContext) -> Anchor | None:
-    if keyframe is None or config.anchor is schema.Anchor.none:
+def _shared(config: VideoConfig, context: RunContext) -> SharedNoise | None:
+    if config.motion.step_share == 0.0:
         return None
-    attends = config.anchor in (schema.Anchor.attention, schema.Anchor.both)
+    shape = (noises.CHANNELS, *context.models.latent_size)
+    return SharedNoise(
+        share=config.motion.step_share,
+        common=lambda step: torch.randn(shape, generator=context.generator("motion", "common", step)),
+    )
+
+
+def _anchor(keyframe: Keyframe | None, config: VideoConfig, unet: Any, context: RunContext) -> Anchor | None:
+    motion = config.motion
+    if keyframe is None or motion.anchor is schema.Anchor.none:
+        return None
+    attends = motion.anchor in (schema.Anchor.attention, schema.Anchor.both)
+    levels: Any = context.models.scheduler()
+    levels.set_timesteps(config.speed.steps, device=context.device)
     return Anchor(
         latent=keyframe.latent[None, :, None].to(context.device),
-        frame=config.anchor in (schema.Anchor.frame, schema.Anchor.both),
-        reference=Reference(unet, config.anchor_weight) if attends else None,
+        frame=motion.anchor in (schema.Anchor.frame, schema.Anchor.both),
+        reference=Reference(unet, motion.anchor_weight) if attends else None,
+        ahead=int(motion.anchor_ahead * config.speed.steps),
+        levels=levels,
     )
 
 

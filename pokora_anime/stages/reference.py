@@ -16,6 +16,8 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
+Part = tuple[int, int]  # first row of the batch that is run, and the one past its last
+
 
 class _Mode(Enum):
     off = "off"
@@ -24,24 +26,40 @@ class _Mode(Enum):
 
 
 class Reference:
-    """Reference attention in the spatial layers of a motion UNet; does nothing until `learn` is called.
+    """Reference attention in the spatial layers of a motion UNet; does nothing unless `used` is called.
 
+    What is learnt is kept for each part of the batch (guidance may run its rows one after the other).
     Shapes: B rows, F frames, N tokens, C channels.
     """
 
     def __init__(self, unet: Any, weight: float) -> None:
         self.mode, self.bias = _Mode.off, log(weight)
+        self.part: Part = (0, 0)
+        self._seen: dict[Part, float] = {}
         processors = dict(unet.attn_processors)
         for name in processors:
             if name.endswith("attn1.processor") and "motion_modules" not in name:
                 processors[name] = _Processor(self)
         unet.set_attn_processor(processors)
 
-    def learn(self, picture: Callable[[], object]) -> None:
-        """Keeps what the layers are given while `picture` runs the network on the picture alone."""
+    def forget(self) -> None:
+        """The next picture is another one, though it may be seen at the same timestep."""
+        self._seen.clear()
+
+    def learn(self, part: Part, timestep: float, picture: Callable[[], object]) -> None:
+        """Keeps what the layers are given while `picture` runs the network on the picture alone.
+
+        Does nothing where it is what they were given last for this part.
+        """
+        self.part = part
+        if self._seen.get(part) == timestep:
+            return
         self.mode = _Mode.write
-        picture()
-        self.mode = _Mode.off
+        try:
+            picture()
+        finally:
+            self.mode = _Mode.off
+        self._seen[part] = timestep
 
     def used(self, frames: Callable[[], Tensor]) -> Tensor:
         """What `frames` returns when its layers see the picture too."""
@@ -55,15 +73,16 @@ class Reference:
 class _Processor(AttnProcessor2_0):
     def __init__(self, reference: Reference) -> None:
         super().__init__()
-        self._reference, self._picture = reference, torch.empty(0)
+        self._reference = reference
+        self._pictures: dict[Part, Tensor] = {}
 
     def __call__(self, attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         mode = self._reference.mode
         if mode is _Mode.write:
-            self._picture = hidden_states  # [B, N, C]
+            self._pictures[self._reference.part] = hidden_states  # [B, N, C]
         elif mode is _Mode.read:
-            frames = len(hidden_states) // len(self._picture)
-            shown = self._picture.repeat_interleave(frames, dim=0)
+            picture = self._pictures[self._reference.part]
+            shown = picture.repeat_interleave(len(hidden_states) // len(picture), dim=0)
             kwargs["encoder_hidden_states"] = torch.cat([hidden_states, shown], dim=1)
             own, bias = torch.zeros_like(hidden_states[:, None, :, 0]), self._reference.bias
             kwargs["attention_mask"] = torch.cat([own, torch.full_like(own, bias)], dim=2)  # [B, 1, 2 N]
