@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pokora_anime.devices.execution import Execution
 from pokora_anime.machine import Timeline
 from pokora_anime.provenance.noise import derived_seed
 
@@ -44,6 +45,7 @@ class RunContext:
     threads: int
     seed: int
     timeline: Timeline = field(default_factory=Timeline)
+    execution: Execution = field(default_factory=Execution)
 
     def autocast(self) -> AbstractContextManager[object]:
         """On a CPU the weights stay fp32 and bf16 comes by autocast; elsewhere they have the run's dtype."""

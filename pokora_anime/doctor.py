@@ -16,6 +16,11 @@ from pokora_anime.compliance.guard import seccomp
 from pokora_anime.compliance.guard.landlock import landlock_abi
 from pokora_anime.config.compose import compose, usable_cores
 from pokora_anime.config.groups import options
+from pokora_anime.config.schema import DeviceConfig, DeviceKind
+from pokora_anime.devices import describe, hardware
+from pokora_anime.devices.hardware import Hardware
+from pokora_anime.devices.hardware import memory_here as memory
+from pokora_anime.devices.job import Job
 from pokora_anime.errors import ConfigError, PokoraError
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "hydra-core", "numpy", "opencv-python-headless")
@@ -24,6 +29,12 @@ NEEDED_MEMORY = 3 * _GIB  # what a nano run may use at its peak
 NEEDED_DISK = _GIB // 2
 
 OK, WARN, FAIL = "ok", "--", "NO"
+
+_HELP = """pokora doctor: what this machine can do (device, memory, ffmpeg, weights) and what to type next.
+
+With key=value as for `pokora video` it prints how that run would hold its networks, without starting it:
+  pokora doctor base=sdxl
+  pokora doctor base=sdxl speed=hq device.memory_gb=12   # a CUDA card of that size, here or elsewhere"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +48,17 @@ class Finding:
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Print the report; 0 if `pokora video` can run here, 4 if not."""
+    """Print the report, or with key=value the plan of that composition; 0 if it can run here, 4 if not."""
     if any(argument in ("-h", "--help") for argument in arguments):
-        print(
-            "pokora doctor: what this machine can do (device, memory, ffmpeg, weights) and what to type next."
-        )
+        print(_HELP)
         return 0
     if arguments:
-        raise ConfigError("CFG-SYNTAX", f"doctor {' '.join(arguments)}", fix="`pokora doctor` takes nothing")
+        strange = [argument for argument in arguments if "=" not in argument]
+        if strange:
+            fix = "`pokora doctor`, or `pokora doctor base=sdxl device.memory_gb=12`"
+            raise ConfigError("CFG-SYNTAX", f"doctor {' '.join(arguments)}", expected="key=value", fix=fix)
+        print("\n".join(plan(arguments)))
+        return 0
     findings = examine()
     for finding in findings:
         print(f"  {finding.state:2}  {finding.name:10} {finding.found}")
@@ -54,6 +68,24 @@ def main(arguments: Sequence[str] = ()) -> int:
     print()
     print(f"Mend first: {', '.join(broken)}" if broken else next_command(findings))
     return 4 if broken else 0
+
+
+def plan(overrides: Sequence[str]) -> list[str]:
+    """How a run of this composition would use its device. Torch is asked only where a card must be read."""
+    config = compose("video", overrides)
+    return describe.page(Job.of(config), _hardware(config.device))
+
+
+def _hardware(asked: DeviceConfig) -> Hardware:
+    unseen = asked.kind in (DeviceKind.auto, DeviceKind.cpu) and not _accelerator_present()
+    if asked.memory_gb or asked.kind is DeviceKind.cpu:
+        return hardware.described(asked, bf16=cpu_bf16())
+    if unseen:
+        return hardware.of_cpu(asked, 0, bf16=cpu_bf16())
+    from pokora_anime.machine import settle
+
+    machine = settle(asked)
+    return hardware.read(asked, machine.device, machine.dtype)
 
 
 def examine() -> list[Finding]:
@@ -144,25 +176,6 @@ def _memory() -> list[Finding]:
     if free < NEEDED_MEMORY:
         return [Finding(WARN, "memory", text, "a run may use 3 GiB: close something first")]
     return [Finding(OK, "memory", text)]
-
-
-def memory() -> tuple[int, int]:
-    """(free, total) bytes that this process may use; a container's limit counts. Zeros if unknown."""
-    import psutil
-
-    whole = psutil.virtual_memory()
-    free, total = int(whole.available), int(whole.total)
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        statistics = dict(
-            line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
-        )
-        used -= int(statistics.get("inactive_file", 0))  # cache that the kernel gives back when asked
-        free, total = min(free, max(0, limit - used)), min(total, limit)
-    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
-        pass
-    return free, total
 
 
 def _disk() -> list[Finding]:

@@ -13,6 +13,7 @@ from pokora_anime.compliance.guard.state import in_force
 from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.config.schema import RunConfig, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.devices.planned import Planned
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.machine import Timeline, settle
 from pokora_anime.models.used import weight_files
@@ -59,7 +60,8 @@ class Run:
         machine = settle(config.device)
         loras = merge_loras(config.style.loras, shot_loras(config.shot))
         models = models_for(config.base, config.speed, loras, machine)
-        for note in (*models.notes, *fetch.unpinned(config)):
+        planned = Planned.of(config, machine)
+        for note in (*models.notes, *fetch.unpinned(config), planned.line):
             self.display.note(note)
         self.timeline.mark("models found")
         return RunContext(
@@ -71,6 +73,7 @@ class Run:
             threads=machine.threads,
             seed=config.seed,
             timeline=self.timeline,
+            execution=planned.execution,
         )
 
     def begin_score(self, joins: Sequence[int]) -> None:

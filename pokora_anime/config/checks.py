@@ -105,6 +105,7 @@ def _prompt(shot: ShotConfig) -> None:
 def _run(config: RunConfig) -> list[Problem]:
     found = _within("seed", config.seed, 0, 2**63 - 1)
     found += _within("device.threads", config.device.threads, 0, 1024)
+    found += _within("device.memory_gb", config.device.memory_gb, 0, 1024)
     on_cpu = config.device.kind is DeviceKind.cpu
     if on_cpu and config.device.dtype is DType.fp16:
         found.append(Problem("device.dtype", "fp16", "fp32 or bf16 on a CPU", "device.dtype=auto"))

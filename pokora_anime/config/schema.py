@@ -286,11 +286,15 @@ class ContestConfig:
 
 @dataclass(kw_only=True, slots=True)
 class DeviceConfig:
-    """Where and how to compute. threads 0: the number of cores this process may use."""
+    """Where and how to compute. threads 0: the number of cores this process may use.
+
+    `memory_gb` (GiB) bounds what the networks are planned for; 0: all that is there.
+    """
 
     kind: DeviceKind = DeviceKind.auto
     dtype: DType = DType.auto
     threads: int = 0
+    memory_gb: float = 0.0
 
 
 @dataclass(kw_only=True, slots=True)

@@ -24,6 +24,8 @@ from transformers.utils import logging as transformers_logging
 
 from pokora_anime.compliance.guard import arguments
 from pokora_anime.config.schema import BaseConfig, ControlKind, Family, LoraConfig, SpeedConfig
+from pokora_anime.devices.place import Turns, place
+from pokora_anime.devices.plan import Plan
 from pokora_anime.errors import WeightsError
 from pokora_anime.models import extractors, fetch, hashes, registry
 from pokora_anime.models.advice import absent, refuse_blocked, reinstall_or_fetch
@@ -42,6 +44,7 @@ for _log in (diffusers_logging, transformers_logging):
 ENCODERS = (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
 # What decides about a prompt's embedding; the index tells whether "no prompt" means zeros.
 TEXT_PARTS = ("text_encoder", "tokenizer", "model_index.json")
+PLACED = ("unet", "motion")  # and the ControlNets: what a plan may hold elsewhere than on the device
 
 
 class Models:
@@ -71,6 +74,7 @@ class Models:
         styles, notes = fetch.style_rows(loras, base.family)
         speed_row = fetch.speed_row(speed, base.family)
         self._loaded: dict[str, Any] = {}
+        self._plan, self._turns = Plan(), Turns(device)
         self._loading = threading.RLock()
         chosen = ([(speed_row, speed.lora_weight)] if speed_row else []) + styles
         self.loras = tuple(Lora(row=row, folder=self._checked(row), weight=w) for row, w in chosen)
@@ -92,16 +96,16 @@ class Models:
 
     def unet(self) -> UNet2DConditionModel:
         """The base's UNet with all LoRAs merged in."""
-        return self._once("unet", lambda: self._ready(self._merged(self._load_unet())))
+        return self._once("unet", lambda: self._placed(self._merged(self._load_unet())))
 
     def motion_unet(self) -> UNetMotionModel:
         """The UNet with temporal layers, the LoRAs merged in after the conversion."""
-        return self._once("motion", lambda: self._ready(self._load_motion()))
+        return self._once("motion", lambda: self._placed(self._load_motion()))
 
     def controlnet(self, kind: ControlKind) -> ControlNetModel:
         """The ControlNet of a kind; ConfigError CFG-CONTROL if the base has none."""
         row = fetch.control_rows([kind], self.family)[0]
-        return self._once(row.role, lambda: self._ready(self._pretrained(ControlNetModel, row)))
+        return self._once(row.role, lambda: self._placed(self._pretrained(ControlNetModel, row)))
 
     def union_controlnet(self) -> ControlNetUnionModel:
         """The ControlNet for maps of several kinds; ConfigError CFG-ROLE if the base has none."""
@@ -135,10 +139,18 @@ class Models:
         """Drop networks: text, unet, motion, vae, controlnet_<kind>, <kind>_extractor."""
         dropped = [self._loaded.pop(name) for name in names if name in self._loaded]
         if dropped:
+            self._turns.clear()
             dropped.clear()
             gc.collect()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
+
+    def hold(self, plan: Plan) -> None:
+        """Hold the UNets and ControlNets as the plan says; those that are held otherwise are dropped."""
+        if (plan.offload, plan.fp8) != (self._plan.offload, self._plan.fp8):
+            placed = [name for name in self._loaded if name in PLACED or name.startswith("controlnet_")]
+            self.free(*placed)
+        self._plan = plan
 
     def free_text(self) -> None:
         """Drop the text encoders."""
@@ -251,6 +263,9 @@ class Models:
 
         zero = bool(index.get("force_zeros_for_empty_prompt", False)) and len(names) == 2
         return TextStack(tokenizers, load, zero_empty=zero)
+
+    def _placed(self, network: Any) -> Any:
+        return place(network, self.device, self.dtype, self._plan, self._turns)
 
     def _ready(self, network: Any) -> Any:
         return arguments.only(network.to(self.device, self.dtype).eval().requires_grad_(False))

@@ -13,7 +13,7 @@ from pokora_anime.config.schema import ControlKind, ControlNetwork, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.records import ControlTrack
-from pokora_anime.stages.denoise import ControlSource, hint_embedding
+from pokora_anime.stages.denoise import ControlSource, hint_embedded, hint_embedding
 
 # The place of each kind among those that the network was trained with.
 TYPES: Mapping[ControlKind, int] = {
@@ -34,14 +34,14 @@ def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -
     scales = {kind: settings.scale.get(kind.value, 1.0) for kind in hints}
     if hints and settings.network is ControlNetwork.union:
         network: Any = context.models.union_controlnet()
-        dtype = next(network.parameters()).dtype
+        dtype = context.models.dtype
         return [
             UnionSource(network, hints, scales=scales, start=settings.start, end=settings.end, dtype=dtype)
         ]
     found: list[ControlSource] = []
     for kind, hint in hints.items():
         network = context.models.controlnet(kind)
-        dtype = next(network.parameters()).dtype
+        dtype = context.models.dtype
         found.append(
             ControlSource(
                 network, hint, scale=scales[kind], start=settings.start, end=settings.end, dtype=dtype
@@ -99,16 +99,17 @@ class UnionSource(ControlSource):
         count = latents_NCHW.shape[0]
         asked = embeds_NTD.new_zeros(count, self.network.config["num_control_type"])
         asked[:, self._types] = 1.0
-        down, mid = self.network(
-            latents_NCHW,
-            timestep,
-            encoder_hidden_states=embeds_NTD,
-            controlnet_cond=[hint.expand(count, -1, -1, -1) for hint in self._embedded],
-            control_type=asked,
-            control_type_idx=self._types,
-            conditioning_scale=self._inside,
-            added_cond_kwargs=added,
-            return_dict=False,
-        )
+        with hint_embedded(self.network):
+            down, mid = self.network(
+                latents_NCHW,
+                timestep,
+                encoder_hidden_states=embeds_NTD,
+                controlnet_cond=[hint.expand(count, -1, -1, -1) for hint in self._embedded],
+                control_type=asked,
+                control_type_idx=self._types,
+                conditioning_scale=self._inside,
+                added_cond_kwargs=added,
+                return_dict=False,
+            )
         weight = (self.scale * weight_N).view(-1, 1, 1, 1)
         return [residual * weight.to(residual.dtype) for residual in (*down, mid)]

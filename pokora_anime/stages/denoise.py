@@ -6,7 +6,8 @@ F frames, H W latent height and width, T tokens, D embedding channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -117,16 +118,20 @@ class _Embedded(nn.Module):
 
 
 def hint_embedding(network: Any, hint: Tensor, dtype: torch.dtype) -> Tensor:
-    """A map [3, height, width] as the ControlNet embeds it [1, C, h, w]; from now on it takes only such.
-
-    The embedding depends on the map alone: neither on the timestep nor on the latents.
-    """
+    """A map's embedding [1, channels, h, w]; it depends on neither the timestep nor the latents."""
     with torch.inference_mode():
-        if not isinstance(network.controlnet_cond_embedding, _Embedded):
-            network.hint_embedding = network.controlnet_cond_embedding
-        embedded = network.hint_embedding(hint[None].to(dtype))
-        network.controlnet_cond_embedding = _Embedded()
-    return embedded
+        return network.controlnet_cond_embedding(hint[None].to(dtype))
+
+
+@contextmanager
+def hint_embedded(network: Any) -> Iterator[None]:
+    """A ControlNet takes hints that are embedded already."""
+    embedding = network.controlnet_cond_embedding
+    network.controlnet_cond_embedding = _Embedded()
+    try:
+        yield
+    finally:
+        network.controlnet_cond_embedding = embedding
 
 
 class ControlSource:
@@ -146,15 +151,16 @@ class ControlSource:
         self, latents_NCHW: Tensor, timestep: Tensor, embeds_NTD: Tensor, added: Any, weight_N: Tensor
     ) -> list[Tensor]:
         """Down residuals followed by the mid residual, each [N, ...], weighted per frame."""
-        down, mid = self.network(
-            latents_NCHW,
-            timestep,
-            encoder_hidden_states=embeds_NTD,
-            controlnet_cond=self.embedded_1CHW.expand(latents_NCHW.shape[0], -1, -1, -1),
-            conditioning_scale=1.0,
-            added_cond_kwargs=added,
-            return_dict=False,
-        )
+        with hint_embedded(self.network):
+            down, mid = self.network(
+                latents_NCHW,
+                timestep,
+                encoder_hidden_states=embeds_NTD,
+                controlnet_cond=self.embedded_1CHW.expand(latents_NCHW.shape[0], -1, -1, -1),
+                conditioning_scale=1.0,
+                added_cond_kwargs=added,
+                return_dict=False,
+            )
         weight = (self.scale * weight_N).view(-1, 1, 1, 1)
         return [residual * weight.to(residual.dtype) for residual in (*down, mid)]
 
@@ -278,12 +284,13 @@ def denoise_segment(
     generator: torch.Generator,
     on_step: Callable[[Tensor], None],
     chaining: Chaining = ALONE,
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Tensor:
     """Denoise one segment whose first K frames are known; returns [1, C, F, H, W].
 
     At each step the known frames are replaced with their selves noised to that step's level by
     the very noise that the segment started from, so that the temporal layers see them as they
-    will be; at the end they are put back exactly.
+    will be; at the end they are put back exactly. `turn` is held while the networks compute.
     """
     steps = len(scheduler.timesteps)
     extra = {"generator": generator} if _draws_noise(scheduler) else {}
@@ -300,12 +307,9 @@ def denoise_segment(
             latents = _held(latents, known_1CKHW, chaining.tail, noise_1CFHW, noised)
             scaled = scheduler.scale_model_input(latents, timestep)
             anchor = chaining.anchor and chaining.anchor.noised(scheduler, noise_1CFHW, timestep)
-            prediction = averaged(
-                partial(_guided, unet, timestep, condition, guidance, controls, step, steps, anchor),
-                scaled,
-                frame_weight_F,
-                chaining.windows,
-            )
+            ask = partial(_guided, unet, timestep, condition, guidance, controls, step, steps, anchor)
+            with turn():
+                prediction = averaged(ask, scaled, frame_weight_F, chaining.windows)
             latents = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)[0]
         on_step(latents)
     return _held(latents, known_1CKHW, chaining.tail, noise_1CFHW, lambda part, _: part)

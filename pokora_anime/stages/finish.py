@@ -18,7 +18,7 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.records import Image, Segment
 from pokora_anime.stages import interpolate, pictures
 from pokora_anime.stages.interpolate import frames_delivered, frames_needed, retimed
-from pokora_anime.stages.pictures import decode, fitted
+from pokora_anime.stages.pictures import decode_chunks, fitted
 
 Watch = Callable[[Iterator[Image]], Iterator[Image]]
 
@@ -63,7 +63,7 @@ def record(
         },
         weights=context.models.weights_hash("vae"),
         code=code_hash(sys.modules[__name__], interpolate, pictures),
-        environment=environment(context),
+        environment=environment(context) | context.execution.decoding(finish.decode_chunk),
     ).made(text_hash(list(rgb_hashes)))
     context.folder.note_node(node)
     return node
@@ -83,5 +83,4 @@ def _decoded(segments: Iterator[Segment], chunk_frames: int, context: RunContext
             )
         new = segment.latents[:, shared:]
         delivered += new.shape[1]
-        for chunk in new.split(chunk_frames, dim=1):
-            yield from decode(chunk, context)
+        yield from decode_chunks(new, chunk_frames, context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 
 import torch
@@ -10,9 +11,11 @@ from torch import Tensor
 
 from pokora_anime.config.schema import RunConfig, StillsConfig
 from pokora_anime.context import RunContext
+from pokora_anime.devices.plan import Plan
 from pokora_anime.models import schedulers
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
+from pokora_anime.provenance.folder import Arrays
 from pokora_anime.provenance.hashing import Json, arrays_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Keyframe, Noise, Prompt, Still
@@ -20,7 +23,8 @@ from pokora_anime.stages import denoise as segments
 from pokora_anime.stages import guidance, noise, pictures
 from pokora_anime.stages.denoise import Guidance
 from pokora_anime.stages.guidance import combine
-from pokora_anime.stages.pictures import decode
+from pokora_anime.stages.less import Steps, with_less
+from pokora_anime.stages.pictures import decode_chunks
 
 
 def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
@@ -51,15 +55,16 @@ def _render(
     prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[str, int], file: str | None
 ) -> Keyframe:
     start = noise.for_picture(names, context)
-    node = _node(prompt, start, config, context, names)
     context.progress.stage(names[0], total=config.speed.steps, detail=f"{names[1] + 1}" if names[1] else "")
-    stored = context.folder.load(node)
+
+    def under(plan: Plan) -> Node:
+        return _node(prompt, start, config, context, names, plan)
+
+    node, stored = context.execution.stored(context.folder, under)
     if stored is None:
-        with torch.inference_mode(), context.autocast():
-            latent = denoise(prompt, start, config, context, context.generator(*_steps(names)))
-            (image,) = decode(latent[:, None], context)
-        arrays = {"latent": latent.numpy(), "image": image}
-        node = context.folder.save(node, arrays)
+        steps = Steps(lambda: _step(context))
+        arrays = with_less(names[0], lambda: _compute(prompt, start, config, context, names, steps), context)
+        node = context.folder.save(under(context.execution.plan), arrays)
     else:
         arrays, node = stored, context.folder.recorded(node)
         for _ in range(config.speed.steps):
@@ -69,8 +74,35 @@ def _render(
     return Keyframe(latent=torch.from_numpy(arrays["latent"]), image=arrays["image"], node=node)
 
 
+def _compute(
+    prompt: Prompt,
+    start: Noise,
+    config: RunConfig,
+    context: RunContext,
+    names: tuple[str, int],
+    steps: Steps,
+) -> Arrays:
+    """A picture and its latent."""
+    steps.begin()
+    context.models.hold(context.execution.plan)
+    with torch.inference_mode(), context.autocast():
+        latent = denoise(prompt, start, config, context, context.generator(*_steps(names)), steps.step)
+        (image,) = decode_chunks(latent[:, None], 1, context)
+    return {"latent": latent.numpy(), "image": image}
+
+
+def _step(context: RunContext) -> None:
+    context.timeline.mark("first step")
+    context.progress.step()
+
+
 def denoise(
-    prompt: Prompt, start: Noise, config: RunConfig, context: RunContext, generator: torch.Generator
+    prompt: Prompt,
+    start: Noise,
+    config: RunConfig,
+    context: RunContext,
+    generator: torch.Generator,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """The denoised latent [channels, height, width], float32 on the CPU, scaled as the UNet knows it.
 
@@ -84,8 +116,7 @@ def denoise(
         scaled = scheduler.scale_model_input(latents, timestep)
         predicted = _predict(scaled, timestep, prompt, config, context, guided.on(step, config.speed.steps))
         latents = scheduler.step(predicted, timestep, latents, generator=generator, return_dict=False)[0]
-        context.timeline.mark("first step")
-        context.progress.step()
+        on_step()
     return latents[0].float().cpu()
 
 
@@ -100,7 +131,7 @@ def _predict(
 
     if not guided:
         return ask([positive])
-    if config.speed.guidance_batched:
+    if config.speed.guidance_batched and not context.execution.plan.sequential:
         unconditional, conditional = ask([negative, positive]).chunk(2)
     else:
         unconditional, conditional = ask([negative]), ask([positive])
@@ -140,7 +171,12 @@ def _steps(names: tuple[str, int]) -> tuple[str | int, ...]:
 
 
 def _node(
-    prompt: Prompt, start: Noise, config: RunConfig, context: RunContext, names: tuple[str, int]
+    prompt: Prompt,
+    start: Noise,
+    config: RunConfig,
+    context: RunContext,
+    names: tuple[str, int],
+    plan: Plan,
 ) -> Node:
     return Node.after(
         [prompt.node, start.node],
@@ -155,5 +191,5 @@ def _node(
         },
         weights=context.models.weights_hash("unet") | context.models.weights_hash("vae"),
         code=code_hash(sys.modules[__name__], guidance, pictures, schedulers, segments),
-        environment=environment(context),
+        environment=environment(context) | plan.denoising,
     )

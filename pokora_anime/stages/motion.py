@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from pokora_anime.config import schema
 from pokora_anime.config.schema import MotionConfig, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.devices.plan import Plan
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
@@ -24,6 +25,7 @@ from pokora_anime.stages import control_nets, denoise, guidance, reference, span
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
 from pokora_anime.stages.denoise import Anchor, Chaining, Condition, Guidance
+from pokora_anime.stages.less import Held, Steps, with_less
 from pokora_anime.stages.reference import Reference
 from pokora_anime.stages.spans import Span
 
@@ -44,27 +46,31 @@ def render(
     """
     planned = plan(total_frames, config)
     context.progress.stage("motion", total=len(planned) * config.speed.steps)
-    worker: _Denoiser | None = None
+    worker = Held(partial(_Denoiser, prompt, keyframe, control, config, context), context)
     made_again = 0
 
     def made(span: Span, first: Segment | None, previous: Segment | None, attempt: int) -> Segment:
-        nonlocal worker, made_again
+        nonlocal made_again
         if attempt:
             made_again += 1
             context.progress.stage("motion", total=(len(planned) + made_again) * config.speed.steps)
         noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
         earlier = _earlier(span, first, previous)
-        node = _node(span, attempt, [prompt, noise, keyframe, control, *earlier], config, context)
-        stored = context.folder.load(node)
+        sources = [prompt, noise, keyframe, control, *earlier]
+        under = partial(_node, span, attempt, sources, config, context)
+        node, stored = context.execution.stored(context.folder, under)
+        part = f"segment {span.index + 1}/{len(planned)}"
         if stored is None:
-            worker = worker or _Denoiser(prompt, keyframe, control, config, context)
             ends = _known(span, keyframe, previous), _tail(span, first)
-            latents = worker.run(span, attempt, noise, ends, len(planned))
+            steps = Steps(partial(_step, part, context))
+            run = lambda: worker.get().run(span, attempt, noise, ends, steps)  # noqa: E731
+            latents = with_less(part, run, context)
+            node = under(context.execution.plan)
             node = context.folder.save(node, {"latents": latents.cpu().numpy()})
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
             for _ in range(config.speed.steps):
-                context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
+                context.progress.step(f"{part}, kept")
         context.timeline.mark(f"segment {span.index}")
         return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
 
@@ -110,9 +116,12 @@ class _Denoiser:
         context: RunContext,
     ) -> None:
         self.config, self.context, self.keyframe = config, context, keyframe
+        context.models.hold(context.execution.plan)
         self.unet = context.models.motion_unet()
         self.condition = _condition(prompt, config, context)
-        self.guidance = Guidance.of(config.speed)
+        guidance = Guidance.of(config.speed)
+        batched = guidance.batched and not context.execution.plan.sequential
+        self.guidance = replace(guidance, batched=batched)
         self.anchor = _anchor(keyframe, config.motion, self.unet, context)
         with context.autocast():
             self.controls = control_nets.of(control, config, context)
@@ -123,9 +132,10 @@ class _Denoiser:
         attempt: int,
         noise: Noise,
         ends: tuple[Tensor | None, Tensor | None],
-        segments: int,
+        steps: Steps,
     ) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment; `ends` are its known first and last frames."""
+        steps.begin()
         context, config = self.context, self.config
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
         frames = _drawn(span, config)
@@ -150,8 +160,9 @@ class _Denoiser:
                 self.controls,
                 frame_weights(span.start, frames, config).to(context.device),
                 context.generator(*_steps(span, attempt)),
-                lambda _: self._step(f"segment {span.index + 1}/{segments}"),
+                lambda _: steps.step(),
                 chaining,
+                context.execution.turn,
             )[0]
         if self.keyframe is not None and config.motion.color_lock > 0:
             end = latents.shape[1] - span.tail
@@ -162,9 +173,10 @@ class _Denoiser:
         # A loop's frames go round: those past its end are the first ones again.
         return latents[:, torch.arange(span.frames) % frames].float().cpu().clone()
 
-    def _step(self, detail: str) -> None:
-        self.context.timeline.mark("first step")
-        self.context.progress.step(detail)
+
+def _step(detail: str, context: RunContext) -> None:
+    context.timeline.mark("first step")
+    context.progress.step(detail)
 
 
 def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:
@@ -235,6 +247,7 @@ def _node(
     sources: Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None],
     config: VideoConfig,
     context: RunContext,
+    plan: Plan,
 ) -> Node:
     control = next((source for source in sources if isinstance(source, ControlTrack)), None)
     speed = asdict(config.speed) | {"sampler": config.speed.sampler.value}
@@ -258,5 +271,5 @@ def _node(
         params,
         weights=weights,
         code=code_hash(sys.modules[__name__], denoise, guidance, control_nets, reference, spans, tries),
-        environment=environment(context),
+        environment=environment(context) | plan.denoising,
     )

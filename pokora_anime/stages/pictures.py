@@ -12,13 +12,27 @@ from torch import Tensor
 from pokora_anime.config.schema import FinishConfig
 from pokora_anime.context import RunContext
 from pokora_anime.records import Image
+from pokora_anime.stages.less import decode_with_less
+
+
+def decode_chunks(latents: Tensor, asked: int, context: RunContext) -> Iterator[Image]:
+    """Latents [channels, frames, height, width] to pictures, at most `asked` at once, or as many as fit."""
+    first = 0
+    while first < latents.shape[1]:
+        chunk = context.execution.chunk(asked)
+        part = latents[:, first : first + chunk]
+        made = decode_with_less(lambda part=part: list(decode(part, context)), chunk, context)
+        if made is not None:
+            context.execution.decoded(chunk)
+            first += len(made)
+            yield from made
 
 
 def decode(latents: Tensor, context: RunContext) -> Iterator[Image]:
     """Latents [channels, frames, height, width], decoded all at once, to pictures 8 times as large."""
     vae = context.models.vae()
     shift = getattr(vae.config, "shift_factor", None) or 0.0
-    with torch.inference_mode(), context.autocast():
+    with torch.inference_mode(), context.autocast(), context.execution.turn():
         scaled = latents.transpose(0, 1).to(vae.device, vae.dtype) / vae.config["scaling_factor"] + shift
         decoded = vae.decode(scaled, return_dict=False)[0].float()
         levels = (decoded * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)

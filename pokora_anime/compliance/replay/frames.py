@@ -61,7 +61,8 @@ def segment_frames(
         first = earlier["start"] + before.shape[1]
         brought = before[:, _shared(earlier) :]
         # Decoded in the chunk that it was decoded in: other neighbours may change the last bits.
-        join = brought[:, (brought.shape[1] - 1) // config.finish.decode_chunk * config.finish.decode_chunk :]
+        chunk = context.execution.chunk(config.finish.decode_chunk)
+        join = brought[:, (brought.shape[1] - 1) // chunk * chunk :]
     own = belonging(first, start + latents.shape[1], config)
 
     def source() -> Iterator[Image]:
@@ -91,8 +92,7 @@ def _shared(place: dict[str, int]) -> int:
 def _decoded(latents: Latents, config: VideoConfig, context: RunContext) -> Iterator[Image]:
     import torch
 
-    from pokora_anime.stages.pictures import decode
+    from pokora_anime.stages.pictures import decode_chunks
 
     torch.set_num_threads(context.threads)
-    for chunk in torch.from_numpy(np.array(latents)).split(config.finish.decode_chunk, dim=1):
-        yield from decode(chunk, context)
+    yield from decode_chunks(torch.from_numpy(np.array(latents)), config.finish.decode_chunk, context)

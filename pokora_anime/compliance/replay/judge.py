@@ -57,6 +57,7 @@ def context(config: RunConfig, ran: Mapping[str, Json], wishes: Wishes, folder: 
 
     Raises ConfigError CFG-DEVICE or CFG-DTYPE for wishes that this machine cannot fulfil.
     """
+    from pokora_anime.devices.planned import Planned
     from pokora_anime.machine import settle
     from pokora_anime.models.kept import models_for
     from pokora_anime.models.lora_tags import merge_loras, shot_loras
@@ -71,6 +72,7 @@ def context(config: RunConfig, ran: Mapping[str, Json], wishes: Wishes, folder: 
         dtype=machine.dtype,
         threads=machine.threads,
         seed=config.seed,
+        execution=Planned.of(config, machine).execution,
     )
 
 

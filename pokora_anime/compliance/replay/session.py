@@ -68,6 +68,7 @@ class Session:
         Raises MachineError SYS-MEMORY.
         """
         self._free(unit.kind)
+        self._context.execution.follow(cast(dict[str, Json], dict(unit.step.environment)))
         try:
             return self._frames(unit) if unit.kind == FRAMES else self._node(unit)
         except (MemoryError, torch.OutOfMemoryError) as error:

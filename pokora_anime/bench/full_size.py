@@ -1,0 +1,75 @@
+"""The published networks' shapes, for building them without their weights: random, or on the meta device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+
+from pokora_anime.models.motion_unet import build_motion_unet
+
+_SDXL_UNET: dict[str, Any] = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "layers_per_block": 2,
+    "attention_head_dim": (5, 10, 20),
+    "transformer_layers_per_block": (1, 2, 10),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+_SD2_UNET: dict[str, Any] = {
+    "sample_size": 96,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "attention_head_dim": (5, 10, 20, 20),
+    "cross_attention_dim": 1024,
+    "use_linear_projection": True,
+}
+_VAE: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+}
+_TEMPORAL: dict[str, dict[str, Any]] = {
+    "sdxl": {"block_out_channels": (320, 640, 1280), "motion_max_seq_length": 32},
+    "sd2": {"block_out_channels": (320, 640, 1280, 1280), "motion_max_seq_length": 32},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullSize:
+    """The networks of a published family; their weights are whatever torch starts with."""
+
+    family: str
+    unet: UNet2DConditionModel
+    adapter: MotionAdapter
+    vae: AutoencoderKL
+
+    def motion(self) -> UNetMotionModel:
+        """The motion UNet; shares its tensors with `unet` and `adapter`."""
+        return build_motion_unet(self.unet, self.adapter)
+
+    def controlnet(self) -> ControlNetModel:
+        """A ControlNet of this base."""
+        return ControlNetModel.from_unet(
+            self.unet, conditioning_embedding_out_channels=(16, 32, 96, 256), load_weights_from_unet=False
+        )
+
+
+def build(family: str) -> FullSize:
+    """SDXL 1.0 or SD 2.1 with AnimateDiff's temporal layers, on the default device."""
+    return FullSize(
+        family=family,
+        unet=UNet2DConditionModel(**(_SDXL_UNET if family == "sdxl" else _SD2_UNET)),
+        adapter=MotionAdapter(use_motion_mid_block=False, **_TEMPORAL[family]),
+        vae=AutoencoderKL(**_VAE),
+    )

@@ -1,0 +1,1 @@
+"""What a run's networks need and how a machine can hold them."""

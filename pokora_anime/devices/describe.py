@@ -1,0 +1,98 @@
+"""A plan in words: the line before a run, and the page of `pokora doctor`. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pokora_anime.config.schema import DeviceKind, Family
+from pokora_anime.devices.hardware import GIB, Hardware
+from pokora_anime.devices.job import Job
+from pokora_anime.devices.plan import Forecast, Offload, Plan, first_fitting, forecast, ladder
+
+_OFFLOADS = {
+    Offload.none: "networks stay on the device",
+    Offload.model: "one network on the device at a time",
+    Offload.group: "weights streamed layer by layer",
+}
+LONG = 20 * 60.0  # seconds from which on something quicker is proposed
+_CPU_TIERS = (
+    (
+        "a smaller frame, scaled up when delivered",
+        "base.width=512 base.height=512",
+        {"width": 512, "height": 512},
+    ),
+    ("fewer steps", "speed=lcm speed.steps=4", {"steps": 4, "guided": 0.0}),
+    ("plan the shot with nano, render it on a card", "base=nano", {"family": Family.nano}),
+)
+
+
+def line(chosen: Forecast, job: Job, hardware: Hardware) -> str:
+    """What a run is going to do, in one line."""
+    expected = f"about {chosen.peak / GIB:.1f} GB and {duration(chosen.seconds)}"
+    return f"plan: {hardware.name}, {settings(chosen.plan, job, hardware)}; {expected} expected"
+
+
+def settings(plan: Plan, job: Job, hardware: Hardware) -> str:
+    """The plan's settings, comma-separated."""
+    words = [f"{hardware.dtype.value}{' with fp8 weights' if plan.fp8 else ''}"]
+    if hardware.kind is DeviceKind.cuda:
+        words.append(_OFFLOADS[plan.offload])
+    if job.guided:
+        words.append(
+            "guidance " + ("batched" if job.rows(sequential=plan.sequential) > 1 else "in two passes")
+        )
+    if job.segments:
+        chunk = min(plan.decode_chunk or job.decode_chunk, job.decode_chunk)
+        words.append(f"decoding {chunk} at once" + (" between steps" if plan.alternate else ""))
+    return ", ".join(words)
+
+
+def page(job: Job, hardware: Hardware) -> list[str]:
+    """The plan, what comes after it when memory runs out all the same, and advice."""
+    steps = ladder(job, hardware)
+    index = first_fitting(steps, hardware.memory)
+    chosen = steps[index]
+    size = f"{job.family.value} {job.width}x{job.height}"
+    what = f"{job.segments} segments of {job.frames} frames" if job.segments else f"{job.pictures} stills"
+    maps = f", {job.controls} ControlNet{'s' if job.controls > 1 else ''}" if job.controls else ""
+    found = [
+        f"{size}, {what}, {job.steps} steps{maps}",
+        f"device    {hardware.name}"
+        + (f", {hardware.memory / GIB:.1f} GB to use" if hardware.memory else "")
+        + (f", {hardware.host / GIB:.1f} GB beside it" if hardware.kind is DeviceKind.cuda else ""),
+        f"plan      {settings(chosen.plan, job, hardware)}",
+        f"expected  {chosen.peak / GIB:.1f} GB at its peak, roughly {duration(chosen.seconds)}",
+    ]
+    if hardware.memory and chosen.peak > hardware.memory:
+        found.append("          -> this may not fit: a smaller base.width and base.height need less")
+    found += [f"if short  {short(one, job, hardware)}" for one in steps[index + 1 : index + 3]]
+    return found + [f"quicker   {one}" for one in quicker(job, hardware, chosen)]
+
+
+def short(one: Forecast, job: Job, hardware: Hardware) -> str:
+    """A plan with its figures."""
+    return f"{settings(one.plan, job, hardware)}: {one.peak / GIB:.1f} GB, {duration(one.seconds)}"
+
+
+def quicker(job: Job, hardware: Hardware, chosen: Forecast) -> Sequence[str]:
+    """What to type for a run that takes long on a CPU, each with its time."""
+    from dataclasses import replace
+
+    if hardware.kind is DeviceKind.cuda or chosen.seconds < LONG or job.family is Family.nano:
+        return ()
+    found: list[str] = []
+    for what, typed, changes in _CPU_TIERS:
+        other = replace(job, **changes)
+        if changes.get("family"):
+            other = replace(other, width=256, height=256)
+        seconds = forecast(chosen.plan, other, hardware).seconds
+        if seconds < chosen.seconds:
+            found.append(f"{typed}: {what}, roughly {duration(seconds)}")
+    return found
+
+
+def duration(seconds: float) -> str:
+    """Rounded as a person would say it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

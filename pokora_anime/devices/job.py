@@ -1,0 +1,128 @@
+"""How much a composition asks of a machine, counted from its config. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from pokora_anime.config.schema import Family, RunConfig, StillsConfig, VideoConfig
+
+LATENT_SCALE = 8  # pixels a side for one latent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One network: its parameters, and per latent pixel (of one frame and one row of guidance) the
+    numbers alive at its peak and the arithmetic of a pass in MFLOP. Counted on the meta device."""
+
+    parameters: int
+    alive: int = 0
+    megaflops: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The networks of a base. `residuals` are the numbers that a ControlNet hands over, per latent pixel."""
+
+    text: Network
+    unet: Network
+    motion: Network
+    control: Network
+    residuals: int
+    vae: Network
+
+
+NETWORKS: dict[Family, Networks] = {
+    Family.sdxl: Networks(
+        text=Network(parameters=817_720_320),
+        unet=Network(parameters=2_567_463_684, alive=5058, megaflops=395.1),
+        motion=Network(parameters=2_804_242_884, alive=8342, megaflops=463.0),
+        control=Network(parameters=1_251_014_160, alive=4898, megaflops=173.1),
+        residuals=1640,
+        vae=Network(parameters=83_653_863, alive=49_156, megaflops=624.4),
+    ),
+    Family.sd2: Networks(
+        text=Network(parameters=340_387_840),
+        unet=Network(parameters=865_910_724, alive=8329, megaflops=233.2),
+        motion=Network(parameters=1_283_048_324, alive=8333, megaflops=306.8),
+        control=Network(parameters=364_228_240, alive=7689, megaflops=80.4),
+        residuals=1640,
+        vae=Network(parameters=83_653_863, alive=49_156, megaflops=624.4),
+    ),
+    Family.nano: Networks(
+        text=Network(parameters=1_582_592),
+        unet=Network(parameters=7_092_932, alive=900, megaflops=2.769),
+        motion=Network(parameters=9_546_116, alive=1624, megaflops=4.025),
+        control=Network(parameters=3_096_456, alive=901, megaflops=0.775),
+        residuals=200,
+        vae=Network(parameters=1_643_927, alive=6148, megaflops=8.869),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run as numbers: what its networks are, how often they pass, and over how many latent pixels."""
+
+    family: Family
+    width: int
+    height: int
+    frames: int  # in a segment; 0 for stills
+    segments: int
+    pictures: int  # stills, or the keyframe
+    steps: int
+    guided: float  # share of the steps that run the unconditional branch too
+    batched: bool  # as one batch of two
+    controls: int
+    decode_chunk: int
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Job:
+        """The job that a composed config describes."""
+        speed = config.speed
+        on = speed.guidance_scale > 1.0
+        video = config if isinstance(config, VideoConfig) else None
+        stills = config if isinstance(config, StillsConfig) else None
+        return cls(
+            family=config.base.family,
+            width=config.base.width,
+            height=config.base.height,
+            frames=video.motion.frames if video else 0,
+            segments=_segments(video) if video else 0,
+            pictures=stills.count if stills else int(video is not None and video.keyframe.enabled),
+            steps=speed.steps,
+            guided=max(0.0, speed.guidance_end - speed.guidance_start) if on else 0.0,
+            batched=speed.guidance_batched,
+            controls=len(video.control.kinds) if video else 0,
+            decode_chunk=video.finish.decode_chunk if video else 1,
+        )
+
+    @property
+    def networks(self) -> Networks:
+        """The base's networks."""
+        return NETWORKS[self.family]
+
+    @property
+    def latent_pixels(self) -> int:
+        """Of one frame."""
+        return (self.width // LATENT_SCALE) * (self.height // LATENT_SCALE)
+
+    def rows(self, *, sequential: bool) -> int:
+        """Rows of a pass at the steps with guidance."""
+        return 2 if self.guided and self.batched and not sequential else 1
+
+    @property
+    def flops(self) -> float:
+        """Arithmetic of the whole run, decoding included."""
+        nets, passes = self.networks, self.steps * (1.0 + self.guided)
+        picture = passes * nets.unet.megaflops + nets.vae.megaflops
+        moving = passes * (nets.motion.megaflops + self.controls * nets.control.megaflops)
+        clip = self.segments * self.frames * (moving + nets.vae.megaflops)
+        return 1e6 * self.latent_pixels * (self.pictures * picture + clip)
+
+
+def _segments(config: VideoConfig) -> int:
+    """Segments of a clip: one frame past its end is looked at by the interpolation."""
+    motion = config.motion
+    total = ceil(config.shot.seconds * config.shot.fps) + 1
+    return 1 + max(0, ceil((total - motion.frames) / (motion.frames - motion.overlap)))

@@ -1,0 +1,162 @@
+"""Which way of holding the networks fits a machine: all ways are forecast, the fastest that fits is taken.
+
+Torch-free and pure: a plan follows from a job and a piece of hardware.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import product
+
+from pokora_anime.config.schema import DeviceKind, DType
+from pokora_anime.devices.hardware import GIB, Hardware
+from pokora_anime.devices.job import Job
+from pokora_anime.provenance.hashing import Json
+
+_PROCESS = {DeviceKind.cuda: 0.8 * GIB, DeviceKind.mps: 0.8 * GIB, DeviceKind.cpu: 0.6 * GIB}
+_MARGIN = 1.08  # what an allocator loses between blocks
+_STREAMED = 0.15 * GIB  # the layers under way while weights are streamed, the next ones already there
+_FP8_SHARE = 0.55  # of the half-precision weights: norms and embeddings stay as they are
+_BUS = 10e9  # bytes a second from the host's memory to the card
+_USABLE = 0.94  # of the memory: a forecast may be a little too low
+_KEPT_FREE = 2 * GIB  # of the host's memory
+
+
+class Offload(Enum):
+    """Where weights wait between passes."""
+
+    none = "none"  # on the device
+    model = "model"  # in the host's memory, one network on the device at a time
+    group = "group"  # in the host's memory, streamed layer by layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a run uses its device. The default holds everything there and computes as the config says.
+
+    `sequential`: guidance in two passes. `alternate`: decoding waits for denoising steps. `decode_chunk`:
+    at most so many frames at once, 0 for the config's own number.
+    """
+
+    offload: Offload = Offload.none
+    fp8: bool = False
+    sequential: bool = False
+    alternate: bool = False
+    decode_chunk: int = 0
+
+    def holds_as(self, other: Plan) -> bool:
+        """Whether networks that are held for the other plan serve this one too."""
+        mine, others = ((one.offload, one.fp8, one.sequential) for one in (self, other))
+        return mine == others
+
+    @property
+    def denoising(self) -> dict[str, Json]:
+        """What may change the bits of latents, for their node's environment; empty for the default."""
+        found: dict[str, Json] = {"guidance": "sequential"} if self.sequential else {}
+        return found | {"weights": "fp8"} if self.fp8 else found
+
+    @property
+    def deviations(self) -> int:
+        """How many settings differ from the default."""
+        return sum((self.offload is not Offload.none, self.fp8, self.sequential, self.alternate)) + bool(
+            self.decode_chunk
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """A plan with the bytes that it is expected to use on the device at its peak, and its seconds."""
+
+    plan: Plan
+    peak: int
+    host: int
+    seconds: float
+
+
+def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
+    """Peak memory and time of a job under a plan."""
+    nets, pixels, number = job.networks, job.latent_pixels, hardware.number_bytes
+    rows = job.rows(sequential=plan.sequential)
+    text, unet, motion, control, vae = (
+        _weights(network.parameters, plan if network in (nets.unet, nets.motion, nets.control) else Plan())
+        * hardware.weight_bytes
+        for network in (nets.text, nets.unet, nets.motion, nets.control, nets.vae)
+    )
+    chunk = min(plan.decode_chunk or job.decode_chunk, job.decode_chunk)
+    decoding = pixels * number * nets.vae.alive * chunk
+    handed = nets.residuals if job.controls else 0
+    alive = max(nets.motion.alive + handed, nets.control.alive + 2 * handed if job.controls else 0)
+    moving = rows * job.frames * pixels * number * alive
+    picture = rows * pixels * number * nets.unet.alive
+    clip = motion + job.controls * control
+    if plan.offload is Offload.model:
+        clip = max(motion, control if job.controls else 0.0)
+    elif plan.offload is Offload.group:
+        unet, clip = _STREAMED, _STREAMED
+    phases = [text, unet + vae + max(picture, pixels * number * nets.vae.alive)]
+    if job.segments:
+        phases.append(clip + vae + (max(moving, decoding) if plan.alternate else moving + decoding))
+    held = motion + job.controls * control if plan.offload is not Offload.none else 0.0
+    return Forecast(
+        plan=plan,
+        peak=round(_PROCESS[hardware.kind] + _MARGIN * max(phases)),
+        host=round(held),
+        seconds=_seconds(plan, job, hardware, held),
+    )
+
+
+def ladder(job: Job, hardware: Hardware) -> tuple[Forecast, ...]:
+    """Every plan that is worth trying, each slower or coarser than the one before and smaller.
+
+    Plans with fp8 weights come last: they alone change what is seen.
+    """
+    found = sorted(
+        (forecast(plan, job, hardware) for plan in _plans(job, hardware)),
+        key=lambda one: (one.plan.fp8, one.seconds, one.plan.deviations),
+    )
+    steps: list[Forecast] = []
+    for one in found:
+        possible = one.host == 0 or hardware.host == 0 or one.host + _KEPT_FREE <= hardware.host
+        if possible and (not steps or one.peak < steps[-1].peak):
+            steps.append(one)
+    return tuple(steps)
+
+
+def first_fitting(steps: tuple[Forecast, ...], memory: int) -> int:
+    """The index of the first plan that fits into so many bytes (0: unknown, all do), or of the last."""
+    enough = _USABLE * memory
+    fitting = (index for index, one in enumerate(steps) if memory == 0 or one.peak <= enough)
+    return next(fitting, len(steps) - 1)
+
+
+def _plans(job: Job, hardware: Hardware) -> list[Plan]:
+    cuda = hardware.kind is DeviceKind.cuda
+    offloads = tuple(Offload) if cuda else (Offload.none,)
+    chunks = (0, 1) if job.decode_chunk > 1 else (0,)
+    sequential = (False, True) if job.rows(sequential=False) > 1 else (False,)
+    alternate = (False, True) if job.segments else (False,)
+    fp8 = (False, True) if cuda and hardware.dtype is not DType.fp32 else (False,)
+    return [
+        Plan(offload=where, fp8=small, sequential=one, alternate=turns, decode_chunk=chunk)
+        for where, small, one, turns, chunk in product(offloads, fp8, sequential, alternate, chunks)
+    ]
+
+
+def _weights(parameters: int, plan: Plan) -> float:
+    return parameters * (_FP8_SHARE if plan.fp8 else 1.0)
+
+
+def _seconds(plan: Plan, job: Job, hardware: Hardware, held: float) -> float:
+    slower = (1.05 if plan.sequential else 1.0) * (1.02 if plan.alternate else 1.0)
+    slower *= (1.01 if plan.decode_chunk else 1.0) * (1.02 if plan.fp8 else 1.0)
+    computing = slower * job.flops / hardware.rate
+    passes = job.segments * job.steps
+    if job.guided and (plan.sequential or not job.batched):
+        passes *= 1.0 + job.guided
+    carrying = passes * held / _BUS
+    if plan.offload is Offload.group:  # the next layers travel while these compute
+        return max(computing * 1.05, carrying)
+    if plan.offload is Offload.model:  # without ControlNets nothing has to make room
+        return computing + (carrying if job.controls else held / _BUS)
+    return computing

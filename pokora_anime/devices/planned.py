@@ -1,0 +1,33 @@
+"""The plan of one run on the machine that it was given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from pokora_anime.config.schema import RunConfig
+from pokora_anime.devices import describe, hardware
+from pokora_anime.devices.execution import Execution
+from pokora_anime.devices.job import Job
+from pokora_anime.devices.plan import first_fitting, ladder
+from pokora_anime.machine import Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What a run starts with, and the line that says so."""
+
+    execution: Execution
+    line: str
+
+    @classmethod
+    def of(cls, config: RunConfig, machine: Machine) -> Self:
+        """The fastest plan that fits the device's memory; the ones after it wait for an out-of-memory."""
+        job = Job.of(config)
+        here = hardware.read(config.device, machine.device, machine.dtype)
+        steps = ladder(job, here)
+        index = first_fitting(steps, here.memory)
+        return cls(
+            execution=Execution([one.plan for one in steps[index:]]),
+            line=describe.line(steps[index], job, here),
+        )
