@@ -260,7 +260,7 @@ class _Conditions:
             self.source = ControlSource(
                 network, maps[0], scale=control.scale, start=0.0, end=1.0, dtype=dtype
             )
-            self.hints = network.hint_embedding(maps)  # one map a picture instead of one for all
+            self.hints = network.controlnet_cond_embedding(maps)  # one map a picture instead of one for all
 
     def predict(self, latents: Tensor, timestep: Tensor, *, guided: bool) -> Tensor:
         """The UNet's prediction float32 [N,4,h,w], or [2N,4,h,w] with the unguided rows first."""

@@ -128,7 +128,7 @@ class Models:
     def union_controlnet(self) -> ControlNetUnionModel:
         """The ControlNet for maps of several kinds; ConfigError CFG-ROLE if the base has none."""
         row = registry.resolve("controlnet_union", self.family)
-        return self._once(row.role, lambda: self._ready(self._pretrained(ControlNetUnionModel, row)))
+        return self._once(row.role, lambda: self._placed(self._pretrained(ControlNetUnionModel, row)))
 
     def vae(self) -> AutoencoderKL:
         """The base's VAE, or the one that the config puts in its place."""

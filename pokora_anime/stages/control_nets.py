@@ -13,7 +13,7 @@ from pokora_anime.config.schema import ControlKind, ControlNetwork, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.records import ControlTrack
-from pokora_anime.stages.denoise import ControlSource, hint_embedding
+from pokora_anime.stages.denoise import ControlSource, hint_embedded, hint_embedding
 
 # The place of each kind among those that the network was trained with.
 TYPES: Mapping[ControlKind, int] = {
@@ -98,16 +98,17 @@ class UnionSource(ControlSource):
         count = latents_NCHW.shape[0]
         asked = embeds_NTD.new_zeros(count, self.network.config["num_control_type"])
         asked[:, self._types] = 1.0
-        down, mid = self.network(
-            latents_NCHW,
-            timestep,
-            encoder_hidden_states=embeds_NTD,
-            controlnet_cond=[hint.expand(count, -1, -1, -1) for hint in self._embedded],
-            control_type=asked,
-            control_type_idx=self._types,
-            conditioning_scale=self._inside,
-            added_cond_kwargs=added,
-            return_dict=False,
-        )
+        with hint_embedded(self.network):
+            down, mid = self.network(
+                latents_NCHW,
+                timestep,
+                encoder_hidden_states=embeds_NTD,
+                controlnet_cond=[hint.expand(count, -1, -1, -1) for hint in self._embedded],
+                control_type=asked,
+                control_type_idx=self._types,
+                conditioning_scale=self._inside,
+                added_cond_kwargs=added,
+                return_dict=False,
+            )
         weight = (self.scale * weight_N).view(-1, 1, 1, 1)
         return [residual * weight.to(residual.dtype) for residual in (*down, mid)]

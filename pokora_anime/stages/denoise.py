@@ -6,8 +6,8 @@ F frames, H W latent height and width, T tokens, D embedding channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -160,16 +160,20 @@ class _Embedded(nn.Module):
 
 
 def hint_embedding(network: Any, hint: Tensor, dtype: torch.dtype) -> Tensor:
-    """A map [3, height, width] as the ControlNet embeds it [1, C, h, w]; from now on it takes only such.
-
-    The embedding depends on the map alone: neither on the timestep nor on the latents.
-    """
+    """A map's embedding [1, channels, h, w]; it depends on neither the timestep nor the latents."""
     with torch.inference_mode():
-        if not isinstance(network.controlnet_cond_embedding, _Embedded):
-            network.hint_embedding = network.controlnet_cond_embedding
-        embedded = network.hint_embedding(hint[None].to(dtype))
-        network.controlnet_cond_embedding = _Embedded()
-    return embedded
+        return network.controlnet_cond_embedding(hint[None].to(dtype))
+
+
+@contextmanager
+def hint_embedded(network: Any) -> Iterator[None]:
+    """A ControlNet takes hints that are embedded already."""
+    embedding = network.controlnet_cond_embedding
+    network.controlnet_cond_embedding = _Embedded()
+    try:
+        yield
+    finally:
+        network.controlnet_cond_embedding = embedding
 
 
 class ControlSource:
@@ -189,15 +193,16 @@ class ControlSource:
         self, latents_NCHW: Tensor, timestep: Tensor, embeds_NTD: Tensor, added: Any, weight_N: Tensor
     ) -> list[Tensor]:
         """Down residuals followed by the mid residual, each [N, ...], weighted per frame."""
-        down, mid = self.network(
-            latents_NCHW,
-            timestep,
-            encoder_hidden_states=embeds_NTD,
-            controlnet_cond=self.embedded_1CHW.expand(latents_NCHW.shape[0], -1, -1, -1),
-            conditioning_scale=1.0,
-            added_cond_kwargs=added,
-            return_dict=False,
-        )
+        with hint_embedded(self.network):
+            down, mid = self.network(
+                latents_NCHW,
+                timestep,
+                encoder_hidden_states=embeds_NTD,
+                controlnet_cond=self.embedded_1CHW.expand(latents_NCHW.shape[0], -1, -1, -1),
+                conditioning_scale=1.0,
+                added_cond_kwargs=added,
+                return_dict=False,
+            )
         weight = (self.scale * weight_N).view(-1, 1, 1, 1)
         return [residual * weight.to(residual.dtype) for residual in (*down, mid)]
 
