@@ -75,7 +75,8 @@ def git(root: Path, *words: str) -> str:
 
 def copied(target: Path) -> Path:
     """A copy of the workplace."""
-    return Path(shutil.copytree(workplace(), target / "copy", symlinks=True))
+    ignored = shutil.ignore_patterns("submission")
+    return Path(shutil.copytree(workplace(), target / "copy", symlinks=True, ignore=ignored))
 
 
 def draft(root: Path, words: Project = WORDS) -> Built:
