@@ -50,6 +50,7 @@ def checkout(root: Path) -> None:
         root / "pokora_anime",
         ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"),
     )
+    shutil.copytree(ROOT / "conf", root / "conf")
     for name in ("requirements.lock", "LICENSE", ".gitignore"):
         shutil.copyfile(ROOT / name, root / name)
     git(root, "init", "-q")

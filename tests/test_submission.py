@@ -268,6 +268,12 @@ def test_a_document_that_leaves_somebody_out_is_found() -> None:
     assert [one.code for one in documents.check("poster", data, 0, [])] == ["SUB-PAGES"]
 
 
+def test_signs_that_no_font_has_are_found() -> None:
+    data = pdf.compile_pdf("poster", {**_poster_data(), "title": "T \U00013000"}, {})
+    assert [one.code for one in documents.check("poster", data, 1, [], "T \U00013000")] == ["SUB-GLYPH"]
+    assert [one.code for one in documents.check("poster", data, 1, [], "T")] == []
+
+
 def test_a_poster_of_six_large_pictures_fits() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
     large = cv2.resize(noise, (1536, 1536), interpolation=cv2.INTER_LINEAR)

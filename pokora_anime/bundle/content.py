@@ -85,16 +85,17 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _shortened(paragraphs: list[str], most: int) -> list[str]:
-    """Whole paragraphs, or of the first one whole sentences, within `most` characters."""
+    """Whole paragraphs within `most` characters, and of the next one whole sentences."""
     kept: list[str] = []
+    left = most
     for part in paragraphs or [f"ARTISTIC STATEMENT {MISSING}"]:
-        if sum(map(len, kept)) + len(part) > most:
+        if len(part) > left:
+            end = max(part.rfind(mark, 0, left) for mark in ".!?。！？")
+            kept += [part[: end + 1]] if end > 0 else [] if kept else [f"{part[:left]} …"]
             break
         kept.append(part)
-    if kept:
-        return kept
-    end = max(paragraphs[0].rfind(mark, 0, most) for mark in ".!?。！？")
-    return [paragraphs[0][: end + 1] if end > 0 else f"{paragraphs[0][:most]} …"]
+        left -= len(part)
+    return kept
 
 
 def _checkpoint(one: Checkpoint) -> Table:
