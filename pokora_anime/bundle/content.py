@@ -48,6 +48,7 @@ def collect(
         "commit": commit[:12],
         "stills": _stills(choice, pictures),
         "commands": [*_commands(choice)],
+        "fetch": _fetch(checkpoints),
         "technical": [],
         "technical_short": [],
         "facts": [],
@@ -134,6 +135,12 @@ def _commands(choice: Choice) -> list[Json]:
     return found
 
 
+def _fetch(checkpoints: tuple[Checkpoint, ...]) -> str:
+    """The command that fetches exactly these weights; "" where all of them ship with the source."""
+    listed = [one.row.id for one in checkpoints if not (one.row.packaged or one.row.own)]
+    return " ".join(["pokora models fetch", *listed]) if listed else ""
+
+
 def _video(run: Run, checkpoints: tuple[Checkpoint, ...], pictures: dict[str, Image]) -> Table:
     config, reading = run.config, run.reading
     assert isinstance(config, VideoConfig)
@@ -171,7 +178,10 @@ def _facts(config: VideoConfig, run: Run) -> list[Json]:
             f"{config.shot.seconds:g} s",
             f"{config.finish.width}×{config.finish.height}, {config.finish.fps} fps",
         ),
-        (str(segments), f"chained segments of {config.motion.frames} frames"),
+        (
+            str(segments),
+            f"{'chained segments' if segments > 1 else 'segment'} of {config.motion.frames} frames",
+        ),
         (str(config.speed.steps), f"steps, CFG {config.speed.guidance_scale:g}"),
         (str(len(run.reading.nodes)), "recorded operations, signed"),
     )
