@@ -50,6 +50,7 @@ def checkout(root: Path) -> None:
         root / "pokora_anime",
         ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"),
     )
+    shutil.copytree(ROOT / "conf", root / "conf")
     for name in ("requirements.lock", "LICENSE", ".gitignore"):
         shutil.copyfile(ROOT / name, root / name)
     git(root, "init", "-q")
@@ -75,7 +76,8 @@ def git(root: Path, *words: str) -> str:
 
 def copied(target: Path) -> Path:
     """A copy of the workplace."""
-    return Path(shutil.copytree(workplace(), target / "copy", symlinks=True))
+    ignored = shutil.ignore_patterns("submission")
+    return Path(shutil.copytree(workplace(), target / "copy", symlinks=True, ignore=ignored))
 
 
 def draft(root: Path, words: Project = WORDS) -> Built:

@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pokora_anime.config.compose import compose
 from pokora_anime.config.groups import groups
-from pokora_anime.config.identity import run_key, to_plain
+from pokora_anime.config.identity import plain_key, run_key, to_plain
 from pokora_anime.config.schema import RunConfig
 from pokora_anime.errors import PokoraError
 from pokora_anime.provenance.hashing import Json
 
 # Groups that are no part of a config: presets over others, and grids.
 _PRESETS = ("experiment", "sweep", "tuned")
-_FIRST = ("base", "speed")  # what other groups' defaults follow from
+_NAMED = ("base", "speed")  # a config tells which option it has, and other groups' defaults follow from it
 
 
 def command_line(command: str, config: RunConfig) -> str | None:
     """`pokora video base=sdxl seed=7 ...` with this config's key; None where no command line has it."""
     wanted = to_plain(config)
-    overrides: list[str] = []
-    listed = [group for group in groups(command) if group not in _PRESETS]
+    options = groups(command)
+    overrides = [
+        f"{group}={name}"
+        for group, name in (("base", config.base.family.value), ("speed", config.speed.name))
+        if name in options[group]
+    ]
     composed = _composed(command, overrides)
-    for group in sorted(listed, key=lambda name: name not in _FIRST):
+    for group, choices in options.items():
+        if group in (*_PRESETS, *_NAMED) or len(choices) < 2:
+            continue
         # Each composition takes its time: only groups that have something else are tried.
         if composed is None or composed.get(group) != wanted.get(group):
             overrides += _option(command, group, wanted, overrides)
             composed = _composed(command, overrides)
+    overrides = _needed(command, overrides, wanted)
+    composed = _composed(command, overrides)
     if composed is None:
         return None
     overrides += [f"{name}={_typed(value)}" for name, value in _differing(composed, wanted)]
-    try:
-        same = run_key(command, compose(command, overrides)) == run_key(command, config)
-    except PokoraError:
-        return None
+    same = plain_key(command, _composed(command, overrides) or {}) == run_key(command, config)
     return shlex.join(["pokora", command, *overrides]) if same else None
+
+
+def _needed(command: str, overrides: Sequence[str], wanted: dict[str, Json]) -> list[str]:
+    """The overrides without those that say what comes by itself."""
+    kept = list(overrides)
+    for override in overrides:
+        less = [one for one in kept if one != override]
+        if _apart(_composed(command, less), wanted) <= _apart(_composed(command, kept), wanted):
+            kept = less
+    return kept
 
 
 def _option(command: str, group: str, wanted: dict[str, Json], before: Sequence[str]) -> list[str]:
@@ -55,6 +71,11 @@ def _apart(composed: dict[str, Json] | None, wanted: dict[str, Json]) -> int:
 
 
 def _composed(command: str, overrides: Sequence[str]) -> dict[str, Json] | None:
+    return _composed_once(command, tuple(overrides))
+
+
+@lru_cache(maxsize=64)
+def _composed_once(command: str, overrides: tuple[str, ...]) -> dict[str, Json] | None:
     try:
         return to_plain(compose(command, overrides))
     except PokoraError:

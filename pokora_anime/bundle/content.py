@@ -48,6 +48,7 @@ def collect(
         "commit": commit[:12],
         "stills": _stills(choice, pictures),
         "commands": [*_commands(choice)],
+        "fetch": _fetch(checkpoints),
         "technical": [],
         "technical_short": [],
         "facts": [],
@@ -85,16 +86,17 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _shortened(paragraphs: list[str], most: int) -> list[str]:
-    """Whole paragraphs, or of the first one whole sentences, within `most` characters."""
+    """Whole paragraphs within `most` characters, and of the next one whole sentences."""
     kept: list[str] = []
+    left = most
     for part in paragraphs or [f"ARTISTIC STATEMENT {MISSING}"]:
-        if sum(map(len, kept)) + len(part) > most:
+        if len(part) > left:
+            end = max(part.rfind(mark, 0, left) for mark in ".!?。！？")
+            kept += [part[: end + 1]] if end > 0 else [] if kept else [f"{part[:left]} …"]
             break
         kept.append(part)
-    if kept:
-        return kept
-    end = max(paragraphs[0].rfind(mark, 0, most) for mark in ".!?。！？")
-    return [paragraphs[0][: end + 1] if end > 0 else f"{paragraphs[0][:most]} …"]
+        left -= len(part)
+    return kept
 
 
 def _checkpoint(one: Checkpoint) -> Table:
@@ -131,6 +133,12 @@ def _commands(choice: Choice) -> list[Json]:
         line = command_line(run.reading.command, run.config)
         found.append(line or f"pokora reproduce BUNDLE.zip  # {run.reading.command}: no shorter command")
     return found
+
+
+def _fetch(checkpoints: tuple[Checkpoint, ...]) -> str:
+    """The command that fetches exactly these weights; "" where all of them ship with the source."""
+    listed = [one.row.id for one in checkpoints if not (one.row.packaged or one.row.own)]
+    return " ".join(["pokora models fetch", *listed]) if listed else ""
 
 
 def _video(run: Run, checkpoints: tuple[Checkpoint, ...], pictures: dict[str, Image]) -> Table:
@@ -170,7 +178,10 @@ def _facts(config: VideoConfig, run: Run) -> list[Json]:
             f"{config.shot.seconds:g} s",
             f"{config.finish.width}×{config.finish.height}, {config.finish.fps} fps",
         ),
-        (str(segments), f"chained segments of {config.motion.frames} frames"),
+        (
+            str(segments),
+            f"{'chained segments' if segments > 1 else 'segment'} of {config.motion.frames} frames",
+        ),
         (str(config.speed.steps), f"steps, CFG {config.speed.guidance_scale:g}"),
         (str(len(run.reading.nodes)), "recorded operations, signed"),
     )

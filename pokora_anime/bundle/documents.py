@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from pokora_anime.bundle import figures, names, pdf
 from pokora_anime.bundle.checkpoints import Checkpoint, papers
@@ -43,15 +44,16 @@ def make(content: Content, checkpoints: Sequence[Checkpoint], limits: ContestCon
         budget = budget * 9 // 10
     named = _named(content, checkpoints)
     found = (
-        *check(names.WRITEUP, writeup, limits.writeup_pages, named),
-        *check(names.POSTER, poster, 1, named),
+        *check(names.WRITEUP, writeup, limits.writeup_pages, named, _words(content, "artistic", "notes")),
+        *check(names.POSTER, poster, 1, named, _words(content, "artistic_short")),
         *_size(poster, most),
     )
     return Documents(writeup=writeup, poster=poster, quality=quality, findings=found)
 
 
-def check(name: str, data: bytes, pages: int, named: Sequence[str]) -> Iterator[Finding]:
-    """SUB-PAGES, SUB-FONT, SUB-TEXT (something that must be named and is not) and SUB-PDF."""
+def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str = "") -> Iterator[Finding]:
+    """SUB-PAGES, SUB-FONT, SUB-TEXT (what must be `named` and is not), SUB-GLYPH (no font has a sign of
+    `words`) and SUB-PDF."""
     try:
         facts = pdf.read(data)
     except ValueError as error:
@@ -74,6 +76,9 @@ def check(name: str, data: bytes, pages: int, named: Sequence[str]) -> Iterator[
     if lacking := facts.lacking(named):
         got = ", ".join(lacking[:4])
         yield _block("SUB-TEXT", "what must be named is not in the text", name, got, "every one", CJK)
+    if signs := facts.lacking(sorted(set(pdf.squeezed(words)))):
+        got = "".join(signs[:20])
+        yield _block("SUB-GLYPH", "signs that no font has", name, got, "text that the fonts can show", CJK)
 
 
 def _named(content: Content, checkpoints: Sequence[Checkpoint]) -> list[str]:
@@ -87,6 +92,12 @@ def _named(content: Content, checkpoints: Sequence[Checkpoint]) -> list[str]:
         for text in (one.name, one.link.removeprefix("https://"), one.row.terms.name)
     ]
     return [str(content.data["title"]), *people, *weights]
+
+
+def _words(content: Content, *fields: str) -> str:
+    """The team's paragraphs in these fields."""
+    paragraphs = [cast(list[str], content.data[field]) for field in fields]
+    return "".join(text for part in paragraphs for text in part)
 
 
 def _size(poster: bytes, most: int) -> Iterator[Finding]:

@@ -61,6 +61,10 @@ def _motion(config: VideoConfig, reading: Reading) -> str:
     segments = sum(node.op == "motion" for node in reading.nodes)
     start = "The keyframe's latent is the first known frame. " if config.keyframe.enabled else ""
     carried = "last latent is" if motion.overlap == 1 else f"last {motion.overlap} latents are"
+    if segments == 1:
+        return (
+            f"{start}AnimateDiff moves {motion.frames} frames at a time, and one segment is the whole clip."
+        )
     return (
         f"{start}AnimateDiff moves {motion.frames} frames at a time. {segments} segments are chained: the "
         f"{carried} carried into the next one and held at every denoising step, noised to its level. No "

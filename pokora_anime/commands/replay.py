@@ -53,15 +53,18 @@ def main(arguments: Sequence[str]) -> int:
     with opened(options.run) as runs:
         for name, folder in runs.items():
             out = (options.out or _reports(options.run)) / name
-            worst = max(worst, _one(folder, question, out, as_json_only=options.json))
+            subject = f"{options.run}: {name}" if name else str(options.run)
+            worst = max(worst, _one(folder, question, out, subject, as_json_only=options.json))
     return worst
 
 
-def _one(run: Path, question: Question, out: Path, *, as_json_only: bool) -> int:
+def _one(run: Path, question: Question, out: Path, subject: str, *, as_json_only: bool) -> int:
     from pokora_anime.compliance.replay.examine import replay
     from pokora_anime.compliance.replay.report import as_json, as_text
+    from pokora_anime.compliance.verify.names import shown
 
     report, picture = replay(run, question, lambda line: print(line, file=sys.stderr, flush=True))
+    report = replace(report, subject=shown(subject))
     if report.parts:
         names = tuple(str(out / name) for name in ("replay.png", "replay.json"))
         report = replace(report, files=names if picture else names[1:])

@@ -15,7 +15,8 @@ In the environment that a run was made in, every frame must be equal, bit for bi
 compared by PSNR, with the thresholds that replay has for frames. PASS, REVIEW or FAIL.
 
 --trust-source renders with the bundle's own source instead, after showing how it differs from this
-install's, in a process that may read the libraries and write in one folder.
+install's, in a process that may read the libraries and write in one folder. That shows that the source
+does what was handed in, and not that the source is honest: read the difference.
 
 Exit status: 0 PASS, 1 REVIEW or FAIL, 2 unreadable, 3 weights are missing."""
 EXAMPLES = """Try

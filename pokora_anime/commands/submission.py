@@ -51,10 +51,18 @@ def _init(arguments: list[str]) -> int:
     options = vars(parser.parse_args(arguments))
     asked = interview.from_flags(Path(), options)
     if not options["yes"] and sys.stdin.isatty():
-        asked = interview.ask(Path(), asked, input, print)
+        asked = interview.ask(Path(), asked, _answer, print)
     place = project.save(Path(), asked)
     print(place)
     return 0
+
+
+def _answer(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError as error:
+        fix = "`pokora submission init --help` lists flags for all of them"
+        raise ConfigError("SUB-INIT", "the answers ended", fix=fix) from error
 
 
 def _status(arguments: list[str]) -> int:

@@ -1,0 +1,86 @@
+"""An honest entry in SDXL's shape: tiny weights behind the real rows, injected in Python."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import published
+import pytest
+import replayed
+import submitted
+import test_fetch
+from hub_server import Hub, serving
+from sealed import sign
+from submitted import WORDS
+
+from pokora_anime import pipeline
+from pokora_anime.bundle import build, pdf
+from pokora_anime.bundle.examine import examine_and_show
+from pokora_anime.compliance.findings import Severity
+from pokora_anime.compliance.rules import limits
+from pokora_anime.config.compose import compose
+from pokora_anime.config.schema import Family, FrameSize, RunConfig, StillsConfig, VideoConfig
+from pokora_anime.models import registry
+from pokora_anime.models.download import fetch
+from pokora_anime.models.fetch import needs
+
+SIDE = 64
+SMALL = (
+    *("base=sdxl", f"base.width={SIDE}", f"base.height={SIDE}", f"finish.width={SIDE}", "speed=lcm"),
+    *(f"finish.height={SIDE}", "speed.steps=4", "style=pastel", "device.threads=1", "device.dtype=fp32"),
+)
+
+
+@pytest.fixture
+def tiny_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Rows of the registry that name tiny weights, fetched from a hub on the loopback; small limits."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "memory"))
+    monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", str(tmp_path / "hub"))
+    hub = Hub()
+    for repo, folder in published.write(tmp_path / "published").items():
+        hub.add(repo, folder)
+    rows = published.named(registry.shipped(), hub)
+    monkeypatch.setattr(registry, "shipped", lambda: rows)
+    small = replace(
+        limits.load("cs492c"), sizes=[FrameSize(width=SIDE, height=SIDE)], video_lines=SIDE, min_seconds=1.0
+    )
+    monkeypatch.setattr(limits, "load", lambda name: small)
+    with serving(hub) as running:
+        test_fetch.reach(monkeypatch, running.url)
+        fetch(needs(compose("video", [*SMALL, "control=depth"])), Family.sdxl, report=lambda line: None)
+        yield
+
+
+def judged(config: RunConfig) -> RunConfig:
+    return replace(config, contest=limits.load("cs492c"))
+
+
+def test_an_honest_sdxl_entry_is_written_and_verifies(tmp_path: Path, tiny_registry: None) -> None:
+    root = tmp_path / "work"
+    submitted.checkout(root)
+    clip = judged(compose("video", [*SMALL, "control=depth", "shot.seconds=1", "shot.fps=8"]))
+    stills = judged(compose("stills", [*SMALL]))
+    assert isinstance(clip, VideoConfig) and isinstance(stills, StillsConfig)
+    sign(pipeline.render_video(clip, root / "outputs", replayed.GUARD))
+    sign(pipeline.render_stills(stills, root / "outputs", replayed.GUARD))
+
+    built = build.build(root, WORDS)
+    bars = [one.line() for one in built.findings if one.severity is Severity.block or one.ineligible]
+    assert (bars, built.path is None) == ([], False)
+    assert built.path is not None
+    report, _ = examine_and_show(built.path, pictures=False)
+    assert [one.line() for one in report.findings if one.severity is Severity.block] == []
+    assert report.entry in ("eligible", "eligible after review")
+    with zipfile.ZipFile(built.path) as opened:
+        inside = {name.partition("/")[2] for name in opened.namelist()}
+        writeup = pdf.read(opened.read(f"{built.path.stem}/entry/writeup.pdf"))
+    assert not any(name.endswith(".safetensors") and name.startswith("source/") for name in inside)
+    links = [row.link for row in needs(clip)]
+    assert len(links) >= 6
+    assert writeup.lacking(links) == []
+    assert writeup.lacking(["DRAFT", "nano"]) == ["DRAFT", "nano"]
