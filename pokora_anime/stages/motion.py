@@ -82,7 +82,7 @@ def render(
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
             for _ in range(config.speed.steps):
-                context.progress.step(f"{part}, kept")
+                context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
         context.timeline.mark(f"segment {span.index}")
         return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
 
