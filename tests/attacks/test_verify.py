@@ -812,6 +812,31 @@ def test_a_video_that_plays_otherwise(forgery: Forgery, change: Any) -> None:
     assert retimed(forgery, change) & {"VID-TIME", "VID-FRAMES"}
 
 
+def stuffed(data: bytes, kind: bytes, more: bytes) -> bytes:
+    """A box with bytes added at its end, and all around it told of them; `stco` where they come before it."""
+    path = {b"mdat": [b"mdat"], b"trak": [b"moov", b"trak"]}[kind]
+    for name in path:
+        place = data.index(name) - 4
+        size = int.from_bytes(data[place : place + 4], "big")
+        data = data[:place] + (size + len(more)).to_bytes(4, "big") + data[place + 4 :]
+    end = data.index(kind) - 4 + size
+    data = data[:end] + more + data[end:]
+    moved = int.from_bytes(data[data.index(b"stco") + 12 :][:4], "big") + len(more)
+    return data if kind == b"mdat" else at(data, b"stco", 8, moved.to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: stuffed(data, b"mdat", b"a picture behind the frames"),
+        lambda data: stuffed(data, b"trak", struct.pack(">I4s", 24, b"meta") + b"\xff\xd8\xff\xe0" * 4),
+        lambda data: at(data, b"tkhd", 40, struct.pack(">I", 0x20000)),  # twice as wide
+    ],
+)
+def test_a_video_with_something_beside_its_frames(forgery: Forgery, change: Any) -> None:
+    assert retimed(forgery, change) == {"VID-TIME"}
+
+
 def test_a_video_in_slow_motion(forgery: Forgery) -> None:
     """All of its frames, each shown for twice as long."""
     ticks, milliseconds = struct.pack(">I", 6144), struct.pack(">I", 4000)
