@@ -436,7 +436,7 @@ def test_a_network_takes_text_and_no_picture() -> None:
 WHOLE = """
 import sys
 from pokora_anime.cli import main
-status = main(["stills", "speed.steps=1", "--out", sys.argv[1]])
+status = main(["stills", "speed.steps=1", "device.threads=1", "--out", sys.argv[1]])
 assert not {"torch", "diffusers", "transformers"} & set(sys.modules)
 sys.exit(status)
 """
@@ -464,6 +464,7 @@ def test_a_sweep_renders_in_one_process_inside_its_folder(tmp_path: Path) -> Non
         "stills",
         "-m",
         "speed.steps=1",
+        "device.threads=1",
         "--out",
         str(tmp_path),
     ]

@@ -158,6 +158,17 @@ def test_a_latent_swapped_in_a_segment_with_everything_mended(forgery: Forgery) 
     assert sum(part.verdict is Verdict.failed for part in report.parts if "motion" in part.name) == 1
 
 
+def test_other_code_than_the_version_that_is_claimed(forgery: Forgery) -> None:
+    """Code that nobody has would excuse a node from being bit-equal."""
+    for node in forgery.nodes:
+        node["code"] = "0" * 64
+    folder = forgery.seal()
+    assert clean(folder)
+    report = replay(folder, Question(nonce="any", nodes=3))[0]
+    assert report.verdict is Verdict.review
+    assert all("another version" in " ".join(part.reasons) for part in report.parts)
+
+
 def test_a_fabricated_chain_from_a_foreign_keyframe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The forger's own pokora puts another latent in; control, motion and video follow honestly."""
     foreign = torch.linspace(-2, 2, 4 * 8 * 8).reshape(4, 8, 8)

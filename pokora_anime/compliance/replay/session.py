@@ -26,6 +26,7 @@ from pokora_anime.config.schema import RunConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import MachineError, RecordError
 from pokora_anime.provenance import layout
+from pokora_anime.provenance.code import package_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
@@ -54,6 +55,8 @@ class Session:
         self._config, self._context, self._limits = config, context, limits
         self._replayer = Replayer(record, arrays, config, context)
         self._here = environment(context)
+        code = record.content["code"]
+        self._claimed = isinstance(code, dict) and code.get("sha256") == package_hash()
         self.rows: list[Row] = []
 
     @property
@@ -86,7 +89,7 @@ class Session:
         told = {name: self._measured(stored, made, name) for name in sorted(stored)}
         found = {name: one for name, one in told.items() if one is not None}
         exact = made.node.output == unit.step.output
-        same, reasons, odd = _compare_nodes(unit.step, made.node)
+        same, reasons, odd = _compare_nodes(unit.step, made.node, claimed=self._claimed)
         verdicts = [odd]
         if set(made.arrays) != set(stored) or len(found) < len(stored):
             verdicts.append(Verdict.failed)
@@ -122,7 +125,7 @@ class Session:
             return Compared(name=unit.name, verdict=Verdict.passed, exact=True, reasons=reasons)
         exact = hashes == listed.rgb[wanted.start : wanted.stop]
         node = self._replayer.finish_node(unit, listed.rgb)
-        same, reasons, odd = _compare_nodes(unit.step, node)
+        same, reasons, odd = _compare_nodes(unit.step, node, claimed=self._claimed)
         limit = thresholds.encoded(self._config.encode.crf, self._precision(unit.step, unit.segment))
         verdicts = [odd, *(one.judge(limit) for one, _, _ in told)]
         if same and not exact:
@@ -194,8 +197,11 @@ class Session:
         return cast(list[Image], found)
 
 
-def _compare_nodes(step: Step, node: Node) -> tuple[bool, list[str], Verdict]:
-    """Whether the bits must be equal, what differs, and what that alone comes to."""
+def _compare_nodes(step: Step, node: Node, *, claimed: bool) -> tuple[bool, list[str], Verdict]:
+    """Whether the bits must be equal, what differs, and what that alone comes to.
+
+    `claimed`: the record says that the sources installed here made the run.
+    """
     recorded = Node.from_json(step.raw)
     if node.id == recorded.id:
         return True, [], Verdict.passed
@@ -211,6 +217,7 @@ def _compare_nodes(step: Step, node: Node) -> tuple[bool, list[str], Verdict]:
         verdict = worst([verdict, Verdict.review])
     if node.code != recorded.code:
         reasons.append("recorded by another version of pokora_anime")
+        verdict = worst([verdict, Verdict.review if claimed else Verdict.passed])
     if odd := _differing(recorded.environment, node.environment):
         reasons.append(f"another environment: {odd}")
     return False, reasons, verdict

@@ -8,7 +8,7 @@ from pokora_anime.compliance.findings import Finding, Severity, worst_first
 from pokora_anime.compliance.verify.verdict import Report, Verdict
 
 SHOWN_FACTS = ("prompt", "seed", "base", "speed", "video", "guard", "signed by")
-REPLAY = "pokora replay RUN --nonce N --nodes 5 recomputes nodes on your own machine"
+REPLAY = "pokora replay RUN --nonce N --nodes 8 recomputes nodes on your own machine"
 MOST = 40  # findings in full
 
 

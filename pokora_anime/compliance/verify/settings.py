@@ -9,9 +9,9 @@ from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.rules.case import Use, uses
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.names import shown
-from pokora_anime.compliance.verify.record import Record, Step, Table
+from pokora_anime.compliance.verify.record import Record, Step, Table, misfit
 from pokora_anime.config.identity import to_plain
-from pokora_anime.config.schema import Interpolation, RunConfig, VideoConfig
+from pokora_anime.config.schema import DType, Interpolation, RunConfig, VideoConfig
 from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
@@ -20,6 +20,9 @@ from pokora_anime.stages import spans
 from pokora_anime.stages.interpolate import frames_delivered, frames_needed
 
 CHANNELS, LATENT_SCALE = 4, 8  # of the latents of SD2, SDXL and nano (models/loader.py, stages/noise.py)
+FORMATS = {DType.fp32: "float32", DType.bf16: "bfloat16", DType.fp16: "float16"}
+_ENVIRONMENT = {"device": str, "processor": str, "dtype": str, "threads": int, "libraries": {"": str}}
+MAX_ENVIRONMENT = 2000  # characters
 # Params that the run itself settles; they are checked where their meaning is known.
 FREE = {
     "prompt": {"pieces", "tokens"},
@@ -38,6 +41,7 @@ def check(record: Record, config: RunConfig) -> Iterable[Finding]:
             yield from _params(step, wanted[step.op], FREE.get(step.op, set()))
     yield from _places(record, config)
     yield from _sizes(record, config)
+    yield from _formats(record, config)
     if isinstance(config, VideoConfig):
         yield from _clip(record, config)
 
@@ -132,6 +136,23 @@ def _sizes(record: Record, config: RunConfig) -> Iterable[Finding]:
                 yield finding("POL-PARAMS", message, noise.name, shown(got, 60), expected=shown(expected, 60))
 
 
+def _formats(record: Record, config: RunConfig) -> Iterable[Finding]:
+    """Where a node ran is told in the known terms, in the number format that the config names if any."""
+    asked = FORMATS.get(config.device.dtype)
+    allowed = [asked] if asked else [*FORMATS.values()]
+    for step in record.steps:
+        told = step.environment
+        if told.get("dtype") not in allowed:
+            message, got = "a node in another number format than the config's", shown(told.get("dtype"), 40)
+            yield finding("POL-PARAMS", message, step.name, got, expected=", ".join(allowed))
+        basic = {name: value for name, value in told.items() if name in _ENVIRONMENT}
+        if misfit(basic, _ENVIRONMENT) or len(canonical_json(told)) > MAX_ENVIRONMENT:
+            message = "a node that tells something else than where it ran"
+            yield finding("POL-PARAMS", message, step.name, shown(told), expected=", ".join(_ENVIRONMENT))
+        if step.op == "control" and not isinstance(step.params.get("last_attempt"), bool):
+            yield finding("POL-PARAMS", "an attempt that is no yes or no", step.name)
+
+
 def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
     """Each picture's and segment's noise and generator are those of its own place in the run."""
     steps = record.by_id
@@ -214,6 +235,9 @@ def _spans(segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
 def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
     control = next((step for step in record.steps if step.op == "control"), None)
     settings = to_plain(config)["control"]
+    # INTEGRITY has compared these pictures with the maps that are stored.
+    named = [name for name in record.pictures if name.startswith("control_")]
+    drawn: list[Json] = [*sorted(name.removeprefix("control_").removesuffix(".png") for name in named)]
     for step in segments:
         told = step.params.get("control")
         kinds = told.get("kinds") if isinstance(told, dict) else None
@@ -221,10 +245,8 @@ def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> 
             fits = told is None
         else:
             asked = settings.get("kinds")
-            fits = (
-                isinstance(kinds, list) and isinstance(asked, list) and all(kind in asked for kind in kinds)
-            )
-            fits = fits and _same(told, {**settings, "kinds": kinds})
+            fits = isinstance(asked, list) and all(kind in asked for kind in drawn) and kinds == drawn
+            fits = fits and _same(told, {**settings, "kinds": drawn})
         if not fits:
             yield finding("POL-PARAMS", "control settings that are not the config's", step.name)
 

@@ -51,7 +51,7 @@ def check_container(file: IO[bytes], size: int) -> None:
 
     Raises BadVideo.
     """
-    tops = list(_boxes(lambda at, count: _at(file, at, count), 0, size))
+    tops = boxes_in(file, size)
     kinds = [box.kind for box in tops]
     if sorted(set(kinds)) != sorted(set(kinds) & set(TOP_BOXES)) or len(set(kinds)) != len(kinds):
         raise BadVideo(f"the file holds {shown(kinds)}, expected {', '.join(TOP_BOXES)}, each once")
@@ -70,11 +70,15 @@ def check_container(file: IO[bytes], size: int) -> None:
 
 def movie(file: IO[bytes], size: int) -> bytes:
     """The content of the file's table of contents. Raises BadVideo."""
-    tops = _boxes(lambda at, count: _at(file, at, count), 0, size)
-    box = next((box for box in tops if box.kind == "moov"), None)
+    box = next((box for box in boxes_in(file, size) if box.kind == "moov"), None)
     if box is None or box.stop - box.start > MAX_HEADER:
         raise BadVideo("no table of contents, or an over-long one")
     return _at(file, box.start, box.stop - box.start)
+
+
+def boxes_in(file: IO[bytes], size: int) -> list[Box]:
+    """The boxes that the file is made of. Raises BadVideo."""
+    return list(_boxes(lambda at, count: _at(file, at, count), 0, size))
 
 
 def boxes_of(content: bytes) -> list[Box]:
