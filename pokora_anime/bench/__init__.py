@@ -21,12 +21,16 @@ BENCHES: dict[str, Callable[[Path], dict[str, object]]] = {
 def main(arguments: Sequence[str]) -> int:
     """Run the named benches (default: video) and print their results; returns the exit status.
 
-    `nano` and `clips` have options of their own: `pokora bench nano --help`.
+    `nano`, `clips` and `gpu` have options of their own: `pokora bench nano --help`.
     """
     if arguments and arguments[0] == "nano":
         from pokora_anime.bench import nano
 
         return nano.main(arguments[1:])
+    if arguments and arguments[0] == "gpu":
+        from pokora_anime.bench import gpu
+
+        return gpu.main(arguments[1:])
     if arguments and arguments[0] == "clips":
         from pokora_anime.bench import clips
 
@@ -36,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"{', '.join(BENCHES)}; nano or clips alone (default: video)",
+        help=f"{', '.join(BENCHES)}; nano, clips or gpu alone (default: video)",
     )
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder for the results")
     options = parser.parse_args(arguments)
