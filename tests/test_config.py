@@ -222,6 +222,14 @@ def test_a_mistake_is_one_line_with_a_way_out(override: str, words: list[str]) -
     assert [word for word in words if word not in line] == []
 
 
+def test_the_negative_prompt_follows_from_the_speed_unless_one_is_chosen() -> None:
+    for command in (compose_video, compose_stills):
+        assert command([]).shot.negative.startswith("bad anatomy, extra limbs, two heads")
+        assert command(["base=sdxl", "speed=lightning"]).shot.negative == ""
+        assert "signature" in command(["base=sdxl", "speed=lightning", "negative=anime"]).shot.negative
+        assert command(["negative=none", "shot.negative=hat"]).shot.negative == "hat"
+
+
 def test_prompt_travel_stays_within_the_clip() -> None:
     assert "where the clip ends" in refusal("shot.prompt=0: girl, 64: boy")
     assert "motion.chain=overlap" in refusal("shot.prompt=0: girl, 8: boy", "motion.chain=windows")

@@ -222,6 +222,16 @@ def test_a_lora_for_another_width_is_refused(family: Path, tmp_path: Path) -> No
         tiny.models(family, nano_lcm=tmp_path).motion_unet()
 
 
+def test_a_lora_of_another_base_names_it(family: Path, tmp_path: Path) -> None:
+    name = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    save_file(
+        {f"{name}.lora_A.weight": torch.ones(2, 1024), f"{name}.lora_B.weight": torch.ones(32, 2)},
+        tmp_path / "pytorch_lora_weights.safetensors",
+    )
+    with pytest.raises(WeightsError, match=r"0 of 1 layers fit this base .* it was trained for sd2"):
+        tiny.models(family, nano_lcm=tmp_path).unet()
+
+
 def test_what_is_no_lora_at_all_is_refused(family: Path, tmp_path: Path) -> None:
     save_file({"some.weight": torch.ones(2)}, tmp_path / "pytorch_lora_weights.safetensors")
     with pytest.raises(WeightsError, match="not understood"):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from pokora_anime.errors import WeightsError
 from pokora_anime.models import hashes
+from pokora_anime.models.lora_header import read_header
 from pokora_anime.models.registry import Row
 
 # The two halves of a low-rank pair, in the spellings of kohya, diffusers and peft.
@@ -168,9 +169,11 @@ def _is(key: str, halves: tuple[str, ...]) -> bool:
 
 
 def _unfit(lora: Lora, matched: int, total: int, why: str) -> WeightsError:
+    base = read_header(lora.path).base
+    trained = f"; by the width of its text it was trained for {base}" if base is not None else ""
     return WeightsError(
         "WGT-5",
-        f"LoRA {lora.row.id}: {matched} of {total} layers fit this base ({why})",
+        f"LoRA {lora.row.id}: {matched} of {total} layers fit this base ({why}{trained})",
         expected="all of them, or the picture silently ignores a part of the LoRA",
         fix="use a LoRA made for this base, or remove it",
     )
