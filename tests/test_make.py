@@ -99,5 +99,10 @@ def test_a_mistake_makes_make_fail() -> None:
     assert "did you mean seed?" in failed.stderr
 
 
+def test_a_draft_of_the_submission_is_asked_for_by_name() -> None:
+    assert "submission build --draft" in make("-n", "submission", "DRAFT=1").stdout
+    assert "--draft" not in make("-n", "submission").stdout
+
+
 def test_the_lock_names_no_host() -> None:
     assert not re.search(r"://|@", (ROOT / "requirements.lock").read_text())
