@@ -83,7 +83,7 @@ class Run:
         """From here on the frames are scored, unless quality.score=false. Raises WeightsError."""
         assert isinstance(self.config, VideoConfig)
         if self.config.quality.score:
-            self.score = LiveScore.start(self.config, joins, self.context.device.type)
+            self.score = LiveScore.start(self.config, joins, self.context.device.type, light=True)
 
     def begin_preview(self) -> None:
         """From here on the clip can be watched as it grows, unless quality.preview=false."""
