@@ -92,7 +92,9 @@ class Run:
             path = self.folder.path / REPORTS / PREVIEW
             family, fps = self.config.base.family, self.config.shot.fps
             self.preview = Preview.of(family, path, fps, self.context.device)
-            self.context.preview = None if self.preview is None else self.preview.show
+            if self.preview is not None:
+                self.context.preview = self.preview.show
+                self.display.note(f"grows while it renders: {path}")
 
     def watch_generated(self, frames: Iterator[Image]) -> Iterator[Image]:
         """The generated frames, scored on their way."""
