@@ -10,7 +10,7 @@ from pokora_anime.context import RunContext
 from pokora_anime.provenance.ffmpeg import find_ffmpeg
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
-from pokora_anime.quality.choose import flows_for
+from pokora_anime.quality.flow import DisFlow
 from pokora_anime.quality.joining import JoinJudge
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Video
 from pokora_anime.run import Run, open_run
@@ -68,7 +68,7 @@ def _attempts(config: VideoConfig, context: RunContext) -> Attempts:
             segment.latents[:, max(0, segment.known - 1) :], config.finish.decode_chunk, context
         )
 
-    judge = JoinJudge(shown, flows_for(config.base.family, context.device.type))
+    judge = JoinJudge(shown, DisFlow())
     return Attempts(of=lambda _: range(config.quality.reroll + 1), failing=judge)
 
 

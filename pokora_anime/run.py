@@ -83,7 +83,7 @@ class Run:
         """From here on the frames are scored, unless quality.score=false. Raises WeightsError."""
         assert isinstance(self.config, VideoConfig)
         if self.config.quality.score:
-            self.score = LiveScore.start(self.config, joins, self.context.device.type)
+            self.score = LiveScore.start(self.config, joins, self.context.device.type, light=True)
 
     def begin_preview(self) -> None:
         """From here on the clip can be watched as it grows, unless quality.preview=false."""
@@ -92,7 +92,9 @@ class Run:
             path = self.folder.path / REPORTS / PREVIEW
             family, fps = self.config.base.family, self.config.shot.fps
             self.preview = Preview.of(family, path, fps, self.context.device)
-            self.context.preview = None if self.preview is None else self.preview.show
+            if self.preview is not None:
+                self.context.preview = self.preview.show
+                self.display.note(f"grows while it renders: {path}")
 
     def watch_generated(self, frames: Iterator[Image]) -> Iterator[Image]:
         """The generated frames, scored on their way."""

@@ -192,6 +192,22 @@ def test_flow_comes_closer_to_the_drawn_frames_than_blending(action: str, camera
     assert np.mean(gains) > gain
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_flow_beats_blending_by_3_db_on_scenes_of_any_kind(factor: int) -> None:
+    flow = interpolate.make_flow()
+    gains: list[float] = []
+    for seed in range(200, 206):
+        scene = sample_scene(np.random.default_rng(seed))
+        before, *between, after = (
+            draw_frame(scene, step / (8 * factor), 192).rgb for step in range(factor + 1)
+        )
+        pair = interpolate.FramePair(before, after, flow)
+        for step, truth in enumerate(between, start=1):
+            blend = cv2.addWeighted(before, 1 - step / factor, after, step / factor, 0)
+            gains.append(psnr(pair.at(step / factor), truth) - psnr(np.asarray(blend, np.uint8), truth))
+    assert np.mean(gains) > 3
+
+
 def test_a_cut_shows_one_of_its_frames_and_no_ghost_of_both() -> None:
     before, after = (
         drawn(0.1, background="night sky"),

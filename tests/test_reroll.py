@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from torch import Tensor
 
 from pokora_anime.compliance.replay.examine import Question, replay
 from pokora_anime.compliance.replay.judge import Wishes
-from pokora_anime.compliance.replay.units import span
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import LIMITS
 from pokora_anime.compliance.verify.record import Step, read_record
 from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.nano.world import draw_frame, sample_scene
 from pokora_anime.provenance.noise import expected
+from pokora_anime.quality import joining
 from pokora_anime.quality.flow import DisFlow
 from pokora_anime.quality.joining import Steps, failing
 from pokora_anime.records import Image, Segment
@@ -96,22 +97,41 @@ def test_every_attempt_has_a_noise_of_its_own_that_can_be_derived_again() -> Non
 # A whole run
 
 
-@pytest.fixture(scope="module")  # nano at 64 pixels in two steps: what it draws is hardly more than blots
+@pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three segments; the first attempt at the second one has a seam injected by hand."""
+    """Three segments that hardly move, the first attempt at the second one with a seam injected by hand."""
     patch = pytest.MonkeyPatch()
     honest = denoise.denoise_segment
     spoiled: list[bool] = []
 
     def with_seam(*arguments: Any) -> Tensor:
-        latents, known = honest(*arguments), arguments[3].shape[2]
-        if known > 1 and not spoiled:  # the first segment knows one frame, the keyframe
+        # What nano draws at 64 pixels in two steps fails by itself now and then.
+        latents, known = honest(*arguments), arguments[3]
+        fresh = known[:, :, -1:] + 0.02 * latents[:, :, known.shape[2] :]
+        if known.shape[2] > 1 and not spoiled:  # the first segment knows one frame, the keyframe
             spoiled.append(True)
-            latents[:, :, known:] += 2.0
-        return latents
+            fresh = fresh + 2.0
+        return torch.cat([known, fresh], dim=2)
 
     patch.setattr(denoise, "denoise_segment", with_seam)
-    folder = replayed.rendered(tmp_path_factory.mktemp("reroll"), REROLL, "shot.seconds=1.5")
+    folder = replayed.rendered(tmp_path_factory.mktemp("seam"), REROLL, "shot.seconds=1.5")
+    patch.undo()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An honest run of two segments whose second one was made twice, as told."""
+    patch = pytest.MonkeyPatch()
+    refused: list[bool] = []
+
+    def once(steps: Steps, before: Sequence[Steps], *, joined: bool) -> float:
+        del steps, before
+        refused.extend([True] * joined)
+        return 2.0 * (joined and len(refused) == 1)
+
+    patch.setattr(joining, "failing", once)
+    folder = replayed.rendered(tmp_path_factory.mktemp("again"), REROLL)
     patch.undo()
     return folder
 
@@ -122,28 +142,26 @@ def segments(folder: Path) -> list[Step]:
 
 def test_a_seam_injected_by_hand_is_found_and_only_that_segment_made_again(broken: Path) -> None:
     drawn = [step.params["generator"] for step in segments(broken)]
-    allowed = [[["motion", 0], ["motion", 1, attempt], ["motion", 2]] for attempt in (1, 2)]
-    assert drawn in allowed
+    assert drawn == [["motion", 0], ["motion", 1, 1], ["motion", 2]]
     assert len(list((broken / "stages").glob("motion-*"))) == 3
 
 
-def test_verification_finds_nothing_wrong_with_it(broken: Path) -> None:
-    assert {code for code in codes(broken) if code.startswith(("INT-", "POL-", "GATE-"))} == set()
+def test_verification_finds_nothing_wrong_with_it(again: Path) -> None:
+    assert {code for code in codes(again) if code.startswith(("INT-", "POL-", "GATE-"))} == set()
 
 
-def test_replay_makes_the_attempt_that_was_taken(broken: Path) -> None:
-    report, _ = replay(broken, Question(nonce="7", nodes=99, wishes=Wishes()))
-    motion = [part for part in report.parts if part.name.startswith("motion")]
-    assert [part.exact for part in motion] == [True] * 3
+def test_replay_makes_the_attempt_that_was_taken(again: Path) -> None:
+    assert [step.params["generator"] for step in segments(again)] == [["motion", 0], ["motion", 1, 1]]
+    report, _ = replay(again, Question(nonce="7", nodes=99, wishes=Wishes()))
+    assert [part.exact for part in report.parts] == [True] * len(report.parts)
     assert report.verdict is Verdict.passed
-    assert [span(step)["index"] for step in segments(broken)] == [0, 1, 2]
 
 
 def test_an_attempt_that_the_config_does_not_allow_is_refused(
-    broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    again: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "POL-PLACE" not in codes(broken)
-    monkeypatch.setattr("sealed.honest", lambda: broken)
+    assert "POL-PLACE" not in codes(again)
+    monkeypatch.setattr("sealed.honest", lambda: again)
     forgery = Forgery(tmp_path)
     forgery.record["summary"]["config"]["quality"]["reroll"] = 0
     assert "POL-PLACE" in codes(forgery.seal())

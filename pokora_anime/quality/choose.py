@@ -10,6 +10,7 @@ from pokora_anime.models.advice import refuse_blocked
 from pokora_anime.models.places import PACKAGE, locate
 from pokora_anime.quality.features import ColorsAndEdges, Describer
 from pokora_anime.quality.flow import BothFlows, DisFlow
+from pokora_anime.quality.metrics import COLORS
 
 PROBE_FOLDER = PACKAGE / "nano" / "weights" / "probe"
 
@@ -19,15 +20,25 @@ def describer_for(family: Family, prompt: str, device: str = "cpu", probe: Path 
 
     Raises WeightsError for weights that are not what the registry says.
     """
-    if family is Family.nano and (probe / "model.safetensors").is_file():
-        from pokora_anime.quality.judges import NanoProbe
-
-        return NanoProbe(probe, prompt, device)
+    light = light_describer(family, prompt, device, probe)
+    if light.name != COLORS:
+        return light
     dino, clip = fetched("score_consistency", family), fetched("score_prompt", family)
     if dino is not None and clip is not None:
         from pokora_anime.quality.judges import HubJudge
 
         return HubJudge(dino[0], clip[0], prompt, device)
+    return light
+
+
+def light_describer(
+    family: Family, prompt: str, device: str = "cpu", probe: Path = PROBE_FOLDER
+) -> Describer:
+    """One that takes next to no memory: the nano probe for nano clips, else colours and edges."""
+    if family is Family.nano and (probe / "model.safetensors").is_file():
+        from pokora_anime.quality.judges import NanoProbe
+
+        return NanoProbe(probe, prompt, device)
     return ColorsAndEdges()
 
 

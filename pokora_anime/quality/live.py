@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 from pokora_anime.config.schema import VideoConfig
-from pokora_anime.quality.choose import describer_for, flows_for
+from pokora_anime.quality.choose import describer_for, flows_for, light_describer
 from pokora_anime.quality.clip import ClipScorer
+from pokora_anime.quality.flow import DisFlow
 from pokora_anime.quality.scorecard import Scorecard
 from pokora_anime.records import Image
 
@@ -24,17 +25,20 @@ class LiveScore:
         self._config, self._before, self._after = config, before, after
 
     @classmethod
-    def start(cls, config: VideoConfig, joins: Sequence[int], device: str) -> Self:
-        """Scorers with the best judges that are here. Raises WeightsError for judges of other weights."""
-        shot = config.shot
+    def start(cls, config: VideoConfig, joins: Sequence[int], device: str, *, light: bool = False) -> Self:
+        """Scorers with the best judges that are here, or those that leave the memory to the render.
+
+        Raises WeightsError for judges of other weights.
+        """
+        shot, family = config.shot, config.base.family
 
         def scorer(fps: int) -> ClipScorer:
             return ClipScorer(
                 joins=joins,
                 fps=fps,
                 source_fps=shot.fps,
-                flows=flows_for(config.base.family, device),
-                describer=describer_for(config.base.family, shot.prompt, device),
+                flows=DisFlow() if light else flows_for(family, device),
+                describer=(light_describer if light else describer_for)(family, shot.prompt, device),
             )
 
         return cls(config, scorer(shot.fps), scorer(config.finish.fps))

@@ -123,7 +123,7 @@ def ramp(given: Ground) -> Clip:
 
 
 def shuffled(given: Ground) -> Clip:
-    """Every two neighbouring frames in each other's place: she stutters."""
+    """Every two neighbouring frames in each other's place: she stutters, and leaps at every join too."""
     frames = clean(given)
     return [frames[min(index ^ 1, given.frames - 1)] for index in range(given.frames)]
 
@@ -154,7 +154,7 @@ EXPECTED: Mapping[str, tuple[Expected, ...]] = {  # in the order of FAULTS
     "seam_ratio": (_I, _S, _U, _S, _S, _F, _F),
     "seam_worst": (_I, _S, _U, _S, _S, _F, _F),
     "seam_motion": (_I, _S, _U, _F, _S, _F, _F),
-    "color_step": (_I, _S, _U, _F, _S, _S, _S),
+    "color_step": (_I, _S, _U, _F, _S, _F, _S),
     "color_drift": (_I, _F, _F, _F, _U, _S, _F),
     "flicker": (_I, _S, _S, _U, _S, _F, _F),
     "background_flicker": (_I, _S, _S, _U, _S, _S, _S),
