@@ -21,6 +21,7 @@ from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose_video
 from pokora_anime.config.schema import Anchor, Chain, MotionConfig
 from pokora_anime.errors import ConfigError
+from pokora_anime.models.loader import Models
 from pokora_anime.pipeline import clip_segments
 from pokora_anime.stages import spans
 from pokora_anime.stages.denoise import averaged
@@ -29,15 +30,26 @@ from pokora_anime.stages.reference import Reference
 ALL = 99
 
 
-@pytest.fixture(scope="module")
-def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+class Kept(Models):
+    """The same networks for clip after clip."""
+
+    def free(self, *names: str) -> None:
+        del names
 
 
 @pytest.fixture(scope="module")
-def free(family: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    folder = tiny.family(tmp_path_factory.mktemp("sdxl"))
+    settings = tiny.config()
+    return Kept(
+        settings.base, settings.speed, (), torch.device("cpu"), torch.float32, folders=tiny.places(folder)
+    )
+
+
+@pytest.fixture(scope="module")
+def free(networks: Kept, tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
     """The clip without any strategy but its overlap."""
-    return clip(family, tmp_path_factory.mktemp("free"))
+    return clip(networks, tmp_path_factory.mktemp("free"))
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +59,13 @@ def looped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return replayed.rendered(tmp_path_factory.mktemp("looped"), *settings)
 
 
-def clip(family: Path, run: Path, **motion: Any) -> list[Tensor]:
+def clip(networks: Kept, run: Path, **motion: Any) -> list[Tensor]:
     """The segments' latents of a clip of 9 generated frames, or 8 and the first again."""
     config = tiny.config()
     config.shot.seconds, config.control.kinds = 1.0, []
     for name, value in motion.items():
         setattr(config.motion, name, value)
-    context = tiny.context(run, tiny.models(family, settings=config))
+    context = tiny.context(run, networks)
     segments = [segment.latents for segment in clip_segments(config, context)]
     context.folder.close()
     return segments
@@ -65,14 +77,15 @@ def clip(family: Path, run: Path, **motion: Any) -> list[Tensor]:
         {"anchor": Anchor.frame},
         {"anchor": Anchor.attention},
         {"carry": 0.5},
+        {"step_share": 0.5},
         {"color_lock": 1.0},
     ],
     ids=str,
 )
 def test_what_a_segment_is_tied_to_changes_its_new_frames_only(
-    family: Path, free: list[Tensor], tmp_path: Path, motion: dict[str, Any]
+    networks: Kept, free: list[Tensor], tmp_path: Path, motion: dict[str, Any]
 ) -> None:
-    tied = clip(family, tmp_path, **motion)
+    tied = clip(networks, tmp_path, **motion)
     assert [one.shape for one in free] == [one.shape for one in tied]
     assert torch.equal(free[0][:, :1], tied[0][:, :1])
     assert (free[1] - tied[1]).abs().max() > 1e-3
@@ -80,21 +93,9 @@ def test_what_a_segment_is_tied_to_changes_its_new_frames_only(
         assert torch.equal(one[:, -2:], other[:, :2])
 
 
-def test_anchors_are_put_away_after_use(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
-    config.control.kinds = []
-    networks = tiny.models(family, settings=config)
-
-    def rendered(name: str, anchor: Anchor) -> Tensor:
-        config.motion.anchor = anchor
-        context = tiny.context(tmp_path / name, networks)
-        latents = next(clip_segments(config, context)).latents
-        context.folder.close()
-        return latents
-
-    before = rendered("before", Anchor.none)
-    assert not torch.equal(rendered("anchored", Anchor.attention), before)
-    assert torch.equal(rendered("after", Anchor.none), before)
+def test_anchors_are_put_away_after_use(networks: Kept, free: list[Tensor], tmp_path: Path) -> None:
+    assert not torch.equal(clip(networks, tmp_path / "tied", anchor=Anchor.both)[0], free[0])
+    assert torch.equal(clip(networks, tmp_path / "free")[0], free[0])
 
 
 def test_the_weight_of_reference_attention_is_the_number_of_times_that_its_keys_count() -> None:
@@ -118,16 +119,16 @@ def test_the_weight_of_reference_attention_is_the_number_of_times_that_its_keys_
 
 
 @pytest.mark.parametrize("loop", [False, True])
-def test_windows_make_one_segment_of_the_clip(family: Path, tmp_path: Path, loop: bool) -> None:
-    (latents,) = clip(family, tmp_path, chain=Chain.windows, loop=loop)
+def test_windows_make_one_segment_of_the_clip(networks: Kept, tmp_path: Path, loop: bool) -> None:
+    (latents,) = clip(networks, tmp_path, chain=Chain.windows, loop=loop)
     assert latents.shape[1] >= 9 and latents.isfinite().all()
     assert torch.equal(latents[:, 8], latents[:, 0]) is loop
 
 
-def test_a_loop_of_segments_ends_in_its_first_frames(family: Path, tmp_path: Path) -> None:
-    segments = clip(family, tmp_path, loop=True, overlap=1)
+def test_a_loop_of_segments_ends_in_its_first_frames(networks: Kept, tmp_path: Path) -> None:
+    segments = clip(networks, tmp_path, loop=True, overlap=1)
     assert torch.equal(segments[-1][:, -1], segments[0][:, 0])
-    open_ended = clip(family, tmp_path / "open", overlap=1)
+    open_ended = clip(networks, tmp_path / "open", overlap=1)
     assert not torch.equal(open_ended[-1][:, -1], segments[0][:, 0])
 
 
@@ -160,7 +161,7 @@ def test_windows_are_averaged_by_the_distance_from_their_edge() -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (["keyframe=none", "control=none", "motion.anchor=frame"], "motion.anchor"),
+        (["motion.step_share=2"], "motion.step_share"),
         (["motion.frames=32", "motion.anchor=frame"], "motion.frames"),
         (["motion.loop=true", "shot.seconds=2.05"], "whole number of frames"),
         (["motion.loop=true", "shot.seconds=2"], "shot.seconds=3"),

@@ -98,7 +98,7 @@ class Bench:
         for index in self.rows.missing(section, task.count):
             made = render(self.studio, config, asked(index))
             self.rows.add(section, index, measured(probe, asked(index), made))
-            if index < SHOWN:
+            if index < SHOWN and made.joins:
                 self._show(section, index, made)
             print(f"clips: {task.name} {index + 1}/{task.count}  {made.seconds:.1f} s", flush=True)
 

@@ -262,9 +262,6 @@ def _motion(config: VideoConfig) -> list[Problem]:
                 f"motion.overlap={min(4, max(1, motion.frames - 1))}",
             )
         )
-    if motion.anchor is not Anchor.none and not config.keyframe.enabled:
-        expected = "none, because the anchor is the keyframe"
-        found.append(Problem("motion.anchor", motion.anchor.name, expected, "motion.anchor=none"))
     if motion.loop and not found:
         found += _loop(config.shot, motion)
     return found
