@@ -23,7 +23,8 @@ def decode_chunks(latents: Tensor, asked: int, context: RunContext) -> Iterator[
         part = latents[:, first : first + chunk]
         made = decode_with_less(lambda part=part: list(decode(part, context)), chunk, context)
         if made is not None:
-            context.execution.decoded(chunk)
+            if asked > 1:  # a single picture says nothing about a clip's chunks
+                context.execution.decoded(chunk)
             first += len(made)
             yield from made
 
