@@ -109,6 +109,7 @@ def test_varied_honest_runs_neither(tmp_path: Path) -> None:
         [
             "keyframe=none",
             "control=none",
+            "motion.anchor=none",
             "shot.seconds=1,2.2",
             "motion.noise_share=0.3",
             "speed=hq",
