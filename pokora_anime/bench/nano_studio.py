@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -152,15 +153,19 @@ class Studio:
                 context.folder.close()
 
     def round_trip(self, rgb: Pictures) -> Pictures:
-        """Pictures [N,H,W,3] encoded and decoded by the autoencoder."""
-        models = self.models()
-        context, vae = self._context(models, Path(), 0), models.vae()
+        """Pictures [N,H,W,3] encoded and decoded by the autoencoder.
+
+        A run's own autoencoder refuses to encode, so this one is loaded beside it.
+        """
+        context = self._context(self.models(), Path(), 0)
+        loaded = AutoencoderKL.from_pretrained(self.weights / "vae", torch_dtype=torch.float32)
+        vae: Any = loaded.to(self.machine.device).eval()
         parts: list[Pictures] = []
         for start in range(0, len(rgb), 16):
             some = torch.from_numpy(np.ascontiguousarray(rgb[start : start + 16])).to(vae.device)
             with torch.inference_mode(), context.autocast():
                 given = (some.permute(0, 3, 1, 2).float() / 127.5 - 1).to(vae.dtype)
-                posterior: Any = vae.encode(given)
+                posterior = vae.encode(given)
                 latents: Tensor = posterior.latent_dist.mean * vae.config["scaling_factor"]
             parts += list(decode(latents.float().transpose(0, 1), context))
         return np.stack(parts)
