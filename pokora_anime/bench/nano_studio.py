@@ -158,8 +158,8 @@ class Studio:
         A run's own autoencoder refuses to encode, so this one is loaded beside it.
         """
         context = self._context(self.models(), Path(), 0)
-        loaded = AutoencoderKL.from_pretrained(self.weights / "vae", torch_dtype=torch.float32)
-        vae: Any = loaded.to(self.machine.device).eval()
+        vae: Any = AutoencoderKL.from_pretrained(self.weights / "vae", torch_dtype=torch.float32)
+        vae.to(self.machine.device).eval()
         parts: list[Pictures] = []
         for start in range(0, len(rgb), 16):
             some = torch.from_numpy(np.ascontiguousarray(rgb[start : start + 16])).to(vae.device)
