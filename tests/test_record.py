@@ -106,7 +106,7 @@ def test_the_order_of_operations_is_closed() -> None:
     for op, parents in [
         ("motion", ["prompt"]),
         ("motion", ["noise", "prompt"]),
-        ("motion", ["prompt", "noise", "motion", "motion"]),
+        ("motion", ["prompt", "noise", "motion", "motion", "motion"]),
         ("finish", []),
         ("finish", ["keyframe"]),
         ("encode", ["finish", "finish"]),
