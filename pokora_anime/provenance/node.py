@@ -16,7 +16,7 @@ OPS: Mapping[str, tuple[str, ...]] = {
     "noise": (),
     "keyframe": ("prompt", "noise"),
     "control": ("keyframe",),
-    "motion": ("prompt", "noise", "keyframe?", "control?", "motion?+"),
+    "motion": ("prompt", "noise", "keyframe?", "control?", "motion?", "motion?"),
     "finish": ("motion+",),
     "encode": ("finish",),
     "sheet": ("finish",),
