@@ -289,7 +289,7 @@ class Models:
         return TextStack(tokenizers, load, zero_empty=zero)
 
     def _placed(self, network: Any) -> Any:
-        return place(network, self.device, self.dtype, self._plan, self._turns)
+        return arguments.only(place(network, self.device, self.dtype, self._plan, self._turns))
 
     def _ready(self, network: Any) -> Any:
         return arguments.only(network.to(self.device, self.dtype).eval().requires_grad_(False))
