@@ -366,9 +366,12 @@ def test_trailing_euler_starts_from_the_noisiest_timestep_and_steps_as_ddim_does
     # Euler keeps x / alpha, DDIM x itself; both start from pure noise.
     scale = (1 + euler.sigmas**2) ** 0.5
     one, other = noise * scale[0], noise
-    for step, (timestep, answer) in enumerate(zip(ddim.timesteps, answers, strict=True)):
+    moments = zip(
+        euler.timesteps, ddim.timesteps, answers, strict=True
+    )  # floats for one, whole for the other
+    for step, (moment, timestep, answer) in enumerate(moments):
         torch.testing.assert_close(one / scale[step], other, atol=1e-4, rtol=1e-4)
-        one = euler.step(answer, timestep, one, return_dict=False)[0]
+        one = euler.step(answer, moment, one, return_dict=False)[0]
         other = ddim.step(answer, timestep, other, return_dict=False)[0]
     torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 

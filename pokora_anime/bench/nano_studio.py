@@ -22,6 +22,7 @@ from torch import Tensor
 from pokora_anime.config.compose import compose_video
 from pokora_anime.config.schema import ControlKind, Family, LoraConfig, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.devices.place import place
 from pokora_anime.machine import Machine, settle
 from pokora_anime.models import registry
 from pokora_anime.models.loader import Models
@@ -50,10 +51,16 @@ class Control:
 
 
 class _Kept(Models):
-    """Networks that stay: the bench renders clip after clip with the same ones."""
+    """Networks that stay: the bench renders clip after clip with the same ones.
+
+    They take more arguments than a run's: the bench steers stills by control maps too.
+    """
 
     def free(self, *names: str) -> None:
         del names
+
+    def _placed(self, network: Any) -> Any:
+        return place(network, self.device, self.dtype, self._plan, self._turns)
 
 
 class _Quiet:
