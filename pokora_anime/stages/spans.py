@@ -42,7 +42,9 @@ def plan(total: int, config: MotionConfig, *, has_keyframe: bool, period: int = 
     stride = config.frames - config.overlap
     later = max(0, -(-(end - config.frames) // stride))
     if config.loop:
-        starts = [round(i * (end - config.frames) / later) for i in range(1, later + 1)]
+        evenly = [round(i * (end - config.frames) / later) for i in range(1, later + 1)]
+        most = period - config.frames - 1  # a frame is left for the last one
+        starts = [*(min(start, most) for start in evenly[:-1]), *evenly[-1:]]
     else:
         starts = [i * stride for i in range(1, later + 1)]
     spans = [Span(index=0, start=0, frames=config.frames, known=first)]
