@@ -104,7 +104,7 @@ def test_varied_honest_runs_neither(tmp_path: Path) -> None:
             "finish.interpolation=flow,none",
             "shot.fps=12",
             "control=depth",
-            "shot.seconds=2",
+            "shot.seconds=1.5",
         ],
         [
             "keyframe=none",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 from collections.abc import Iterable, Mapping, Sequence
 
 from pokora_anime.bundle import names
@@ -12,7 +11,19 @@ from pokora_anime.provenance.hashing import Json
 
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 PUBLISHED = "2000-01-01"  # the format asks for a date, and a bundle says nothing about when it was made
-TYPES = {".mp4": "video/mp4", ".safetensors": "application/octet-stream", ".jsonl": "application/jsonl"}
+# Our own: what the standard library knows differs from machine to machine, and libraries add to it.
+TYPES = {
+    ".bib": "text/x-bibtex",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".md": "text/markdown",
+    ".mp4": "video/mp4",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".safetensors": "application/octet-stream",
+    ".yaml": "application/yaml",
+}
 Table = dict[str, Json]
 
 
@@ -67,7 +78,7 @@ def metadata(
 
 def _file(name: str, size: int) -> Table:
     suffix = name[name.rfind(".") :]
-    kind = TYPES.get(suffix) or mimetypes.types_map.get(suffix, "text/plain")
+    kind = TYPES.get(suffix, "text/plain")
     return {"@id": name, "@type": "File", "contentSize": str(size), "encodingFormat": kind}
 
 

@@ -278,7 +278,7 @@ def _loop(shot: ShotConfig, motion: MotionConfig) -> list[Problem]:
         fix = f"shot.seconds={-(-least // shot.fps)}"
         return [Problem("shot.seconds", shot.seconds, f"a loop of at least {least} frames", fix)]
     planned = spans.plan(round(frames), motion, has_keyframe=True, period=round(frames))
-    if any(span.fresh < 1 for span in planned):
+    if any(span.fresh < 1 or span.known < motion.overlap for span in planned[1:]):
         return [Problem("motion.overlap", motion.overlap, "less, to close the loop", "motion.overlap=4")]
     return []
 
