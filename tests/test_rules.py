@@ -460,6 +460,7 @@ HONEST = (
     "embedding a gem, a token of love, image of a girl, mask, latent energy, callback to the 90s",
     "null", "1.5", "-starts with a dash", "# no comment", "@here ~there !that *star &and %percent",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!!!!!!!!!!!!!!!!!!!!!",
+    ", ".join(["RedDress/BlueDress/LongHair/BigEyes/SchoolUniform2"] * 5),
 )  # fmt: skip
 
 

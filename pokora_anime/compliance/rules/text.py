@@ -287,7 +287,8 @@ def _base64(text: str) -> str | None:
         run = found[0]
         if len(run) >= 80 or (len(run) >= 40 and _mixed(run) >= 0.45):
             return run
-    pieces = [piece for piece in _PIECE.findall(text) if _mixed(piece) >= 0.4]
+    # A piece that comes again says nothing new: data hardly ever repeats, tags do.
+    pieces = [piece for piece in dict.fromkeys(_PIECE.findall(text)) if _mixed(piece) >= 0.4]
     return " ".join(pieces) if len(pieces) >= 5 and sum(map(len, pieces)) >= 40 else None
 
 
