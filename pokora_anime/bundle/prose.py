@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pokora_anime.bundle.checkpoints import Checkpoint
-from pokora_anime.config.schema import Interpolation, RunConfig, Sampler, VideoConfig
+from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, VideoConfig
 from pokora_anime.provenance.reading import Reading
 
 SAMPLERS = {
@@ -17,6 +17,13 @@ BASES = {
     "sdxl": "SDXL 1.0",
     "sd2": "Stable Diffusion 2",
     "nano": "nano, a small family of the shape of SDXL",
+}
+
+ANCHORS = {
+    Anchor.none: "",
+    Anchor.frame: " The keyframe stands before each segment as one more known frame.",
+    Anchor.attention: " Every frame also attends to the keyframe, so that the character stays the same.",
+    Anchor.both: " The keyframe is one more known frame of each segment, and every frame attends to it.",
 }
 
 
@@ -57,6 +64,10 @@ def _control(config: VideoConfig) -> Iterator[str]:
 
 
 def _motion(config: VideoConfig, reading: Reading) -> str:
+    return _chained(config, reading) + (ANCHORS[config.motion.anchor] if config.keyframe.enabled else "")
+
+
+def _chained(config: VideoConfig, reading: Reading) -> str:
     motion = config.motion
     segments = sum(node.op == "motion" for node in reading.nodes)
     start = "The keyframe's latent is the first known frame. " if config.keyframe.enabled else ""
