@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Self
 
 from pokora_anime.commands import again
 from pokora_anime.commands.arguments import OneLineParser
@@ -77,15 +79,44 @@ class _Worker:
         return text if os.environ.get("POKORA_DEBUG") or not lines else lines[-1]
 
 
+class _CtrlC:
+    """Within the block Ctrl-C raises only in `check`.
+
+    Anywhere else it could come between the start of a process and its place in the list of those to end.
+    """
+
+    def __init__(self) -> None:
+        self._pressed = False
+        self._previous: object = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.getsignal(signal.SIGINT)
+            if self._previous is not signal.SIG_IGN:  # nohup and the like
+                signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if callable(self._previous):
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        self._pressed = True
+
+    def check(self) -> None:
+        if self._pressed:
+            raise KeyboardInterrupt
+
+
 def _watch_over(arguments: list[str], count: int, threads: int) -> int:
     """Trains in `count` processes; returns the exit status, that of the first one that failed."""
-    with tempfile.TemporaryDirectory(prefix="pokora-train-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pokora-train-") as folder, _CtrlC() as pressed:
         workers: list[_Worker] = []
         try:
             meeting = _meeting(count, threads)
             for rank in range(count):
                 workers.append(_start(arguments, meeting, rank, Path(folder) / f"{rank}.log"))
-            failed = _first_failure(workers)
+            failed = _first_failure(workers, pressed)
             if failed is None:
                 return 0
             code = failed.process.returncode
@@ -131,9 +162,13 @@ def _start(arguments: list[str], meeting: dict[str, str], rank: int, said: Path)
     return _Worker(process, said)
 
 
-def _first_failure(workers: list[_Worker]) -> _Worker | None:
-    """Waits until all have ended, or one with an error: the others would wait for it for ever."""
+def _first_failure(workers: list[_Worker], pressed: _CtrlC) -> _Worker | None:
+    """Waits until all have ended, or one with an error: the others would wait for it for ever.
+
+    Raises KeyboardInterrupt after Ctrl-C.
+    """
     while True:
+        pressed.check()
         codes = [worker.process.poll() for worker in workers]
         failed = [worker for worker, code in zip(workers, codes, strict=True) if code]
         if failed:
