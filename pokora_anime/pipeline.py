@@ -15,9 +15,10 @@ from pokora_anime.quality.joining import JoinJudge
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Video
 from pokora_anime.run import Run, open_run
 from pokora_anime.stages import control as control_stage
-from pokora_anime.stages import encode, finish, keyframe, motion, prompt
+from pokora_anime.stages import encode, finish, keyframe, motion, prompt, spans
 from pokora_anime.stages.attempts import ONCE, Attempts
 from pokora_anime.stages.pictures import decode_chunks
+from pokora_anime.stages.timing import frames_generated
 from pokora_anime.streaming import Background
 
 
@@ -54,7 +55,7 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
     first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", "pose_extractor", "depth_extractor", "lineart_extractor")
-    total = finish.frames_generated(config)
+    total = frames_generated(config)
     return motion.render(text, first, control, config, context, total, _attempts(config, context))
 
 
@@ -82,14 +83,14 @@ def _render(config: VideoConfig, run: Run) -> None:
 
 def _joins(config: VideoConfig) -> list[int]:
     """The first new frame of every generated segment but the first, within the clip."""
-    total = finish.frames_generated(config)
-    spans = motion.plan(total, config)
-    return [span.start + span.known for span in spans[1:] if span.start + span.known < total]
+    total = frames_generated(config)
+    planned = spans.of(config, total)
+    return [span.start + span.known for span in planned[1:] if span.start + span.known < total]
 
 
 def _steps(config: VideoConfig) -> dict[str, int]:
     """Denoising steps of the stages to come, for the estimate of the time left."""
-    segments = motion.plan(finish.frames_generated(config), config)
+    segments = spans.of(config, frames_generated(config))
     steps = {"motion": len(segments) * config.speed.steps}
     return {"keyframe": config.speed.steps, **steps} if config.keyframe.enabled else steps
 

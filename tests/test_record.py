@@ -25,7 +25,7 @@ from pokora_anime.provenance.ledger import chained
 from pokora_anime.provenance.node import OPS, STORED, Node, parents_fit
 from pokora_anime.provenance.reading import Reading, read_file, read_run
 from pokora_anime.quality.sheet import MAX_WIDTH
-from pokora_anime.stages import control, encode, finish, keyframe, motion, prompt
+from pokora_anime.stages import control, encode, finish, keyframe, motion, prompt, spans, timing
 from pokora_anime.stages import noise as noises
 
 LIMIT = 60_000_000  # bytes besides the video
@@ -49,7 +49,7 @@ def rendered(family: Path, root: Path) -> tuple[Path, RunContext]:
     first = keyframe.render(text, config, context)
     maps = control.extract(first, config, context, last_attempt=True)
     assert isinstance(maps, control.ControlTrack)
-    segments = list(motion.render(text, first, maps, config, context, finish.frames_generated(config)))
+    segments = list(motion.render(text, first, maps, config, context, timing.frames_generated(config)))
     nodes = [segment.node for segment in segments]
     video = encode.write(
         finish.frames(iter(segments), config, context),
@@ -318,11 +318,11 @@ def test_a_clip_at_768_px_stays_under_60_mb_besides_the_video(run: tuple[Reading
 
 def stored_bytes(config: VideoConfig, tokens: int, channels: int, pooled: int) -> int:
     """Bytes in the arrays of a clip with one keyframe."""
-    spans = motion.plan(finish.frames_generated(config), config)
+    planned = spans.of(config, timing.frames_generated(config))
     frame = noises.CHANNELS * (config.base.width // 8) * (config.base.height // 8) * 4
     picture = 3 * config.base.width * config.base.height
     text = 2 * (tokens * channels + pooled) * 4
-    latents = 2 * frame * (1 + len(spans) * config.motion.frames)  # as many for the noise
+    latents = 2 * frame * (1 + len(planned) * config.motion.frames)  # as many for the noise
     return text + latents + picture * (1 + len(config.control.kinds))
 
 

@@ -82,15 +82,15 @@ def test_the_chance_to_miss_is_that_of_counting(parts: int, replayed_: int, forg
     [("flow", 8, 24), ("flow", 12, 24), ("flow", 8, 30), ("flow", 10, 24), ("none", 8, 24), ("none", 12, 24)],
 )
 def test_the_segments_frames_are_the_clip_each_once(interpolation: str, fps: int, out: int) -> None:
-    from pokora_anime.stages import finish, motion
+    from pokora_anime.stages import spans, timing
 
     asked = [f"shot.fps={fps}", f"finish.fps={out}", f"finish.interpolation={interpolation}"]
     config = compose("video", [*asked, "control=none", "base=nano"])
     assert isinstance(config, VideoConfig)
-    spans = motion.plan(finish.frames_generated(config), config)
+    planned = spans.of(config, timing.frames_generated(config))
     found: list[int] = []
     before = 0
-    for span in spans:
+    for span in planned:
         stop = span.start + span.frames
         found += belonging(before, stop, config)
         before = stop

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 
-from pokora_anime.config.schema import Family, RunConfig, StillsConfig, VideoConfig
+from pokora_anime.config.schema import Chain, Family, RunConfig, StillsConfig, VideoConfig
+from pokora_anime.stages import spans
+from pokora_anime.stages.timing import frames_generated
 
 LATENT_SCALE = 8  # pixels a side for one latent
 
@@ -122,7 +123,8 @@ class Job:
 
 
 def _segments(config: VideoConfig) -> int:
-    """Segments of a clip: one frame past its end is looked at by the interpolation."""
-    motion = config.motion
-    total = ceil(config.shot.seconds * config.shot.fps) + 1
-    return 1 + max(0, ceil((total - motion.frames) / (motion.frames - motion.overlap)))
+    """Segments of a clip; windows cost about as much as segments that overlap as they do."""
+    frames = frames_generated(config)
+    if config.motion.chain is Chain.windows:
+        return len(spans.windows(max(frames, config.motion.frames), config.motion, spans.period(config)))
+    return len(spans.of(config, frames))

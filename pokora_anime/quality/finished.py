@@ -61,16 +61,14 @@ def score_run(folder: Path) -> Scorecard:
 def shape_of(reading: Reading) -> Shape:
     """Rates, joins and lengths from a run's record. Raises RecordError REC-SCORE."""
     from pokora_anime.compliance.rules import closed
-    from pokora_anime.config.schema import Interpolation, VideoConfig
-    from pokora_anime.stages.interpolate import frames_needed
+    from pokora_anime.config.schema import VideoConfig
+    from pokora_anime.stages.timing import frames_generated
 
     # A key that the run did not know yet has its default.
     config, findings = closed.read("video", reading.config)
     if not isinstance(config, VideoConfig):
         raise _strange(reading, f"{findings[0].where} {findings[0].got}" if findings else "no config")
-    shot, finish = config.shot, config.finish
-    moving = finish.interpolation is not Interpolation.none
-    generated = frames_needed(shot.seconds, shot.fps, finish.fps, moving=moving)
+    generated = frames_generated(config)
     found = _spans(reading)
     firsts = [start + known for start, known, _ in found[1:]]
     return Shape(

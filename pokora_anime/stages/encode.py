@@ -29,7 +29,7 @@ from pokora_anime.provenance.hashing import file_hash, text_hash
 from pokora_anime.provenance.layout import FRAMES, VIDEO
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Image, Video
-from pokora_anime.stages import interpolate
+from pokora_anime.stages.timing import frames_delivered
 
 _FULL_DISK = ("no space left", "disk quota exceeded", "file too large")
 
@@ -52,7 +52,7 @@ def write(
         with _Ffmpeg(command(find_ffmpeg(), size, fps, config, temporary), context.folder.path) as ffmpeg:
             for frame in frames:
                 if not hashes:
-                    total = interpolate.frames_delivered(config.shot.seconds, fps)
+                    total = frames_delivered(config.shot.seconds, fps)
                     context.progress.stage("encode", total=total)
                 hashes.append(rgb_hash(frame))
                 ffmpeg.send(frame)

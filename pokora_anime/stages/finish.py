@@ -16,9 +16,10 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Image, Segment
-from pokora_anime.stages import interpolate, pictures
-from pokora_anime.stages.interpolate import frames_delivered, frames_needed, retimed
+from pokora_anime.stages import interpolate, pictures, timing
+from pokora_anime.stages.interpolate import retimed
 from pokora_anime.stages.pictures import decode_chunks, fitted
+from pokora_anime.stages.timing import frames_delivered
 
 Watch = Callable[[Iterator[Image]], Iterator[Image]]
 
@@ -42,12 +43,6 @@ def frames(
         yield fitted(frame, finish)
 
 
-def frames_generated(config: VideoConfig) -> int:
-    """How many frames the motion must yield for the clip, one past the end where it is looked at."""
-    moving = config.finish.interpolation is Interpolation.flow
-    return frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps, moving=moving)
-
-
 def record(
     segments: Sequence[Node], rgb_hashes: Sequence[str], config: VideoConfig, context: RunContext
 ) -> Node:
@@ -62,7 +57,7 @@ def record(
             "fps": config.shot.fps,
         },
         weights=context.models.weights_hash("vae"),
-        code=code_hash(sys.modules[__name__], interpolate, pictures),
+        code=code_hash(sys.modules[__name__], interpolate, pictures, timing),
         environment=environment(context) | context.execution.decoding(finish.decode_chunk),
     ).made(text_hash(list(rgb_hashes)))
     context.folder.note_node(node)

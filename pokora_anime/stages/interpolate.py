@@ -7,9 +7,8 @@ check of Sundaram, Brox and Keutzer (ECCV 2010), equation 5.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from functools import cached_property
-from math import ceil, floor
+from math import floor
 from typing import TypeVar
 
 import cv2
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from pokora_anime.errors import RecordError
 from pokora_anime.records import Image
+from pokora_anime.stages.timing import source_position
 
 Flow = npt.NDArray[np.float32]  # [height, width, 2], pixels (x, y)
 S = TypeVar("S", np.uint8, np.float32)
@@ -28,25 +28,6 @@ Mask = npt.NDArray[np.float32]  # [height, width], 0..1
 _CUT_LEVELS = 22.0
 _CUT_SHARE = 0.67
 _GHOST_LEVELS = 30.0  # difference of the two warped frames above which a blend shows a double image
-
-
-def source_position(index: int, fps: int, out_fps: int) -> Fraction:
-    """Where delivered frame `index` lies among the source frames; exact for every pair of rates."""
-    return Fraction(index * fps, out_fps)
-
-
-def frames_delivered(seconds: float, out_fps: int) -> int:
-    """How many frames are delivered."""
-    return round(seconds * out_fps)
-
-
-def frames_needed(seconds: float, fps: int, out_fps: int, *, moving: bool = True) -> int:
-    """How many source frames must be generated: up to the one at or just past the last delivered frame.
-
-    Without `moving` the one before it is shown, so none past it is needed.
-    """
-    last = source_position(frames_delivered(seconds, out_fps) - 1, fps, out_fps)
-    return (ceil(last) if moving else floor(last)) + 1
 
 
 def retimed(

@@ -60,7 +60,7 @@ def render(
     `total_frames` generated frames at `shot.fps` are covered. A segment's node has the segment
     before as a parent, so a change anywhere upstream recomputes everything after it.
     """
-    planned = plan(total_frames, config)
+    planned = spans.of(config, total_frames)
     context.progress.stage("motion", total=len(planned) * config.speed.steps)
     worker = _Worker(prompt, keyframe, control, config, context)
     made_again = 0
@@ -92,11 +92,6 @@ def render(
         previous = attempts.best(span.index, partial(made, span, first, previous), context.progress.note)
         first = first or previous
         yield previous
-
-
-def plan(total: int, config: VideoConfig) -> tuple[Span, ...]:
-    """The segments of a clip of `total` generated frames."""
-    return spans.plan(total, config.motion, has_keyframe=config.keyframe.enabled, period=spans.period(config))
 
 
 def frame_weights(start: int, frames: int, config: VideoConfig) -> Tensor:

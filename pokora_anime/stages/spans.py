@@ -55,6 +55,11 @@ def plan(total: int, config: MotionConfig, *, has_keyframe: bool, period: int = 
     return tuple(spans)
 
 
+def of(config: VideoConfig, total: int) -> tuple[Span, ...]:
+    """The segments of a clip of `total` generated frames."""
+    return plan(total, config.motion, has_keyframe=config.keyframe.enabled, period=period(config))
+
+
 def period(config: VideoConfig) -> int:
     """The length of a loop in generated frames: frame 0 follows frame `period` - 1."""
     return round(config.shot.seconds * config.shot.fps)

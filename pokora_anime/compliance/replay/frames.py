@@ -17,7 +17,8 @@ import numpy.typing as npt
 from pokora_anime.config.schema import Interpolation, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.records import Image
-from pokora_anime.stages.interpolate import frames_delivered, retimed, source_position
+from pokora_anime.stages.interpolate import retimed
+from pokora_anime.stages.timing import frames_delivered, source_position
 
 Latents = npt.NDArray[np.float32]  # [channels, frames, height, width]
 

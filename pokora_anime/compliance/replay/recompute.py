@@ -21,6 +21,7 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Still
 from pokora_anime.stages import control, encode, finish, keyframe, motion, noise, prompt
 from pokora_anime.stages.attempts import Attempts
+from pokora_anime.stages.timing import frames_generated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +131,7 @@ class Replayer:
         text, first = self._text(context), self._first(context)
         mapped = next((one for one in self._record.steps if one.op == "control"), None)
         maps = None if mapped is None else self._control(mapped, context)
-        total = finish.frames_generated(config)
+        total = frames_generated(config)
         taken = {span(one)["index"]: attempt(one) for one in self._segments()}
         recorded = Attempts(of=lambda index: (taken[index],))
         for segment in motion.render(text, first, maps, config, context, total, recorded):

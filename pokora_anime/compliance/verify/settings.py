@@ -11,13 +11,13 @@ from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step, Table, misfit
 from pokora_anime.config.identity import to_plain
-from pokora_anime.config.schema import DType, Interpolation, RunConfig, VideoConfig
+from pokora_anime.config.schema import DType, RunConfig, VideoConfig
 from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
 from pokora_anime.stages import spans
-from pokora_anime.stages.interpolate import frames_delivered, frames_needed
+from pokora_anime.stages.timing import frames_delivered, frames_generated
 
 CHANNELS, LATENT_SCALE = 4, 8  # of the latents of SD2, SDXL and nano (models/loader.py, stages/noise.py)
 FORMATS = {DType.fp32: "float32", DType.bf16: "bfloat16", DType.fp16: "float16"}
@@ -216,11 +216,8 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
 
 def _spans(segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
     """Segments are those that the motion stage plans: each in its place, and just enough of them."""
-    moving = config.finish.interpolation is Interpolation.flow
-    total = frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps, moving=moving)
-    planned = spans.plan(
-        total, config.motion, has_keyframe=config.keyframe.enabled, period=spans.period(config)
-    )
+    total = frames_generated(config)
+    planned = spans.of(config, total)
     for step, span in zip(segments, planned, strict=False):
         if not _same(step.params.get("span"), asdict(span)):
             got = shown(step.params.get("span"), 60)
