@@ -9,7 +9,6 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pokora_anime.nano import family
 from pokora_anime.nano.recipe import Training
@@ -51,6 +50,8 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
     encoders = text.load(place)
     schedule = diffusion.Schedule.of(place.device)
     drawn = data.load(place.work, "stills", place.seed)
+    assert drawn.joints is not None
+    joints = np.asarray(drawn.joints)
     latents = np.asarray(load_latents(place, "stills"))
     unet = diffusion.load_unet(place)
     control = family.make_controlnet(unet).to(place.device).requires_grad_(True).train()
@@ -63,10 +64,13 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
         told = diffusion.conditions(encoders, captions, dice, place)
         clean = diffusion.take(latents, index, place)
         noise = dice.normal(*clean.shape).to(place.device)
-        timesteps = diffusion.timesteps(dice, training.batch, place)
+        timesteps = diffusion.noisy_timesteps(dice, training.batch, place)
         noisy, velocity = schedule.noised(clean, noise, timesteps)
         maps = hints(member, drawn, index, place)
-        return functional.mse_loss(predict(unet, control, noisy, timesteps, told, maps).float(), velocity)
+        error = (predict(unet, control, noisy, timesteps, told, maps).float() - velocity).square()
+        if member == "controlnet_pose":
+            error = error * diffusion.attention_to(joints[index], place)
+        return error.mean()
 
     def preview(step: int) -> None:
         path = place.work / "previews" / f"{member}-{step:05d}.png"

@@ -113,6 +113,12 @@ def timesteps(dice: Dice, count: int, place: Place) -> Tensor:
     return drawn.long().clamp(0, STEPS - 1).to(place.device)
 
 
+def noisy_timesteps(dice: Dice, count: int, place: Place) -> Tensor:
+    """Stratified, denser the noisier: where things are is decided there."""
+    drawn = ((torch.arange(count) + torch.rand(count, generator=dice.torch)) / count).sqrt() * STEPS
+    return drawn.long().clamp(0, STEPS - 1).to(place.device)
+
+
 def middle_timesteps(dice: Dice, count: int, place: Place) -> Tensor:
     """Half uniform, half logit-normal (arXiv 2403.03206): shapes are decided in the middle."""
     drawn = timesteps(dice, count, place)
