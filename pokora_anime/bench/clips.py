@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pokora_anime.bench.nano import SHIPPED
 from pokora_anime.bench.video import describe_machine
-from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.commands.arguments import OneLineParser, whole
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.config.groups import options
 
@@ -169,22 +169,15 @@ def _sheet(bench: Bench, task: Task, out: Path) -> bool:
     return bool(strips)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a count of at least 1")
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     known = options("motion")
     parser = OneLineParser(prog="pokora bench clips", description=__doc__)
     parser.add_argument("--strategies", nargs="+", choices=known, default=known, help="only these")
-    parser.add_argument("--prompts", type=_positive, help=f"prompts of each (default {FULL}; quick: {QUICK})")
+    parser.add_argument("--prompts", type=whole(1), help=f"prompts of each (default {FULL}; quick: {QUICK})")
     parser.add_argument("--seconds", type=float, help="only clips of this length (default 8 and 60)")
     parser.add_argument("--quick", action="store_true", help="a few prompts, 4 s, no long clips")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings for all clips")
-    parser.add_argument("--threads", type=_positive, default=usable_cores())
+    parser.add_argument("--threads", type=whole(1), default=usable_cores())
     parser.add_argument("--work", type=Path, default=Path("outputs/bench/clips"), help="folder of the rows")
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder of the results")
     return parser

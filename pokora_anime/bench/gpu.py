@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.bench.gpu_rows import Row, Rows, ratio, table
-from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.commands.arguments import OneLineParser, whole
 from pokora_anime.errors import MachineError, PokoraError
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def main(arguments: Sequence[str]) -> int:
     """Measure what is not measured yet, print the table, write it; 1 where an exact arm misses its bar."""
     parser = OneLineParser(prog="pokora bench gpu", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder for the results")
-    parser.add_argument("--rounds", type=int, default=3, help="of all arms, each arm once a round")
-    parser.add_argument("--segments", type=int, default=0, help="of 16 frames (default: 6; 1 on a CPU)")
-    parser.add_argument("--side", type=int, default=0, help="pixels (default: 768; 256 on a CPU)")
-    parser.add_argument("--threads", type=int, default=0, help="of a CPU")
+    parser.add_argument("--rounds", type=whole(1), default=3, help="of all arms, each arm once a round")
+    parser.add_argument("--segments", type=whole(0), default=0, help="of 16 frames (default: 6; 1 on a CPU)")
+    parser.add_argument("--side", type=whole(0), default=0, help="pixels (default: 768; 256 on a CPU)")
+    parser.add_argument("--threads", type=whole(0), default=0, help="of a CPU")
     parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
     parser.add_argument("--compile", action="store_true", help="compile the stock arm with all flags too")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")

@@ -10,7 +10,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.commands.arguments import OneLineParser, whole
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import WeightsError
 
@@ -161,22 +161,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a count of at least 1")
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="pokora bench nano", description=__doc__)
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="a family's folder (default: shipped)")
-    parser.add_argument("--prompts", type=_positive, help="prompts of every section (default 200)")
-    parser.add_argument("--clips", type=_positive, help="clips (default: as many as prompts)")
-    parser.add_argument("--stills", type=_positive, help="pairs of stills, and new drawings (default 1000)")
+    parser.add_argument("--prompts", type=whole(1), help="prompts of every section (default 200)")
+    parser.add_argument("--clips", type=whole(1), help="clips (default: as many as prompts)")
+    parser.add_argument("--stills", type=whole(1), help="pairs of stills, and new drawings (default 1000)")
     parser.add_argument("--quick", action="store_true", help="a few of each, to see that it works")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS, help="only these")
-    parser.add_argument("--threads", type=_positive, default=usable_cores())
+    parser.add_argument("--threads", type=whole(1), default=usable_cores())
     parser.add_argument("--work", type=Path, default=Path("outputs/bench/nano"), help="folder of the rows")
     parser.add_argument(
         "--out", type=Path, help="results (default: tests/bench/results; quick: outputs/bench)"

@@ -9,7 +9,7 @@ from typing import cast
 from pokora_anime.bundle import figures, names, pdf
 from pokora_anime.bundle.checkpoints import Checkpoint, papers
 from pokora_anime.bundle.content import Content
-from pokora_anime.compliance.findings import Finding, Severity
+from pokora_anime.compliance.findings import Finding, blocking
 from pokora_anime.config.schema import ContestConfig
 from pokora_anime.provenance.hashing import Json
 
@@ -57,12 +57,12 @@ def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str =
     try:
         facts = pdf.read(data)
     except ValueError as error:
-        yield _block("SUB-PDF", "a document that cannot be read", name, str(error), "a sound PDF", "")
+        yield blocking("SUB-PDF", "a document that cannot be read", name, str(error), "a sound PDF", "")
         return
     if facts.pages > pages:
         over = sum(len(text) for text in facts.texts[pages:])
         where = facts.texts[pages][:40]
-        yield _block(
+        yield blocking(
             "SUB-PAGES",
             "a document is too long",
             name,
@@ -72,13 +72,13 @@ def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str =
         )
     if facts.foreign_fonts:
         fonts = ", ".join(facts.foreign_fonts)
-        yield _block("SUB-FONT", "fonts that are not embedded", name, fonts, "all fonts embedded", "")
+        yield blocking("SUB-FONT", "fonts that are not embedded", name, fonts, "all fonts embedded", "")
     if lacking := facts.lacking(named):
         got = ", ".join(lacking[:4])
-        yield _block("SUB-TEXT", "what must be named is not in the text", name, got, "every one", CJK)
+        yield blocking("SUB-TEXT", "what must be named is not in the text", name, got, "every one", CJK)
     if signs := facts.lacking(sorted(set(pdf.squeezed(words)))):
         got = "".join(signs[:20])
-        yield _block("SUB-GLYPH", "signs that no font has", name, got, "text that the fonts can show", CJK)
+        yield blocking("SUB-GLYPH", "signs that no font has", name, got, "text that the fonts can show", CJK)
 
 
 def _named(content: Content, checkpoints: Sequence[Checkpoint]) -> list[str]:
@@ -103,18 +103,6 @@ def _words(content: Content, *fields: str) -> str:
 def _size(poster: bytes, most: int) -> Iterator[Finding]:
     if len(poster) > most:
         got, wanted = f"{len(poster) / 1e6:.1f} MB", f"at most {most / 1e6:g} MB"
-        yield _block(
+        yield blocking(
             "SUB-POSTER", "the poster is too large", names.POSTER, got, wanted, "fewer or smaller stills"
         )
-
-
-def _block(code: str, message: str, where: str, got: str, expected: str, fix: str) -> Finding:
-    return Finding(
-        code=code,
-        severity=Severity.block,
-        message=message,
-        where=where,
-        got=got,
-        expected=expected,
-        fix=fix,
-    )

@@ -9,7 +9,7 @@ from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.bundle.chosen import Choice, Run
 from pokora_anime.bundle.project import Project
 from pokora_anime.bundle.source import Source, changed_words
-from pokora_anime.compliance.findings import Finding, Severity
+from pokora_anime.compliance.findings import Finding, Severity, blocking
 from pokora_anime.config.schema import ContestConfig
 from pokora_anime.models.licences import Terms
 
@@ -46,14 +46,14 @@ def _words(project: Project) -> Iterator[Finding]:
     }
     for code, (name, text) in told.items():
         if not text:
-            yield _block(code, "the project lacks it", name, "empty", "the team's own words", FILL)
+            yield blocking(code, "the project lacks it", name, "empty", "the team's own words", FILL)
     if not project.members:
-        yield _block("SUB-MEMBER", "the project names nobody", "members", "empty", "names and IDs", FILL)
+        yield blocking("SUB-MEMBER", "the project names nobody", "members", "empty", "names and IDs", FILL)
     for number, member in enumerate(project.members, start=1):
         for name, text in (("name", member.name), ("id", member.id)):
             if not text:
                 where = f"members, number {number}"
-                yield _block("SUB-MEMBER", f"a member without {name}", where, "empty", f"{name}: ...", FILL)
+                yield blocking("SUB-MEMBER", f"a member without {name}", where, "empty", f"{name}: ...", FILL)
     if not project.technical_notes:
         yield _note(
             "SUB-NOTES", "only the generated technical description is in the write-up", "technical_notes"
@@ -62,19 +62,21 @@ def _words(project: Project) -> Iterator[Finding]:
 
 def _delivered(choice: Choice, limits: ContestConfig) -> Iterator[Finding]:
     if choice.video is None:
-        yield _block("SUB-VIDEO", "there is no finished video", "video", "none", "one run", "`pokora video`")
+        yield blocking(
+            "SUB-VIDEO", "there is no finished video", "video", "none", "one run", "`pokora video`"
+        )
     count = len(choice.pictures)
     if not limits.min_stills <= count <= limits.max_stills:
         wanted = f"{limits.min_stills} to {limits.max_stills}"
         fix = f"`pokora stills count={limits.max_stills}`, or name runs under stills: in the project"
-        yield _block("SUB-STILLS", "the number of stills", "stills", str(count), wanted, fix)
+        yield blocking("SUB-STILLS", "the number of stills", "stills", str(count), wanted, fix)
 
 
 def _contests(choice: Choice, limits: ContestConfig) -> Iterator[Finding]:
     made_for = {run.name: run.config.contest.name for run in choice.runs}
     for name, contest in made_for.items():
         if contest != limits.name:
-            yield _block(
+            yield blocking(
                 "SUB-CONTEST",
                 "a run that was made for another contest",
                 name,
@@ -87,7 +89,7 @@ def _contests(choice: Choice, limits: ContestConfig) -> Iterator[Finding]:
 def _of_run(run: Run) -> Iterator[Finding]:
     """What verification says of a run, with the run's name."""
     if run.report.unreadable:
-        yield _block(
+        yield blocking(
             "SUB-RUN", "a run that cannot be verified", run.name, run.report.unreadable, "a sound run", ""
         )
     for found in run.report.findings:
@@ -99,7 +101,7 @@ def _licences(checkpoints: Sequence[Checkpoint]) -> Iterator[Finding]:
     for checkpoint in checkpoints:
         row = checkpoint.row
         if row.terms.terms is Terms.non_commercial:
-            yield _block(
+            yield blocking(
                 "SUB-LICENCE",
                 "weights under a non-commercial licence",
                 row.id,
@@ -109,14 +111,14 @@ def _licences(checkpoints: Sequence[Checkpoint]) -> Iterator[Finding]:
             )
         if row.own and not row.data_statement:
             fix = "`pokora models add --help`"
-            yield _block(
+            yield blocking(
                 "SUB-DATA", "an own LoRA without a statement", row.id, "none", "free training data", fix
             )
 
 
 def _source(choice: Choice, source: Source | None) -> Iterator[Finding]:
     if source is None:
-        yield _block(
+        yield blocking(
             "SUB-SOURCE",
             "the source is not there",
             "source",
@@ -126,7 +128,7 @@ def _source(choice: Choice, source: Source | None) -> Iterator[Finding]:
         )
         return
     if source.changed:
-        yield _block(
+        yield blocking(
             "SUB-DIRTY",
             "files that are not committed",
             "source",
@@ -138,7 +140,7 @@ def _source(choice: Choice, source: Source | None) -> Iterator[Finding]:
         code = run.reading.record["code"]
         rendered = code.get("sha256") if isinstance(code, dict) else None
         if rendered != source.package_sha256:
-            yield _block(
+            yield blocking(
                 "SUB-CODE",
                 "rendered by other source than the bundle would carry",
                 run.name,
@@ -146,18 +148,6 @@ def _source(choice: Choice, source: Source | None) -> Iterator[Finding]:
                 f"pokora_anime {source.package_sha256[:12]}",
                 "render again with this source (fresh=true), or check out the commit that rendered it",
             )
-
-
-def _block(code: str, message: str, where: str, got: str, expected: str, fix: str) -> Finding:
-    return Finding(
-        code=code,
-        severity=Severity.block,
-        message=message,
-        where=where,
-        got=got,
-        expected=expected,
-        fix=fix,
-    )
 
 
 def _note(code: str, message: str, where: str) -> Finding:

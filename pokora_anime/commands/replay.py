@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.commands.arguments import OneLineParser, whole
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.atomic import write_atomic, writing
 
@@ -94,27 +94,15 @@ def _parse(arguments: Sequence[str]) -> _Options:
     parser.add_argument("run", type=Path, metavar="RUN_OR_BUNDLE", help="a run's folder, or a zip of it")
     parser.add_argument("--nonce", required=True, metavar="N", help="the judge's text or number")
     parser.add_argument(
-        "--nodes", type=_whole(3, MAX_NODES), default=8, metavar="K", help="how many parts, 3 or more (8)"
+        "--nodes", type=whole(3, MAX_NODES), default=8, metavar="K", help="how many parts, 3 or more (8)"
     )
     parser.add_argument("--key", default="", metavar="FINGERPRINT", help="the key that must have signed")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     parser.add_argument("--dtype", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
-    parser.add_argument("--threads", type=_whole(0, 1024), default=0, metavar="T", help="0: as the run had")
+    parser.add_argument("--threads", type=whole(0, 1024), default=0, metavar="T", help="0: as the run had")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where picture and JSON are written")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     return parser.parse_args(arguments, namespace=_Options())
-
-
-def _whole(least: int, most: int):
-    import argparse
-
-    def read(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{value}, expected {least} to {most}")
-        return value
-
-    return read
 
 
 class _Options:

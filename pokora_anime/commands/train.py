@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Self
 
 from pokora_anime.commands import again
-from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.commands.arguments import OneLineParser, whole
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import ConfigError, MachineError
 from pokora_anime.nano.recipe import MEMBERS
@@ -201,25 +201,11 @@ def _parser() -> argparse.ArgumentParser:
     nano.add_argument("--export", type=Path, help="write the finished family here, in diffusers layout")
     nano.add_argument("--device", default="cpu", help="cpu or cuda")
     nano.add_argument(
-        "--threads", type=_count, help="of each process (default: all cores, or 1 for several processes)"
+        "--threads", type=whole(1), help="of each process (default: all cores, or 1 for several processes)"
     )
     nano.add_argument(
-        "--processes", type=_count, default=1, help="train each member in so many processes, a core each"
+        "--processes", type=whole(1), default=1, help="train each member in so many processes, a core each"
     )
     nano.add_argument("--start", type=Path, help="a finished family to go on from, in an empty work folder")
-    nano.add_argument("--seed", type=_seed, default=0)
+    nano.add_argument("--seed", type=whole(0), default=0)
     return parser
-
-
-def _count(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
-    return int(text)

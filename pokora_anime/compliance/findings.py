@@ -56,6 +56,13 @@ class Finding:
         return {**asdict(self), "severity": self.severity.value}
 
 
+def blocking(code: str, message: str, where: str, got: str, expected: str, fix: str) -> Finding:
+    """A finding that ends the matter, with everything that a reader wants to know."""
+    return Finding(
+        code=code, severity=Severity.block, message=message, where=where, got=got, expected=expected, fix=fix
+    )
+
+
 def of_severity(findings: Iterable[Finding], severity: Severity) -> list[Finding]:
     """Those of one severity, in their order."""
     return [finding for finding in findings if finding.severity is severity]

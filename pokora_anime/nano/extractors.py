@@ -18,7 +18,7 @@ INPUT = 256
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
-class _Block(nn.Module):
+class Residual(nn.Module):
     """Two 3x3 convolutions and a skip; [B,c,h,w] in and out."""
 
     def __init__(self, channels: int) -> None:
@@ -43,16 +43,18 @@ class PoseExtractor(nn.Module):
         super().__init__()
         self.widths = tuple(widths)
         a, b, c, d = self.widths
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 5, 2, 2), nn.SiLU(), nn.Conv2d(16, a, 3, 2, 1), _Block(a))
-        self.down1 = nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), _Block(b))
-        self.down2 = nn.Sequential(nn.Conv2d(b, c, 3, 2, 1), _Block(c))
-        self.down3 = nn.Sequential(nn.Conv2d(c, d, 3, 2, 1), _Block(d), _Block(d))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 16, 5, 2, 2), nn.SiLU(), nn.Conv2d(16, a, 3, 2, 1), Residual(a)
+        )
+        self.down1 = nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), Residual(b))
+        self.down2 = nn.Sequential(nn.Conv2d(b, c, 3, 2, 1), Residual(c))
+        self.down3 = nn.Sequential(nn.Conv2d(c, d, 3, 2, 1), Residual(d), Residual(d))
         self.up2 = nn.Conv2d(d, c, 1)
-        self.mix2 = _Block(c)
+        self.mix2 = Residual(c)
         self.up1 = nn.Conv2d(c, b, 1)
-        self.mix1 = _Block(b)
+        self.mix1 = Residual(b)
         self.up0 = nn.Conv2d(b, a, 1)
-        self.mix0 = _Block(a)
+        self.mix0 = Residual(a)
         self.heat = nn.Conv2d(a, JOINTS, 1)
         self.presence = nn.Linear(d, JOINTS)
 

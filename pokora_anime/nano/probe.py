@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pokora_anime.nano.extractors import JOINTS, soft_argmax
+from pokora_anime.nano.extractors import CONFIG, JOINTS, WEIGHTS, Residual, soft_argmax
 from pokora_anime.nano.world.face import blink
 from pokora_anime.nano.world.scene import Scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
@@ -31,7 +31,6 @@ CLOSED_EYES = ATTRIBUTES["expression"].index("closed eyes")
 BLINKING = 0.15  # share of closure from which a blink hides the expression
 QUERIES = 2  # places that each attribute is looked for at
 NOSE, NECK = 0, 1
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 BATCH = 32
 
 Labels = dict[str, NDArray[np.int64]]
@@ -61,24 +60,6 @@ class Judged:
     def values(self) -> Labels:
         """The most probable value of each attribute, [n]."""
         return {name: shares.argmax(-1) for name, shares in self.shares.items()}
-
-
-class _Block(nn.Module):
-    """Two 3x3 convolutions and a skip; [B,c,h,w] in and out."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.GroupNorm(8, channels),
-            nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.GroupNorm(8, channels),
-            nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
 
 
 class ActionHead(nn.Module):
@@ -115,9 +96,9 @@ class AttributeProbe(nn.Module):
         super().__init__()
         self.widths = tuple(widths)
         a, b, c, d = self.widths
-        self.stem = nn.Sequential(nn.Conv2d(3, a, 3, 2, 1), nn.SiLU(), nn.Conv2d(a, b, 3, 2, 1), _Block(b))
-        self.down = nn.Sequential(nn.Conv2d(b, c, 3, 2, 1), _Block(c))
-        self.deep = nn.Sequential(nn.Conv2d(c, d, 3, 2, 1), _Block(d))
+        self.stem = nn.Sequential(nn.Conv2d(3, a, 3, 2, 1), nn.SiLU(), nn.Conv2d(a, b, 3, 2, 1), Residual(b))
+        self.down = nn.Sequential(nn.Conv2d(b, c, 3, 2, 1), Residual(c))
+        self.deep = nn.Sequential(nn.Conv2d(c, d, 3, 2, 1), Residual(d))
         self.up = nn.Conv2d(d, c, 1)
         self.mix = nn.Sequential(nn.GroupNorm(8, c), nn.SiLU(), nn.Conv2d(c, c, 3, padding=1))
         self.attention = nn.Conv2d(c, len(STILL) * QUERIES, 1)

@@ -131,7 +131,7 @@ def kept_from(start: Path | None) -> tuple[str, ...]:
     """The members that a whole training takes from `start` as they are: they only ever begin anew."""
     if start is None:
         return ()
-    return tuple(m for m in ANEW if (start / SIGNS.get(m, m).removeprefix("family/")).exists())
+    return tuple(m for m in ANEW if (start / (_in_family(SIGNS.get(m, "")) or m)).exists())
 
 
 def refuse_foreign(target: Path) -> None:
