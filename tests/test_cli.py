@@ -107,6 +107,9 @@ def test_every_copyable_command_composes() -> None:
         (["video", "shot.prompt="], "PRM-1", 2),
         (["video", "base=sdxl"], "WGT-1", 3),
         (["video", "--prompt-env", "POKORA_NOT_SET"], "CFG-SYNTAX", 2),
+        (["video", "--prompt"], "CFG-SYNTAX", 2),
+        (["video", "control.scale=9"], "CFG-TYPE", 2),
+        (["score", "nowhere"], "CFG-FILE", 2),
         (["models", "lst"], "CFG-COMMAND", 2),
         (["doctor", "now"], "CFG-SYNTAX", 2),
         (["train"], "CFG-SYNTAX", 2),
@@ -228,6 +231,12 @@ def test_a_prompt_comes_through_the_environment_untouched() -> None:
     prompt = 'it\'s "$5" (a:1.2), ${seed} <lora:pastel:1> \\ 青い髪'
     shown = pokora("video", "--prompt-env", "POKORA_PROMPT", "--cfg", POKORA_PROMPT=prompt)
     assert yaml.safe_load(shown.stdout)["shot"]["prompt"] == prompt
+
+
+def test_a_prompt_is_an_option_too() -> None:
+    shown = pokora("video", "--prompt", "1girl, it's (a:1.2), <lora:pastel:1>", "--cfg")
+    assert yaml.safe_load(shown.stdout)["shot"]["prompt"] == "1girl, it's (a:1.2), <lora:pastel:1>"
+    assert parse("video", ["--prompt=two", "--prompt-env=HOME"]).overrides[-1] == "shot.prompt=two"
 
 
 def test_a_typed_prompt_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,7 @@ Try
 
 Options
   --json              the findings as JSON
+  --prompt TEXT       the same as shot.prompt=TEXT
   --prompt-env NAME   take shot.prompt from this environment variable, as it is
   -h, --help          this page
 
@@ -87,6 +88,7 @@ Groups and keys are those of `pokora video --help`."""
 OPTIONS = """Options
   --out DIR           where run folders go (default: ./outputs)
   -m, --multirun      render every combination of comma-separated values
+  --prompt TEXT       the same as shot.prompt=TEXT
   --prompt-env NAME   take shot.prompt from this environment variable, as it is
   --cfg               print the composed config and stop
   -h, --help          this page"""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pokora_anime.compliance.guard.parent import Worker
 
 GUARDS = ("auto", "require", "off")
-_FLAGS = ("--out", "--multirun", "--prompt-env", "--cfg", "--help")
+_FLAGS = ("--out", "--multirun", "--prompt", "--prompt-env", "--cfg", "--help")
 
 
 @dataclass(slots=True)
@@ -153,12 +153,14 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             request.print_config = True
         elif name == "guard" and equals:
             request.guard = _guard(value)
-        elif name in ("--out", "--prompt-env"):
+        elif name in ("--out", "--prompt", "--prompt-env"):
             value = value if equals else _argument(name, rest)
             if name == "--out":
                 request.out = Path(value)
+            elif name == "--prompt":
+                request.overrides.append(f"shot.prompt={value}")
             else:
-                # First, so that a shot.prompt= that is typed as well wins.
+                # First, so that a prompt that is typed as well wins.
                 request.overrides.insert(0, f"shot.prompt={_from_environment(value)}")
         elif word.startswith("-"):
             best = nearest(name, _FLAGS)

@@ -55,6 +55,10 @@ def _score(run: Path, out: Path, *, as_json: bool) -> int:
     from pokora_anime.quality.finished import score_run
     from pokora_anime.quality.scorecard import as_text, write
 
+    if not run.is_dir():
+        raise ConfigError(
+            "CFG-FILE", f"{run} is no folder", expected="a finished run's", fix="`ls outputs/video`"
+        )
     card = score_run(run)
     data, page = write(card, out)
     print(data.read_text(encoding="utf-8") if as_json else f"{as_text(card)}\n{data}\n{page}")

@@ -101,7 +101,8 @@ def translate(error: Exception) -> ConfigError:
         if wrong := re.search(pattern, text):
             what = wrong.groupdict()
             kind = expected or _KINDS.get(what.get("kind", ""), what.get("kind", ""))
-            return ConfigError("CFG-TYPE", f"{key}={what.get('value', 'null')}", expected=kind)
+            got = f"{key}={what['value']}" if "value" in what else key
+            return ConfigError("CFG-TYPE", got, expected=kind)
     return ConfigError("CFG-SYNTAX", f"{key}: {text}" if key else text, fix="`pokora video --help`")
 
 
@@ -111,7 +112,11 @@ _WRONG_TYPES = (
     (r"Value '(?P<value>.*?)'(?: of type '\w+')? could not be converted to (?P<kind>\w+)", ""),
     (r"Invalid value '(?P<value>.*?)', expected one of \[(?P<kind>.*?)\]", ""),
     (r"Value '(?P<value>.*?)' is not a valid bool", "true or false"),
-    (r"is not Optional", "a value"),
+    (r"is not Optional", "a value, not null"),
+    (
+        r"Cannot assign (?P<value>\w+) to (?:Dict|dict)\[",
+        "a number for each of its names, as in KEY.NAME=0.8",
+    ),
     (r"Invalid value assigned: (?P<value>\w+) is not a ListConfig", "a list: [...]"),
 )
 
