@@ -113,10 +113,7 @@ _WRONG_TYPES = (
     (r"Invalid value '(?P<value>.*?)', expected one of \[(?P<kind>.*?)\]", ""),
     (r"Value '(?P<value>.*?)' is not a valid bool", "true or false"),
     (r"is not Optional", "a value, not null"),
-    (
-        r"Cannot assign (?P<value>\w+) to (?:Dict|dict)\[",
-        "a number for each of its names, as in KEY.NAME=0.8",
-    ),
+    (r"Cannot assign \w+ to [Dd]ict\[", "one value for each of its names: KEY.NAME=VALUE"),
     (r"Invalid value assigned: (?P<value>\w+) is not a ListConfig", "a list: [...]"),
 )
 
