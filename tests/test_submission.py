@@ -277,9 +277,14 @@ def test_signs_that_no_font_has_are_found() -> None:
 def test_a_poster_of_six_large_pictures_fits() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
     large = cv2.resize(noise, (1536, 1536), interpolation=cv2.INTER_LINEAR)
-    pictures = {f"still-{number}": np.roll(large, 99 * number, 0) for number in range(6)}
+    film = [{"file": f"film-{number}", "time": f"{number} s"} for number in range(4)]
+    stills = [{"file": f"still-{number}", "size": "1536×1536", "prompt": ""} for number in range(2)]
+    names = [str(one["file"]) for one in film + stills]
+    pictures = {name: np.roll(large, 99 * number, 0) for number, name in enumerate(names)}
     made, quality = figures.fitting(pictures, 9_100_000)
-    assert sum(map(len, made.values())) <= 9_100_000
+    poster = pdf.compile_pdf("poster", {**_poster_data(), "film": film, "stills": stills}, made)
+    assert all(data in poster for data in made.values())  # every one, as it was compressed
+    assert len(poster) <= 9_500_000
     assert quality >= 50
 
 
