@@ -55,7 +55,13 @@ def free(networks: Kept, tmp_path_factory: pytest.TempPathFactory) -> list[Tenso
 @pytest.fixture(scope="module")
 def looped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with everything at once but windows."""
-    settings = ("motion.loop=true", "motion.anchor=both", "motion.carry=0.5", "motion.color_lock=0.5")
+    settings = (
+        "motion.loop=true",
+        "motion.anchor=both",
+        "motion.carry=0.5",
+        "motion.color_lock=0.5",
+        "motion.known_ahead=1",
+    )
     return replayed.rendered(tmp_path_factory.mktemp("looped"), *settings)
 
 
@@ -77,6 +83,7 @@ def clip(networks: Kept, run: Path, **motion: Any) -> list[Tensor]:
         {"anchor": Anchor.frame},
         {"anchor": Anchor.attention},
         {"carry": 0.5},
+        {"known_ahead": 1.0},
         {"step_share": 0.5},
         {"color_lock": 1.0},
     ],

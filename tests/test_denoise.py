@@ -10,6 +10,7 @@ import torch
 from diffusers import (
     ControlNetModel,
     DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
     LCMScheduler,
     MotionAdapter,
     UNet2DConditionModel,
@@ -20,13 +21,24 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pokora_anime.config.schema import MotionConfig, VideoConfig
-from pokora_anime.stages.denoise import Condition, ControlSource, Guidance, denoise_segment, guided
+from pokora_anime.stages.denoise import (
+    ALONE,
+    Ahead,
+    Chaining,
+    Condition,
+    ControlSource,
+    Guidance,
+    Levels,
+    denoise_segment,
+    guided,
+)
 from pokora_anime.stages.motion import frame_weights, match_statistics
 from pokora_anime.stages.spans import plan
 
 FRAMES, SIZE = 4, 8
 SCHEDULERS = {
     "lcm": lambda: LCMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction"),
+    "euler": lambda: EulerDiscreteScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction"),
     "dpmpp": lambda: DPMSolverMultistepScheduler(use_karras_sigmas=True, prediction_type="v_prediction"),
 }
 
@@ -105,6 +117,7 @@ def run(unet: nn.Module, scheduler: Any, known: Tensor | None, steps: int = 3, *
             torch.ones(FRAMES),
             torch.Generator().manual_seed(3),
             lambda _: None,
+            options.get("chaining", ALONE),
         )
 
 
@@ -121,16 +134,36 @@ def test_known_frames_enter_every_step_at_that_steps_noise_level(networks: Any, 
     watched, scheduler = Watched(networks[0]), SCHEDULERS[name]()
     known = torch.randn(1, 4, 1, SIZE, SIZE)
     run(watched, scheduler, known, steps=4)
-    alphas = scheduler.alphas_cumprod
-    for timestep, seen in zip(scheduler.timesteps, watched.seen, strict=True):
-        if name == "lcm":
-            alpha, sigma = alphas[timestep] ** 0.5, (1 - alphas[timestep]) ** 0.5
-        else:
-            ratio = scheduler.sigmas[list(scheduler.timesteps).index(timestep)]
-            alpha = 1 / (1 + ratio**2) ** 0.5
-            sigma = ratio * alpha
-        expected = alpha * known + sigma * noise()[:, :, :1]
+    for step, seen in enumerate(watched.seen):
+        expected = at_level(scheduler, step, known, noise()[:, :, :1])
         torch.testing.assert_close(seen[:1, :, :1], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("ahead", [2, 4])
+def test_known_frames_are_never_seen_noisier_than_asked(networks: Any, name: str, ahead: int) -> None:
+    watched, scheduler, other = Watched(networks[0]), SCHEDULERS[name](), SCHEDULERS[name]()
+    other.set_timesteps(4)
+    known, tail = torch.randn(1, 4, 1, SIZE, SIZE), torch.randn(1, 4, 1, SIZE, SIZE)
+    chaining = Chaining(tail=tail, ahead=Ahead(step=ahead, levels=Levels(scheduler=other)))
+    latents = run(watched, scheduler, known, steps=4, chaining=chaining)
+    assert torch.equal(latents[:, :, :1], known)
+    assert torch.equal(latents[:, :, -1:], tail)
+    for step, seen in enumerate(watched.seen):
+        for place, picture in ((slice(0, 1), known), (slice(-1, None), tail)):
+            expected = at_level(scheduler, max(step, ahead), picture, noise()[:, :, place])
+            torch.testing.assert_close(seen[:1, :, place], expected, atol=1e-4, rtol=1e-4)
+
+
+def at_level(scheduler: Any, step: int, picture: Tensor, noise: Tensor) -> Tensor:
+    """A picture noised to a step of the scheduler, of unit variance; clean after the last one."""
+    if step == len(scheduler.timesteps):
+        return picture
+    if isinstance(scheduler, LCMScheduler):
+        kept = scheduler.alphas_cumprod[scheduler.timesteps[step]]
+        return kept**0.5 * picture + (1 - kept) ** 0.5 * noise
+    ratio = scheduler.sigmas[step]
+    return (picture + ratio * noise) / (1 + ratio**2) ** 0.5
 
 
 def test_known_frames_change_the_unknown_ones(networks: Any) -> None:

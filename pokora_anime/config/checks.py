@@ -245,6 +245,7 @@ def _motion(config: VideoConfig) -> list[Problem]:
     found = _within("motion.frames", motion.frames, 2, 32 - extra)
     found += _within("motion.carry", motion.carry, 0.0, 0.9)
     found += _within("motion.anchor_ahead", motion.anchor_ahead, 0.0, 0.99)
+    found += _within("motion.known_ahead", motion.known_ahead, 0.0, 1.0)
     found += _within("motion.anchor_weight", motion.anchor_weight, 0.1, 100.0)
     found += _within("motion.lora_weight", motion.lora_weight, 0.0, 2.0)
     if motion.lora is not None and not _ID.fullmatch(motion.lora):

@@ -198,6 +198,7 @@ class MotionConfig:
     frames: int = 16
     chain: Chain = Chain.overlap
     overlap: int = 4
+    known_ahead: float = 0.0  # known frames are seen at least as clean as this far into the schedule
     anchor: Anchor = Anchor.none
     anchor_weight: float = 4.0  # how much the keyframe counts in attention, a frame's own picture being 1
     anchor_ahead: float = 0.0  # attention sees the keyframe at least as clean as this far into the schedule

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -77,34 +78,58 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """Pictures with the noise of any step, scaled as the network takes them; past the last step there is
+    none. `scheduler` is one that makes no steps.
+    """
+
+    scheduler: StepScheduler
+
+    def noised(self, picture: Tensor, noise: Tensor, step: int) -> Tensor:
+        """The picture at a step, of the shape of the noise."""
+        if step >= len(self.scheduler.timesteps):
+            return picture
+        timestep = self.scheduler.timesteps[step]
+        fresh = copy(self.scheduler)  # some remember the first timestep that they scale for
+        return fresh.scale_model_input(fresh.add_noise(picture, noise, timestep.reshape(1)), timestep)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What is known of a clip is never shown noisier than at `step`."""
+
+    step: int
+    levels: Levels
+
+    def shown(self, step: int, picture: Tensor, noise: Tensor) -> Tensor:
+        """Known frames as the network is to see them at a step."""
+        return self.levels.noised(picture, noise, max(step, self.step))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
     """The keyframe's latent [1, C, 1, H, W] as every segment sees it: as a frame of its own before the
-    others, through reference attention, or both. It is no frame of what comes out.
+    others (`frame` tells how), through reference attention, or both. It is no frame of what comes out.
 
     Attention never sees it noisier than at step `ahead`: at the first steps, which decide about colours,
-    it would see nothing but noise. `levels` is a scheduler of its own, for the noise of any step.
+    it would see nothing but noise.
     """
 
     latent: Tensor
-    frame: bool
+    frame: Ahead | None
     reference: Reference | None
     ahead: int
-    levels: StepScheduler
+    levels: Levels
 
     def at(self, step: int, noise_1CFHW: Tensor) -> Seen:
         """The anchor as the network is to see it at a step, with the noise of the first frame."""
-        later = max(step, self.ahead)
+        later, noise = max(step, self.ahead), noise_1CFHW[:, :, :1]
         return Seen(
-            frame=self._noised(step, noise_1CFHW) if self.frame else None,
+            frame=self.frame.shown(step, self.latent, noise) if self.frame else None,
             reference=self.reference,
-            picture=self._noised(later, noise_1CFHW),
-            timestep=self.levels.timesteps[later],
+            picture=self.levels.noised(self.latent, noise, later),
+            timestep=self.levels.scheduler.timesteps[later],
         )
-
-    def _noised(self, step: int, noise_1CFHW: Tensor) -> Tensor:
-        timestep = self.levels.timesteps[step]
-        noised = self.levels.add_noise(self.latent, noise_1CFHW[:, :, :1], timestep.reshape(1))
-        return self.levels.scale_model_input(noised, timestep)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +162,14 @@ class SharedNoise:
 class Chaining:
     """What a segment is tied to beside its known frames.
 
-    `tail` [1, C, K, H, W] are known frames at its end; the first `skip` steps are left out, and the
-    denoising starts from the last known frame, noised; `windows` lists the frames of each window that is
+    `tail` [1, C, K, H, W] are known frames at its end; `ahead` tells how the network sees known frames
+    (none: as noisy as the others); the first `skip` steps are left out, and the denoising starts from the
+    last known frame, noised; `windows` lists the frames of each window that is
     predicted by itself (none: all at once).
     """
 
     tail: Tensor | None = None
+    ahead: Ahead | None = None
     anchor: Anchor | None = None
     shared: SharedNoise | None = None
     skip: int = 0
@@ -331,10 +358,10 @@ def denoise_segment(
 ) -> Tensor:
     """Denoise one segment whose first K frames are known; returns [1, C, F, H, W].
 
-    At each step the known frames are replaced with their selves noised to that step's level by
-    the very noise that the segment started from, so that the temporal layers see them as they
-    will be; at the end they are put back exactly. `on_step` sees the frames as the step leaves them, without
-    the noise that LCM draws anew. `turn` is held while the networks compute.
+    At each step the known frames are replaced with their selves noised to that step's level, or to that of
+    a later one, by the very noise that the segment started from, so that the temporal layers see them as
+    they will be; at the end they are put back exactly. `on_step` sees the frames as the step leaves them,
+    without the noise that LCM draws anew. `turn` is held while the networks compute.
     """
     steps = len(scheduler.timesteps)
     extra = {"generator": generator} if _draws_noise(scheduler) else {}
@@ -352,6 +379,9 @@ def denoise_segment(
 
             latents = _held(latents, known_1CKHW, chaining.tail, noise_1CFHW, noised)
             scaled = scheduler.scale_model_input(latents, timestep)
+            if chaining.ahead is not None and chaining.ahead.step > step:
+                shown = partial(chaining.ahead.shown, step)
+                scaled = _held(scaled, known_1CKHW, chaining.tail, noise_1CFHW, shown)
             anchor = chaining.anchor and chaining.anchor.at(step, noise_1CFHW)
             ask = partial(_guided, unet, timestep, condition, guidance, controls, step, steps, anchor)
             with turn():

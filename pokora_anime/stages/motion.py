@@ -26,7 +26,7 @@ from pokora_anime.stages import attempts as tries
 from pokora_anime.stages import control_nets, denoise, guidance, reference, spans, travel
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
-from pokora_anime.stages.denoise import Anchor, Chaining, Condition, Guidance, SharedNoise
+from pokora_anime.stages.denoise import Ahead, Anchor, Chaining, Condition, Guidance, Levels, SharedNoise
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.reference import Reference
 from pokora_anime.stages.spans import Span
@@ -161,7 +161,8 @@ class _Denoiser:
         self.prompt = prompt
         guidance = Guidance.of(config.speed)
         self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
-        self.anchor = _anchor(keyframe, config, self.unet, context)
+        self.ahead = _ahead(config, context)
+        self.anchor = _anchor(keyframe, config, self.unet, self.ahead, context)
         with context.autocast():
             self.controls = control_nets.of(control, config, context)
 
@@ -174,6 +175,7 @@ class _Denoiser:
         frames = _drawn(span, config)
         chaining = Chaining(
             tail=tail,
+            ahead=self.ahead,
             anchor=self.anchor,
             shared=_shared(config, context),
             skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
@@ -261,19 +263,25 @@ def _shared(config: VideoConfig, context: RunContext) -> SharedNoise | None:
     )
 
 
-def _anchor(keyframe: Keyframe | None, config: VideoConfig, unet: Any, context: RunContext) -> Anchor | None:
+def _ahead(config: VideoConfig, context: RunContext) -> Ahead:
+    levels: Any = context.models.motion_scheduler(config.motion.betas)
+    levels.set_timesteps(config.speed.steps, device=context.device)
+    return Ahead(step=int(config.motion.known_ahead * config.speed.steps), levels=Levels(scheduler=levels))
+
+
+def _anchor(
+    keyframe: Keyframe | None, config: VideoConfig, unet: Any, ahead: Ahead, context: RunContext
+) -> Anchor | None:
     motion = config.motion
     if keyframe is None or motion.anchor is schema.Anchor.none:
         return None
     attends = motion.anchor in (schema.Anchor.attention, schema.Anchor.both)
-    levels: Any = context.models.scheduler()
-    levels.set_timesteps(config.speed.steps, device=context.device)
     return Anchor(
         latent=keyframe.latent[None, :, None].to(context.device),
-        frame=motion.anchor in (schema.Anchor.frame, schema.Anchor.both),
+        frame=ahead if motion.anchor in (schema.Anchor.frame, schema.Anchor.both) else None,
         reference=Reference(unet, motion.anchor_weight) if attends else None,
         ahead=int(motion.anchor_ahead * config.speed.steps),
-        levels=levels,
+        levels=ahead.levels,
     )
 
 

@@ -57,8 +57,8 @@ class Schedule:
         return cls(kept.sqrt(), (1 - kept).sqrt())
 
     def at(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Scales of each item, shaped to broadcast over `like`."""
-        shape = (-1, *(1,) * (like.dim() - 1))
+        """Scales of each item [B], or of timesteps that broadcast over `like` already."""
+        shape = (-1, *(1,) * (like.dim() - 1)) if timesteps.dim() == 1 else timesteps.shape
         return self.alpha[timesteps].view(shape), self.sigma[timesteps].view(shape)
 
     def noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:

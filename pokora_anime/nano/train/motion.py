@@ -15,6 +15,9 @@ from pokora_anime.nano.train.vae import load_latents, load_vae, to_rgb
 from pokora_anime.nano.world import Scene, caption_with_labels, full_caption
 
 EMPTY = 0.1
+KNOWN, KNOWN_END = 0.7, 0.1  # share of clips that know their first frames; of these, their last ones too
+KNOWN_COUNTS = (1, 1, 2, 4, 4, 4, 8)
+NEARLY_CLEAN = 0.3  # most noise of known frames, as a share of the others' timestep
 PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 4.0
 
 
@@ -43,10 +46,15 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
         clean = diffusion.take(latents, index, place).transpose(1, 2)  # [B,4,F,32,32]
         noise = dice.normal(*clean.shape).to(place.device)
         timesteps = diffusion.noisy_timesteps(dice, training.batch, place)
-        noisy, velocity = schedule.noised(clean, noise, timesteps)
+        known = known_frames(dice.numpy, len(index), clean.shape[2]).to(place.device)  # [B,F]
+        levels = torch.where(
+            known, (timesteps * NEARLY_CLEAN * dice.numpy.random()).long()[:, None], timesteps[:, None]
+        )
+        noisy, velocity = schedule.noised(clean, noise, levels[:, None, :, None, None])
         error = (predict(motion, noisy, timesteps, told).float() - velocity).square()
         weights = diffusion.attention_to(joints[index].reshape(-1, 18, 3), place)
-        return (error * weights.view(len(index), 1, *error.shape[2:])).mean()
+        weights = weights.view(len(index), 1, *error.shape[2:]) * ~known[:, None, :, None, None]
+        return (error * weights).sum() / (weights.sum() * error.shape[1])
 
     def preview(step: int) -> None:
         frames = sample_clips(
@@ -60,6 +68,21 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
     save_adapter(motion, place)
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     write_record("motion", training, progress, place, scores, "motion_adapter")
+
+
+def known_frames(rng: np.random.Generator, clips: int, frames: int) -> Tensor:
+    """Which frames [B,F] a clip knows already, as a segment does that goes on from another.
+
+    They are seen nearly clean, at the timestep of the others: what is known at the others' own noise
+    level is one voice among many there, and the clip would leave its keyframe at once.
+    """
+    known = torch.zeros(clips, frames, dtype=torch.bool)
+    for clip in known:
+        if rng.random() < KNOWN:
+            clip[: rng.choice(KNOWN_COUNTS)] = True
+            if rng.random() < KNOWN_END:  # a loop knows its end too
+                clip[-int(rng.choice(KNOWN_COUNTS)) :] = True
+    return known
 
 
 def silence(adapter: nn.Module) -> None:
