@@ -32,7 +32,7 @@ from pokora_anime.nano.recipe import MEMBERS, Training, make_recipe
 from pokora_anime.nano.train import check, copy_family, kept_from, shared_out, train_nano, workers
 from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, STYLES, export_family
 from pokora_anime.nano.train.loop import Dice, Place, Progress, begin, train
-from pokora_anime.nano.train.lora import LORA_FILE, STYLE_RANK, add_lora, save_kohya, save_lora
+from pokora_anime.nano.train.lora import LORA_FILE, STYLE_RANK, add_lora, save_kohya, save_lora, share_lora
 from pokora_anime.nano.train.vae import standardise
 from pokora_anime.nano.world import words
 
@@ -169,6 +169,19 @@ def test_the_lora_loads_on_the_motion_unet(exported: Path) -> None:
     layers = [name for name, _ in motion.named_parameters() if "lora_A" in name]
     assert len(layers) == sum("lora_A" in name or "lora.down" in name for name in weights)
     assert not any("motion_modules" in name for name in layers)
+
+
+def test_stills_and_clips_train_one_lora(exported: Path) -> None:
+    unet = UNet2DConditionModel.from_pretrained(exported / "unet")
+    motion: UNetMotionModel = family.make_motion_unet(unet, family.make_motion_adapter())
+    add_lora(unet)
+    add_lora(motion)
+    share_lora(unet, motion)
+    ours = {name: p for name, p in unet.named_parameters() if ".lora_" in name}
+    moving = {name: p for name, p in motion.named_parameters() if ".lora_" in name}
+    assert ours
+    assert all(moving[name] is parameter for name, parameter in ours.items())
+    assert ours.keys() == moving.keys()
 
 
 def test_the_pose_extractor_gives_18_joints(exported: Path) -> None:

@@ -25,6 +25,7 @@ SIGNS = {
     "text": "family/text_encoder/config.json",
     "vae": "family/vae/config.json",
     "unet": "family/unet/config.json",
+    "motion": "family/motion_adapter/config.json",
 }
 PICTURES = ("data", "vae", "latents")
 NEEDS = {
@@ -38,6 +39,7 @@ NEEDS = {
     "depth_extractor": PICTURES,
     "vae_tiny": PICTURES,
     "probe": PICTURES,
+    "lora_lcm": ("text", *PICTURES, "unet", "motion"),
 }
 DIFFUSION = ("text", *PICTURES, "unet")  # what every other member needs
 

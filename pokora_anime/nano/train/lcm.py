@@ -4,19 +4,25 @@ A consistency function maps every point of a probability-flow trajectory to its 
 2310.04378, 2311.05556). Usually it is bootstrapped from itself one solver step at a time, over
 thousands of steps. The nano teacher is cheap enough to solve each trajectory to its end, so the
 target is exact from the first step on and a few hundred steps do.
+
+Stills and clips share every step, the clips with the motion adapter around teacher and student alike: a
+LoRA that has seen stills alone leaves the temporal layers features that they never met, and freezes them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from diffusers import LCMScheduler, UNet2DConditionModel
+from diffusers import LCMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor
 
+from pokora_anime.nano import family
 from pokora_anime.nano.recipe import Training
-from pokora_anime.nano.train import data, diffusion, text
+from pokora_anime.nano.train import data, diffusion, motion, text
 from pokora_anime.nano.train.loop import Dice, Place, train, write_record
-from pokora_anime.nano.train.lora import add_lora, save_lora
+from pokora_anime.nano.train.lora import add_lora, begin_lora, save_lora, share_lora
 from pokora_anime.nano.train.vae import load_latents
 
 GRID = 50  # LCMScheduler's original_inference_steps
@@ -25,6 +31,9 @@ LAST_SIGMA = 0.05  # noise to signal before the last solver step
 GUIDANCE = 3.0
 SIGMA_DATA, SCALING = 0.5, 10.0  # LCMScheduler's boundary condition
 HUBER = 0.001
+FRAMES_A_STILL = 16  # clips in a batch: one for so many items
+
+Network = Callable[[Tensor, Tensor, diffusion.Conditions], Tensor]  # latents, timesteps, told: velocity
 
 
 def train_lcm(training: Training, place: Place, preview_every: int = 150) -> None:
@@ -32,25 +41,19 @@ def train_lcm(training: Training, place: Place, preview_every: int = 150) -> Non
     torch.manual_seed(place.seed)
     encoders = text.load(place)
     solver = _Solver(place)
-    latents = np.asarray(load_latents(place, "stills"))
-    scenes = data.load(place.work, "stills", place.seed).scenes
+    stills = _Items(place, "stills", encoders, max(1, training.batch // 2))
+    clips = _Items(place, "clips", encoders, max(1, training.batch // FRAMES_A_STILL))
     teacher, student = diffusion.load_unet(place), diffusion.load_unet(place)
     add_lora(student)
+    before = begin_lora(student, place, "lora_lcm")
+    moving_teacher, moving_student = (_moving(unet, place) for unet in (teacher, diffusion.load_unet(place)))
+    add_lora(moving_student)
+    share_lora(student, moving_student)
     named = [(n, p) for n, p in student.named_parameters() if p.requires_grad]
 
     def loss_of(dice: Dice) -> Tensor:
-        index = dice.numpy.integers(len(latents), size=training.batch)
-        captions = diffusion.captions_for([scenes[i] for i in index], dice.numpy, 0.0)
-        told = diffusion.conditions(encoders, captions, dice, place)
-        untold = diffusion.conditions(encoders, [""] * len(captions), dice, place)
-        clean = diffusion.take(latents, index, place)
-        noise = dice.normal(*clean.shape).to(place.device)
-        start = solver.grid(dice, training.batch)
-        noisy, _ = solver.schedule.noised(clean, noise, start)
-        with torch.no_grad():
-            target = solver.solve(teacher, noisy, start, told, untold)
-        found = solver.consistency(student, noisy, start, told)
-        return ((found - target).square() + HUBER**2).sqrt().mean() - HUBER
+        still = _loss(solver, _still(teacher), _still(student), stills, dice)
+        return still + _loss(solver, _clip(moving_teacher), _clip(moving_student), clips, dice)
 
     pipeline = diffusion.make_pipeline(student, encoders, place)
     pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
@@ -60,10 +63,69 @@ def train_lcm(training: Training, place: Place, preview_every: int = 150) -> Non
         diffusion.preview(pipeline, path, place, num_inference_steps=4, guidance_scale=1.0)
         save_lora(student, place.family / "lora_lcm")
 
-    progress = train("lora_lcm", training, named, loss_of, place, preview, preview_every)
+    progress = train("lora_lcm", training, named, loss_of, place, preview, preview_every, before)
     save_lora(student, place.family / "lora_lcm")
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     write_record("lora_lcm", training, progress, place, scores)
+
+
+class _Items:
+    """Stills, or clips of which some know their first frames."""
+
+    def __init__(self, place: Place, kind: str, encoders: text.TextEncoders, count: int) -> None:
+        self.place, self.encoders, self.count = place, encoders, count
+        self.moving = kind == "clips"
+        self.latents = np.asarray(load_latents(place, kind))
+        self.scenes = data.load(place.work, kind, place.seed).scenes
+
+    def draw(self, dice: Dice) -> tuple[Tensor, Tensor, diffusion.Conditions, diffusion.Conditions]:
+        """Clean latents [B,4,...], which frames are known [B,F], what is told, and the empty prompt."""
+        index = dice.numpy.integers(len(self.latents), size=self.count)
+        scenes = [self.scenes[i] for i in index]
+        clean = diffusion.take(self.latents, index, self.place)
+        known = torch.zeros(self.count, 1, dtype=torch.bool)
+        if self.moving:
+            clean = clean.transpose(1, 2)  # [B,4,F,32,32]
+            captions = [motion.clip_caption(scene, dice.numpy, empty=0.0) for scene in scenes]
+            known = motion.known_frames(dice.numpy, self.count, clean.shape[2])
+        else:
+            captions = diffusion.captions_for(scenes, dice.numpy, 0.0)
+        told = diffusion.conditions(self.encoders, captions, dice, self.place)
+        untold = diffusion.conditions(self.encoders, [""] * self.count, dice, self.place)
+        return clean, known.to(self.place.device), told, untold
+
+
+def _loss(solver: _Solver, teacher: Network, student: Network, items: _Items, dice: Dice) -> Tensor:
+    clean, known, told, untold = items.draw(dice)
+    noise = dice.normal(*clean.shape).to(clean.device)
+    start = solver.grid(dice, len(clean))
+    noisy, _ = solver.schedule.noised(clean, noise, start)
+
+    def held(x: Tensor) -> Tensor:
+        """Known frames as they are; a still has none."""
+        return torch.where(known[:, None, :, None, None], clean, x) if items.moving else x
+
+    with torch.no_grad():
+        target = solver.solve(teacher, noisy, start, told, untold, held)
+    found = held(solver.consistency(student, held(noisy), start, told))
+    return ((found - held(target)).square() + HUBER**2).sqrt().mean() - HUBER
+
+
+def _still(unet: UNet2DConditionModel) -> Network:
+    return lambda x, timesteps, told: unet(x, timesteps, **told.arguments()).sample.float()
+
+
+def _clip(unet: UNetMotionModel) -> Network:
+    return lambda x, timesteps, told: motion.predict(unet, x, timesteps, told).float()
+
+
+def _moving(unet: UNet2DConditionModel, place: Place) -> UNetMotionModel:
+    """The UNet with the trained motion adapter in it, frozen."""
+    folder = place.family / "motion_adapter"
+    if not folder.exists():
+        raise ValueError("no motion adapter in the work folder; train the member 'motion' first")
+    adapter = MotionAdapter.from_pretrained(folder)
+    return family.make_motion_unet(unet, adapter).to(place.device).eval().requires_grad_(False)
 
 
 class _Solver:
@@ -88,22 +150,27 @@ class _Solver:
 
     def solve(
         self,
-        teacher: UNet2DConditionModel,
+        teacher: Network,
         x: Tensor,
         start: Tensor,
         told: diffusion.Conditions,
         untold: diffusion.Conditions,
+        held: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        """Clean latents at the end of the trajectory: DPM-Solver++ 2M (arXiv 2211.01095, alg. 2)."""
+        """Clean latents at the end of the trajectory: DPM-Solver++ 2M (arXiv 2211.01095, alg. 2).
+
+        `held` puts back what is known of them before every step.
+        """
         path = self.path(start)
         before: tuple[Tensor, Tensor] | None = None  # the last step's clean latents and step size
         clean = x
         for here, there in zip(path, [*path[1:], None], strict=True):
-            clean = self.guided(teacher, x, here, told, untold)
+            clean = self.guided(teacher, held(x), here, told, untold)
             if there is None:
                 return clean
             alpha, sigma = self.schedule.at(there, x)
-            step = (self.log_ratio[here] - self.log_ratio[there]).clamp(min=1e-4).view(-1, 1, 1, 1)
+            step = (self.log_ratio[here] - self.log_ratio[there]).clamp(min=1e-4)
+            step = step.view(-1, *(1,) * (x.dim() - 1))
             used = clean
             if before is not None:
                 used = clean + step / (2 * before[1]) * (clean - before[0])
@@ -121,7 +188,7 @@ class _Solver:
 
     def guided(
         self,
-        teacher: UNet2DConditionModel,
+        teacher: Network,
         x: Tensor,
         timesteps: Tensor,
         told: diffusion.Conditions,
@@ -133,17 +200,15 @@ class _Solver:
             torch.cat([told.pooled, untold.pooled]),
             torch.cat([told.sizes, told.sizes]),
         )
-        found = teacher(x.repeat(2, 1, 1, 1), timesteps.repeat(2), **both.arguments()).sample.float()
-        with_text, without = found.chunk(2)
+        with_text, without = teacher(torch.cat([x, x]), timesteps.repeat(2), both).chunk(2)
         return self.split(without + GUIDANCE * (with_text - without), x, timesteps)[0]
 
     def consistency(
-        self, student: UNet2DConditionModel, x: Tensor, timesteps: Tensor, told: diffusion.Conditions
+        self, student: Network, x: Tensor, timesteps: Tensor, told: diffusion.Conditions
     ) -> Tensor:
         """Clean latents by the student, with LCMScheduler's boundary condition."""
-        velocity = student(x, timesteps, **told.arguments()).sample.float()
-        clean, _ = self.split(velocity, x, timesteps)
-        scaled = (timesteps.float() * SCALING).view(-1, 1, 1, 1)
+        clean, _ = self.split(student(x, timesteps, told), x, timesteps)
+        scaled = (timesteps.float() * SCALING).view(-1, *(1,) * (x.dim() - 1))
         skip = SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2)
         out = scaled / (scaled**2 + SIGMA_DATA**2).sqrt()
         return out * clean + skip * x

@@ -142,12 +142,11 @@ def begin(model: nn.Module, place: Place, name: str, record: str = RECORD) -> li
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise _other_architecture(name) from error
-    print(f"{name}: goes on from weights trained before", flush=True)
-    return _before(folder / record)
+        raise other_architecture(name) from error
+    return went_before(folder / record, name)
 
 
-def _other_architecture(name: str) -> ValueError:
+def other_architecture(name: str) -> ValueError:
     return ValueError(f"the weights of {name} have another architecture; choose another --work or --start")
 
 
@@ -222,7 +221,7 @@ class _Loop:
         self.progress = Progress(**state["progress"])
         stored = state["parameters"]
         if any(name not in stored or stored[name].shape != p.shape for name, p in self._named()):
-            raise _other_architecture(self.member)
+            raise other_architecture(self.member)
         with torch.no_grad():
             for name, parameter in self._named():
                 parameter.copy_(stored[name])
@@ -321,8 +320,9 @@ def write_record(
     (target / name).write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _before(path: Path) -> list[dict[str, Any]]:
-    """The earlier trainings of these weights, oldest first, without their curves."""
+def went_before(path: Path, name: str) -> list[dict[str, Any]]:
+    """The earlier trainings that a record tells of, oldest first, without their curves; says so."""
+    print(f"{name}: goes on from weights trained before", flush=True)
     if not path.exists():
         return []
     last = json.loads(path.read_text())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel, UNetMotionModel
 from diffusers.utils import convert_state_dict_to_kohya
 from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict
-from safetensors.torch import save_file
-from torch import Tensor
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pokora_anime.nano.train.loop import RECORD, Place, other_architecture, went_before
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 RANK = 8
@@ -32,10 +35,35 @@ TARGETS = (
 )
 
 
-def add_lora(unet: UNet2DConditionModel, rank: int = RANK) -> None:
-    """Adds trainable LoRA layers; everything else is frozen."""
+def add_lora(unet: UNet2DConditionModel | UNetMotionModel, rank: int = RANK) -> None:
+    """Adds trainable LoRA layers to all but temporal layers; everything else is frozen."""
     unet.requires_grad_(False)
-    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS)))
+    names = "|".join(name.replace(".", r"\.") for name in TARGETS)
+    where = rf"(?!.*motion_modules)(.*\.)?({names})"
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=where))
+
+
+def begin_lora(unet: UNet2DConditionModel, place: Place, name: str) -> list[dict[str, Any]]:
+    """Loads the LoRA of `name` in the family folder, if it has one, to go on from it.
+
+    Returns its earlier trainings. Raises ValueError for layers of another architecture.
+    """
+    path = place.family / name / LORA_FILE
+    if not path.exists():
+        return []
+    layers = {key.removeprefix("unet."): tensor for key, tensor in load_file(path).items()}
+    found = {key: tensor.shape for key, tensor in get_peft_model_state_dict(unet).items()}
+    if found != {key: tensor.shape for key, tensor in layers.items()}:
+        raise other_architecture(name)
+    set_peft_model_state_dict(unet, layers)
+    return went_before(path.with_name(RECORD), name)
+
+
+def share_lora(source: nn.Module, target: nn.Module) -> None:
+    """Makes the LoRA layers of a network those of another that has them at the same places."""
+    for name, layer in target.named_modules():
+        if ".lora_" in name and isinstance(layer, nn.Linear | nn.Conv2d):
+            layer.weight = source.get_submodule(name).weight
 
 
 def lora_weights(unet: UNet2DConditionModel) -> dict[str, Tensor]:

@@ -92,10 +92,10 @@ def silence(adapter: nn.Module) -> None:
             nn.init.zeros_(parameter)
 
 
-def clip_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A caption that names the camera move, which only a clip shows; one in ten is empty."""
+def clip_caption(scene: Scene, rng: np.random.Generator, empty: float = EMPTY) -> str:
+    """A caption that names the camera move, which only a clip shows; a share `empty` is dropped."""
     words, labels = caption_with_labels(scene, rng)
-    if rng.random() < EMPTY:
+    if rng.random() < empty:
         return ""
     if labels["camera"] < 0 and scene.camera != "static":
         return f"{words}, {scene.camera}"
