@@ -35,6 +35,7 @@ from pokora_anime.stages import control_nets, draft, draft_maps, motion, noise, 
 from pokora_anime.stages.denoise import ControlSource
 
 DRAFT = ("control=pose_depth", "control.source=draft")
+QUIET = ("quality.score=false", "quality.preview=false")
 ALL = Question(nonce="7", nodes=99, wishes=Wishes())
 
 
@@ -63,7 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return 2.0 * (joined and len(refused) == 1)
 
     patch.setattr(joining, "failing", once)
-    folder = replayed.rendered(tmp_path_factory.mktemp("draft"), *DRAFT, "quality.reroll=1")
+    folder = replayed.rendered(tmp_path_factory.mktemp("draft"), *DRAFT, *QUIET, "quality.reroll=1")
     patch.undo()
     return folder
 
@@ -246,7 +247,7 @@ def test_all_maps_are_replayed_whatever_the_nonce(run: Path) -> None:
 
 
 def test_a_draft_needs_no_keyframe(tmp_path: Path) -> None:
-    folder = replayed.rendered(tmp_path, "keyframe=none", *DRAFT, "motion.anchor=none")
+    folder = replayed.rendered(tmp_path, "keyframe=none", *DRAFT, *QUIET, "motion.anchor=none")
     assert not steps(folder, "keyframe") and len(steps(folder, "draft_maps")) == 2
     assert honest_codes(folder) == set()
     report, _ = replay(folder, Question(nonce="7", nodes=4, wishes=Wishes()))
@@ -257,7 +258,7 @@ def test_a_run_that_was_stopped_twice_goes_on_to_the_same_clip(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del run  # its networks are loaded
-    config = compose("video", [*replayed.SMALL, *DRAFT, "quality.score=false", "quality.preview=false"])
+    config = compose("video", [*replayed.SMALL, *DRAFT, *QUIET])
     assert isinstance(config, VideoConfig)
     whole = pipeline.render_video(config, tmp_path / "whole")
     told: list[str] = []
