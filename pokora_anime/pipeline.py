@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pokora_anime.config.schema import StillsConfig, VideoConfig
@@ -15,11 +16,13 @@ from pokora_anime.quality.joining import JoinJudge
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Video
 from pokora_anime.run import Run, open_run
 from pokora_anime.stages import control as control_stage
-from pokora_anime.stages import encode, finish, keyframe, motion, prompt, spans
+from pokora_anime.stages import draft, draft_maps, encode, finish, keyframe, motion, prompt, spans
 from pokora_anime.stages.attempts import ONCE, Attempts
 from pokora_anime.stages.pictures import decode_chunks
 from pokora_anime.stages.timing import frames_generated
 from pokora_anime.streaming import Background
+
+EXTRACTORS = ("pose_extractor", "depth_extractor", "lineart_extractor")
 
 
 def render_video(config: VideoConfig, root: Path, guard: Mapping[str, Json] | None = None) -> Path:
@@ -54,9 +57,26 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
     context.models.free_text()
     first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
-    context.models.free("unet", "pose_extractor", "depth_extractor", "lineart_extractor")
+    context.models.free("unet", *EXTRACTORS)
+    if draft.wanted(config):
+        control = _drafted(text, first, config, context)
+        context.models.free(*EXTRACTORS)
     total = frames_generated(config)
     return motion.render(text, first, control, config, context, total, _attempts(config, context))
+
+
+def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context: RunContext) -> motion.Tracks:
+    """The clip drafted without maps, and what tells the maps of each of its segments.
+
+    They stay in the run folder until a segment needs them. A draft is made once: a segment that is made
+    again is made under the same maps.
+    """
+    unseen = replace(context, preview=None)
+    segments = motion.render(
+        text, first, None, draft.settings(config), unseen, frames_generated(config), lap=motion.DRAFT
+    )
+    nodes = [draft_maps.read(segment, config, context) for segment in segments]
+    return lambda index: draft_maps.track(nodes[index], config, context)
 
 
 def _attempts(config: VideoConfig, context: RunContext) -> Attempts:
@@ -90,9 +110,11 @@ def _joins(config: VideoConfig) -> list[int]:
 
 def _steps(config: VideoConfig) -> dict[str, int]:
     """Denoising steps of the stages to come, for the estimate of the time left."""
-    segments = spans.of(config, frames_generated(config))
-    steps = {"motion": len(segments) * config.speed.steps}
-    return {"keyframe": config.speed.steps, **steps} if config.keyframe.enabled else steps
+    segments = len(spans.of(config, frames_generated(config)))
+    steps = {"keyframe": config.speed.steps} if config.keyframe.enabled else {}
+    if draft.wanted(config):
+        steps["draft"] = segments * (draft.settings(config).speed.steps + motion.DRAFT.beside)
+    return {**steps, "motion": segments * config.speed.steps}
 
 
 def _first_frame(
@@ -101,7 +123,7 @@ def _first_frame(
     """A keyframe and its control maps; another seed where nobody is found for the pose."""
     for attempt in range(config.control.attempts):
         first = keyframe.render(text, config, context, attempt)
-        if not config.control.kinds:
+        if not config.control.kinds or draft.wanted(config):
             return first, None
         last = attempt == config.control.attempts - 1
         found = control_stage.extract(first, config, context, last_attempt=last)

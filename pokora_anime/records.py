@@ -71,7 +71,9 @@ class Keyframe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlTrack:
-    """Control maps extracted from the keyframe, one per kind ('pose', 'depth', 'canny', 'lineart')."""
+    """Control maps by kind ('pose', 'depth', 'canny', 'lineart'): the keyframe's for a whole clip, or those
+    of a draft's segment, which have one more axis before the others: its frames.
+    """
 
     maps: dict[str, Image]
     notes: tuple[str, ...]

@@ -22,6 +22,8 @@ def row(**changes: Any) -> dict[str, Any]:
     return {
         "open": False,
         **dict.fromkeys(("seam_ratio", "seam_worst", "seam_motion", "color_drift", "flicker"), 1.0),
+        "dynamic_degree": 2.0,
+        "pck": None,
         "first": {"hair_color": 1.0, "outfit": 1.0},
         "last": {"hair_color": 1.0, "outfit": 0.0},
         "kept": {"hair_color": 1.0, "outfit": 0.5},
@@ -51,6 +53,28 @@ def test_figures_are_means_over_clips_and_differences_over_pairs() -> None:
     assert found["peak_bytes"] == 3 * 2**20
     line = table({"default, 8 s": found}).splitlines()[-1]
     assert line.startswith("| default, 8 s | 2 | 1.00 |") and "| 50 % | 25 % |" in line
+
+
+def test_control_is_held_against_clips_without_it_and_against_its_draft() -> None:
+    on = [row(dynamic_degree=3.0, pck=[8, 10]), row(dynamic_degree=1.0, pck=[1, 2])]
+    found = figures(on, [row(), row(dynamic_degree=6.0), row(dynamic_degree=99.0)])
+    assert (found["dynamic_of_off"], found["pck"]) == (0.5, 0.75)
+    assert "| 0.50 | 75 % |" in table({"control_draft, 8 s": found})
+    assert figures(on)["dynamic_of_off"] is None and figures([row()])["pck"] is None
+
+
+def test_a_drafts_joints_are_those_of_the_clips_frames(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--seconds", "1", "--prompts", "1", "--threads", "2", "--strategies", "control_draft"]
+    settings = ["--set", "speed.steps=1", "motion.frames=6", "motion.overlap=2"]  # two segments
+    assert clips.main([*command, *settings, "--work", str(tmp_path), "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "clips.json").read_text())["strategies"]["control_draft, 1 s"]
+    assert 0 <= found["pck"] <= 1
+    (rows,) = tmp_path.glob("*/rows.jsonl")
+    near, wanted = json.loads(rows.read_text())["pck"]
+    assert found["pck"] == near / wanted and wanted <= 8 * 8
+    assert "1/1" in capsys.readouterr().out
 
 
 def test_a_strip_shows_the_frames_on_both_sides_of_each_join() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pokora_anime.bench.clips_arms import CONTROLS, OFF
 from pokora_anime.bench.nano import SHIPPED
 from pokora_anime.bench.video import describe_machine
 from pokora_anime.commands.arguments import OneLineParser, whole
@@ -97,7 +98,7 @@ class Bench:
         config.device.threads = self.studio.machine.threads
         for index in self.rows.missing(section, task.count):
             made = render(self.studio, config, asked(index))
-            self.rows.add(section, index, measured(probe, asked(index), made))
+            self.rows.add(section, index, measured(self.studio, probe, asked(index), made))
             if index < SHOWN and made.joins:
                 self._show(section, index, made)
             print(f"clips: {task.name} {index + 1}/{task.count}  {made.seconds:.1f} s", flush=True)
@@ -138,7 +139,10 @@ def _key() -> str:
 def _deliver(bench: Bench, asked: Sequence[Task], out: Path) -> None:
     from pokora_anime.bench.clips_table import figures, table
 
-    found = {task.name: figures(rows) for task in asked if (rows := bench.found(task))}
+    off = {task.seconds: bench.found(task) for task in asked if task.strategy == OFF}
+    found = {
+        task.name: figures(rows, off.get(task.seconds, ())) for task in asked if (rows := bench.found(task))
+    }
     out.mkdir(parents=True, exist_ok=True)
     machine = describe_machine()
     result = {
@@ -170,7 +174,7 @@ def _sheet(bench: Bench, task: Task, out: Path) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    known = options("motion")
+    known = (*options("motion"), *CONTROLS)
     parser = OneLineParser(prog="pokora bench clips", description=__doc__)
     parser.add_argument("--strategies", nargs="+", choices=known, default=known, help="only these")
     parser.add_argument("--prompts", type=whole(1), help=f"prompts of each (default {FULL}; quick: {QUICK})")

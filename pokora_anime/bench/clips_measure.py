@@ -11,44 +11,54 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
+from pokora_anime.bench.clips_arms import CONTROLS
 from pokora_anime.bench.clips_prompts import Asked
 from pokora_anime.bench.nano_flow import flow_magnitude
+from pokora_anime.bench.nano_metrics import pck
 from pokora_anime.bench.nano_rows import Row
 from pokora_anime.config.compose import compose_video
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.nano.probe import STILL
 from pokora_anime.nano.world import ATTRIBUTES, draw_frame
+from pokora_anime.provenance.layout import array_name
 from pokora_anime.quality.asked import asked_attributes
 from pokora_anime.quality.clip import ClipScorer
-from pokora_anime.records import Image
+from pokora_anime.records import Image, Segment
 
 if TYPE_CHECKING:
     from pokora_anime.bench.nano_studio import Studio
+    from pokora_anime.context import RunContext
     from pokora_anime.nano.probe import AttributeProbe
 
 SETTINGS = ("base=nano", "style=none", "finish.interpolation=none", "shot.fps=8", "finish.fps=8")
 FPS, SEGMENT, CHUNK = 8, 16, 4
 SUBJECT = ("hair_color", "hair_style", "eye_color", "outfit", "outfit_color")
 AROUND = 3  # frames on either side of a join on the contact sheet
-SCORED = ("seam_ratio", "seam_worst", "seam_motion", "color_step", "color_drift", "flicker")
+SCORED = (
+    *("seam_ratio", "seam_worst", "seam_motion", "color_step", "color_drift", "flicker"),
+    "dynamic_degree",
+)
 _PEAK, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A clip's frames [n,256,256,3], where its segments join, and what it cost."""
+    """A clip's frames [n,256,256,3], where its segments join, what it cost; its draft's joints [n,18,3]."""
 
     frames: NDArray[np.uint8]
     joins: tuple[int, ...]
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    drafted: NDArray[np.float32] | None = None
 
 
 def composed(strategy: str, seconds: float, more: Sequence[str] = ()) -> VideoConfig:
-    """The config of a clip with a strategy: an option of the motion group."""
-    return compose_video([*SETTINGS, f"motion={strategy}", f"shot.seconds={seconds:g}", *more])
+    """The config of a clip with a strategy: an option of the motion group, or one of CONTROLS."""
+    chosen = CONTROLS.get(strategy, (f"motion={strategy}",))
+    return compose_video([*SETTINGS, *chosen, f"shot.seconds={seconds:g}", *more])
 
 
 def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
@@ -62,18 +72,22 @@ def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
         _forget_peak()
         started, cpu = time.monotonic(), time.process_time()
         frames, joins, total = list[Image](), list[int](), round(config.shot.seconds * FPS)
+        drafted: list[NDArray[np.float32]] = []
         for segment in clip_segments(config, context):
             done = len(frames)
             joins += [done] if 0 < done < total else []
-            new = segment.latents[:, done - segment.start : total - segment.start]
+            fresh = slice(done - segment.start, total - segment.start)
+            drafted += [joints[fresh] for joints in _drafted(segment, context)]
+            new = segment.latents[:, fresh]
             for chunk in new.split(CHUNK, dim=1) if new.shape[1] else ():
                 frames += list(decode(chunk, context))
         cost = time.monotonic() - started, time.process_time() - cpu, _peak()
-    return Made(np.stack(frames), tuple(joins) or _windows(config, total), *cost)
+    sketch = np.concatenate(drafted) if drafted else None
+    return Made(np.stack(frames), tuple(joins) or _windows(config, total), *cost, sketch)
 
 
-def measured(probe: AttributeProbe, one: Asked, made: Made) -> Row:
-    """The row of a clip."""
+def measured(studio: Studio, probe: AttributeProbe, one: Asked, made: Made) -> Row:
+    """The row of a clip. `pck`: how many of its draft's limb ends it has in place, and how many there are."""
     scorer = ClipScorer(joins=made.joins, fps=FPS)
     for frame in made.frames:
         scorer.push(frame)
@@ -94,6 +108,7 @@ def measured(probe: AttributeProbe, one: Asked, made: Made) -> Row:
         "drawn_flow": flow_magnitude(drawn(one, len(made.frames)), FPS),
         "joins": list(made.joins),
         **{name: values[name] for name in SCORED},
+        "pck": None if made.drafted is None else _placed(made.drafted, studio.joints(made.frames)),
         "first": {name: _share(first[name], value) for name, value in wanted.items()},
         "last": {name: _share(last[name], value) for name, value in wanted.items()},
         "kept": {name: _share(last[name], value) for name, value in keyframe.items()},
@@ -112,6 +127,19 @@ def drawn(one: Asked, frames: int) -> NDArray[np.uint8]:
 def found_in(found: dict[str, NDArray[np.int64]], where: slice) -> dict[str, NDArray[np.int64]]:
     """The probe's values of some of the frames."""
     return {name: values[where] for name, values in found.items()}
+
+
+def _drafted(segment: Segment, context: RunContext) -> Iterator[NDArray[np.float32]]:
+    """The joints of the draft's segment that a segment was made under, if there is one."""
+    for parent in segment.node.parents:
+        path = context.folder.path / array_name("draft_maps", parent)
+        if path.exists():
+            yield load_file(path)["pose"].astype(np.float32)
+
+
+def _placed(drafted: NDArray[np.float32], found: NDArray[np.float32]) -> list[int]:
+    counts = [pck(asked, joints) for asked, joints in zip(drafted, found, strict=True)]
+    return [sum(near for near, _ in counts), sum(wanted for _, wanted in counts)]
 
 
 def joins_strip(made: Made, most: int = 4) -> Image:

@@ -13,8 +13,11 @@ from pokora_anime.bench.nano_rows import Row
 Figures = dict[str, Any]
 
 
-def figures(rows: Sequence[Row]) -> Figures:
-    """Means over a strategy's clips; `accuracy_change` in points with its paired 95 % interval."""
+def figures(rows: Sequence[Row], off: Sequence[Row] = ()) -> Figures:
+    """Means over a strategy's clips; `accuracy_change` in points with its paired 95 % interval.
+
+    `off`: the same prompts without control maps, to whose mean dynamic degree theirs is compared.
+    """
     firsts = [value for row in rows for value in row["first"].values()]
     lasts = [value for row in rows for value in row["last"].values()]
     kept = [float(np.mean(list(row["kept"].values()))) for row in rows]
@@ -29,11 +32,26 @@ def figures(rows: Sequence[Row]) -> Figures:
         "accuracy_first": float(np.mean(firsts)) if firsts else None,
         "accuracy_change": [100 * value for value in change],
         "flow_of_drawn": float(np.median([row["flow"] / max(row["drawn_flow"], 1e-6) for row in rows])),
+        "dynamic_of_off": _dynamic(rows, off),
+        "pck": _pck(rows),
         "flicker": _mean(rows, "flicker"),
         "seconds": float(np.mean([row["seconds"] for row in rows])),
         "cpu_seconds": float(np.mean([row["cpu_seconds"] for row in rows])),
         "peak_bytes": max(row["peak_bytes"] for row in rows),
     }
+
+
+def _dynamic(rows: Sequence[Row], off: Sequence[Row]) -> float | None:
+    pairs = [(row["dynamic_degree"], still["dynamic_degree"]) for row, still in zip(rows, off, strict=False)]
+    total = sum(still for _, still in pairs)
+    return float(sum(row for row, _ in pairs) / total) if total else None
+
+
+def _pck(rows: Sequence[Row]) -> float | None:
+    """Share of the drafts' limb ends that the clips have in place, pooled over frames."""
+    counts = [row["pck"] for row in rows if row["pck"] is not None]
+    wanted = sum(there for _, there in counts)
+    return sum(near for near, _ in counts) / wanted if wanted else None
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
@@ -51,6 +69,8 @@ COLUMNS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("asked, first", lambda f: "-" if f["accuracy_first"] is None else f"{100 * f['accuracy_first']:.0f} %"),
     ("last - first", lambda f: "{:+.1f} ({:+.1f}..{:+.1f})".format(*f["accuracy_change"])),
     ("flow / drawn", lambda f: _number(f["flow_of_drawn"])),
+    ("dynamic / control off", lambda f: _number(f["dynamic_of_off"])),
+    ("PCK of draft", lambda f: "-" if f["pck"] is None else f"{100 * f['pck']:.0f} %"),
     ("flicker", lambda f: _number(f["flicker"])),
     ("CPU s", lambda f: f"{f['cpu_seconds']:.1f}"),
     ("peak MiB", lambda f: f"{f['peak_bytes'] / 2**20:.0f}"),

@@ -269,10 +269,7 @@ class _Conditions:
         if control is not None:
             maps = torch.from_numpy(control.maps).permute(0, 3, 1, 2).to(device, dtype)
             network = models.controlnet(control.kind)
-            self.source = ControlSource(
-                network, maps[0], scale=control.scale, start=0.0, end=1.0, dtype=dtype
-            )
-            self.hints = network.controlnet_cond_embedding(maps)  # one map a picture instead of one for all
+            self.source = ControlSource(network, maps, scale=control.scale, start=0.0, end=1.0, dtype=dtype)
 
     def predict(self, latents: Tensor, timestep: Tensor, *, guided: bool) -> Tensor:
         """The UNet's prediction float32 [N,4,h,w], or [2N,4,h,w] with the unguided rows first."""
@@ -281,7 +278,6 @@ class _Conditions:
         added = {"text_embeds": self.pooled[rows], "time_ids": self.sizes[rows]}
         residuals: dict[str, Any] = {}
         if self.source is not None:
-            self.source.embedded_1CHW = self.hints.repeat(2 if guided else 1, 1, 1, 1)
             weight = torch.ones(len(given), device=given.device)
             *down, middle = self.source.residuals(given, timestep, self.text[rows], added, weight)
             residuals = {

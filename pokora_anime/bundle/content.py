@@ -15,6 +15,7 @@ from pokora_anime.bundle.scores import scores
 from pokora_anime.config.schema import Interpolation, VideoConfig
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.records import Image
+from pokora_anime.stages import draft
 
 MISSING = "MISSING"
 FILM = 8
@@ -205,14 +206,15 @@ def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
                 "op": "keyframe",
             }
         )
-    if config.keyframe.enabled and config.control.kinds:
+    if config.control.kinds:
+        drafted = draft.wanted(config)
         found = [str(entry["file"]) for entry in drawn if entry["label"] != "keyframe"]
         boxes.append(
             {
                 "title": "Control",
                 "lines": [
                     ", ".join(kind.value for kind in config.control.kinds),
-                    f"fades to {config.control.fade_floor:g}",
+                    "from each drafted frame" if drafted else f"fades to {config.control.fade_floor:g}",
                 ],
                 "picture": found[0] if found else "",
                 "op": "control",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, VideoConfig
 from pokora_anime.provenance.reading import Reading
+from pokora_anime.stages import draft
 
 SAMPLERS = {
     Sampler.dpmpp_2m_karras: "DPM++ 2M with Karras noise levels",
@@ -50,11 +51,18 @@ def _picture(config: RunConfig, checkpoints: tuple[Checkpoint, ...]) -> str:
 
 def _control(config: VideoConfig) -> Iterator[str]:
     control = config.control
-    if not (config.keyframe.enabled and control.kinds):
+    if not control.kinds:
         return
     kinds = [kind.value for kind in control.kinds]
     are, steer = ("are", "steer") if len(kinds) > 1 else ("is", "steers")
     scales = _listed([f"{control.scale[kind]:g}" for kind in kinds if kind in control.scale])
+    if draft.wanted(config):
+        yield (
+            f"The model drafts the clip first, in {draft.settings(config).speed.steps} steps without control "
+            f"maps. {_listed(kinds).capitalize()} {are} extracted from each frame of that draft and {steer} "
+            f"the same frame of the clip through ControlNet at a weight of {scales}."
+        )
+        return
     yield (
         f"The keyframe that the model drew is the only source of guidance: {_listed(kinds)} {are} extracted "
         f"from it and {steer} the motion through ControlNet at a weight of {scales}. Over "

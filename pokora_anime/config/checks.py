@@ -24,6 +24,7 @@ from pokora_anime.config.schema import (
     Family,
     FinishConfig,
     Interpolation,
+    MapSource,
     Minimum,
     MotionConfig,
     RunConfig,
@@ -230,11 +231,23 @@ def _control(config: VideoConfig) -> list[Problem]:
     if control.network is ControlNetwork.union and edges <= set(control.kinds):
         expected = "one kind of lines: the union network has one place for both"
         found.append(Problem("control.kinds", "canny and lineart", expected, "control.network=separate"))
-    if control.kinds and not config.keyframe.enabled:
-        kinds = "+".join(kind.name for kind in control.kinds)
-        found.append(
-            Problem("control", kinds, "none, because control maps come from the keyframe", "control=none")
-        )
+    return found + _map_source(config)
+
+
+def _map_source(config: VideoConfig) -> list[Problem]:
+    """Maps are read somewhere that is there, and a draft's a segment at a time."""
+    control = config.control
+    found = _within("control.draft_steps", control.draft_steps, 1, 100)
+    kinds = "+".join(kind.name for kind in control.kinds)
+    if control.source is MapSource.draft and not kinds:
+        expected = "a kind of map to read in the draft"
+        found.append(Problem("control.source", "draft with control=none", expected, "control=pose"))
+    elif control.source is MapSource.draft and config.motion.chain is Chain.windows:
+        expected = "segments, because a draft's maps are read a segment at a time"
+        found.append(Problem("motion.chain", "windows with control.source=draft", expected, "motion=default"))
+    elif control.source is MapSource.keyframe and kinds and not config.keyframe.enabled:
+        expected = "none, because control maps come from the keyframe"
+        found.append(Problem("control", kinds, expected, "control=none, or control.source=draft"))
     return found
 
 

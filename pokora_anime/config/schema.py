@@ -30,12 +30,19 @@ class Sampler(Enum):
 
 
 class ControlKind(Enum):
-    """Control maps that can be extracted from the keyframe."""
+    """Control maps that can be extracted from what the base drew."""
 
     pose = "pose"
     depth = "depth"
     canny = "canny"
     lineart = "lineart"
+
+
+class MapSource(Enum):
+    """Where control maps are read: in the keyframe once, or in every frame of a draft of the clip."""
+
+    keyframe = "keyframe"
+    draft = "draft"
 
 
 class ControlNetwork(Enum):
@@ -171,13 +178,16 @@ class StyleConfig:
 
 @dataclass(kw_only=True, slots=True)
 class ControlConfig:
-    """Control maps taken from the keyframe and how strongly they steer the motion.
+    """Control maps, where they are taken from, and how strongly they steer the motion.
 
-    `scale` is the weight per kind; it applies to steps in [start, end) of the schedule and fades
-    over a clip's frames from 1 at the keyframe to `fade_floor` after `fade_frames` frames.
+    `scale` is the weight per kind; it applies to steps in [start, end) of the schedule. That of the
+    keyframe's maps fades over a clip's frames from 1 at the keyframe to `fade_floor` after `fade_frames`
+    frames; a draft's maps are those of each frame, and none fades.
     """
 
     kinds: list[ControlKind] = field(default_factory=list)
+    source: MapSource = MapSource.keyframe
+    draft_steps: int = 8  # of the draft, or the speed's own where those are fewer
     network: ControlNetwork = ControlNetwork.separate
     scale: dict[str, float] = field(default_factory=dict)
     start: float = 0.0

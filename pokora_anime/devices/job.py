@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pokora_anime.config.schema import Chain, Family, RunConfig, StillsConfig, VideoConfig
-from pokora_anime.stages import spans
+from pokora_anime.stages import draft, spans
 from pokora_anime.stages.timing import frames_generated
 
 LATENT_SCALE = 8  # pixels a side for one latent
@@ -76,6 +76,7 @@ class Job:
     batched: bool  # as one batch of two
     controls: int
     decode_chunk: int
+    draft_steps: int = 0  # of the pass that control maps are read from
 
     @classmethod
     def of(cls, config: RunConfig) -> Job:
@@ -96,6 +97,7 @@ class Job:
             batched=speed.guidance_batched,
             controls=len(video.control.kinds) if video else 0,
             decode_chunk=video.finish.decode_chunk if video else 1,
+            draft_steps=draft.settings(video).speed.steps if video and draft.wanted(video) else 0,
         )
 
     @property
@@ -118,7 +120,9 @@ class Job:
         nets, passes = self.networks, self.steps * (1.0 + self.guided)
         picture = passes * nets.unet.megaflops + nets.vae.megaflops
         moving = passes * (nets.motion.megaflops + self.controls * nets.control.megaflops)
-        clip = self.segments * self.frames * (moving + nets.vae.megaflops)
+        drafted = self.draft_steps * (1.0 + self.guided) * nets.motion.megaflops
+        drafted += nets.vae.megaflops if self.draft_steps else 0.0
+        clip = self.segments * self.frames * (moving + nets.vae.megaflops + drafted)
         return 1e6 * self.latent_pixels * (self.pictures * picture + clip)
 
 

@@ -16,16 +16,18 @@ OPS: Mapping[str, tuple[str, ...]] = {
     "noise": (),
     "keyframe": ("prompt", "noise"),
     "control": ("keyframe",),
-    "motion": ("prompt", "noise", "keyframe?", "control?", "motion?", "motion?"),
+    "draft": ("prompt", "noise", "keyframe?", "draft?", "draft?"),
+    "draft_maps": ("draft",),
+    "motion": ("prompt", "noise", "keyframe?", "control?", "draft_maps?", "motion?", "motion?"),
     "finish": ("motion+",),
     "encode": ("finish",),
     "sheet": ("finish",),
     "still": ("keyframe",),
 }
 # Operations that may make a visual record without a visual parent: text and seeds go in.
-GENERATORS = frozenset({"prompt", "noise", "keyframe", "motion"})
+GENERATORS = frozenset({"prompt", "noise", "keyframe", "draft", "motion"})
 # Operations whose arrays are kept in the run folder.
-STORED = frozenset({"prompt", "noise", "keyframe", "control", "motion"})
+STORED = frozenset({"prompt", "noise", "keyframe", "control", "draft", "draft_maps", "motion"})
 
 _FIELDS = frozenset({"id", "op", "params", "parents", "inputs", "weights", "code", "environment", "output"})
 

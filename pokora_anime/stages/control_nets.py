@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pokora_anime.config.identity import part
 from pokora_anime.config.schema import ControlKind, ControlNetwork, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.records import ControlTrack
-from pokora_anime.stages.denoise import ControlSource, hint_embedded, hint_embedding
+from pokora_anime.stages.denoise import ControlSource
+from pokora_anime.stages.hints import Hints, hint_embedded
 
 # The place of each kind among those that the network was trained with.
 TYPES: Mapping[ControlKind, int] = {
@@ -25,10 +26,10 @@ TYPES: Mapping[ControlKind, int] = {
 
 
 def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -> list[ControlSource]:
-    """What steers every segment, with the networks loaded."""
+    """What steers the segments that have these maps, with the networks loaded."""
     settings = config.control
     hints = {
-        ControlKind(kind): torch.from_numpy(pixels).permute(2, 0, 1).float().to(context.device) / 255
+        ControlKind(kind): torch.from_numpy(pixels).movedim(-1, -3).float().to(context.device) / 255
         for kind, pixels in sorted(control.maps.items() if control is not None else ())
     }
     scales = {kind: settings.scale.get(kind.value, 1.0) for kind in hints}
@@ -59,17 +60,14 @@ def roles(control: ControlTrack | None, config: VideoConfig) -> list[str]:
 
 def recorded(control: ControlTrack, config: VideoConfig) -> dict[str, Json]:
     """The settings as a node holds them, with the kinds that were found."""
-    return asdict(config.control) | {
-        "kinds": list[Json](sorted(control.maps)),
-        "network": config.control.network.value,
-    }
+    return {**part(config.control), "kinds": list[Json](sorted(control.maps))}
 
 
 class UnionSource(ControlSource):
-    """Static maps of one or several kinds for the union network, each embedded once.
+    """Maps of one or several kinds for the union network, each embedded once.
 
     xinsir's union network costs as much as a single ControlNet, and approximates one network a kind.
-    `hints` [3, height, width] in 0..1 by kind, `scales` by kind. With one kind its scale multiplies the
+    `hints` in 0..1 by kind, static or one a frame, `scales` by kind. With one kind its scale multiplies the
     residuals, with several it multiplies what each map adds, as in diffusers' pipeline.
     """
 
@@ -89,7 +87,7 @@ class UnionSource(ControlSource):
         self.scale = scales[kinds[0]] if single else 1.0
         self._inside = [1.0] if single else [scales[kind] for kind in kinds]
         self._types = [TYPES[kind] for kind in kinds]
-        self._embedded = [hint_embedding(network, hints[kind], dtype) for kind in kinds]
+        self.hints = tuple(Hints.of(network, hints[kind], dtype) for kind in kinds)
 
     def residuals(
         self, latents_NCHW: Tensor, timestep: Tensor, embeds_NTD: Tensor, added: Any, weight_N: Tensor
@@ -103,12 +101,11 @@ class UnionSource(ControlSource):
                 latents_NCHW,
                 timestep,
                 encoder_hidden_states=embeds_NTD,
-                controlnet_cond=[hint.expand(count, -1, -1, -1) for hint in self._embedded],
+                controlnet_cond=[hints.rows(count) for hints in self.hints],
                 control_type=asked,
                 control_type_idx=self._types,
                 conditioning_scale=self._inside,
                 added_cond_kwargs=added,
                 return_dict=False,
             )
-        weight = (self.scale * weight_N).view(-1, 1, 1, 1)
-        return [residual * weight.to(residual.dtype) for residual in (*down, mid)]
+        return self.weighted((*down, mid), weight_N)

@@ -6,18 +6,19 @@ F frames, H W latent height and width, T tokens, D embedding channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pokora_anime.config.schema import SpeedConfig
 from pokora_anime.stages.guidance import combine, guidance_on
+from pokora_anime.stages.hints import Hints, hint_embedded
 from pokora_anime.stages.reference import Reference
 
 
@@ -179,42 +180,34 @@ class Chaining:
 ALONE = Chaining()
 
 
-class _Embedded(nn.Module):
-    """Stands in for a ControlNet's hint embedding once the hint is embedded."""
-
-    def forward(self, hint: Tensor) -> Tensor:
-        return hint
-
-
-def hint_embedding(network: Any, hint: Tensor, dtype: torch.dtype) -> Tensor:
-    """A map's embedding [1, channels, h, w]; it depends on neither the timestep nor the latents."""
-    with torch.inference_mode():
-        return network.controlnet_cond_embedding(hint[None].to(dtype))
-
-
-@contextmanager
-def hint_embedded(network: Any) -> Iterator[None]:
-    """A ControlNet takes hints that are embedded already."""
-    embedding = network.controlnet_cond_embedding
-    network.controlnet_cond_embedding = _Embedded()
-    try:
-        yield
-    finally:
-        network.controlnet_cond_embedding = embedding
-
-
 class ControlSource:
-    """A ControlNet with one static map, whose hint embedding is computed once.
+    """A ControlNet with its maps, whose embeddings are computed once.
 
-    `hint` [3, height, width] in 0..1; `frame_weight_F` scales the residuals of each frame; the
-    ControlNet acts on the steps whose share lies in [start, end).
+    `hint` [3, height, width] in 0..1 is a static map for all frames, or [frames, 3, height, width] those of
+    each frame, of which one that shows nothing leaves its frame alone. `frame_weight_F` scales the residuals
+    of each frame; the ControlNet acts on the steps whose share lies in [start, end).
     """
 
     def __init__(
         self, network: Any, hint: Tensor, *, scale: float, start: float, end: float, dtype: torch.dtype
     ) -> None:
         self.network, self.scale, self.start, self.end = network, scale, start, end
-        self.embedded_1CHW = hint_embedding(network, hint, dtype)
+        self.hints = (Hints.of(network, hint, dtype),)
+
+    def led(self) -> Self:
+        """The same source where one more frame stands before the others."""
+        if all(hints.static for hints in self.hints):
+            return self
+        other = copy(self)
+        other.hints = tuple(hints.led() for hints in self.hints)
+        return other
+
+    def weighted(self, residuals: Sequence[Tensor], weight_N: Tensor) -> list[Tensor]:
+        """Residuals [N, ...] scaled for each frame; a frame none of whose maps shows anything gets none."""
+        steered = [hints.steered(weight_N.shape[0]) for hints in self.hints]
+        shown_N = torch.stack(steered).amax(dim=0)
+        weight = (self.scale * weight_N * shown_N).view(-1, 1, 1, 1)
+        return [residual * weight.to(residual.dtype) for residual in residuals]
 
     def residuals(
         self, latents_NCHW: Tensor, timestep: Tensor, embeds_NTD: Tensor, added: Any, weight_N: Tensor
@@ -225,13 +218,12 @@ class ControlSource:
                 latents_NCHW,
                 timestep,
                 encoder_hidden_states=embeds_NTD,
-                controlnet_cond=self.embedded_1CHW.expand(latents_NCHW.shape[0], -1, -1, -1),
+                controlnet_cond=self.hints[0].rows(latents_NCHW.shape[0]),
                 conditioning_scale=1.0,
                 added_cond_kwargs=added,
                 return_dict=False,
             )
-        weight = (self.scale * weight_N).view(-1, 1, 1, 1)
-        return [residual * weight.to(residual.dtype) for residual in (*down, mid)]
+        return self.weighted((*down, mid), weight_N)
 
 
 def control_residuals(
@@ -281,6 +273,7 @@ def predict(
     if anchor.frame is not None:
         whole = torch.cat([anchor.frame.to(whole), whole], dim=2)
         weight = torch.cat([weight.new_ones(1), weight])
+        controls = [control.led() for control in controls]
     if anchor.reference is None:
         found = ask(timestep, whole, weight, controls)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,24 +23,49 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.stages import attempts as tries
-from pokora_anime.stages import control_nets, denoise, guidance, reference, spans, travel
+from pokora_anime.stages import control_nets, denoise, draft, guidance, hints, reference, spans, travel
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
-from pokora_anime.stages.denoise import Ahead, Anchor, Chaining, Condition, Guidance, Levels, SharedNoise
+from pokora_anime.stages.denoise import (
+    Ahead,
+    Anchor,
+    Chaining,
+    Condition,
+    ControlSource,
+    Guidance,
+    Levels,
+    SharedNoise,
+)
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.reference import Reference
 from pokora_anime.stages.spans import Span
 
 # What a segment is made from.
 Sources = Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None]
+# The maps of the segment with an index.
+Tracks = Callable[[int], ControlTrack | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lap:
+    """One lap over a clip: its operation, and what its caller counts beside a segment's steps."""
+
+    op: str
+    beside: int = 0
+
+
+CLIP = Lap(op="motion")
+DRAFT = Lap(op="draft", beside=1)  # the maps are read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One segment to denoise: its `attempt`-th noise and the known frames' latents at its ends."""
+    """One segment to denoise: its maps, its `attempt`-th noise, the known frames' latents at its ends."""
 
+    op: str
     span: Span
     attempt: int
+    control: ControlTrack | None
     noise: Noise
     known: Tensor | None
     tail: Tensor | None
@@ -49,53 +74,76 @@ class Order:
 def render(
     prompt: Prompt,
     keyframe: Keyframe | None,
-    control: ControlTrack | None,
+    control: ControlTrack | Tracks | None,
     config: VideoConfig,
     context: RunContext,
     total_frames: int,
     attempts: Attempts = ONCE,
+    lap: Lap = CLIP,
 ) -> Iterator[Segment]:
     """Yield the clip's segments in order; finished ones are read back instead of computed.
 
     `total_frames` generated frames at `shot.fps` are covered. A segment's node has the segment
-    before as a parent, so a change anywhere upstream recomputes everything after it.
+    before as a parent, so a change anywhere upstream recomputes everything after it. `control` are maps
+    for the whole clip, or tells those of each segment as they are needed.
     """
     planned = spans.of(config, total_frames)
-    context.progress.stage("motion", total=len(planned) * config.speed.steps)
-    worker = _Worker(prompt, keyframe, control, config, context)
+    steps = config.speed.steps + lap.beside
+    context.progress.stage(lap.op, total=len(planned) * steps)
+    worker = _Worker(prompt, keyframe, config, context)
+    tracks: Tracks = control if callable(control) else lambda _: control
     made_again = 0
 
-    def made(span: Span, first: Segment | None, previous: Segment | None, attempt: int) -> Segment:
+    def made(
+        span: Span,
+        maps: ControlTrack | None,
+        first: Segment | None,
+        previous: Segment | None,
+        attempt: int,
+    ) -> Segment:
         nonlocal made_again
         if attempt:
             made_again += 1
-            context.progress.stage("motion", total=(len(planned) + made_again) * config.speed.steps)
+            context.progress.stage(lap.op, total=(len(planned) + made_again) * steps)
         noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
-        sources = [prompt, noise, keyframe, control, *_earlier(span, first, previous)]
-        under = partial(_node, span, attempt, sources, config, context)
+        sources = [prompt, noise, keyframe, maps, *_earlier(span, first, previous)]
+        under = partial(_node, lap.op, span, attempt, sources, config, context)
         node, stored = context.execution.stored(context.folder, under)
         if stored is None:
-            known, tail = _known(span, keyframe, previous), _tail(span, first)
-            order = Order(span=span, attempt=attempt, noise=noise, known=known, tail=tail)
+            order = Order(
+                op=lap.op,
+                span=span,
+                attempt=attempt,
+                control=maps,
+                noise=noise,
+                known=_known(span, keyframe, previous),
+                tail=_tail(span, first),
+            )
             latents = worker.run(order, len(planned))
             node = context.folder.save(under(context.execution.plan), {"latents": latents.cpu().numpy()})
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
             for _ in range(config.speed.steps):
                 context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
-        context.timeline.mark(f"segment {span.index}")
+        context.timeline.mark(f"{'segment' if lap is CLIP else lap.op} {span.index}")
         return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
 
     first: Segment | None = None
     previous: Segment | None = None
     for span in planned:
-        previous = attempts.best(span.index, partial(made, span, first, previous), context.progress.note)
+        make = partial(made, span, tracks(span.index), first, previous)
+        previous = attempts.best(span.index, make, context.progress.note)
         first = first or previous
         yield previous
 
 
 def frame_weights(start: int, frames: int, config: VideoConfig) -> Tensor:
-    """How strongly control acts on each frame of a segment: 1 at the keyframe, fading to the floor."""
+    """How strongly control acts on each frame of a segment: 1 at the keyframe, fading to the floor.
+
+    A draft's maps are each frame's own and hold all of them alike.
+    """
+    if draft.wanted(config):
+        return torch.ones(frames)
     clip_index = start + torch.arange(frames, dtype=torch.float32)
     fade = 1.0 - clip_index / max(config.control.fade_frames, 1)
     floor = config.control.fade_floor
@@ -118,11 +166,10 @@ class _Worker:
         self,
         prompt: Prompt,
         keyframe: Keyframe | None,
-        control: ControlTrack | None,
         config: VideoConfig,
         context: RunContext,
     ) -> None:
-        self.sources, self.config, self.context = (prompt, keyframe, control), config, context
+        self.sources, self.config, self.context = (prompt, keyframe), config, context
         self.denoiser: _Denoiser | None = None
 
     def run(self, order: Order, segments: int) -> Tensor:
@@ -150,7 +197,6 @@ class _Denoiser:
         self,
         prompt: Prompt,
         keyframe: Keyframe | None,
-        control: ControlTrack | None,
         config: VideoConfig,
         context: RunContext,
     ) -> None:
@@ -163,12 +209,22 @@ class _Denoiser:
         self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
         self.ahead = _ahead(config, context)
         self.anchor = _anchor(keyframe, config, self.unet, self.ahead, context)
-        with context.autocast():
-            self.controls = control_nets.of(control, config, context)
+        self.steered: ControlTrack | None = None
+        self.controls: Sequence[ControlSource] = ()
+
+    def _steer(self, control: ControlTrack | None) -> None:
+        """Make these maps ready; the ones before are let go first."""
+        if control is self.steered:
+            return
+        self.steered, self.controls = None, ()
+        with torch.inference_mode(), self.context.autocast():
+            self.controls = control_nets.of(control, self.config, self.context)
+        self.steered = control
 
     def run(self, order: Order, steps: Steps) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment."""
         steps.begin()
+        self._steer(order.control)
         context, config, span = self.context, self.config, order.span
         ends = (order.known, order.tail)
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
@@ -195,7 +251,7 @@ class _Denoiser:
                 self.guidance,
                 self.controls,
                 frame_weights(span.start, frames, config).to(context.device),
-                context.generator(*_steps(span, order.attempt)),
+                context.generator(*_steps(order.op, span, order.attempt)),
                 partial(self._stepped, span, steps),
                 chaining,
                 context.execution.turn,
@@ -298,12 +354,13 @@ def _condition(prompt: Prompt, config: VideoConfig, context: RunContext) -> Cond
     )
 
 
-def _steps(span: Span, attempt: int) -> tuple[str | int, ...]:
+def _steps(op: str, span: Span, attempt: int) -> tuple[str | int, ...]:
     """The names of the generator that the steps of this segment draw from."""
-    return names(("motion", span.index), attempt)
+    return names((op, span.index), attempt)
 
 
 def _node(
+    op: str,
     span: Span,
     attempt: int,
     sources: Sources,
@@ -316,7 +373,7 @@ def _node(
     params: dict[str, Json] = {
         "span": asdict(span),
         "seed": context.seed,
-        "generator": list[Json](_steps(span, attempt)),
+        "generator": list[Json](_steps(op, span, attempt)),
         "motion": part(config.motion),
         "speed": speed,
         "size": [config.base.width, config.base.height],
@@ -329,14 +386,16 @@ def _node(
         weights |= context.models.weights_hash(role)
     return Node.after(
         [record.node for record in sources if record is not None],
-        "motion",
+        op,
         params,
         weights=weights,
         code=code_hash(
             sys.modules[__name__],
             denoise,
+            draft,
             guidance,
             control_nets,
+            hints,
             reference,
             schedulers,
             spans,

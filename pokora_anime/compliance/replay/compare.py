@@ -97,12 +97,28 @@ def figures(stored: Numbers, made: Numbers) -> Figures | None:
     if stored.shape != made.shape or stored.dtype != made.dtype:
         return None
     if stored.dtype == np.uint8 and stored.ndim == 3:
-        return picture_figures(stored.astype(np.uint8), made.astype(np.uint8))
+        if stored.shape[2] == 3:
+            return picture_figures(stored.astype(np.uint8), made.astype(np.uint8))
+        return grey_figures(stored.astype(np.uint8), made.astype(np.uint8))
     one, other = stored.astype(np.float64), made.astype(np.float64)
     apart = other - one
     size = math.sqrt(float((one**2).mean()))
     rms = math.sqrt(float((apart**2).mean()))
     return Figures(most=float(np.abs(apart).max()), rms=rms / max(size, 1e-12))
+
+
+def grey_figures(stored: npt.NDArray[np.uint8], made: npt.NDArray[np.uint8]) -> Figures:
+    """The worst figures of any of the grey pictures [n, height, width]."""
+    each = [
+        picture_figures(*(np.repeat(grey[:, :, None], 3, axis=2) for grey in pair))
+        for pair in zip(stored, made, strict=True)
+    ]
+    return Figures(
+        most=max(one.most for one in each),
+        rms=max(one.rms for one in each),
+        psnr=min(one.psnr for one in each if one.psnr is not None),
+        block=max(one.block for one in each if one.block is not None),
+    )
 
 
 def picture_figures(stored: Image, made: Image) -> Figures:

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
+from pokora_anime.models.openpose import openpose_map
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.records import Image
 
 SIDE, GAP, LABEL = 256, 8, 18
@@ -50,6 +52,16 @@ def of_numbers(values: np.ndarray, *others: np.ndarray) -> list[Image]:
     scale = 255 / max(high - low, 1e-12)
     scaled = [np.clip(np.rint((array - low) * scale), 0, 255) for array in every]
     return [np.ascontiguousarray(array.transpose(1, 2, 0)).astype(np.uint8) for array in scaled]
+
+
+def of_maps(one: np.ndarray, other: np.ndarray, size: Json) -> list[Image]:
+    """A draft's maps of the frame in which they differ most; poses (joints) as OpenPose draws them."""
+    apart = np.abs(one.astype(np.float32) - other.astype(np.float32)).max((1, 2))
+    pair = [maps[int(apart.argmax())] for maps in (one, other)]
+    if one.dtype == np.uint8:
+        return [np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2) for grey in pair]
+    side = max(int(str(pixels)) for pixels in size) if isinstance(size, list) else SIDE
+    return [openpose_map(joints.astype(np.float32), side) for joints in pair]
 
 
 def _fitted(picture: Image) -> Pictures.Image:

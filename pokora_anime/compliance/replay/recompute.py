@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -18,8 +18,8 @@ from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Still
-from pokora_anime.stages import control, encode, finish, keyframe, motion, noise, prompt
+from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
+from pokora_anime.stages import control, draft, draft_maps, encode, finish, keyframe, motion, noise, prompt
 from pokora_anime.stages.attempts import Attempts
 from pokora_anime.stages.timing import frames_generated
 
@@ -125,12 +125,34 @@ class Replayer:
             raise RecordError("RPL-NOBODY", "nobody is found in the keyframe whose maps are recorded")
         return found
 
-    def _motion(self, step: Step, context: RunContext) -> None:
+    def _drafted(self, context: RunContext) -> Iterator[Segment]:
         config = self._config
         assert isinstance(config, VideoConfig)
         text, first = self._text(context), self._first(context)
+        total = frames_generated(config)
+        return motion.render(text, first, None, draft.settings(config), context, total, lap=motion.DRAFT)
+
+    def _draft(self, step: Step, context: RunContext) -> None:
+        next(one for one in self._drafted(context) if one.index == span(step)["index"])
+
+    def _draft_maps(self, step: Step, context: RunContext) -> None:
+        assert isinstance(self._config, VideoConfig)
+        segment = next(one for one in self._drafted(context) if one.index == step.params["segment"])
+        draft_maps.read(segment, self._config, context)
+
+    def _maps(self, context: RunContext) -> ControlTrack | motion.Tracks | None:
+        config = self._config
+        assert isinstance(config, VideoConfig)
         mapped = next((one for one in self._record.steps if one.op == "control"), None)
-        maps = None if mapped is None else self._control(mapped, context)
+        nodes = [Node.from_json(one.raw) for one in self._record.steps if one.op == "draft_maps"]
+        if nodes:
+            return lambda index: draft_maps.track(nodes[index], config, context)
+        return None if mapped is None else self._control(mapped, context)
+
+    def _motion(self, step: Step, context: RunContext) -> None:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        text, first, maps = self._text(context), self._first(context), self._maps(context)
         total = frames_generated(config)
         taken = {span(one)["index"]: attempt(one) for one in self._segments()}
         recorded = Attempts(of=lambda index: (taken[index],))
@@ -149,6 +171,8 @@ _STAGES: Mapping[str, Callable[[Replayer, Step, RunContext], object]] = {
     "noise": Replayer._noise,
     "keyframe": Replayer._keyframe,
     "control": Replayer._control,
+    "draft": Replayer._draft,
+    "draft_maps": Replayer._draft_maps,
     "motion": Replayer._motion,
     "still": Replayer._deliver,
 }

@@ -11,9 +11,9 @@ import torch
 from pokora_anime.compliance.replay import thresholds
 from pokora_anime.compliance.replay.compare import Compared, Figures, Numbers, figures, picture_figures, worst
 from pokora_anime.compliance.replay.delivered import decoded
-from pokora_anime.compliance.replay.picture import Row, of_numbers
+from pokora_anime.compliance.replay.picture import Row, of_maps, of_numbers
 from pokora_anime.compliance.replay.recompute import Redone, Replayer
-from pokora_anime.compliance.replay.units import FRAMES, Unit
+from pokora_anime.compliance.replay.units import FRAMES, ORDER, Unit
 from pokora_anime.compliance.verify import pictures
 from pokora_anime.compliance.verify.contents import Arrays
 from pokora_anime.compliance.verify.delivery import read_frames
@@ -34,7 +34,7 @@ from pokora_anime.records import Image
 from pokora_anime.stages.pictures import decode
 
 # What each array is measured as.
-_WHAT = {"noise": "noise", "latent": "latent", "latents": "latent"}
+_WHAT = {"noise": "noise", "latent": "latent", "latents": "latent", "pose": "joints"}
 _LAST_USE = {"text": "prompt", "unet": "keyframe", "motion": "motion"}
 
 
@@ -167,8 +167,7 @@ class Session:
 
     def _free(self, kind: str) -> None:
         """Drops the networks that only parts before this one needed."""
-        order = ("prompt", "noise", "keyframe", "control", "motion", "still", FRAMES)
-        done = [name for name, last in _LAST_USE.items() if order.index(kind) > order.index(last)]
+        done = [name for name, last in _LAST_USE.items() if ORDER.index(kind) > ORDER.index(last)]
         self._context.models.free(*done)
 
     def _show(self, unit: Unit, stored: Mapping[str, Numbers], made: Redone) -> None:
@@ -176,7 +175,9 @@ class Session:
             one, other = stored.get(name), made.arrays.get(name)
             if one is None or other is None or one.shape != other.shape or one.ndim < 3:
                 continue
-            if one.dtype == np.uint8:
+            if unit.kind == "draft_maps":
+                pair = of_maps(one, other, unit.step.params["size"])
+            elif one.dtype == np.uint8:
                 pair = [one.astype(np.uint8), other.astype(np.uint8)]
             else:
                 pair = self._pictures(name, one.astype(np.float32), other.astype(np.float32))

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from pokora_anime.records import Image
 
 # Which param tells the nodes of one operation apart; one that is not here stands once in a clip.
-_PLACES = {"noise": "derivation", "keyframe": "part", "motion": "span"}
+_PLACES = {
+    "noise": "derivation",
+    "keyframe": "part",
+    "draft": "span",
+    "draft_maps": "segment",
+    "motion": "span",
+}
 
 
 class Shelf:

@@ -45,6 +45,9 @@ LIMITS: Mapping[tuple[str, str], Limit] = {
     (HALF, "embeds"): Limit(passes=Bound(rms=2e-2, most=0.5), fails=Bound(rms=0.1, most=2.0)),
     (FULL, "latent"): Limit(passes=Bound(rms=1e-4, most=2e-3), fails=Bound(rms=0.01, most=0.3)),
     (HALF, "latent"): Limit(passes=Bound(rms=0.06, most=0.6), fails=Bound(rms=0.15, most=2.0)),
+    # In pixels and confidence; a joint that an extractor is not sure of may be seen anywhere.
+    (FULL, "joints"): Limit(passes=Bound(rms=1e-3, most=1.0), fails=Bound(rms=0.05)),
+    (HALF, "joints"): Limit(passes=Bound(rms=0.02, most=32), fails=Bound(rms=0.2)),
     (FULL, "picture"): Limit(
         passes=Bound(psnr=60, most=4, block=0.5), fails=Bound(psnr=40, most=48, block=6)
     ),
@@ -65,7 +68,7 @@ FLOW = Bound(psnr=22, block=110)
 
 
 def limit(precision: str, what: str) -> Limit:
-    """The limit for one kind of array: noise, embeds, latent or picture."""
+    """The limit for one kind of array: noise, embeds, latent, joints or picture."""
     return LIMITS[precision, what]
 
 

@@ -12,11 +12,11 @@ from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.provenance.hashing import text_hash
 
 FRAMES = "frames"  # the kind of a segment's delivered frames; every other kind is an operation
-NODES = ("prompt", "noise", "keyframe", "control", "motion", "still")
+NODES = ("prompt", "noise", "keyframe", "control", "draft", "draft_maps", "motion", "still")
 # The order in which networks are needed, so that each is loaded once and can be freed.
 ORDER = (*NODES, FRAMES)
 # Few and cheap, and each a door for an outside picture: embeddings and maps beside the picture itself.
-DOORS = ("prompt", "control")
+DOORS = ("prompt", "control", "draft_maps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,8 @@ class Unit:
         """How a report names the part."""
         if self.segment is not None:
             return f"frames of segment {span(self.segment)['index']}"
-        if self.kind == "motion":
-            return f"motion {brief(self.step.id)} (segment {span(self.step)['index']})"
+        if self.kind in ("draft", "motion"):
+            return f"{self.kind} {brief(self.step.id)} (segment {span(self.step)['index']})"
         return f"{shown(self.kind, 20)} {brief(self.step.id)}"
 
     @property

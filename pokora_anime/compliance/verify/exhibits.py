@@ -14,8 +14,10 @@ from pokora_anime.compliance.verify.delivery import read_frames
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import Limits
 from pokora_anime.compliance.verify.names import shown
+from pokora_anime.compliance.verify.origin import JOINTS
 from pokora_anime.compliance.verify.pictures import BadPicture, decode_png, encode_jpeg
 from pokora_anime.compliance.verify.record import Record
+from pokora_anime.models.openpose import openpose_map
 from pokora_anime.provenance import layout
 from pokora_anime.records import Image
 
@@ -89,9 +91,15 @@ def _stored(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> t
     found: list[Picture] = []
     for step in record.steps:
         for name, array in arrays.of(step).items():
-            if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and len(found) < FILM:
+            if len(found) == FILM:
+                break
+            if step.op == "draft_maps":
+                picture, caption = _drafted(array), f"{shown(name, 20)} map of the draft"
+            else:
+                picture = array.astype(np.uint8) if array.dtype == np.uint8 and array.ndim == 3 else None
                 caption = "keyframe" if name == "image" else f"{shown(name, 20)} map"
-                found.append(Picture(caption=caption, jpeg=encode_jpeg(_small(array.astype(np.uint8)))))
+            if picture is not None and picture.shape[2] == 3:
+                found.append(Picture(caption=caption, jpeg=encode_jpeg(_small(picture))))
     stills = record.summary.get("stills")
     for name in stills[:3] if isinstance(stills, list) else []:
         try:
@@ -100,6 +108,21 @@ def _stored(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> t
             continue
         found.append(Picture(caption=shown(name, 20), jpeg=encode_jpeg(_small(picture))))
     return tuple(found)
+
+
+def _drafted(array: npt.NDArray[np.generic]) -> Image | None:
+    """What a draft's maps of one kind show of their first frame: a pose scaled to SIDE, or a grey picture."""
+    if array.ndim != 3 or not array.size:
+        return None
+    first = array[0]
+    if first.dtype == np.uint8:
+        return np.repeat(first.astype(np.uint8)[:, :, None], 3, axis=2)
+    if first.shape != (JOINTS, 3) or not np.isfinite(array.astype(np.float64)).all():
+        return None
+    joints = first.astype(np.float32)
+    reach = float(np.abs(array[:, :, :2].astype(np.float32)).max())
+    joints[:, :2] *= SIDE / max(reach, 1.0)
+    return openpose_map(joints, SIDE)
 
 
 def _graph(record: Record) -> tuple[Drawn, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.verify.container import finding
@@ -13,7 +13,7 @@ from pokora_anime.provenance.node import OPS, parents_fit
 
 # What a run's results are, and the operations that draw a picture out of text and noise alone.
 RESULTS = {"video": ["encode", "sheet"], "stills": ["still"]}
-GENERATORS = frozenset({"keyframe", "motion"})
+GENERATORS = frozenset({"keyframe", "draft", "motion"})
 ROOTS = frozenset({"prompt", "noise"})
 
 
@@ -79,26 +79,43 @@ def _results(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
 
 
 def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
-    """One prompt, at most one keyframe and control, every segment after the one before, all delivered."""
+    """One prompt, at most one keyframe and control, every segment after the one before, all delivered.
+
+    A draft's segments are a chain of their own, and each has its maps, under which the clip's is made.
+    """
     by_op: dict[str, list[Step]] = {}
     for step in record.steps:
         by_op.setdefault(step.op, []).append(step)
     for op in ("prompt", "keyframe", "control", "finish"):
         for step in by_op.get(op, [])[1:]:
             yield finding("POL-CHAIN", f"more than one {op} in one clip", step.name)
-    shared = [step.id for op in ("prompt", "keyframe", "control") for step in by_op.get(op, [])[:1]]
-    segments: list[str] = []
-    for step in by_op.get("motion", []):
-        kinds = {name: steps[name].op for name in step.parents if name in steps}
-        common = [name for name, op in kinds.items() if op not in ("noise", "motion")]
-        before = [name for name, op in kinds.items() if op == "motion"]
-        span = step.params.get("span")
-        closing = segments[:1] if isinstance(span, dict) and span.get("tail") else []
-        # The segment that closes a loop is made from the first one too.
-        if common != shared or before != list(dict.fromkeys([*closing, *segments[-1:]])):
-            yield finding("POL-CHAIN", "a segment of another chain", step.name)
-        segments.append(step.id)
+    start = [step.id for op in ("prompt", "keyframe") for step in by_op.get(op, [])[:1]]
+    control = [step.id for step in by_op.get("control", [])[:1]]
+    drafted, maps, segments = (by_op.get(op, []) for op in ("draft", "draft_maps", "motion"))
+    yield from _chained(drafted, steps, start, [])
+    yield from _chained(segments, steps, [*start, *control], maps)
+    for place, step in enumerate(maps):
+        if list(step.parents) != [one.id for one in drafted[place : place + 1]]:
+            yield finding("POL-CHAIN", "maps of another segment of the draft", step.name)
     for step in by_op.get("finish", []):
-        if list(step.parents) != segments:
+        if list(step.parents) != [segment.id for segment in segments]:
             message = "the clip was not finished from all of its segments in their order"
             yield finding("POL-CHAIN", message, step.name)
+
+
+def _chained(
+    segments: Sequence[Step], steps: dict[str, Step], shared: Sequence[str], maps: Sequence[Step]
+) -> Iterable[Finding]:
+    """Each segment is made from what all share, from its own maps if there are any, and from those before."""
+    earlier: list[str] = []
+    for place, step in enumerate(segments):
+        kinds = {name: steps[name].op for name in step.parents if name in steps}
+        common = [name for name, op in kinds.items() if op not in ("noise", step.op)]
+        before = [name for name, op in kinds.items() if op == step.op]
+        span = step.params.get("span")
+        closing = earlier[:1] if isinstance(span, dict) and span.get("tail") else []
+        own = [one.id for one in maps[place : place + 1]]
+        # The segment that closes a loop is made from the first one too.
+        if common != [*shared, *own] or before != list(dict.fromkeys([*closing, *earlier[-1:]])):
+            yield finding("POL-CHAIN", "a segment of another chain", step.name)
+        earlier.append(step.id)

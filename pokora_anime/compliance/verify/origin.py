@@ -13,6 +13,7 @@ from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.contents import Arrays, NodeArrays
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step
+from pokora_anime.compliance.verify.settings import SEGMENTS
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.noise import TOLERANCE, expected
 from pokora_anime.stages.prompt_syntax import MAX_STOPS
@@ -30,9 +31,12 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
     "noise": {"noise": ("<f4", 0)},  # 3 or 4 axes, by its params
     "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},
     "control": {"pose?": ("|u1", 3), "depth?": ("|u1", 3), "canny?": ("|u1", 3), "lineart?": ("|u1", 3)},
+    "draft": {"latents": ("<f4", 4)},
+    # Joints of every frame, and grey maps.
+    "draft_maps": {"pose?": ("<f4", 3), "depth?": ("|u1", 3), "canny?": ("|u1", 3), "lineart?": ("|u1", 3)},
     "motion": {"latents": ("<f4", 4)},
 }
-
+JOINTS = 18
 
 TOKENS, MAX_CHUNKS = 77, 4  # of a chunk with its ends, of a prompt (stages/prompt.py refuses more)
 MAX_CHANNELS = 4096
@@ -56,7 +60,9 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
             values = stored["noise"]
             left -= values.shape[1] if values.ndim == 4 else 1
             yield from _noise(step, values, left)
-        elif step.op == "motion":
+        elif step.op == "draft_maps":
+            yield from _maps(step, stored, steps)
+        elif step.op in SEGMENTS:
             parents = [steps[name] for name in step.parents if name in steps]
             yield from _known(step, parents, arrays)
 
@@ -72,11 +78,24 @@ def _misfit(step: Step, stored: NodeArrays) -> str:
             return f"{name}: {array.dtype.str} {array.shape}"
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return f"{name}: not finite"
-        if dtype == "|u1" and list(array.shape) != [*reversed(_size(step)), 3]:
+        if dtype == "|u1" and step.op != "draft_maps" and list(array.shape) != [*reversed(_size(step)), 3]:
             return f"{name}: {array.shape}"
     if step.op == "prompt":
         return _no_text(stored)
     return ""
+
+
+def _maps(step: Step, stored: NodeArrays, steps: dict[str, Step]) -> Iterable[Finding]:
+    """A draft's maps are of every kind that the node tells, and one for each frame of its segment."""
+    spans = [steps[name].params.get("span") for name in step.parents if name in steps]
+    span = spans[0] if spans else None
+    frames = span.get("frames") if isinstance(span, dict) else None
+    told = step.params.get("kinds")
+    shapes = {kind: [frames, *reversed(_size(step))] for kind in stored} | {"pose": [frames, JOINTS, 3]}
+    for kind, array in stored.items():
+        if not isinstance(told, list) or sorted(stored) != told or list(array.shape) != shapes[kind]:
+            reason = f"{shown(kind, 20)}: {array.shape}"
+            yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
 
 
 def _no_text(stored: NodeArrays) -> str:
@@ -127,7 +146,7 @@ def _known(step: Step, parents: list[Step], arrays: Arrays) -> Iterable[Finding]
     if not isinstance(known, int) or not 0 <= known < latents.shape[1]:
         yield finding("POL-KNOWN", "a segment that knows more frames than it has", step.name, known)
         return
-    segments = [parent for parent in parents if parent.op == "motion"]
+    segments = [parent for parent in parents if parent.op == step.op]
     before = segments[-1:] or [parent for parent in parents if parent.op == "keyframe"]
     source = arrays.of(before[0]) if before else {}
     if known and source:

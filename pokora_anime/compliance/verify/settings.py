@@ -16,11 +16,12 @@ from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
-from pokora_anime.stages import spans
+from pokora_anime.stages import draft, spans
 from pokora_anime.stages.timing import frames_delivered, frames_generated
 
 CHANNELS, LATENT_SCALE = 4, 8  # of the latents of SD2, SDXL and nano (models/loader.py, stages/noise.py)
 FORMATS = {DType.fp32: "float32", DType.bf16: "bfloat16", DType.fp16: "float16"}
+SEGMENTS = ("draft", "motion")  # operations that denoise segments
 _ENVIRONMENT = {"device": str, "processor": str, "dtype": str, "threads": int, "libraries": {"": str}}
 MAX_ENVIRONMENT = 2000  # characters
 # Params that the run itself settles; they are checked where their meaning is known.
@@ -29,6 +30,8 @@ FREE = {
     "noise": {"shape", "derivation"},
     "keyframe": {"part", "generator"},
     "control": {"last_attempt"},
+    "draft": {"span", "generator"},
+    "draft_maps": {"segment"},
     "motion": {"span", "generator", "control"},
 }
 
@@ -52,7 +55,7 @@ def loras(config: RunConfig, op: str) -> dict[str, float]:
         use.weights.id: use.strength
         for use in uses(config)
         if _is_lora(use) and use.weights and use.strength is not None and _has(config, use)
-        if use.kind != Kind.motion_lora.value or op == "motion"
+        if use.kind != Kind.motion_lora.value or op in SEGMENTS
     }
 
 
@@ -89,13 +92,16 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
         fps = config.finish.fps
         finish: Table = {"finish": plain["finish"], "seconds": config.shot.seconds, "fps": config.shot.fps}
         size: list[Json] = [config.finish.width, config.finish.height]
+        moving: Table = {
+            **drawn,
+            "motion": plain["motion"],
+            "loras": dict[str, Json](loras(config, "motion")),
+        }
         wanted |= {
             "control": {**base, "kinds": _kinds(config)},
-            "motion": {
-                **drawn,
-                "motion": plain["motion"],
-                "loras": dict[str, Json](loras(config, "motion")),
-            },
+            "draft": {**moving, "speed": to_plain(draft.settings(config))["speed"]},
+            "draft_maps": {**base, "kinds": _kinds(config)},
+            "motion": moving,
             "finish": finish,
             "encode": {"encode": plain["encode"], "fps": fps, "size": size},
             "sheet": {"fps": fps, "frames": SHEET_FRAMES},
@@ -157,7 +163,7 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
     """Each picture's and segment's noise and generator are those of its own place in the run."""
     steps = record.by_id
     for step in record.steps:
-        if step.op not in ("keyframe", "motion"):
+        if step.op not in ("keyframe", *SEGMENTS):
             continue
         place = _still(step, record, config) if step.op == "keyframe" else _segment(step, config)
         noise = next(
@@ -191,9 +197,10 @@ def _segment(step: Step, config: RunConfig) -> Table:
     place: Table = span if isinstance(span, dict) else {}
     share = motion.get("noise_share") if isinstance(motion, dict) else None
     derivation: Table = {"kind": "frames", "start": place.get("start"), "share": share}
-    generator: list[Json] = ["motion", place.get("index")]
+    generator: list[Json] = [step.op, place.get("index")]
     told = step.params.get("generator")
-    allowed: list[Json] = [*range(1, config.quality.reroll + 1)] if isinstance(config, VideoConfig) else []
+    again = config.quality.reroll if isinstance(config, VideoConfig) and step.op == "motion" else 0
+    allowed: list[Json] = [*range(1, again + 1)]
     if isinstance(told, list) and any(_same(told[2:], [attempt]) for attempt in allowed):
         generator, derivation = [*generator, told[2]], {**derivation, "attempt": told[2]}
     return {"generator": generator, "derivation": derivation}
@@ -201,12 +208,25 @@ def _segment(step: Step, config: RunConfig) -> Table:
 
 def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
     ops = [step.op for step in record.steps]
-    wanted = {"keyframe": int(config.keyframe.enabled), "control": int(bool(config.control.kinds))}
+    drafted = draft.wanted(config)
+    wanted = {
+        "keyframe": int(config.keyframe.enabled),
+        "control": int(bool(config.control.kinds) and not drafted),
+        "draft": len(spans.of(config, frames_generated(config))) if drafted else 0,
+    }
+    wanted["draft_maps"] = wanted["draft"]
     for op, count in wanted.items():
         if ops.count(op) != count:
             yield finding("POL-CHAIN", f"{ops.count(op)} {op} nodes", layout.RECORD, expected=count)
-    segments = [step for step in record.steps if step.op == "motion"]
+    segments, sketched, maps = (
+        [step for step in record.steps if step.op == op] for op in ("motion", "draft", "draft_maps")
+    )
     yield from _spans(segments, config)
+    if drafted:
+        yield from _spans(sketched, config)
+    for place, step in enumerate(maps):
+        if not _same(step.params.get("segment"), place):
+            yield finding("POL-PLACE", "maps of another segment of the draft", step.name)
     yield from _controls(record, segments, config)
     frames = frames_delivered(config.shot.seconds, config.finish.fps)
     told = [record.summary[name] for name in ("frames", "fps", "width", "height")]
@@ -230,15 +250,17 @@ def _spans(segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
 
 
 def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
-    control = next((step for step in record.steps if step.op == "control"), None)
+    mapped = any(step.op in ("control", "draft_maps") for step in record.steps)
     settings = to_plain(config)["control"]
-    # INTEGRITY has compared these pictures with the maps that are stored.
+    # INTEGRITY has compared these pictures with the maps that are stored. A draft's are of every kind.
     named = [name for name in record.pictures if name.startswith("control_")]
     drawn: list[Json] = [*sorted(name.removeprefix("control_").removesuffix(".png") for name in named)]
+    if draft.wanted(config):
+        drawn = _kinds(config)
     for step in segments:
         told = step.params.get("control")
         kinds = told.get("kinds") if isinstance(told, dict) else None
-        if control is None or not isinstance(settings, dict):
+        if not mapped or not isinstance(settings, dict):
             fits = told is None
         else:
             asked = settings.get("kinds")

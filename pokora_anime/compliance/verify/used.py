@@ -15,7 +15,7 @@ from pokora_anime.compliance.rules.case import uses
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.names import brief, shown
 from pokora_anime.compliance.verify.record import Record, Step
-from pokora_anime.compliance.verify.settings import loras
+from pokora_anime.compliance.verify.settings import SEGMENTS, loras
 from pokora_anime.config.schema import ControlKind, ControlNetwork, RunConfig, VideoConfig
 from pokora_anime.models import hashes, registry
 from pokora_anime.models.hashes import MANIFEST
@@ -28,12 +28,14 @@ LOADS = {
     "prompt": {"base", "speed_lora", "style_lora"},
     "keyframe": {"base", "vae", "speed_lora", "style_lora"},
     "control": {"extractor"},
+    "draft": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
+    "draft_maps": {"base", "vae", "extractor"},
     "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora", "motion_lora"},
     "finish": {"base", "vae"},
 }
 # And which roles they cannot do without, where the config does not decide.
-NEEDS = {"prompt": {"text"}, "keyframe": {"unet", "vae"}, "finish": {"vae"}}
-DRAWS = ("prompt", "keyframe", "motion")
+NEEDS = {"prompt": {"text"}, "keyframe": {"unet", "vae"}, "draft_maps": {"vae"}, "finish": {"vae"}}
+DRAWS = ("prompt", "keyframe", *SEGMENTS)
 
 
 def check(record: Record, config: RunConfig) -> Iterable[Finding]:
@@ -116,16 +118,16 @@ def _uses(record: Record, config: RunConfig, rows: Mapping[str, Row]) -> Iterabl
 
 def _roles(step: Step, config: RunConfig) -> set[str]:
     """The roles of the weights that an operation cannot do without; LoRAs aside."""
-    if step.op == "motion":
+    if step.op in SEGMENTS:
         control = step.params.get("control")
         kinds = control.get("kinds") if isinstance(control, dict) else None
         listed = kinds if isinstance(kinds, list) else []
         union = isinstance(config, VideoConfig) and config.control.network is ControlNetwork.union
         networks = {"controlnet_union" if union else f"controlnet_{kind}" for kind in listed}
         return {"motion", config.base.motion_adapter} | networks
-    if step.op == "control" and isinstance(config, VideoConfig):
+    if step.op in ("control", "draft_maps") and isinstance(config, VideoConfig):
         kinds = set(config.control.kinds) - {ControlKind.canny}
-        return {f"{kind.value}_extractor" for kind in kinds}
+        return {f"{kind.value}_extractor" for kind in kinds} | NEEDS.get(step.op, set())
     return NEEDS.get(step.op, set())
 
 

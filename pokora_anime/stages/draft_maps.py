@@ -1,0 +1,118 @@
+"""Control maps of each frame of a clip's draft, kept a segment at a time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pokora_anime.config.schema import ControlKind, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.errors import MachineError
+from pokora_anime.models import extractors, openpose, vitpose
+from pokora_anime.models.fetch import control_rows
+from pokora_anime.progress import KEPT
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
+from pokora_anime.provenance.node import Node
+from pokora_anime.records import ControlTrack, Image, Segment
+from pokora_anime.stages import control, pictures
+from pokora_anime.stages.control import NobodyFound
+
+JOINTS = 18
+
+
+def read(segment: Segment, config: VideoConfig, context: RunContext) -> Node:
+    """The maps of `config.control.kinds` in every frame of a draft's segment, stored under their node.
+
+    Poses are stored as joints float32 [frames, 18, 3], other maps as grey uint8 [frames, height, width]
+    at the base's frame size. Raises ConfigError CFG-CONTROL for a kind without a ControlNet.
+    """
+    kinds = sorted(set(config.control.kinds), key=lambda kind: kind.value)
+    control_rows(kinds, config.base.family, config.control.network)
+    node = _node(segment, kinds, config, context)
+    detail = f"maps of segment {segment.index + 1}"
+    if context.folder.load(node) is not None:
+        context.progress.step(f"{detail}, {KEPT}")
+        return context.folder.recorded(node)
+    frames = list(pictures.decode_chunks(segment.latents, 1, context))
+    size = (config.base.height, config.base.width)
+    node = context.folder.save(node, {kind.value: _stack(kind, frames, size, context) for kind in kinds})
+    context.progress.step(detail)
+    return node
+
+
+def track(node: Node, config: VideoConfig, context: RunContext) -> ControlTrack:
+    """The maps of a draft's segment, uint8 [frames, height, width, 3] by kind, read back.
+
+    A frame in which nobody was found has a black pose map. Raises MachineError SYS-IO if they are gone.
+    """
+    stored = context.folder.load(node)
+    if stored is None:
+        raise MachineError("SYS-IO", "control maps changed on the disk while the clip was rendered")
+    size = (config.base.height, config.base.width)
+    maps: dict[str, Image] = {}
+    for kind, array in stored.items():
+        if kind == ControlKind.pose.value:
+            maps[kind] = np.stack([_pose(joints, size) for joints in array.astype(np.float32)])
+        else:
+            maps[kind] = np.repeat(array.astype(np.uint8)[..., None], 3, axis=3)
+    return ControlTrack(maps=maps, notes=(), node=node)
+
+
+def _stack(
+    kind: ControlKind, frames: Sequence[Image], size: tuple[int, int], context: RunContext
+) -> NDArray[np.generic]:
+    if kind is ControlKind.pose:
+        locate = context.models.pose_extractor()
+        return np.stack([np.asarray(locate(frame), np.float32) for frame in frames])
+    if kind is ControlKind.depth:
+        measure = context.models.depth_extractor()
+        return depth_maps([measure(frame) for frame in frames], size)
+    if kind is ControlKind.lineart:
+        draw = context.models.lineart_extractor()
+        return np.stack([control.scaled(draw(frame), size)[:, :, 0] for frame in frames])
+    return np.stack([control.canny_map(frame, size)[:, :, 0] for frame in frames])
+
+
+def depth_maps(depths: Sequence[NDArray[np.float32]], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Relative depths [h, w] as grey maps of one range, 255 being the nearest point of all.
+
+    A range for each frame would make the maps flicker.
+    """
+    height, width = size
+    low, high = min(float(one.min()) for one in depths), max(float(one.max()) for one in depths)
+    spread = max(high - low, np.finfo(np.float32).tiny)
+    grey: list[Image] = []
+    for one in depths:
+        shares = ((one - low) / spread).astype(np.float32)
+        resized = cv2.resize(shares, (width, height), interpolation=cv2.INTER_LINEAR)
+        grey.append(np.rint(np.asarray(resized, np.float32) * 255).astype(np.uint8))
+    return np.stack(grey)
+
+
+def _pose(joints: NDArray[np.float32], size: tuple[int, int]) -> Image:
+    found = control.pose_map(joints, size)
+    return np.zeros((*size, 3), np.uint8) if isinstance(found, NobodyFound) else found
+
+
+def _node(segment: Segment, kinds: Sequence[ControlKind], config: VideoConfig, context: RunContext) -> Node:
+    weights = context.models.weights_hash("vae")
+    for kind in kinds:
+        if kind is not ControlKind.canny:
+            weights |= context.models.weights_hash(f"{kind.value}_extractor")
+    return Node.after(
+        [segment.node],
+        "draft_maps",
+        {
+            "segment": segment.index,
+            "kinds": [kind.value for kind in kinds],
+            "size": [config.base.width, config.base.height],
+        },
+        weights=weights,
+        code=code_hash(sys.modules[__name__], control, pictures, extractors, openpose, vitpose),
+        environment=environment(context),
+    )
