@@ -15,7 +15,7 @@ from pokora_anime.quality.joining import JoinJudge
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Video
 from pokora_anime.run import Run, open_run
 from pokora_anime.stages import control as control_stage
-from pokora_anime.stages import encode, finish, keyframe, motion, prompt, spans
+from pokora_anime.stages import encode, finish, hires, keyframe, motion, prompt, second_pass, spans
 from pokora_anime.stages.attempts import ONCE, Attempts
 from pokora_anime.stages.pictures import decode_chunks
 from pokora_anime.stages.timing import frames_generated
@@ -56,7 +56,8 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", "pose_extractor", "depth_extractor", "lineart_extractor")
     total = frames_generated(config)
-    return motion.render(text, first, control, config, context, total, _attempts(config, context))
+    segments = motion.render(text, first, control, config, context, total, _attempts(config, context))
+    return hires.render(segments, text, config, context, total) if second_pass.asked(config) else segments
 
 
 def _attempts(config: VideoConfig, context: RunContext) -> Attempts:
@@ -91,7 +92,7 @@ def _joins(config: VideoConfig) -> list[int]:
 def _steps(config: VideoConfig) -> dict[str, int]:
     """Denoising steps of the stages to come, for the estimate of the time left."""
     segments = spans.of(config, frames_generated(config))
-    steps = {"motion": len(segments) * config.speed.steps}
+    steps = {"motion": len(segments) * (config.speed.steps + second_pass.steps(config))}
     return {"keyframe": config.speed.steps, **steps} if config.keyframe.enabled else steps
 
 

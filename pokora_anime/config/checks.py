@@ -31,15 +31,17 @@ from pokora_anime.config.schema import (
     ShotConfig,
     SpeedConfig,
     StillsConfig,
+    Upscale,
     VideoConfig,
 )
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
-from pokora_anime.stages import spans
+from pokora_anime.stages import second_pass, spans
 from pokora_anime.stages.prompt_syntax import parse_travel, stops
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 MOST_REROLLS = 8
+MOST_SIDE = 2048  # pixels of a generated frame
 # By the role of a speed LoRA; LCM's works with any number.
 DISTILLED_STEPS = {"lightning": 4, "lightning_8step": 8, "hyper": 8}
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -62,8 +64,12 @@ def check(config: RunConfig) -> None:
     if isinstance(config, VideoConfig):
         found += [*_shot(config), *_control(config), *_motion(config), *_finish(config.finish)]
         found += [*_encode(config.encode), *_quality(config)]
+        found += _second_pass(config) if second_pass.asked(config) and not found else []
     if isinstance(config, StillsConfig):
         found += [*_within("count", config.count, 1, 3), *_finish(config.finish)]
+        if config.finish.upscale is Upscale.hires:
+            expected = "lanczos: the second pass is a clip's"
+            found.append(Problem("finish.upscale", "hires", expected, "finish.upscale=lanczos"))
         if stops(config.shot.prompt)[-1][0]:
             found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames"))
     if not found:
@@ -116,8 +122,8 @@ def _run(config: RunConfig) -> list[Problem]:
 
 def _base(base: BaseConfig) -> list[Problem]:
     found = [
-        *_multiple("base.width", base.width, 8, 64, 2048),
-        *_multiple("base.height", base.height, 8, 64, 2048),
+        *_multiple("base.width", base.width, 8, 64, MOST_SIDE),
+        *_multiple("base.height", base.height, 8, 64, MOST_SIDE),
     ]
     ids = {"weights": base.weights, "motion_adapter": base.motion_adapter, "vae": base.vae}
     for name, identifier in ids.items():
@@ -292,7 +298,23 @@ def _finish(finish: FinishConfig) -> list[Problem]:
     ]
     found += _within("finish.fps", finish.fps, 1, 60)
     found += _within("finish.zoom", finish.zoom, 1.0, 4.0)
+    found += _within("finish.hires.scale", finish.hires.scale, 1.0, 4.0)
+    found += _within("finish.hires.strength", finish.hires.strength, 0.05, 0.9)
     return found + _within("finish.decode_chunk", finish.decode_chunk, 1, 64)
+
+
+def _second_pass(config: VideoConfig) -> list[Problem]:
+    """A size that networks take, and a step that is left out: else nothing of the clip would be."""
+    found: list[Problem] = []
+    side = max(second_pass.frame_size(config))
+    if side > MOST_SIDE:
+        fix = f"finish.hires.scale={MOST_SIDE / max(config.base.width, config.base.height):g}"
+        found.append(Problem("finish.hires.scale", f"{side} pixels a side", f"at most {MOST_SIDE}", fix))
+    if second_pass.skipped(config) < 1:
+        got = f"{config.finish.hires.strength:g} of {config.speed.steps} steps"
+        expected = "so little that a step is left out before it"
+        found.append(Problem("finish.hires.strength", got, expected, "finish.hires.strength=0.35"))
+    return found
 
 
 def _encode(encode: EncodeConfig) -> list[Problem]:

@@ -64,6 +64,17 @@ class Interpolation(Enum):
     flow = "flow"
 
 
+class Upscale(Enum):
+    """How frames that are delivered larger than they were generated become so.
+
+    Lanczos enlarges pictures. Hires denoises the clip's latents a second time, enlarged, by the same
+    networks; what is still lacking to the delivered size is Lanczos.
+    """
+
+    lanczos = "lanczos"
+    hires = "hires"
+
+
 class Minimum(Enum):
     """What a clip's scorecard must be at least: nothing, without a bad number, with good ones alone."""
 
@@ -213,10 +224,26 @@ class MotionConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class HiresConfig:
+    """The second pass of a clip, with finish.upscale=hires.
+
+    Latents are enlarged `scale` times a side, noised as far as the last `strength` of the schedule expects
+    and denoised from there. `tiled`: in overlapping tiles of the base's size; where memory does not hold
+    whole frames, a run does so by itself.
+    """
+
+    scale: float = 1.5
+    strength: float = 0.35
+    tiled: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
 class FinishConfig:
     """From latents to delivered frames: interpolation, crop, zoom, scale."""
 
     interpolation: Interpolation = Interpolation.flow
+    upscale: Upscale = Upscale.lanczos
+    hires: HiresConfig = field(default_factory=HiresConfig)
     fps: int = 24
     width: int = 768
     height: int = 768

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from pokora_anime.compliance.replay.frames import Delivered, segment_frames
 from pokora_anime.compliance.replay.shelf import Shelf
-from pokora_anime.compliance.replay.units import FRAMES, Unit, attempt, span
+from pokora_anime.compliance.replay.units import FRAMES, Unit, attempt, delivered_segments, span
 from pokora_anime.compliance.verify.contents import Arrays
 from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Still
-from pokora_anime.stages import control, encode, finish, keyframe, motion, noise, prompt
+from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
+from pokora_anime.stages import control, encode, finish, hires, keyframe, motion, noise, prompt, second_pass
 from pokora_anime.stages.attempts import Attempts
 from pokora_anime.stages.timing import frames_generated
 
@@ -80,7 +80,7 @@ class Replayer:
         return replace(self._context, folder=shelf.folder)
 
     def _segments(self) -> list[Step]:
-        return [step for step in self._record.steps if step.op == "motion"]
+        return delivered_segments(self._record)
 
     # One method an operation
 
@@ -99,9 +99,11 @@ class Replayer:
         else:
             assert isinstance(self._config, VideoConfig)
             frames = cast(list[int], step.params["shape"])[1]
-            share = self._config.motion.noise_share
-            attempt = cast(int, derivation.get("attempt", 0))
-            noise.for_frames(cast(int, derivation["start"]), frames, share, context, attempt)
+            share, start = self._config.motion.noise_share, cast(int, derivation["start"])
+            if derivation["kind"] == "hires":
+                noise.for_hires(start, frames, share, second_pass.latent_size(self._config), context)
+                return
+            noise.for_frames(start, frames, share, context, cast(int, derivation.get("attempt", 0)))
 
     def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
         kind, index = cast(tuple[str, int], step.params["part"])
@@ -126,17 +128,29 @@ class Replayer:
         return found
 
     def _motion(self, step: Step, context: RunContext) -> None:
+        for segment in self._moved(self._text(context), context):
+            if segment.index == span(step)["index"]:
+                return
+
+    def _hires(self, step: Step, context: RunContext) -> None:
         config = self._config
         assert isinstance(config, VideoConfig)
-        text, first = self._text(context), self._first(context)
+        text = self._text(context)
+        moved = self._moved(text, context)
+        for segment in hires.render(moved, text, config, context, frames_generated(config)):
+            if segment.index == span(step)["index"]:
+                return
+
+    def _moved(self, text: Prompt, context: RunContext) -> Iterator[Segment]:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        first = self._first(context)
         mapped = next((one for one in self._record.steps if one.op == "control"), None)
         maps = None if mapped is None else self._control(mapped, context)
         total = frames_generated(config)
-        taken = {span(one)["index"]: attempt(one) for one in self._segments()}
+        taken = {span(one)["index"]: attempt(one) for one in self._record.steps if one.op == "motion"}
         recorded = Attempts(of=lambda index: (taken[index],))
-        for segment in motion.render(text, first, maps, config, context, total, recorded):
-            if segment.index == span(step)["index"]:
-                return
+        return motion.render(text, first, maps, config, context, total, recorded)
 
     def _deliver(self, step: Step, context: RunContext) -> Still:
         assert isinstance(self._config, StillsConfig)
@@ -150,5 +164,6 @@ _STAGES: Mapping[str, Callable[[Replayer, Step, RunContext], object]] = {
     "keyframe": Replayer._keyframe,
     "control": Replayer._control,
     "motion": Replayer._motion,
+    "hires": Replayer._hires,
     "still": Replayer._deliver,
 }

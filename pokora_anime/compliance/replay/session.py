@@ -13,7 +13,7 @@ from pokora_anime.compliance.replay.compare import Compared, Figures, Numbers, f
 from pokora_anime.compliance.replay.delivered import decoded
 from pokora_anime.compliance.replay.picture import Row, of_numbers
 from pokora_anime.compliance.replay.recompute import Redone, Replayer
-from pokora_anime.compliance.replay.units import FRAMES, Unit
+from pokora_anime.compliance.replay.units import FRAMES, ORDER, Unit
 from pokora_anime.compliance.verify import pictures
 from pokora_anime.compliance.verify.contents import Arrays
 from pokora_anime.compliance.verify.delivery import read_frames
@@ -35,7 +35,7 @@ from pokora_anime.stages.pictures import decode
 
 # What each array is measured as.
 _WHAT = {"noise": "noise", "latent": "latent", "latents": "latent"}
-_LAST_USE = {"text": "prompt", "unet": "keyframe", "motion": "motion"}
+_LAST_USE = {"text": "prompt", "unet": "keyframe", "motion": "hires"}
 
 
 class Session:
@@ -167,8 +167,7 @@ class Session:
 
     def _free(self, kind: str) -> None:
         """Drops the networks that only parts before this one needed."""
-        order = ("prompt", "noise", "keyframe", "control", "motion", "still", FRAMES)
-        done = [name for name, last in _LAST_USE.items() if order.index(kind) > order.index(last)]
+        done = [name for name, last in _LAST_USE.items() if ORDER.index(kind) > ORDER.index(last)]
         self._context.models.free(*done)
 
     def _show(self, unit: Unit, stored: Mapping[str, Numbers], made: Redone) -> None:

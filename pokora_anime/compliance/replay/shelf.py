@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pokora_anime.records import Image
 
 # Which param tells the nodes of one operation apart; one that is not here stands once in a clip.
-_PLACES = {"noise": "derivation", "keyframe": "part", "motion": "span"}
+_PLACES = {"noise": "derivation", "keyframe": "part", "motion": "span", "hires": "span"}
 
 
 class Shelf:

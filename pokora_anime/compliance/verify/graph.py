@@ -98,7 +98,26 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
         if common != shared or before != list(dict.fromkeys([*closing, *segments[-1:]])):
             yield finding("POL-CHAIN", "a segment of another chain", step.name)
         segments.append(step.id)
+    again = by_op.get("hires", [])
+    if again:
+        yield from _second_pass(again, segments, shared[:1], steps)
     for step in by_op.get("finish", []):
-        if list(step.parents) != segments:
+        if list(step.parents) != ([one.id for one in again] or segments):
             message = "the clip was not finished from all of its segments in their order"
             yield finding("POL-CHAIN", message, step.name)
+
+
+def _second_pass(
+    again: list[Step], segments: list[str], prompt: list[str], steps: dict[str, Step]
+) -> Iterable[Finding]:
+    """Each node of the second pass is made from the segment in its place and the one before it."""
+    if len(again) != len(segments):
+        message = "a second pass of other segments than the clip's"
+        yield finding("POL-CHAIN", message, layout.RECORD, len(again), expected=len(segments))
+    for index, (step, segment) in enumerate(zip(again, segments, strict=False)):
+        span = step.params.get("span")
+        closing = [again[0].id] if isinstance(span, dict) and span.get("tail") and index else []
+        before = [again[index - 1].id] if index else []
+        wanted = [*prompt, segment, *dict.fromkeys([*closing, *before])]
+        if [name for name in step.parents if name in steps and steps[name].op != "noise"] != wanted:
+            yield finding("POL-CHAIN", "a second pass of another segment or chain", step.name)

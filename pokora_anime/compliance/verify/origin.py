@@ -31,6 +31,7 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
     "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},
     "control": {"pose?": ("|u1", 3), "depth?": ("|u1", 3), "canny?": ("|u1", 3), "lineart?": ("|u1", 3)},
     "motion": {"latents": ("<f4", 4)},
+    "hires": {"latents": ("<f4", 4)},
 }
 
 
@@ -56,7 +57,7 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
             values = stored["noise"]
             left -= values.shape[1] if values.ndim == 4 else 1
             yield from _noise(step, values, left)
-        elif step.op == "motion":
+        elif step.op in ("motion", "hires"):
             parents = [steps[name] for name in step.parents if name in steps]
             yield from _known(step, parents, arrays)
 
@@ -127,7 +128,7 @@ def _known(step: Step, parents: list[Step], arrays: Arrays) -> Iterable[Finding]
     if not isinstance(known, int) or not 0 <= known < latents.shape[1]:
         yield finding("POL-KNOWN", "a segment that knows more frames than it has", step.name, known)
         return
-    segments = [parent for parent in parents if parent.op == "motion"]
+    segments = [parent for parent in parents if parent.op == step.op]
     before = segments[-1:] or [parent for parent in parents if parent.op == "keyframe"]
     source = arrays.of(before[0]) if before else {}
     if known and source:

@@ -10,16 +10,18 @@ from pokora_anime.compliance.rules.case import Use, uses
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step, Table, misfit
-from pokora_anime.config.identity import to_plain
+from pokora_anime.config.identity import part, to_plain
 from pokora_anime.config.schema import DType, RunConfig, VideoConfig
 from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
-from pokora_anime.stages import spans
+from pokora_anime.stages import second_pass, spans
+from pokora_anime.stages.second_pass import LATENT_SCALE
+from pokora_anime.stages.spans import Span
 from pokora_anime.stages.timing import frames_delivered, frames_generated
 
-CHANNELS, LATENT_SCALE = 4, 8  # of the latents of SD2, SDXL and nano (models/loader.py, stages/noise.py)
+CHANNELS = 4  # of the latents of SD2, SDXL and nano (stages/noise.py)
 FORMATS = {DType.fp32: "float32", DType.bf16: "bfloat16", DType.fp16: "float16"}
 _ENVIRONMENT = {"device": str, "processor": str, "dtype": str, "threads": int, "libraries": {"": str}}
 MAX_ENVIRONMENT = 2000  # characters
@@ -30,6 +32,7 @@ FREE = {
     "keyframe": {"part", "generator"},
     "control": {"last_attempt"},
     "motion": {"span", "generator", "control"},
+    "hires": {"span", "generator"},
 }
 
 
@@ -52,7 +55,7 @@ def loras(config: RunConfig, op: str) -> dict[str, float]:
         use.weights.id: use.strength
         for use in uses(config)
         if _is_lora(use) and use.weights and use.strength is not None and _has(config, use)
-        if use.kind != Kind.motion_lora.value or op == "motion"
+        if use.kind != Kind.motion_lora.value or op in ("motion", "hires")
     }
 
 
@@ -89,13 +92,16 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
         fps = config.finish.fps
         finish: Table = {"finish": plain["finish"], "seconds": config.shot.seconds, "fps": config.shot.fps}
         size: list[Json] = [config.finish.width, config.finish.height]
+        moved: Table = {
+            **drawn,
+            "motion": plain["motion"],
+            "loras": dict[str, Json](loras(config, "motion")),
+        }
+        larger: list[Json] = [*reversed(second_pass.frame_size(config))]
         wanted |= {
             "control": {**base, "kinds": _kinds(config)},
-            "motion": {
-                **drawn,
-                "motion": plain["motion"],
-                "loras": dict[str, Json](loras(config, "motion")),
-            },
+            "motion": moved,
+            "hires": {**moved, "size": larger, "hires": part(config.finish.hires)},
             "finish": finish,
             "encode": {"encode": plain["encode"], "fps": fps, "size": size},
             "sheet": {"fps": fps, "frames": SHEET_FRAMES},
@@ -125,12 +131,14 @@ def _params(step: Step, wanted: Table, free: set[str]) -> Iterable[Finding]:
 def _sizes(record: Record, config: RunConfig) -> Iterable[Finding]:
     """Noise has the size of the picture, or of the segment's frames, that is drawn from it."""
     size: list[Json] = [config.base.height // LATENT_SCALE, config.base.width // LATENT_SCALE]
+    larger: list[Json] = [*second_pass.latent_size(config)] if isinstance(config, VideoConfig) else []
     steps = record.by_id
     for step in record.steps:
         span = step.params.get("span")
         frames = [span.get("frames")] if isinstance(span, dict) else []
+        drawn = larger if step.op == "hires" else size
         for noise in (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"):
-            got, expected = noise.params.get("shape"), [CHANNELS, *frames, *size]
+            got, expected = noise.params.get("shape"), [CHANNELS, *frames, *drawn]
             if not _same(got, expected):
                 message = "noise of another size than what is drawn from it"
                 yield finding("POL-PARAMS", message, noise.name, shown(got, 60), expected=shown(expected, 60))
@@ -157,7 +165,7 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
     """Each picture's and segment's noise and generator are those of its own place in the run."""
     steps = record.by_id
     for step in record.steps:
-        if step.op not in ("keyframe", "motion"):
+        if step.op not in ("keyframe", "motion", "hires"):
             continue
         place = _still(step, record, config) if step.op == "keyframe" else _segment(step, config)
         noise = next(
@@ -190,6 +198,9 @@ def _segment(step: Step, config: RunConfig) -> Table:
     span, motion = step.params.get("span"), step.params.get("motion")
     place: Table = span if isinstance(span, dict) else {}
     share = motion.get("noise_share") if isinstance(motion, dict) else None
+    if step.op == "hires":
+        again: Table = {"kind": "hires", "start": place.get("start"), "share": share}
+        return {"generator": ["hires", place.get("index")], "derivation": again}
     derivation: Table = {"kind": "frames", "start": place.get("start"), "share": share}
     generator: list[Json] = ["motion", place.get("index")]
     told = step.params.get("generator")
@@ -206,7 +217,10 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
         if ops.count(op) != count:
             yield finding("POL-CHAIN", f"{ops.count(op)} {op} nodes", layout.RECORD, expected=count)
     segments = [step for step in record.steps if step.op == "motion"]
-    yield from _spans(segments, config)
+    total = frames_generated(config)
+    yield from _spans(segments, spans.of(config, total), total)
+    again = [step for step in record.steps if step.op == "hires"]
+    yield from _spans(again, second_pass.spans_of(config, total) if second_pass.asked(config) else (), total)
     yield from _controls(record, segments, config)
     frames = frames_delivered(config.shot.seconds, config.finish.fps)
     told = [record.summary[name] for name in ("frames", "fps", "width", "height")]
@@ -214,10 +228,8 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
         yield finding("POL-FRAMES", "the video is not the one that the config asks for", layout.RECORD, told)
 
 
-def _spans(segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
-    """Segments are those that the motion stage plans: each in its place, and just enough of them."""
-    total = frames_generated(config)
-    planned = spans.of(config, total)
+def _spans(segments: Sequence[Step], planned: Sequence[Span], total: int) -> Iterable[Finding]:
+    """Segments are those that the stage plans: each in its place, and just enough of them."""
     for step, span in zip(segments, planned, strict=False):
         if not _same(step.params.get("span"), asdict(span)):
             got = shown(step.params.get("span"), 60)

@@ -29,11 +29,12 @@ LOADS = {
     "keyframe": {"base", "vae", "speed_lora", "style_lora"},
     "control": {"extractor"},
     "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora", "motion_lora"},
+    "hires": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
     "finish": {"base", "vae"},
 }
 # And which roles they cannot do without, where the config does not decide.
 NEEDS = {"prompt": {"text"}, "keyframe": {"unet", "vae"}, "finish": {"vae"}}
-DRAWS = ("prompt", "keyframe", "motion")
+DRAWS = ("prompt", "keyframe", "motion", "hires")
 
 
 def check(record: Record, config: RunConfig) -> Iterable[Finding]:
@@ -123,6 +124,8 @@ def _roles(step: Step, config: RunConfig) -> set[str]:
         union = isinstance(config, VideoConfig) and config.control.network is ControlNetwork.union
         networks = {"controlnet_union" if union else f"controlnet_{kind}" for kind in listed}
         return {"motion", config.base.motion_adapter} | networks
+    if step.op == "hires":
+        return {"motion", config.base.motion_adapter}
     if step.op == "control" and isinstance(config, VideoConfig):
         kinds = set(config.control.kinds) - {ControlKind.canny}
         return {f"{kind.value}_extractor" for kind in kinds}
