@@ -10,6 +10,7 @@ from pokora_anime.compliance.findings import Severity, of_severity
 from pokora_anime.compliance.rules.case import Case, uses
 from pokora_anime.compliance.rules.contest import judge
 from pokora_anime.compliance.rules.text import MAX_PROMPT
+from pokora_anime.config import camera
 from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import (
     Anchor,
@@ -269,9 +270,24 @@ def _motion(config: VideoConfig) -> list[Problem]:
                 f"motion.overlap={min(4, max(1, motion.frames - 1))}",
             )
         )
+    found += _camera(config)
     if motion.loop and not found:
         found += _loop(config.shot, motion)
     return found
+
+
+def _camera(config: VideoConfig) -> list[Problem]:
+    """The base knows the move, and nothing else is asked for in its place."""
+    asked, family, lora = config.motion.camera, config.base.family, config.motion.lora
+    if camera.settled(config):
+        return []
+    known = [move.value for move in camera.moves(family)]
+    if asked.value in known and lora is not None and lora != asked.value:
+        fix = "motion.lora=null, or motion.camera=free"
+        return [Problem("motion.camera", f"{asked.value} beside motion.lora={lora}", "one move", fix)]
+    listed = "|".join(known) or "free: nobody has published a motion LoRA for it"
+    fix = "motion.camera=free" + ("" if known else ", and the camera's move as words in shot.prompt")
+    return [Problem("motion.camera", f"{asked.value} with base={family.value}", listed, fix)]
 
 
 def _loop(shot: ShotConfig, motion: MotionConfig) -> list[Problem]:

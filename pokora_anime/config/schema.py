@@ -64,6 +64,21 @@ class Interpolation(Enum):
     flow = "flow"
 
 
+class Camera(Enum):
+    """The camera's move: the prompt's own, or one that becomes words of nano's prompt or a motion LoRA."""
+
+    free = "free"
+    static = "static"
+    pan_left = "pan_left"
+    pan_right = "pan_right"
+    zoom_in = "zoom_in"
+    zoom_out = "zoom_out"
+    tilt_up = "tilt_up"
+    tilt_down = "tilt_down"
+    rolling_clockwise = "rolling_clockwise"
+    rolling_anticlockwise = "rolling_anticlockwise"
+
+
 class Upscale(Enum):
     """How frames that are delivered larger than they were generated become so.
 
@@ -218,7 +233,8 @@ class MotionConfig:
     noise_share: float = 0.0  # share of the initial noise's variance that all frames have in common
     step_share: float = 0.0  # the same share of the noise that LCM draws at each step
     betas: Betas = Betas.auto
-    lora: str | None = None  # a camera move by its role (pan_left, zoom_in ...) or registry id
+    camera: Camera = Camera.free
+    lora: str | None = None  # a motion LoRA by its role (pan_left, zoom_in ...) or registry id
     lora_weight: float = 1.0
     color_lock: float = 0.0  # how far each segment's mean colour is pulled to the keyframe's, 0..1
 
