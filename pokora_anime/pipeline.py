@@ -77,6 +77,8 @@ def _attempts(config: VideoConfig, context: RunContext) -> Attempts:
 def _render(config: VideoConfig, run: Run) -> None:
     find_ffmpeg()  # before anything is computed, not after
     run.display.plan(_steps(config))
+    if warning := second_pass.warning(config):
+        run.display.note(warning)
     run.begin_score(_joins(config))
     run.begin_preview()
     run.finish_video(_deliver(clip_segments(config, run.context), config, run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from pokora_anime.devices.plan import Plan, forecast, ladder
 from pokora_anime.errors import ConfigError
 from pokora_anime.pipeline import clip_segments
 from pokora_anime.records import Segment
-from pokora_anime.stages import finish
+from pokora_anime.stages import finish, second_pass
 from pokora_anime.stages.hires import enlarged
 from pokora_anime.stages.pictures import decode_chunks
 from pokora_anime.stages.tiles import Tiled, cover
@@ -111,7 +112,21 @@ def test_a_weak_pass_stays_near_the_enlarged_clip_and_a_strong_one_does_not(
         apart.append(
             sum(float((one.latents - enlarged(two.latents, (6, 6))).square().mean()) for one, two in pairs)
         )
-    assert 0 < 4 * apart[0] < apart[1]
+    assert 0 < 2 * apart[0] < apart[1]
+
+
+def test_of_a_long_clip_two_segments_are_held(networks: Kept, tmp_path: Path) -> None:
+    config = asked()
+    config.shot.seconds = 2.0
+    context = tiny.context(tmp_path, networks)
+    held: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+    for segment in clip_segments(config, context):
+        held.append(weakref.ref(segment.latents))
+        alive.append(sum(one() is not None for one in held))
+        del segment
+    context.folder.close()
+    assert len(alive) == 8 and max(alive) <= 3  # the first, the one before, and this one
 
 
 def test_a_loop_ends_in_its_larger_first_frames(networks: Kept, tmp_path: Path) -> None:
@@ -159,9 +174,9 @@ def test_an_unfinished_run_goes_on_from_its_last_segment(networks: Kept, tmp_pat
     hook = networks.motion_unet().register_forward_pre_hook(lambda _, given: passes.append(given[0]))
     found = clip(config, again)
     hook.remove()
-    assert len(passes) == 2 * (3 + 1)  # two segments, three steps and one of the second pass
+    assert len(passes) == 2 * (3 + 2)  # two segments, three steps and two of the second pass
     assert [one.node for one in found] == [one.node for one in whole]
-    assert again.progress.steps == 3 + 4 * (3 + 1)  # pyright: ignore
+    assert again.progress.steps == 3 + 4 * (3 + 2)  # pyright: ignore
 
 
 def test_frames_that_do_not_fit_are_denoised_in_tiles_and_the_record_says_so(
@@ -227,7 +242,7 @@ def test_the_second_pass_is_counted() -> None:
     card = hardware.described(compose("video", ["device.memory_gb=24"]).device, bf16=False)
     whole, tiled = (forecast(Plan(tiled=tiled), hires, card) for tiled in (False, True))
     before = forecast(Plan(), plain, card)
-    again = 6 * 16 * 1e6 * (20736 * 2 * 2 * 463.0 + (20736 - 9216) * 624.4)  # two steps, with guidance
+    again = 6 * 16 * 1e6 * (20736 * 3 * 2 * 463.0 + (20736 - 9216) * 624.4)  # three steps, with guidance
     assert hires.flops(tiled=False) == pytest.approx(plain.flops(tiled=False) + again)
     assert before.seconds < whole.seconds < tiled.seconds
     assert before.peak < tiled.peak < whole.peak
@@ -254,9 +269,15 @@ def test_what_no_second_pass_can_be_is_refused(wrong: list[str], told: str) -> N
         check(compose_video(["base=nano", "finish=hires", *wrong]))
 
 
+def test_nano_is_told_that_it_has_seen_smaller_frames_only() -> None:
+    assert "256 pixels" in second_pass.warning(compose_video(["finish=hires"]))
+    assert second_pass.warning(compose_video(["base=sdxl", "finish=hires"])) == ""
+    assert second_pass.warning(compose_video([])) == ""
+
+
 def test_stills_have_no_second_pass() -> None:
     with pytest.raises(ConfigError, match=r"finish\.upscale=hires"):
-        check(compose("stills", ["finish=hires"]))
+        check(compose("stills", ["base=sdxl", "finish=hires"]))
 
 
 @pytest.mark.parametrize(("scale", "severities"), [("1.3333", {"review"}), ("1.5", {"review", "block"})])
@@ -299,7 +320,7 @@ def test_a_second_pass_that_does_not_go_on_from_the_frames_before_it_is_found(
 @pytest.mark.parametrize(
     ("key", "value", "code"),
     [
-        ("hires", {"scale": 1.25, "strength": 0.5, "tiled": True}, "POL-PARAMS"),
+        ("hires", {"scale": 1.25, "strength": 0.6, "tiled": True}, "POL-PARAMS"),
         ("size", [64, 64], "POL-PARAMS"),
         ("generator", ["hires", 9], "POL-PLACE"),
         ("span", {"index": 0, "start": 0, "frames": 6, "known": 1, "tail": 0}, "POL-SPAN"),

@@ -329,7 +329,7 @@ def _second_pass(config: VideoConfig) -> list[Problem]:
     if second_pass.skipped(config) < 1:
         got = f"{config.finish.hires.strength:g} of {config.speed.steps} steps"
         expected = "so little that a step is left out before it"
-        found.append(Problem("finish.hires.strength", got, expected, "finish.hires.strength=0.35"))
+        found.append(Problem("finish.hires.strength", got, expected, "finish.hires.strength=0.5"))
     return found
 
 

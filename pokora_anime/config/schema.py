@@ -249,7 +249,7 @@ class HiresConfig:
     """
 
     scale: float = 1.5
-    strength: float = 0.35
+    strength: float = 0.5
     tiled: bool = False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pokora_anime.config.schema import Upscale, VideoConfig
+from pokora_anime.config.schema import Family, Upscale, VideoConfig
 from pokora_anime.stages import spans
 from pokora_anime.stages.spans import Span
 
@@ -14,6 +14,13 @@ LATENT_SCALE = 8  # pixels a side for one latent
 def asked(config: VideoConfig) -> bool:
     """Whether the clip's latents are denoised a second time, larger."""
     return config.finish.upscale is Upscale.hires
+
+
+def warning(config: VideoConfig) -> str:
+    """What somebody who asks for it should know before it is computed; "" for nothing."""
+    if not asked(config) or config.base.family is not Family.nano:
+        return ""
+    return "second pass: nano was trained on 256 pixels alone; larger frames come out broken"
 
 
 def frame_size(config: VideoConfig) -> tuple[int, int]:
