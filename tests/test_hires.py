@@ -286,6 +286,8 @@ def test_the_organisers_are_to_be_asked(scale: str, severities: set[str]) -> Non
     case = Case(config=config, limits=limits.load("cs492c"), uses=uses(config))
     found = [one for one in contest.judge(case) if one.code == "RULE-UPSCALE"]
     assert {one.severity.value for one in found} == severities
+    fixes = [one.fix for one in found if one.severity.value == "block"]
+    assert fixes == ["finish.hires.scale=1.3333"] * (len(severities) - 1)
 
 
 # The record

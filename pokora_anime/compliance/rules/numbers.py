@@ -90,7 +90,9 @@ def second_pass(case: Case) -> Iterator[Finding]:
     if (width, height) not in _sizes(case):
         expected = " or ".join(f"{one}x{other}" for one, other in _sizes(case))
         message = "a second pass at a size that is not the contest's"
-        yield block("RULE-UPSCALE", message, "finish.hires", got, expected, fix="finish.upscale=lanczos")
+        larger = next((one for one, _ in _sizes(case) if one > config.base.width), 0)
+        fix = f"finish.hires.scale={larger / config.base.width:.5g}" if larger else "finish.upscale=lanczos"
+        yield block("RULE-UPSCALE", message, "finish.hires", got, expected, fix=fix)
     yield review(
         "RULE-UPSCALE",
         "a second pass of the model, which the rules do not name",
