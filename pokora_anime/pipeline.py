@@ -16,7 +16,18 @@ from pokora_anime.quality.joining import JoinJudge
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Video
 from pokora_anime.run import Run, open_run
 from pokora_anime.stages import control as control_stage
-from pokora_anime.stages import draft, draft_maps, encode, finish, keyframe, motion, prompt, spans
+from pokora_anime.stages import (
+    draft,
+    draft_maps,
+    encode,
+    finish,
+    hires,
+    keyframe,
+    motion,
+    prompt,
+    second_pass,
+    spans,
+)
 from pokora_anime.stages.attempts import ONCE, Attempts
 from pokora_anime.stages.pictures import decode_chunks
 from pokora_anime.stages.timing import frames_generated
@@ -62,7 +73,8 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
         control = _drafted(text, first, config, context)
         context.models.free(*EXTRACTORS)
     total = frames_generated(config)
-    return motion.render(text, first, control, config, context, total, _attempts(config, context))
+    segments = motion.render(text, first, control, config, context, total, _attempts(config, context))
+    return hires.render(segments, text, config, context, total) if second_pass.asked(config) else segments
 
 
 def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context: RunContext) -> motion.Tracks:
@@ -96,6 +108,8 @@ def _attempts(config: VideoConfig, context: RunContext) -> Attempts:
 def _render(config: VideoConfig, run: Run) -> None:
     find_ffmpeg()  # before anything is computed, not after
     run.display.plan(_steps(config))
+    if warning := second_pass.warning(config):
+        run.display.note(warning)
     run.begin_score(_joins(config))
     run.begin_preview()
     run.finish_video(_deliver(clip_segments(config, run.context), config, run))
@@ -114,7 +128,7 @@ def _steps(config: VideoConfig) -> dict[str, int]:
     steps = {"keyframe": config.speed.steps} if config.keyframe.enabled else {}
     if draft.wanted(config):
         steps["draft"] = segments * (draft.settings(config).speed.steps + motion.DRAFT.beside)
-    return {**steps, "motion": segments * config.speed.steps}
+    return {**steps, "motion": segments * (config.speed.steps + second_pass.steps(config))}
 
 
 def _first_frame(

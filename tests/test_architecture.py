@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pokora_anime"
 STAGES = sorted(path.stem for path in (PACKAGE / "stages").glob("*.py") if path.stem != "__init__")
 # Rooms hand records on through pipeline.py; what several rooms share is not a room.
-ROOMS = {"prompt", "keyframe", "control", "motion", "finish", "encode"}
+ROOMS = {"prompt", "keyframe", "control", "motion", "hires", "finish", "encode"}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, VideoConfig
 from pokora_anime.provenance.reading import Reading
-from pokora_anime.stages import draft
+from pokora_anime.stages import draft, second_pass
 
 SAMPLERS = {
     Sampler.dpmpp_2m_karras: "DPM++ 2M with Karras noise levels",
@@ -97,9 +97,16 @@ def _delivery(config: VideoConfig) -> str:
     between = (
         f" Optical flow interpolates {shot.fps} generated frames a second to {finish.fps}." if moving else ""
     )
+    again = ""
+    if second_pass.asked(config):
+        height, width = second_pass.frame_size(config)
+        again = (
+            f"Each segment's latents are then enlarged to {width}×{height} pixels, noised to "
+            f"{finish.hires.strength:g} of the schedule and denoised a second time by the same networks. "
+        )
     return (
-        f"Frames are decoded {finish.decode_chunk} at a time while the next segment is denoised, so memory "
-        f"does not grow with length.{between} The clip is {shot.seconds:g} s of "
+        f"{again}Frames are decoded {finish.decode_chunk} at a time while the next segment is denoised, so "
+        f"memory does not grow with length.{between} The clip is {shot.seconds:g} s of "
         f"{finish.width}×{finish.height} H.264 without sound."
     )
 

@@ -10,6 +10,7 @@ from pokora_anime.compliance.findings import Severity, of_severity
 from pokora_anime.compliance.rules.case import Case, uses
 from pokora_anime.compliance.rules.contest import judge
 from pokora_anime.compliance.rules.text import MAX_PROMPT
+from pokora_anime.config import camera
 from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import (
     Anchor,
@@ -32,15 +33,17 @@ from pokora_anime.config.schema import (
     ShotConfig,
     SpeedConfig,
     StillsConfig,
+    Upscale,
     VideoConfig,
 )
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
-from pokora_anime.stages import spans
+from pokora_anime.stages import second_pass, spans
 from pokora_anime.stages.prompt_syntax import parse_travel, stops
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 MOST_REROLLS = 8
+MOST_SIDE = 2048  # pixels of a generated frame
 # By the role of a speed LoRA; LCM's works with any number.
 DISTILLED_STEPS = {"lightning": 4, "lightning_8step": 8, "hyper": 8}
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -63,8 +66,12 @@ def check(config: RunConfig) -> None:
     if isinstance(config, VideoConfig):
         found += [*_shot(config), *_control(config), *_motion(config), *_finish(config.finish)]
         found += [*_encode(config.encode), *_quality(config)]
+        found += _second_pass(config) if second_pass.asked(config) and not found else []
     if isinstance(config, StillsConfig):
         found += [*_within("count", config.count, 1, 3), *_finish(config.finish)]
+        if config.finish.upscale is Upscale.hires:
+            expected = "lanczos: the second pass is a clip's"
+            found.append(Problem("finish.upscale", "hires", expected, "finish.upscale=lanczos"))
         if stops(config.shot.prompt)[-1][0]:
             found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames"))
     if not found:
@@ -117,8 +124,8 @@ def _run(config: RunConfig) -> list[Problem]:
 
 def _base(base: BaseConfig) -> list[Problem]:
     found = [
-        *_multiple("base.width", base.width, 8, 64, 2048),
-        *_multiple("base.height", base.height, 8, 64, 2048),
+        *_multiple("base.width", base.width, 8, 64, MOST_SIDE),
+        *_multiple("base.height", base.height, 8, 64, MOST_SIDE),
     ]
     ids = {"weights": base.weights, "motion_adapter": base.motion_adapter, "vae": base.vae}
     for name, identifier in ids.items():
@@ -276,9 +283,24 @@ def _motion(config: VideoConfig) -> list[Problem]:
                 f"motion.overlap={min(4, max(1, motion.frames - 1))}",
             )
         )
+    found += _camera(config)
     if motion.loop and not found:
         found += _loop(config.shot, motion)
     return found
+
+
+def _camera(config: VideoConfig) -> list[Problem]:
+    """The base knows the move, and nothing else is asked for in its place."""
+    asked, family, lora = config.motion.camera, config.base.family, config.motion.lora
+    if camera.settled(config):
+        return []
+    known = [move.value for move in camera.moves(family)]
+    if asked.value in known and lora is not None and lora != asked.value:
+        fix = "motion.lora=null, or motion.camera=free"
+        return [Problem("motion.camera", f"{asked.value} beside motion.lora={lora}", "one move", fix)]
+    listed = "|".join(known) or "free: nobody has published a motion LoRA for it"
+    fix = "motion.camera=free" + ("" if known else ", and the camera's move as words in shot.prompt")
+    return [Problem("motion.camera", f"{asked.value} with base={family.value}", listed, fix)]
 
 
 def _loop(shot: ShotConfig, motion: MotionConfig) -> list[Problem]:
@@ -305,7 +327,23 @@ def _finish(finish: FinishConfig) -> list[Problem]:
     ]
     found += _within("finish.fps", finish.fps, 1, 60)
     found += _within("finish.zoom", finish.zoom, 1.0, 4.0)
+    found += _within("finish.hires.scale", finish.hires.scale, 1.0, 4.0)
+    found += _within("finish.hires.strength", finish.hires.strength, 0.05, 0.9)
     return found + _within("finish.decode_chunk", finish.decode_chunk, 1, 64)
+
+
+def _second_pass(config: VideoConfig) -> list[Problem]:
+    """A size that networks take, and a step that is left out: else nothing of the clip would be."""
+    found: list[Problem] = []
+    side = max(second_pass.frame_size(config))
+    if side > MOST_SIDE:
+        fix = f"finish.hires.scale={MOST_SIDE / max(config.base.width, config.base.height):g}"
+        found.append(Problem("finish.hires.scale", f"{side} pixels a side", f"at most {MOST_SIDE}", fix))
+    if second_pass.skipped(config) < 1:
+        got = f"{config.finish.hires.strength:g} of {config.speed.steps} steps"
+        expected = "so little that a step is left out before it"
+        found.append(Problem("finish.hires.strength", got, expected, "finish.hires.strength=0.5"))
+    return found
 
 
 def _encode(encode: EncodeConfig) -> list[Problem]:

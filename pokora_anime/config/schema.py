@@ -71,6 +71,32 @@ class Interpolation(Enum):
     flow = "flow"
 
 
+class Camera(Enum):
+    """The camera's move: the prompt's own, or one that becomes words of nano's prompt or a motion LoRA."""
+
+    free = "free"
+    static = "static"
+    pan_left = "pan_left"
+    pan_right = "pan_right"
+    zoom_in = "zoom_in"
+    zoom_out = "zoom_out"
+    tilt_up = "tilt_up"
+    tilt_down = "tilt_down"
+    rolling_clockwise = "rolling_clockwise"
+    rolling_anticlockwise = "rolling_anticlockwise"
+
+
+class Upscale(Enum):
+    """How frames that are delivered larger than they were generated become so.
+
+    Lanczos enlarges pictures. Hires denoises the clip's latents a second time, enlarged, by the same
+    networks; what is still lacking to the delivered size is Lanczos.
+    """
+
+    lanczos = "lanczos"
+    hires = "hires"
+
+
 class Minimum(Enum):
     """What a clip's scorecard must be at least: nothing, without a bad number, with good ones alone."""
 
@@ -217,9 +243,24 @@ class MotionConfig:
     noise_share: float = 0.0  # share of the initial noise's variance that all frames have in common
     step_share: float = 0.0  # the same share of the noise that LCM draws at each step
     betas: Betas = Betas.auto
-    lora: str | None = None  # a camera move by its role (pan_left, zoom_in ...) or registry id
+    camera: Camera = Camera.free
+    lora: str | None = None  # a motion LoRA by its role (pan_left, zoom_in ...) or registry id
     lora_weight: float = 1.0
     color_lock: float = 0.0  # how far each segment's mean colour is pulled to the keyframe's, 0..1
+
+
+@dataclass(kw_only=True, slots=True)
+class HiresConfig:
+    """The second pass of a clip, with finish.upscale=hires.
+
+    Latents are enlarged `scale` times a side, noised as far as the last `strength` of the schedule expects
+    and denoised from there. `tiled`: in overlapping tiles of the base's size; where memory does not hold
+    whole frames, a run does so by itself.
+    """
+
+    scale: float = 1.5
+    strength: float = 0.5
+    tiled: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -227,6 +268,8 @@ class FinishConfig:
     """From latents to delivered frames: interpolation, crop, zoom, scale."""
 
     interpolation: Interpolation = Interpolation.flow
+    upscale: Upscale = Upscale.lanczos
+    hires: HiresConfig = field(default_factory=HiresConfig)
     fps: int = 24
     width: int = 768
     height: int = 768

@@ -44,6 +44,8 @@ def settings(plan: Plan, job: Job, hardware: Hardware) -> str:
     if job.segments:
         chunk = min(plan.decode_chunk or job.decode_chunk, job.decode_chunk)
         words.append(f"decoding {chunk} at once" + (" between steps" if plan.alternate else ""))
+    if job.hires is not None:
+        words.append("second pass " + ("in tiles" if plan.tiled or job.hires.tiled else "of whole frames"))
     return ", ".join(words)
 
 
@@ -55,8 +57,9 @@ def page(job: Job, hardware: Hardware) -> list[str]:
     size = f"{job.family.value} {job.width}x{job.height}"
     what = f"{job.segments} segments of {job.frames} frames" if job.segments else f"{job.pictures} stills"
     maps = f", {job.controls} ControlNet{'s' if job.controls > 1 else ''}" if job.controls else ""
+    again = f", {job.hires.steps} of a second pass" if job.hires else ""
     found = [
-        f"{size}, {what}, {job.steps} steps{maps}",
+        f"{size}, {what}, {job.steps} steps{again}{maps}",
         f"device    {hardware.name}"
         + (f", {hardware.memory / GIB:.1f} GB to use" if hardware.memory else "")
         + (f", {hardware.host / GIB:.1f} GB beside it" if hardware.kind is DeviceKind.cuda else ""),

@@ -47,7 +47,7 @@ class Execution:
         return {} if self._chunks in ([], [asked]) else {"decode_chunks": list[Json](self._chunks)}
 
     def denoise_with_less(self) -> bool:
-        """Take the next plan that holds the networks otherwise, or ends decoding beside them; or False."""
+        """Take the next plan that holds networks otherwise, shows them less or decodes in turn; or False."""
         with self._changing:
             now, decoding = self._plan, bool(self._chunks)
             while True:
@@ -55,12 +55,14 @@ class Execution:
                 if self._index >= len(self._plans):
                     return False
                 following = self._plans[self._index]
-                if not following.holds_as(now) or (decoding and following.alternate and not now.alternate):
+                in_turn = decoding and following.alternate and not now.alternate
+                if not following.holds_as(now) or in_turn or (following.tiled and not now.tiled):
                     break
             chunks = [chunk for chunk in (following.decode_chunk, now.decode_chunk) if chunk]
             self._plan = replace(
                 following,
                 alternate=following.alternate or now.alternate,
+                tiled=following.tiled or now.tiled,
                 decode_chunk=min(chunks, default=0),
             )
             return True
@@ -85,6 +87,7 @@ class Execution:
                 self._plan,
                 sequential=environment.get("guidance") == "sequential",
                 fp8=environment.get("weights") == "fp8",
+                tiled=environment.get("hires") == "tiled",
                 decode_chunk=last if type(last) is int and 0 < last <= 64 else 0,
             )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pokora_anime.config.schema import Chain, Family, RunConfig, StillsConfig, VideoConfig
-from pokora_anime.stages import draft, spans
+from pokora_anime.stages import draft, second_pass, spans
+from pokora_anime.stages.second_pass import LATENT_SCALE
 from pokora_anime.stages.timing import frames_generated
 
-LATENT_SCALE = 8  # pixels a side for one latent
+OVERLAPPING = 1.6  # how much of a frame tiles cover, counted with their overlaps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,15 @@ NETWORKS: dict[Family, Networks] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hires:
+    """A second pass: latent pixels of one of its frames, its steps, and whether it sees tiles in any case."""
+
+    latent_pixels: int
+    steps: int
+    tiled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run as numbers: what its networks are, how often they pass, and over how many latent pixels."""
 
@@ -77,6 +87,7 @@ class Job:
     controls: int
     decode_chunk: int
     draft_steps: int = 0  # of the pass that control maps are read from
+    hires: Hires | None = None
 
     @classmethod
     def of(cls, config: RunConfig) -> Job:
@@ -98,6 +109,7 @@ class Job:
             controls=len(video.control.kinds) if video else 0,
             decode_chunk=video.finish.decode_chunk if video else 1,
             draft_steps=draft.settings(video).speed.steps if video and draft.wanted(video) else 0,
+            hires=_hires(video) if video and second_pass.asked(video) else None,
         )
 
     @property
@@ -115,15 +127,28 @@ class Job:
         return 2 if self.guided and self.batched and not sequential else 1
 
     @property
-    def flops(self) -> float:
-        """Arithmetic of the whole run, decoding included."""
+    def shown_pixels(self) -> int:
+        """Latent pixels of a frame as it is decoded."""
+        return self.hires.latent_pixels if self.hires else self.latent_pixels
+
+    def flops(self, *, tiled: bool) -> float:
+        """Arithmetic of the whole run, decoding included; `tiled`: its second pass sees tiles."""
         nets, passes = self.networks, self.steps * (1.0 + self.guided)
-        picture = passes * nets.unet.megaflops + nets.vae.megaflops
+        picture = self.latent_pixels * (passes * nets.unet.megaflops + nets.vae.megaflops)
         moving = passes * (nets.motion.megaflops + self.controls * nets.control.megaflops)
         drafted = self.draft_steps * (1.0 + self.guided) * nets.motion.megaflops
         drafted += nets.vae.megaflops if self.draft_steps else 0.0
-        clip = self.segments * self.frames * (moving + nets.vae.megaflops + drafted)
-        return 1e6 * self.latent_pixels * (self.pictures * picture + clip)
+        frame = self.latent_pixels * (moving + drafted) + self.shown_pixels * nets.vae.megaflops
+        if self.hires is not None:
+            seen = self.hires.latent_pixels * (OVERLAPPING if tiled or self.hires.tiled else 1.0)
+            frame += seen * self.hires.steps * (1.0 + self.guided) * nets.motion.megaflops
+        return 1e6 * (self.pictures * picture + self.segments * self.frames * frame)
+
+
+def _hires(config: VideoConfig) -> Hires:
+    height, width = second_pass.latent_size(config)
+    tiled = config.finish.hires.tiled
+    return Hires(latent_pixels=height * width, steps=second_pass.steps(config), tiled=tiled)
 
 
 def _segments(config: VideoConfig) -> int:

@@ -36,7 +36,7 @@ class Plan:
     """How a run uses its device. The default holds everything there and computes as the config says.
 
     `sequential`: guidance in two passes. `alternate`: decoding waits for denoising steps. `decode_chunk`:
-    at most so many frames at once, 0 for the config's own number.
+    at most so many frames at once, 0 for the config's own number. `tiled`: a second pass sees tiles.
     """
 
     offload: Offload = Offload.none
@@ -44,6 +44,7 @@ class Plan:
     sequential: bool = False
     alternate: bool = False
     decode_chunk: int = 0
+    tiled: bool = False
 
     def holds_as(self, other: Plan) -> bool:
         """Whether networks that are held for the other plan serve this one too."""
@@ -57,11 +58,15 @@ class Plan:
         return found | {"weights": "fp8"} if self.fp8 else found
 
     @property
+    def enlarging(self) -> dict[str, Json]:
+        """What changes the latents of a second pass, for their node's environment; empty for the default."""
+        return {"hires": "tiled"} if self.tiled else {}
+
+    @property
     def deviations(self) -> int:
         """How many settings differ from the default."""
-        return sum((self.offload is not Offload.none, self.fp8, self.sequential, self.alternate)) + bool(
-            self.decode_chunk
-        )
+        changed = (self.offload is not Offload.none, self.fp8, self.sequential, self.alternate, self.tiled)
+        return sum(changed) + bool(self.decode_chunk)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +89,10 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
         for network in (nets.text, nets.unet, nets.motion, nets.control, nets.vae)
     )
     chunk = min(plan.decode_chunk or job.decode_chunk, job.decode_chunk)
-    decoding = pixels * number * nets.vae.alive * chunk
+    decoding = job.shown_pixels * number * nets.vae.alive * chunk
     handed = nets.residuals if job.controls else 0
     alive = max(nets.motion.alive + handed, nets.control.alive + 2 * handed if job.controls else 0)
-    moving = rows * job.frames * pixels * number * alive
+    moving = rows * job.frames * number * max(pixels * alive, _seen_again(plan, job) * nets.motion.alive)
     picture = rows * pixels * number * nets.unet.alive
     clip = motion + job.controls * control
     if plan.offload is Offload.model:
@@ -106,14 +111,21 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
     )
 
 
+def _seen_again(plan: Plan, job: Job) -> int:
+    """Latent pixels of a frame that the second pass shows the network at once."""
+    if job.hires is None:
+        return 0
+    return job.latent_pixels if plan.tiled or job.hires.tiled else job.hires.latent_pixels
+
+
 def ladder(job: Job, hardware: Hardware) -> tuple[Forecast, ...]:
     """Every plan that is worth trying, each slower or coarser than the one before and smaller.
 
-    Plans with fp8 weights come last: they alone change what is seen.
+    Plans with fp8 weights come last, before them a second pass in tiles: they alone change what is seen.
     """
     found = sorted(
         (forecast(plan, job, hardware) for plan in _plans(job, hardware)),
-        key=lambda one: (one.plan.fp8, one.seconds, one.plan.deviations),
+        key=lambda one: (one.plan.fp8, one.plan.tiled, one.seconds, one.plan.deviations),
     )
     steps: list[Forecast] = []
     for one in found:
@@ -137,9 +149,12 @@ def _plans(job: Job, hardware: Hardware) -> list[Plan]:
     sequential = (False, True) if job.rows(sequential=False) > 1 else (False,)
     alternate = (False, True) if job.segments else (False,)
     fp8 = (False, True) if cuda and hardware.dtype is not DType.fp32 else (False,)
+    tiled = (False, True) if job.hires is not None and not job.hires.tiled else (False,)
     return [
-        Plan(offload=where, fp8=small, sequential=one, alternate=turns, decode_chunk=chunk)
-        for where, small, one, turns, chunk in product(offloads, fp8, sequential, alternate, chunks)
+        Plan(offload=where, fp8=small, sequential=one, alternate=turns, decode_chunk=chunk, tiled=parts)
+        for where, small, one, turns, chunk, parts in product(
+            offloads, fp8, sequential, alternate, chunks, tiled
+        )
     ]
 
 
@@ -150,8 +165,8 @@ def _weights(parameters: int, plan: Plan) -> float:
 def _seconds(plan: Plan, job: Job, hardware: Hardware, held: float) -> float:
     slower = (1.05 if plan.sequential else 1.0) * (1.02 if plan.alternate else 1.0)
     slower *= (1.01 if plan.decode_chunk else 1.0) * (1.02 if plan.fp8 else 1.0)
-    computing = slower * job.flops / hardware.rate
-    passes = job.segments * job.steps
+    computing = slower * job.flops(tiled=plan.tiled) / hardware.rate
+    passes = job.segments * (job.steps + (job.hires.steps if job.hires else 0))
     if job.guided and (plan.sequential or not job.batched):
         passes *= 1.0 + job.guided
     carrying = passes * held / _BUS

@@ -10,7 +10,7 @@ from pokora_anime.errors import RecordError
 from pokora_anime.provenance.hashing import Json, text_hash
 
 # The closed list of operations: by operation, which operations its parents are, in this order.
-# "?" marks a parent that may be absent, "+" one that may come several times.
+# "?" marks a parent that may be absent, "+" one that may come several times, "|" two of which one is there.
 OPS: Mapping[str, tuple[str, ...]] = {
     "prompt": (),
     "noise": (),
@@ -19,7 +19,8 @@ OPS: Mapping[str, tuple[str, ...]] = {
     "draft": ("prompt", "noise", "keyframe?", "draft?", "draft?"),
     "draft_maps": ("draft",),
     "motion": ("prompt", "noise", "keyframe?", "control?", "draft_maps?", "motion?", "motion?"),
-    "finish": ("motion+",),
+    "hires": ("prompt", "noise", "motion", "hires?", "hires?"),
+    "finish": ("motion|hires+",),
     "encode": ("finish",),
     "sheet": ("finish",),
     "still": ("keyframe",),
@@ -27,7 +28,7 @@ OPS: Mapping[str, tuple[str, ...]] = {
 # Operations that may make a visual record without a visual parent: text and seeds go in.
 GENERATORS = frozenset({"prompt", "noise", "keyframe", "draft", "motion"})
 # Operations whose arrays are kept in the run folder.
-STORED = frozenset({"prompt", "noise", "keyframe", "control", "draft", "draft_maps", "motion"})
+STORED = frozenset({"prompt", "noise", "keyframe", "control", "draft", "draft_maps", "motion", "hires"})
 
 _FIELDS = frozenset({"id", "op", "params", "parents", "inputs", "weights", "code", "environment", "output"})
 
@@ -151,7 +152,8 @@ def parents_fit(op: str, parents: Sequence[str]) -> bool:
     """Whether an operation may have parents with these operations, in this order."""
     rest = list(parents)
     for wanted in OPS.get(op, ()):
-        name = wanted.rstrip("?+")
+        names = wanted.rstrip("?+").split("|")
+        name = rest[0] if rest and rest[0] in names else names[0]
         found = 0
         while rest and rest[0] == name and (found == 0 or wanted.endswith("+")):
             del rest[0]

@@ -21,6 +21,8 @@ from pokora_anime.provenance.hashing import Json, text_hash
 Noise = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-5
+# The name that the noise of a clip's frames is drawn under: of the motion, and of its second pass.
+NAMES = {"frames": "noise", "hires": "hires noise"}
 COMMON = "common"  # the name of the noise that all frames of a clip may share
 _BLOCK = 16
 _MOST = 1 << 24  # values in one noise array
@@ -69,8 +71,7 @@ def _expected(params: Mapping[str, Json]) -> Noise:
     if derivation["kind"] == "picture":
         kind, index = cast(list[Json], derivation["names"])
         return normal(derived_seed(seed, str(kind), _whole(index)), shape)
-    if derivation["kind"] != "frames":
-        raise ValueError(f"derivation {derivation['kind']!r}")
+    name = NAMES[str(derivation["kind"])]
     channels, frames, height, width = shape
     start, share = _whole(derivation["start"]), float(cast(float, derivation["share"]))
     if not 0.0 <= share <= 1.0:
@@ -78,9 +79,9 @@ def _expected(params: Mapping[str, Json]) -> Noise:
     attempt = _whole(derivation.get("attempt", 0))
     again = (attempt,) if attempt else ()
     picture = (channels, height, width)
-    common = normal(derived_seed(seed, "noise", COMMON), picture) * np.float32(share**0.5)
+    common = normal(derived_seed(seed, name, COMMON), picture) * np.float32(share**0.5)
     own = np.float32((1.0 - share) ** 0.5)
-    seeds = [derived_seed(seed, "noise", start + i, *again) for i in range(frames)]
+    seeds = [derived_seed(seed, name, start + i, *again) for i in range(frames)]
     rows = [common + own * normal(one, picture) for one in seeds]
     return np.asarray(np.stack(rows, axis=1), np.float32)
 

@@ -82,8 +82,10 @@ def shape_of(reading: Reading) -> Shape:
 def _spans(reading: Reading) -> list[tuple[int, int, Node]]:
     """First frame, known frames and node of every segment, in the clip's order."""
     found: list[tuple[int, int, Node]] = []
+    ops = {node.op for node in reading.nodes}
+    shown = "hires" if "hires" in ops else "motion"
     for node in reading.nodes:
-        if node.op == "motion":
+        if node.op == shown:
             span = node.params.get("span")
             start, known = (span.get(name) if isinstance(span, dict) else None for name in ("start", "known"))
             if not (isinstance(start, int) and isinstance(known, int)):

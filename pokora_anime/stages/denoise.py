@@ -164,9 +164,9 @@ class Chaining:
     """What a segment is tied to beside its known frames.
 
     `tail` [1, C, K, H, W] are known frames at its end; `ahead` tells how the network sees known frames
-    (none: as noisy as the others); the first `skip` steps are left out, and the denoising starts from the
-    last known frame, noised; `windows` lists the frames of each window that is
-    predicted by itself (none: all at once).
+    (none: as noisy as the others); the first `skip` steps are left out, and the denoising starts from
+    `start` [1, C, F, H, W] (None: the last known frame), noised; `windows` lists the frames of each window
+    that is predicted by itself (none: all at once).
     """
 
     tail: Tensor | None = None
@@ -174,6 +174,7 @@ class Chaining:
     anchor: Anchor | None = None
     shared: SharedNoise | None = None
     skip: int = 0
+    start: Tensor | None = None
     windows: Sequence[Sequence[int]] = ()
 
 
@@ -361,9 +362,11 @@ def denoise_segment(
     latents = noise_1CFHW * scheduler.init_noise_sigma
     if chaining.anchor is not None and chaining.anchor.reference is not None:
         chaining.anchor.reference.forget()  # its noise is this segment's
-    if chaining.skip and known_1CKHW is not None:
-        still = known_1CKHW[:, :, -1:].expand_as(noise_1CFHW)
-        latents = scheduler.add_noise(still, noise_1CFHW, scheduler.timesteps[chaining.skip].reshape(1))
+    start = chaining.start
+    if start is None and known_1CKHW is not None:
+        start = known_1CKHW[:, :, -1:].expand_as(noise_1CFHW)
+    if chaining.skip and start is not None:
+        latents = scheduler.add_noise(start, noise_1CFHW, scheduler.timesteps[chaining.skip].reshape(1))
     for step, timestep in enumerate(scheduler.timesteps):
         if step >= chaining.skip:
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 
 import torch
 
+from pokora_anime.config.identity import part
 from pokora_anime.config.schema import Interpolation, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
@@ -52,7 +52,7 @@ def record(
         segments,
         "finish",
         {
-            "finish": asdict(finish) | {"interpolation": finish.interpolation.value},
+            "finish": part(finish),
             "seconds": config.shot.seconds,
             "fps": config.shot.fps,
         },

@@ -9,6 +9,7 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
+from pokora_anime.config.identity import part
 from pokora_anime.config.schema import RunConfig, StillsConfig
 from pokora_anime.context import RunContext
 from pokora_anime.devices.plan import Plan
@@ -38,7 +39,7 @@ def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still
     node = Node.after(
         [still.node],
         "still",
-        {"finish": asdict(config.finish) | {"interpolation": config.finish.interpolation.value}},
+        {"finish": part(config.finish)},
         code=code_hash(sys.modules[__name__], pictures),
         environment=environment(context),
     ).made(arrays_hash({"image": image}))

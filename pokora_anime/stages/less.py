@@ -74,5 +74,6 @@ def _words(plan: Plan) -> str:
     words += ["guidance in two passes"] if plan.sequential else []
     words += [f"decoding {plan.decode_chunk} at once"] if plan.decode_chunk else []
     words += ["decoding between steps"] if plan.alternate else []
+    words += ["the second pass in tiles"] if plan.tiled else []
     words += ["fp8 weights"] if plan.fp8 else []
     return ", ".join(words)

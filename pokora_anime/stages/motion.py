@@ -23,19 +23,22 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.stages import attempts as tries
-from pokora_anime.stages import control_nets, denoise, draft, guidance, hints, reference, spans, travel
+from pokora_anime.stages import (
+    conditions,
+    control_nets,
+    denoise,
+    draft,
+    guidance,
+    hints,
+    reference,
+    second_pass,
+    spans,
+    travel,
+)
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
-from pokora_anime.stages.denoise import (
-    Ahead,
-    Anchor,
-    Chaining,
-    Condition,
-    ControlSource,
-    Guidance,
-    Levels,
-    SharedNoise,
-)
+from pokora_anime.stages.conditions import ahead_of, condition, middle, shared_noise
+from pokora_anime.stages.denoise import Ahead, Anchor, Chaining, ControlSource, Guidance
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.reference import Reference
 from pokora_anime.stages.spans import Span
@@ -87,9 +90,9 @@ def render(
     before as a parent, so a change anywhere upstream recomputes everything after it. `control` are maps
     for the whole clip, or tells those of each segment as they are needed.
     """
-    planned = spans.of(config, total_frames)
-    steps = config.speed.steps + lap.beside
-    context.progress.stage(lap.op, total=len(planned) * steps)
+    planned, steps = spans.of(config, total_frames), config.speed.steps + lap.beside
+    later = second_pass.steps(config) if lap is not DRAFT else 0
+    context.progress.stage(lap.op, total=len(planned) * (steps + later))
     worker = _Worker(prompt, keyframe, config, context)
     tracks: Tracks = control if callable(control) else lambda _: control
     made_again = 0
@@ -104,7 +107,8 @@ def render(
         nonlocal made_again
         if attempt:
             made_again += 1
-            context.progress.stage(lap.op, total=(len(planned) + made_again) * steps)
+            total = len(planned) * (steps + later) + made_again * steps
+            context.progress.stage(lap.op, total=total)
         noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
         sources = [prompt, noise, keyframe, maps, *_earlier(span, first, previous)]
         under = partial(_node, lap.op, span, attempt, sources, config, context)
@@ -120,6 +124,8 @@ def render(
                 tail=_tail(span, first),
             )
             latents = worker.run(order, len(planned))
+            if lap is CLIP and second_pass.asked(config):
+                worker.rest()
             node = context.folder.save(under(context.execution.plan), {"latents": latents.cpu().numpy()})
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
@@ -178,6 +184,12 @@ class _Worker:
         steps = Steps(lambda: self._step(detail))
         return with_less(detail, lambda: self._run(order, steps), self.context)
 
+    def rest(self) -> None:
+        """Lets go of the networks until the next segment: others may hold them otherwise meanwhile."""
+        if self.denoiser is not None and self.denoiser.anchor and self.denoiser.anchor.reference:
+            self.denoiser.anchor.reference.forget()
+        self.denoiser = None
+
     def _run(self, order: Order, steps: Steps) -> Tensor:
         plan = self.context.execution.plan
         if self.denoiser is None or not self.denoiser.plan.holds_as(plan):
@@ -207,7 +219,7 @@ class _Denoiser:
         self.prompt = prompt
         guidance = Guidance.of(config.speed)
         self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
-        self.ahead = _ahead(config, context)
+        self.ahead = ahead_of(config, context)
         self.anchor = _anchor(keyframe, config, self.unet, self.ahead, context)
         self.steered: ControlTrack | None = None
         self.controls: Sequence[ControlSource] = ()
@@ -228,14 +240,14 @@ class _Denoiser:
         context, config, span = self.context, self.config, order.span
         ends = (order.known, order.tail)
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
-        frames = _drawn(span, config)
+        frames, size = spans.drawn(span, config), (config.base.height, config.base.width)
         chaining = Chaining(
             tail=tail,
             ahead=self.ahead,
             anchor=self.anchor,
-            shared=_shared(config, context),
+            shared=shared_noise("motion", context.models.latent_size, config, context),
             skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
-            windows=_windows(span, config),
+            windows=spans.windows_of(span, config),
         )
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.motion_scheduler(config.motion.betas)
@@ -247,7 +259,7 @@ class _Denoiser:
                 scheduler,
                 order.noise.values[None, :, :frames].to(context.device),
                 known,
-                _condition(travel.at(self.prompt, _middle(span)), config, context),
+                condition(travel.at(self.prompt, middle(span)), size, context),
                 self.guidance,
                 self.controls,
                 frame_weights(span.start, frames, config).to(context.device),
@@ -271,11 +283,6 @@ class _Denoiser:
         steps.step()
 
 
-def _middle(span: Span) -> float:
-    """The clip index around which a segment's new frames lie; they all have the prompt of that place."""
-    return span.start + span.known + span.fresh / 2
-
-
 def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:
     """The known frames' latents [C, known, H, W] of a segment."""
     if span.known == 0:
@@ -297,34 +304,6 @@ def _earlier(span: Span, first: Segment | None, previous: Segment | None) -> lis
     return found if previous is None or (previous is first and found) else [*found, previous]
 
 
-def _drawn(span: Span, config: VideoConfig) -> int:
-    """How many frames are denoised: a loop's windows cover one period."""
-    looping = config.motion.loop and config.motion.chain is schema.Chain.windows
-    return spans.period(config) if looping else span.frames
-
-
-def _windows(span: Span, config: VideoConfig) -> Sequence[Sequence[int]]:
-    if config.motion.chain is not schema.Chain.windows:
-        return ()
-    return spans.windows(span.frames, config.motion, spans.period(config))
-
-
-def _shared(config: VideoConfig, context: RunContext) -> SharedNoise | None:
-    if config.motion.step_share == 0.0:
-        return None
-    shape = (noises.CHANNELS, *context.models.latent_size)
-    return SharedNoise(
-        share=config.motion.step_share,
-        common=lambda step: torch.randn(shape, generator=context.generator("motion", "common", step)),
-    )
-
-
-def _ahead(config: VideoConfig, context: RunContext) -> Ahead:
-    levels: Any = context.models.motion_scheduler(config.motion.betas)
-    levels.set_timesteps(config.speed.steps, device=context.device)
-    return Ahead(step=int(config.motion.known_ahead * config.speed.steps), levels=Levels(scheduler=levels))
-
-
 def _anchor(
     keyframe: Keyframe | None, config: VideoConfig, unet: Any, ahead: Ahead, context: RunContext
 ) -> Anchor | None:
@@ -338,19 +317,6 @@ def _anchor(
         reference=Reference(unet, motion.anchor_weight) if attends else None,
         ahead=int(motion.anchor_ahead * config.speed.steps),
         levels=ahead.levels,
-    )
-
-
-def _condition(prompt: Prompt, config: VideoConfig, context: RunContext) -> Condition:
-    device, dtype = context.device, context.models.dtype
-    embeds = torch.stack([prompt.negative_embeds, prompt.embeds]).to(device, dtype)
-    if prompt.pooled is None or prompt.negative_pooled is None:
-        return Condition(embeds_BTD=embeds, pooled_BD=None, time_ids_BD=None)
-    size = [config.base.height, config.base.width]
-    time_ids = torch.tensor([[*size, 0, 0, *size]], dtype=torch.float32).repeat(2, 1)
-    pooled = torch.stack([prompt.negative_pooled, prompt.pooled])
-    return Condition(
-        embeds_BTD=embeds, pooled_BD=pooled.to(device, dtype), time_ids_BD=time_ids.to(device, dtype)
     )
 
 
@@ -391,6 +357,7 @@ def _node(
         weights=weights,
         code=code_hash(
             sys.modules[__name__],
+            conditions,
             denoise,
             draft,
             guidance,

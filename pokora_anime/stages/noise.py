@@ -43,14 +43,26 @@ def for_frames(start: int, frames: int, share: float, context: RunContext, attem
     return _kept(shape, derivation, context, lambda: base_noise(context, start, shape, share, attempt))
 
 
+def for_hires(start: int, frames: int, share: float, size: tuple[int, int], context: RunContext) -> Noise:
+    """As `for_frames`, for the second pass; `size`: height and width of its latents."""
+    derivation: dict[str, Json] = {"kind": "hires", "start": start, "share": share}
+    shape = (CHANNELS, frames, *size)
+    return _kept(shape, derivation, context, lambda: base_noise(context, start, shape, share, kind="hires"))
+
+
 def base_noise(
-    context: RunContext, start: int, shape: tuple[int, int, int, int], share: float, attempt: int = 0
+    context: RunContext,
+    start: int,
+    shape: tuple[int, int, int, int],
+    share: float,
+    attempt: int = 0,
+    kind: str = "frames",
 ) -> Tensor:
-    """As `for_frames`, without keeping it."""
+    """As `for_frames`, without keeping it; `kind` as in a noise node's derivation."""
     channels, frames, height, width = shape
-    picture = (channels, height, width)
-    common = torch.randn(picture, generator=context.generator("noise", reference.COMMON))
-    places = [names(("noise", start + i), attempt) for i in range(frames)]
+    picture, name = (channels, height, width), reference.NAMES[kind]
+    common = torch.randn(picture, generator=context.generator(name, reference.COMMON))
+    places = [names((name, start + i), attempt) for i in range(frames)]
     own = [torch.randn(picture, generator=context.generator(*place)) for place in places]
     return torch.stack([share**0.5 * common + (1.0 - share) ** 0.5 * noise for noise in own], dim=1)
 

@@ -36,15 +36,19 @@ class Reference:
         self.mode, self.bias = _Mode.off, log(weight)
         self.part: Part = (0, 0)
         self._seen: dict[Part, float] = {}
+        self._layers: list[_Processor] = []
         processors = dict(unet.attn_processors)
         for name in processors:
             if name.endswith("attn1.processor") and "motion_modules" not in name:
-                processors[name] = _Processor(self)
+                self._layers.append(_Processor(self))
+                processors[name] = self._layers[-1]
         unet.set_attn_processor(processors)
 
     def forget(self) -> None:
         """The next picture is another one, though it may be seen at the same timestep."""
         self._seen.clear()
+        for layer in self._layers:
+            layer.pictures.clear()
 
     def learn(self, part: Part, timestep: float, picture: Callable[[], object]) -> None:
         """Keeps what the layers are given while `picture` runs the network on the picture alone.
@@ -74,14 +78,14 @@ class _Processor(AttnProcessor2_0):
     def __init__(self, reference: Reference) -> None:
         super().__init__()
         self._reference = reference
-        self._pictures: dict[Part, Tensor] = {}
+        self.pictures: dict[Part, Tensor] = {}
 
     def __call__(self, attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         mode = self._reference.mode
         if mode is _Mode.write:
-            self._pictures[self._reference.part] = hidden_states  # [B, N, C]
+            self.pictures[self._reference.part] = hidden_states  # [B, N, C]
         elif mode is _Mode.read:
-            picture = self._pictures[self._reference.part]
+            picture = self.pictures[self._reference.part]
             shown = picture.repeat_interleave(len(hidden_states) // len(picture), dim=0)
             kwargs["encoder_hidden_states"] = torch.cat([hidden_states, shown], dim=1)
             own, bias = torch.zeros_like(hidden_states[:, None, :, 0]), self._reference.bias

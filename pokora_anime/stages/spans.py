@@ -73,3 +73,16 @@ def windows(frames: int, config: MotionConfig, period: int = 0) -> Sequence[Sequ
     last = frames - config.frames
     starts = [*range(0, last, stride), last]
     return [range(start, start + config.frames) for start in starts]
+
+
+def drawn(span: Span, config: VideoConfig) -> int:
+    """How many of a segment's frames are denoised: a loop's windows cover one period."""
+    looping = config.motion.loop and config.motion.chain is Chain.windows
+    return period(config) if looping else span.frames
+
+
+def windows_of(span: Span, config: VideoConfig) -> Sequence[Sequence[int]]:
+    """The windows of a segment, none where all of its frames are denoised at once."""
+    if config.motion.chain is not Chain.windows:
+        return ()
+    return windows(span.frames, config.motion, period(config))

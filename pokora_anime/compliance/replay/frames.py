@@ -18,6 +18,7 @@ from pokora_anime.config.schema import Interpolation, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.records import Image
 from pokora_anime.stages.interpolate import retimed
+from pokora_anime.stages.second_pass import decoded_size
 from pokora_anime.stages.timing import frames_delivered, source_position
 
 Latents = npt.NDArray[np.float32]  # [channels, frames, height, width]
@@ -68,7 +69,7 @@ def segment_frames(
 
     def source() -> Iterator[Image]:
         # What lies before belongs to other segments and is cut off below.
-        blank = np.zeros((config.base.height, config.base.width, 3), np.uint8)
+        blank = np.zeros((*decoded_size(config), 3), np.uint8)
         yield from (blank for _ in range(first - 1 if join is not None else first))
         if join is not None:
             *_, last = _decoded(join, config, context)

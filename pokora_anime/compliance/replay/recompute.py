@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pokora_anime.compliance.replay.frames import Delivered, segment_frames
 from pokora_anime.compliance.replay.shelf import Shelf
-from pokora_anime.compliance.replay.units import FRAMES, Unit, attempt, span
+from pokora_anime.compliance.replay.units import FRAMES, Unit, attempt, delivered_segments, span
 from pokora_anime.compliance.verify.contents import Arrays
 from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
@@ -19,7 +19,19 @@ from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
-from pokora_anime.stages import control, draft, draft_maps, encode, finish, keyframe, motion, noise, prompt
+from pokora_anime.stages import (
+    control,
+    draft,
+    draft_maps,
+    encode,
+    finish,
+    hires,
+    keyframe,
+    motion,
+    noise,
+    prompt,
+    second_pass,
+)
 from pokora_anime.stages.attempts import Attempts
 from pokora_anime.stages.timing import frames_generated
 
@@ -80,7 +92,7 @@ class Replayer:
         return replace(self._context, folder=shelf.folder)
 
     def _segments(self) -> list[Step]:
-        return [step for step in self._record.steps if step.op == "motion"]
+        return delivered_segments(self._record)
 
     # One method an operation
 
@@ -99,9 +111,11 @@ class Replayer:
         else:
             assert isinstance(self._config, VideoConfig)
             frames = cast(list[int], step.params["shape"])[1]
-            share = self._config.motion.noise_share
-            attempt = cast(int, derivation.get("attempt", 0))
-            noise.for_frames(cast(int, derivation["start"]), frames, share, context, attempt)
+            share, start = self._config.motion.noise_share, cast(int, derivation["start"])
+            if derivation["kind"] == "hires":
+                noise.for_hires(start, frames, share, second_pass.latent_size(self._config), context)
+                return
+            noise.for_frames(start, frames, share, context, cast(int, derivation.get("attempt", 0)))
 
     def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
         kind, index = cast(tuple[str, int], step.params["part"])
@@ -150,15 +164,22 @@ class Replayer:
         return None if mapped is None else self._control(mapped, context)
 
     def _motion(self, step: Step, context: RunContext) -> None:
+        next(one for one in self._moved(self._text(context), context) if one.index == span(step)["index"])
+
+    def _hires(self, step: Step, context: RunContext) -> None:
         config = self._config
         assert isinstance(config, VideoConfig)
-        text, first, maps = self._text(context), self._first(context), self._maps(context)
-        total = frames_generated(config)
-        taken = {span(one)["index"]: attempt(one) for one in self._segments()}
+        text = self._text(context)
+        again = hires.render(self._moved(text, context), text, config, context, frames_generated(config))
+        next(one for one in again if one.index == span(step)["index"])
+
+    def _moved(self, text: Prompt, context: RunContext) -> Iterator[Segment]:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        first, maps = self._first(context), self._maps(context)
+        taken = {span(one)["index"]: attempt(one) for one in self._record.steps if one.op == "motion"}
         recorded = Attempts(of=lambda index: (taken[index],))
-        for segment in motion.render(text, first, maps, config, context, total, recorded):
-            if segment.index == span(step)["index"]:
-                return
+        return motion.render(text, first, maps, config, context, frames_generated(config), recorded)
 
     def _deliver(self, step: Step, context: RunContext) -> Still:
         assert isinstance(self._config, StillsConfig)
@@ -174,5 +195,6 @@ _STAGES: Mapping[str, Callable[[Replayer, Step, RunContext], object]] = {
     "draft": Replayer._draft,
     "draft_maps": Replayer._draft_maps,
     "motion": Replayer._motion,
+    "hires": Replayer._hires,
     "still": Replayer._deliver,
 }

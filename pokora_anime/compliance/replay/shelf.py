@@ -26,6 +26,7 @@ _PLACES = {
     "draft": "span",
     "draft_maps": "segment",
     "motion": "span",
+    "hires": "span",
 }
 
 

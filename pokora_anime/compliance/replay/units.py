@@ -12,7 +12,7 @@ from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.provenance.hashing import text_hash
 
 FRAMES = "frames"  # the kind of a segment's delivered frames; every other kind is an operation
-NODES = ("prompt", "noise", "keyframe", "control", "draft", "draft_maps", "motion", "still")
+NODES = ("prompt", "noise", "keyframe", "control", "draft", "draft_maps", "motion", "hires", "still")
 # The order in which networks are needed, so that each is loaded once and can be freed.
 ORDER = (*NODES, FRAMES)
 # Few and cheap, and each a door for an outside picture: embeddings and maps beside the picture itself.
@@ -35,7 +35,7 @@ class Unit:
         """How a report names the part."""
         if self.segment is not None:
             return f"frames of segment {span(self.segment)['index']}"
-        if self.kind in ("draft", "motion"):
+        if self.kind in ("draft", "motion", "hires"):
             return f"{self.kind} {brief(self.step.id)} (segment {span(self.step)['index']})"
         return f"{shown(self.kind, 20)} {brief(self.step.id)}"
 
@@ -63,6 +63,12 @@ def span(step: Step) -> dict[str, int]:
     return {name: int(str(value[name])) for name in ("index", "start", "known")}
 
 
+def delivered_segments(record: Record) -> list[Step]:
+    """The nodes whose latents are decoded: those of the second pass where there is one."""
+    again = [step for step in record.steps if step.op == "hires"]
+    return again or [step for step in record.steps if step.op == "motion"]
+
+
 def attempt(step: Step) -> int:
     """Which attempt at its segment a motion node is; POLICY has checked it."""
     generator = step.params["generator"]
@@ -73,7 +79,7 @@ def attempt(step: Step) -> int:
 def replayable(record: Record) -> list[Unit]:
     """Every part that can be computed again, in the record's order."""
     found = [Unit(kind=step.op, step=step) for step in record.steps if step.op in NODES]
-    segments = [step for step in record.steps if step.op == "motion"]
+    segments = delivered_segments(record)
     finish = [step for step in record.steps if step.op == "finish"]
     return found + [Unit(kind=FRAMES, step=finish[0], segment=one) for one in segments if finish]
 

@@ -44,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     checkpoints.training_data,
     checkpoints.pinned,
     numbers.generated_size,
+    numbers.second_pass,
     numbers.delivered_size,
     numbers.seconds,
     numbers.generated_fps,

@@ -8,6 +8,7 @@ from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules.case import Case
 from pokora_anime.compliance.rules.wording import block, review, within
 from pokora_anime.config.schema import StillsConfig, VideoConfig
+from pokora_anime.stages import second_pass as passes
 
 
 def speed(case: Case) -> Iterator[Finding]:
@@ -79,6 +80,28 @@ def generated_size(case: Case) -> Iterator[Finding]:
         yield from _size(case, "base", config.width, config.height, "RULE-GENERATED-SIZE")
 
 
+def second_pass(case: Case) -> Iterator[Finding]:
+    """Frames that the model draws again are of a contest's size, and the organisers must say yes."""
+    config = case.config
+    if not isinstance(config, VideoConfig) or not passes.asked(config):
+        return
+    height, width = passes.frame_size(config)
+    got = f"{width}x{height}"
+    if (width, height) not in _sizes(case):
+        expected = " or ".join(f"{one}x{other}" for one, other in _sizes(case))
+        message = "a second pass at a size that is not the contest's"
+        larger = next((one for one, _ in _sizes(case) if one > config.base.width), 0)
+        fix = f"finish.hires.scale={larger / config.base.width:.5g}" if larger else "finish.upscale=lanczos"
+        yield block("RULE-UPSCALE", message, "finish.hires", got, expected, fix=fix)
+    yield review(
+        "RULE-UPSCALE",
+        "a second pass of the model, which the rules do not name",
+        "finish.upscale",
+        f"hires, {got}",
+        "lanczos",
+    )
+
+
 def delivered_size(case: Case) -> Iterator[Finding]:
     """A video's shorter side is the contest's (768p); a still has one of its sizes."""
     config, lines = case.config, case.limits.video_lines
@@ -144,8 +167,12 @@ def stills_count(case: Case) -> Iterator[Finding]:
         yield from within("RULE-STILLS", "count", case.config.count, limits.min_stills, limits.max_stills)
 
 
+def _sizes(case: Case) -> list[tuple[int, int]]:
+    return [(size.width, size.height) for size in case.limits.sizes]
+
+
 def _size(case: Case, where: str, width: int, height: int, code: str) -> Iterator[Finding]:
-    sizes = [(size.width, size.height) for size in case.limits.sizes]
+    sizes = _sizes(case)
     if (width, height) not in sizes:
         best = min(sizes, key=lambda size: abs(size[0] - width), default=(width, height))
         yield block(

@@ -91,14 +91,16 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
             yield finding("POL-CHAIN", f"more than one {op} in one clip", step.name)
     start = [step.id for op in ("prompt", "keyframe") for step in by_op.get(op, [])[:1]]
     control = [step.id for step in by_op.get("control", [])[:1]]
-    drafted, maps, segments = (by_op.get(op, []) for op in ("draft", "draft_maps", "motion"))
+    drafted, maps, segments, again = (by_op.get(op, []) for op in ("draft", "draft_maps", "motion", "hires"))
     yield from _chained(drafted, steps, start, [])
     yield from _chained(segments, steps, [*start, *control], maps)
     for place, step in enumerate(maps):
         if list(step.parents) != [one.id for one in drafted[place : place + 1]]:
             yield finding("POL-CHAIN", "maps of another segment of the draft", step.name)
+    if again:
+        yield from _second_pass(again, [step.id for step in segments], start[:1], steps)
     for step in by_op.get("finish", []):
-        if list(step.parents) != [segment.id for segment in segments]:
+        if list(step.parents) != [one.id for one in again or segments]:
             message = "the clip was not finished from all of its segments in their order"
             yield finding("POL-CHAIN", message, step.name)
 
@@ -119,3 +121,19 @@ def _chained(
         if common != [*shared, *own] or before != list(dict.fromkeys([*closing, *earlier[-1:]])):
             yield finding("POL-CHAIN", "a segment of another chain", step.name)
         earlier.append(step.id)
+
+
+def _second_pass(
+    again: list[Step], segments: list[str], prompt: list[str], steps: dict[str, Step]
+) -> Iterable[Finding]:
+    """Each node of the second pass is made from the segment in its place and the one before it."""
+    if len(again) != len(segments):
+        message = "a second pass of other segments than the clip's"
+        yield finding("POL-CHAIN", message, layout.RECORD, len(again), expected=len(segments))
+    for index, (step, segment) in enumerate(zip(again, segments, strict=False)):
+        span = step.params.get("span")
+        closing = [again[0].id] if isinstance(span, dict) and span.get("tail") and index else []
+        before = [again[index - 1].id] if index else []
+        wanted = [*prompt, segment, *dict.fromkeys([*closing, *before])]
+        if [name for name in step.parents if name in steps and steps[name].op != "noise"] != wanted:
+            yield finding("POL-CHAIN", "a second pass of another segment or chain", step.name)

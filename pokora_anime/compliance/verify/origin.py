@@ -35,6 +35,7 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
     # Joints of every frame, and grey maps.
     "draft_maps": {"pose?": ("<f4", 3), "depth?": ("|u1", 3), "canny?": ("|u1", 3), "lineart?": ("|u1", 3)},
     "motion": {"latents": ("<f4", 4)},
+    "hires": {"latents": ("<f4", 4)},
 }
 JOINTS = 18
 

@@ -10,18 +10,20 @@ from pokora_anime.compliance.rules.case import Use, uses
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step, Table, misfit
-from pokora_anime.config.identity import to_plain
+from pokora_anime.config.identity import part, to_plain
 from pokora_anime.config.schema import DType, RunConfig, VideoConfig
 from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
-from pokora_anime.stages import draft, spans
+from pokora_anime.stages import draft, second_pass, spans
+from pokora_anime.stages.second_pass import LATENT_SCALE
+from pokora_anime.stages.spans import Span
 from pokora_anime.stages.timing import frames_delivered, frames_generated
 
-CHANNELS, LATENT_SCALE = 4, 8  # of the latents of SD2, SDXL and nano (models/loader.py, stages/noise.py)
+CHANNELS = 4  # of the latents of SD2, SDXL and nano (stages/noise.py)
 FORMATS = {DType.fp32: "float32", DType.bf16: "bfloat16", DType.fp16: "float16"}
-SEGMENTS = ("draft", "motion")  # operations that denoise segments
+SEGMENTS = ("draft", "motion", "hires")  # operations that denoise segments
 _ENVIRONMENT = {"device": str, "processor": str, "dtype": str, "threads": int, "libraries": {"": str}}
 MAX_ENVIRONMENT = 2000  # characters
 # Params that the run itself settles; they are checked where their meaning is known.
@@ -33,6 +35,7 @@ FREE = {
     "draft": {"span", "generator"},
     "draft_maps": {"segment"},
     "motion": {"span", "generator", "control"},
+    "hires": {"span", "generator"},
 }
 
 
@@ -97,11 +100,13 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
             "motion": plain["motion"],
             "loras": dict[str, Json](loras(config, "motion")),
         }
+        larger: list[Json] = [*reversed(second_pass.frame_size(config))]
         wanted |= {
             "control": {**base, "kinds": _kinds(config)},
             "draft": {**moving, "speed": to_plain(draft.settings(config))["speed"]},
             "draft_maps": {**base, "kinds": _kinds(config)},
             "motion": moving,
+            "hires": {**moving, "size": larger, "hires": part(config.finish.hires)},
             "finish": finish,
             "encode": {"encode": plain["encode"], "fps": fps, "size": size},
             "sheet": {"fps": fps, "frames": SHEET_FRAMES},
@@ -131,12 +136,14 @@ def _params(step: Step, wanted: Table, free: set[str]) -> Iterable[Finding]:
 def _sizes(record: Record, config: RunConfig) -> Iterable[Finding]:
     """Noise has the size of the picture, or of the segment's frames, that is drawn from it."""
     size: list[Json] = [config.base.height // LATENT_SCALE, config.base.width // LATENT_SCALE]
+    larger: list[Json] = [*second_pass.latent_size(config)] if isinstance(config, VideoConfig) else []
     steps = record.by_id
     for step in record.steps:
         span = step.params.get("span")
         frames = [span.get("frames")] if isinstance(span, dict) else []
+        drawn = larger if step.op == "hires" else size
         for noise in (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"):
-            got, expected = noise.params.get("shape"), [CHANNELS, *frames, *size]
+            got, expected = noise.params.get("shape"), [CHANNELS, *frames, *drawn]
             if not _same(got, expected):
                 message = "noise of another size than what is drawn from it"
                 yield finding("POL-PARAMS", message, noise.name, shown(got, 60), expected=shown(expected, 60))
@@ -196,6 +203,9 @@ def _segment(step: Step, config: RunConfig) -> Table:
     span, motion = step.params.get("span"), step.params.get("motion")
     place: Table = span if isinstance(span, dict) else {}
     share = motion.get("noise_share") if isinstance(motion, dict) else None
+    if step.op == "hires":
+        second: Table = {"kind": "hires", "start": place.get("start"), "share": share}
+        return {"generator": ["hires", place.get("index")], "derivation": second}
     derivation: Table = {"kind": "frames", "start": place.get("start"), "share": share}
     generator: list[Json] = [step.op, place.get("index")]
     told = step.params.get("generator")
@@ -218,12 +228,14 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
     for op, count in wanted.items():
         if ops.count(op) != count:
             yield finding("POL-CHAIN", f"{ops.count(op)} {op} nodes", layout.RECORD, expected=count)
-    segments, sketched, maps = (
-        [step for step in record.steps if step.op == op] for op in ("motion", "draft", "draft_maps")
+    segments, sketched, maps, again = (
+        [step for step in record.steps if step.op == op] for op in ("motion", "draft", "draft_maps", "hires")
     )
-    yield from _spans(segments, config)
-    if drafted:
-        yield from _spans(sketched, config)
+    total = frames_generated(config)
+    planned = spans.of(config, total)
+    yield from _spans(segments, planned, total)
+    yield from _spans(sketched, planned if drafted else (), total)
+    yield from _spans(again, second_pass.spans_of(config, total) if second_pass.asked(config) else (), total)
     for place, step in enumerate(maps):
         if not _same(step.params.get("segment"), place):
             yield finding("POL-PLACE", "maps of another segment of the draft", step.name)
@@ -234,10 +246,8 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
         yield finding("POL-FRAMES", "the video is not the one that the config asks for", layout.RECORD, told)
 
 
-def _spans(segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
-    """Segments are those that the motion stage plans: each in its place, and just enough of them."""
-    total = frames_generated(config)
-    planned = spans.of(config, total)
+def _spans(segments: Sequence[Step], planned: Sequence[Span], total: int) -> Iterable[Finding]:
+    """Segments are those that the stage plans: each in its place, and just enough of them."""
     for step, span in zip(segments, planned, strict=False):
         if not _same(step.params.get("span"), asdict(span)):
             got = shown(step.params.get("span"), 60)
