@@ -158,6 +158,7 @@ class BaseConfig:
     weights: str = MISSING
     vae: str | None = None
     motion_adapter: str = MISSING
+    known_ahead: float = 0.0  # what the adapter was trained on, for motion.known_ahead
     width: int = MISSING
     height: int = MISSING
 

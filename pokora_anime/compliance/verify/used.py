@@ -126,8 +126,6 @@ def _roles(step: Step, config: RunConfig) -> set[str]:
         union = isinstance(config, VideoConfig) and config.control.network is ControlNetwork.union
         networks = {"controlnet_union" if union else f"controlnet_{kind}" for kind in listed}
         return {"motion", config.base.motion_adapter} | networks
-    if step.op == "hires":
-        return {"motion", config.base.motion_adapter}
     if step.op in ("control", "draft_maps") and isinstance(config, VideoConfig):
         kinds = set(config.control.kinds) - {ControlKind.canny}
         return {f"{kind.value}_extractor" for kind in kinds} | NEEDS.get(step.op, set())
