@@ -11,7 +11,7 @@ import pytest
 import replayed
 import tiny
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sealed import codes
 from test_chaining import Kept
@@ -202,6 +202,7 @@ def test_frames_that_do_not_fit_are_denoised_in_tiles_and_the_record_says_so(
         assert torch.equal(one.latents, other.latents) and one.node.id != other.node.id
 
 
+@settings(deadline=None)
 @given(
     size=st.tuples(st.integers(4, 80), st.integers(4, 80)),
     tile=st.tuples(st.integers(4, 40), st.integers(4, 40)),
