@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pokora_anime.config.groups import conf_dir
+
 PACKAGE = Path(__file__).resolve().parent.parent
 # What a row depends on beside the weights.
 SOURCES = (
@@ -61,11 +63,13 @@ class Rows:
 
 
 def key(weights: Path) -> str:
-    """What rows depend on: the weights and the code that makes and judges pictures; 12 hex digits."""
+    """What rows depend on: weights, settings, and the code that makes and judges pictures; 12 hex digits."""
     digest = hashlib.sha256(json.dumps(weights_hashes(weights), sort_keys=True).encode())
     for pattern in SOURCES:
         for path in sorted(PACKAGE.glob(pattern)):
             digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in sorted(conf_dir().rglob("*.yaml")):
+        digest.update(path.relative_to(conf_dir()).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -35,7 +35,7 @@ from pokora_anime.stages.pictures import decode
 Pictures = NDArray[np.uint8]
 
 SETTINGS = (
-    "base=nano", "style=none", "control=pose_depth", "finish.interpolation=none",
+    "base=nano", "style=none", "finish.interpolation=none",
     "shot.seconds=2", "shot.fps=8", "finish.fps=8",
 )  # fmt: skip
 PROBE = "probe"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 OVERVIEW = """pokora: from a text prompt to an anime clip, on any machine.
@@ -135,8 +136,18 @@ def _keys(command: str) -> str:
     from pokora_anime.config.groups import keys
 
     lines = ["Keys (every one can follow the command as key=value)"]
-    lines += [f"  {name:24} {kind}" for name, kind in keys(command).items()]
+    lines += [f"  {name:24} {_folded(kind, indent=27)}" for name, kind in keys(command).items()]
     return "\n".join(lines)
+
+
+def _folded(kind: str, indent: int, width: int = 80) -> str:
+    """Values one|two|..., on several lines where they are many."""
+    lines = [""]
+    for value in re.findall(r"[^|]+\|?", kind):
+        if len(lines[-1]) + len(value) > width:
+            lines.append("")
+        lines[-1] += value
+    return f"\n{'':{indent}}".join(lines)
 
 
 def _short(text: str, width: int = 77) -> str:
