@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from sealed import Forgery, sign, zipped
 from pokora_anime import pipeline
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import StillsConfig, VideoConfig
+from pokora_anime.quality import joining
+from pokora_anime.quality.joining import Steps
 
 __all__ = ["Forgery", "forged", "honest", "rendered", "stills", "zipped"]
 
@@ -50,6 +52,20 @@ def rendered(root: Path, *overrides: str) -> Path:
     config = compose("video", [*SMALL, *overrides])
     assert isinstance(config, VideoConfig)
     return _signed(pipeline.render_video(config, root, GUARD))
+
+
+def made_twice(root: Path, *overrides: str) -> Path:
+    """An honest run whose second segment is refused once, and made again if the overrides allow it."""
+    refused: list[bool] = []
+
+    def once(found: Steps, before: Sequence[Steps], *, joined: bool) -> float:
+        del found, before
+        refused.extend([True] * joined)
+        return 2.0 * (joined and len(refused) == 1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joining, "failing", once)
+        return rendered(root, *overrides)
 
 
 def _signed(folder: Path) -> Path:

@@ -21,7 +21,6 @@ from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose_video
 from pokora_anime.config.schema import Anchor, Chain, MotionConfig
 from pokora_anime.errors import ConfigError
-from pokora_anime.models.loader import Models
 from pokora_anime.pipeline import clip_segments
 from pokora_anime.stages import spans
 from pokora_anime.stages.denoise import averaged
@@ -30,24 +29,13 @@ from pokora_anime.stages.reference import Reference
 ALL = 99
 
 
-class Kept(Models):
-    """The same networks for clip after clip."""
-
-    def free(self, *names: str) -> None:
-        del names
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> tiny.Kept:
+    return tiny.Kept.of(tiny.family(tmp_path_factory.mktemp("sdxl")))
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    folder = tiny.family(tmp_path_factory.mktemp("sdxl"))
-    settings = tiny.config()
-    return Kept(
-        settings.base, settings.speed, (), torch.device("cpu"), torch.float32, folders=tiny.places(folder)
-    )
-
-
-@pytest.fixture(scope="module")
-def free(networks: Kept, tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
+def free(networks: tiny.Kept, tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
     """The clip without any strategy but its overlap."""
     return clip(networks, tmp_path_factory.mktemp("free"))
 
@@ -65,7 +53,7 @@ def looped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return replayed.rendered(tmp_path_factory.mktemp("looped"), *settings)
 
 
-def clip(networks: Kept, run: Path, **motion: Any) -> list[Tensor]:
+def clip(networks: tiny.Kept, run: Path, **motion: Any) -> list[Tensor]:
     """The segments' latents of a clip of 9 generated frames, or 8 and the first again."""
     config = tiny.config()
     config.shot.seconds, config.control.kinds = 1.0, []
@@ -90,7 +78,7 @@ def clip(networks: Kept, run: Path, **motion: Any) -> list[Tensor]:
     ids=str,
 )
 def test_what_a_segment_is_tied_to_changes_its_new_frames_only(
-    networks: Kept, free: list[Tensor], tmp_path: Path, motion: dict[str, Any]
+    networks: tiny.Kept, free: list[Tensor], tmp_path: Path, motion: dict[str, Any]
 ) -> None:
     tied = clip(networks, tmp_path, **motion)
     assert [one.shape for one in free] == [one.shape for one in tied]
@@ -100,7 +88,7 @@ def test_what_a_segment_is_tied_to_changes_its_new_frames_only(
         assert torch.equal(one[:, -2:], other[:, :2])
 
 
-def test_anchors_are_put_away_after_use(networks: Kept, free: list[Tensor], tmp_path: Path) -> None:
+def test_anchors_are_put_away_after_use(networks: tiny.Kept, free: list[Tensor], tmp_path: Path) -> None:
     assert not torch.equal(clip(networks, tmp_path / "tied", anchor=Anchor.both)[0], free[0])
     assert torch.equal(clip(networks, tmp_path / "free")[0], free[0])
 
@@ -126,13 +114,13 @@ def test_the_weight_of_reference_attention_is_the_number_of_times_that_its_keys_
 
 
 @pytest.mark.parametrize("loop", [False, True])
-def test_windows_make_one_segment_of_the_clip(networks: Kept, tmp_path: Path, loop: bool) -> None:
+def test_windows_make_one_segment_of_the_clip(networks: tiny.Kept, tmp_path: Path, loop: bool) -> None:
     (latents,) = clip(networks, tmp_path, chain=Chain.windows, loop=loop)
     assert latents.shape[1] >= 9 and latents.isfinite().all()
     assert torch.equal(latents[:, 8], latents[:, 0]) is loop
 
 
-def test_a_loop_of_segments_ends_in_its_first_frames(networks: Kept, tmp_path: Path) -> None:
+def test_a_loop_of_segments_ends_in_its_first_frames(networks: tiny.Kept, tmp_path: Path) -> None:
     segments = clip(networks, tmp_path, loop=True, overlap=1)
     assert torch.equal(segments[-1][:, -1], segments[0][:, 0])
     open_ended = clip(networks, tmp_path / "open", overlap=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,8 @@ from pokora_anime.devices.job import Job
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
 from pokora_anime.progress import Display
 from pokora_anime.provenance.layout import STAGES
-from pokora_anime.quality import joining
-from pokora_anime.quality.joining import Steps
 from pokora_anime.records import ControlTrack, Segment
-from pokora_anime.stages import control_nets, draft, draft_maps, motion, noise, prompt
+from pokora_anime.stages import control, control_nets, draft, draft_maps, motion, noise, prompt
 from pokora_anime.stages.denoise import ControlSource
 
 DRAFT = ("control=pose_depth", "control.source=draft")
@@ -55,18 +52,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of two segments under a draft's maps, the second one made twice."""
-    patch = pytest.MonkeyPatch()
-    refused: list[bool] = []
-
-    def once(found: Steps, before: Sequence[Steps], *, joined: bool) -> float:
-        del found, before
-        refused.extend([True] * joined)
-        return 2.0 * (joined and len(refused) == 1)
-
-    patch.setattr(joining, "failing", once)
-    folder = replayed.rendered(tmp_path_factory.mktemp("draft"), *DRAFT, *QUIET, "quality.reroll=1")
-    patch.undo()
-    return folder
+    return replayed.made_twice(tmp_path_factory.mktemp("draft"), *DRAFT, *QUIET, "quality.reroll=1")
 
 
 # Maps of single frames
@@ -119,9 +105,9 @@ def test_a_frame_before_the_others_has_no_map(family: Path) -> None:
 
 def test_depth_has_one_range_for_all_frames() -> None:
     frames = [np.full((4, 4), value, np.float32) for value in (0.0, 1.0, 4.0)]
-    found = draft_maps.depth_maps(frames, (8, 8))
+    found = control.depth_maps(frames, (8, 8))
     assert found.shape == (3, 8, 8) and found[:, 0, 0].tolist() == [0, 64, 255]
-    assert not draft_maps.depth_maps(frames[:1], (8, 8)).any()
+    assert not control.depth_maps(frames[:1], (8, 8)).any()
 
 
 def test_maps_are_kept_small_and_come_back_as_pictures(family: Path, tmp_path: Path) -> None:

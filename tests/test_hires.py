@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sealed import codes
-from test_chaining import Kept
 from torch import Tensor
 
 from pokora_anime.compliance.replay.examine import Question, replay
@@ -41,12 +40,8 @@ ALL = 99
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    folder = tiny.family(tmp_path_factory.mktemp("sdxl"))
-    settings = tiny.config()
-    return Kept(
-        settings.base, settings.speed, (), torch.device("cpu"), torch.float32, folders=tiny.places(folder)
-    )
+def networks(tmp_path_factory: pytest.TempPathFactory) -> tiny.Kept:
+    return tiny.Kept.of(tiny.family(tmp_path_factory.mktemp("sdxl")))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +68,7 @@ def clip(config: VideoConfig, context: RunContext) -> list[Segment]:
     return segments
 
 
-def first_pass(config: VideoConfig, networks: Kept, run: Path) -> list[Segment]:
+def first_pass(config: VideoConfig, networks: tiny.Kept, run: Path) -> list[Segment]:
     """The motion's segments of the same clip."""
     config.finish.upscale = Upscale.lanczos
     segments = clip(config, tiny.context(run, networks))
@@ -86,7 +81,7 @@ def first_pass(config: VideoConfig, networks: Kept, run: Path) -> list[Segment]:
 
 @pytest.mark.parametrize("tiled", [False, True])
 def test_segments_are_larger_and_share_the_frames_that_they_shared(
-    networks: Kept, tmp_path: Path, tiled: bool
+    networks: tiny.Kept, tmp_path: Path, tiled: bool
 ) -> None:
     config = asked()
     config.finish.hires.tiled = tiled
@@ -99,7 +94,7 @@ def test_segments_are_larger_and_share_the_frames_that_they_shared(
 
 
 def test_a_weak_pass_stays_near_the_enlarged_clip_and_a_strong_one_does_not(
-    networks: Kept, tmp_path: Path
+    networks: tiny.Kept, tmp_path: Path
 ) -> None:
     config = asked()
     config.shot.seconds, config.speed.steps = 0.5, 6
@@ -115,7 +110,7 @@ def test_a_weak_pass_stays_near_the_enlarged_clip_and_a_strong_one_does_not(
     assert 0 < 2 * apart[0] < apart[1]
 
 
-def test_of_a_long_clip_two_segments_are_held(networks: Kept, tmp_path: Path) -> None:
+def test_of_a_long_clip_two_segments_are_held(networks: tiny.Kept, tmp_path: Path) -> None:
     config = asked()
     config.shot.seconds = 2.0
     context = tiny.context(tmp_path, networks)
@@ -129,12 +124,12 @@ def test_of_a_long_clip_two_segments_are_held(networks: Kept, tmp_path: Path) ->
     assert len(alive) == 8 and max(alive) <= 3  # the first, the one before, and this one
 
 
-def test_a_loop_ends_in_its_larger_first_frames(networks: Kept, tmp_path: Path) -> None:
+def test_a_loop_ends_in_its_larger_first_frames(networks: tiny.Kept, tmp_path: Path) -> None:
     segments = clip(asked(loop=True), tiny.context(tmp_path, networks))
     assert torch.equal(segments[-1].latents[:, -2:], segments[0].latents[:, :2])
 
 
-def test_windows_are_denoised_again_as_windows(networks: Kept, tmp_path: Path) -> None:
+def test_windows_are_denoised_again_as_windows(networks: tiny.Kept, tmp_path: Path) -> None:
     context = tiny.context(tmp_path, networks)
     seen: list[int] = []
     hook = networks.motion_unet().register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[2]))
@@ -144,7 +139,7 @@ def test_windows_are_denoised_again_as_windows(networks: Kept, tmp_path: Path) -
     assert torch.equal(only.latents[:, 8], only.latents[:, 0])
 
 
-def test_every_frame_is_delivered_from_the_second_pass(networks: Kept, tmp_path: Path) -> None:
+def test_every_frame_is_delivered_from_the_second_pass(networks: tiny.Kept, tmp_path: Path) -> None:
     config = asked()
     config.finish.fps = 8
     context = tiny.context(tmp_path, networks)
@@ -161,7 +156,7 @@ def test_every_frame_is_delivered_from_the_second_pass(networks: Kept, tmp_path:
 # Going on, and with less memory
 
 
-def test_an_unfinished_run_goes_on_from_its_last_segment(networks: Kept, tmp_path: Path) -> None:
+def test_an_unfinished_run_goes_on_from_its_last_segment(networks: tiny.Kept, tmp_path: Path) -> None:
     config = asked()
     whole = clip(config, tiny.context(tmp_path / "whole", networks))
     context = tiny.context(tmp_path / "broken", networks)
@@ -180,7 +175,7 @@ def test_an_unfinished_run_goes_on_from_its_last_segment(networks: Kept, tmp_pat
 
 
 def test_frames_that_do_not_fit_are_denoised_in_tiles_and_the_record_says_so(
-    networks: Kept, tmp_path: Path
+    networks: tiny.Kept, tmp_path: Path
 ) -> None:
     config = asked()
     context = tiny.context(tmp_path, networks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from pokora_anime.compliance.verify.record import Step, read_record
 from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.nano.world import draw_frame, sample_scene
 from pokora_anime.provenance.noise import expected
-from pokora_anime.quality import joining
 from pokora_anime.quality.flow import DisFlow
 from pokora_anime.quality.joining import Steps, failing
 from pokora_anime.records import Image, Segment
@@ -122,18 +120,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An honest run of two segments whose second one was made twice, as told."""
-    patch = pytest.MonkeyPatch()
-    refused: list[bool] = []
-
-    def once(steps: Steps, before: Sequence[Steps], *, joined: bool) -> float:
-        del steps, before
-        refused.extend([True] * joined)
-        return 2.0 * (joined and len(refused) == 1)
-
-    patch.setattr(joining, "failing", once)
-    folder = replayed.rendered(tmp_path_factory.mktemp("again"), REROLL)
-    patch.undo()
-    return folder
+    return replayed.made_twice(tmp_path_factory.mktemp("again"), REROLL)
 
 
 def segments(folder: Path) -> list[Step]:

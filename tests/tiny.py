@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from diffusers import (
@@ -181,6 +181,21 @@ class Silent:
 
     def note(self, message: str) -> None:
         self.notes.append(message)
+
+
+class Kept(Models):
+    """The same networks for clip after clip."""
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """Those of a tiny SDXL family."""
+        settings = config()
+        return cls(
+            settings.base, settings.speed, (), torch.device("cpu"), torch.float32, folders=places(folder)
+        )
+
+    def free(self, *names: str) -> None:
+        del names
 
 
 def context(run: Path, networks: Models, seed: int = 7) -> RunContext:

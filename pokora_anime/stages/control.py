@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -87,12 +88,23 @@ def pose_map(joints: NDArray[np.float32], size: tuple[int, int]) -> Image | Nobo
 
 def depth_map(depth: NDArray[np.float32], size: tuple[int, int]) -> Image:
     """Relative depth [h, w] (larger is nearer) as a grey map: 0 the farthest, 255 the nearest point."""
+    return np.repeat(depth_maps([depth], size)[0][:, :, None], 3, axis=2)
+
+
+def depth_maps(depths: Sequence[NDArray[np.float32]], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Relative depths [h, w] as grey maps of one range, 255 being the nearest point of all.
+
+    A range for each frame would make the maps flicker.
+    """
     height, width = size
-    low, high = float(depth.min()), float(depth.max())
-    spread = (depth - low) / (high - low) if high > low else np.zeros_like(depth)
-    resized = cv2.resize(spread.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    grey = np.rint(np.asarray(resized, np.float32) * 255).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    low, high = min(float(one.min()) for one in depths), max(float(one.max()) for one in depths)
+    spread = max(high - low, np.finfo(np.float32).tiny)
+    grey: list[Image] = []
+    for one in depths:
+        shares = ((one - low) / spread).astype(np.float32)
+        resized = cv2.resize(shares, (width, height), interpolation=cv2.INTER_LINEAR)
+        grey.append(np.rint(np.asarray(resized, np.float32) * 255).astype(np.uint8))
+    return np.stack(grey)
 
 
 def canny_map(picture: Image, size: tuple[int, int]) -> Image:

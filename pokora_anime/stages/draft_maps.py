@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,27 +70,11 @@ def _stack(
         return np.stack([np.asarray(locate(frame), np.float32) for frame in frames])
     if kind is ControlKind.depth:
         measure = context.models.depth_extractor()
-        return depth_maps([measure(frame) for frame in frames], size)
+        return control.depth_maps([measure(frame) for frame in frames], size)
     if kind is ControlKind.lineart:
         draw = context.models.lineart_extractor()
         return np.stack([control.scaled(draw(frame), size)[:, :, 0] for frame in frames])
     return np.stack([control.canny_map(frame, size)[:, :, 0] for frame in frames])
-
-
-def depth_maps(depths: Sequence[NDArray[np.float32]], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Relative depths [h, w] as grey maps of one range, 255 being the nearest point of all.
-
-    A range for each frame would make the maps flicker.
-    """
-    height, width = size
-    low, high = min(float(one.min()) for one in depths), max(float(one.max()) for one in depths)
-    spread = max(high - low, np.finfo(np.float32).tiny)
-    grey: list[Image] = []
-    for one in depths:
-        shares = ((one - low) / spread).astype(np.float32)
-        resized = cv2.resize(shares, (width, height), interpolation=cv2.INTER_LINEAR)
-        grey.append(np.rint(np.asarray(resized, np.float32) * 255).astype(np.uint8))
-    return np.stack(grey)
 
 
 def _pose(joints: NDArray[np.float32], size: tuple[int, int]) -> Image:
