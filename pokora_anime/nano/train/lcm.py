@@ -76,10 +76,11 @@ class _Items:
         self.place, self.encoders, self.count = place, encoders, count
         self.moving = kind == "clips"
         self.latents = np.asarray(load_latents(place, kind))
-        self.scenes = data.load(place.work, kind, place.seed).scenes
+        drawn = data.load(place.work, kind, place.seed)
+        self.scenes, self.times = drawn.scenes, drawn.times
 
-    def draw(self, dice: Dice) -> tuple[Tensor, Tensor, diffusion.Conditions, diffusion.Conditions]:
-        """Clean latents [B,4,...], which frames are known [B,F], what is told, and the empty prompt."""
+    def draw(self, dice: Dice) -> tuple[Tensor, Tensor, Tensor, diffusion.Conditions, diffusion.Conditions]:
+        """Clean latents [B,4,...], their noise, known frames [B,F], what is told, and the empty prompt."""
         index = dice.numpy.integers(len(self.latents), size=self.count)
         scenes = [self.scenes[i] for i in index]
         clean = diffusion.take(self.latents, index, self.place)
@@ -88,16 +89,18 @@ class _Items:
             clean = clean.transpose(1, 2)  # [B,4,F,32,32]
             captions = [motion.clip_caption(scene, dice.numpy, empty=0.0) for scene in scenes]
             known = motion.known_frames(dice.numpy, self.count, clean.shape[2])
+            shots = [(scene, self.times[i]) for scene, i in zip(scenes, index, strict=True)]
+            noise = motion.clip_noise(dice, shots, clean)
         else:
             captions = diffusion.captions_for(scenes, dice.numpy, 0.0)
+            noise = dice.normal(*clean.shape).to(clean.device)
         told = diffusion.conditions(self.encoders, captions, dice, self.place)
         untold = diffusion.conditions(self.encoders, [""] * self.count, dice, self.place)
-        return clean, known.to(self.place.device), told, untold
+        return clean, noise, known.to(self.place.device), told, untold
 
 
 def _loss(solver: _Solver, teacher: Network, student: Network, items: _Items, dice: Dice) -> Tensor:
-    clean, known, told, untold = items.draw(dice)
-    noise = dice.normal(*clean.shape).to(clean.device)
+    clean, noise, known, told, untold = items.draw(dice)
     start = solver.grid(dice, len(clean))
     noisy, _ = solver.schedule.noised(clean, noise, start)
 
