@@ -127,6 +127,7 @@ def _base(base: BaseConfig) -> list[Problem]:
         *_multiple("base.width", base.width, 8, 64, MOST_SIDE),
         *_multiple("base.height", base.height, 8, 64, MOST_SIDE),
         *_within("base.known_ahead", base.known_ahead, 0.0, 1.0),
+        *_within("base.noise_share", base.noise_share, 0.0, 1.0),
     ]
     ids = {"weights": base.weights, "motion_adapter": base.motion_adapter, "vae": base.vae}
     for name, identifier in ids.items():

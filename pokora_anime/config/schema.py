@@ -159,6 +159,7 @@ class BaseConfig:
     vae: str | None = None
     motion_adapter: str = MISSING
     known_ahead: float = 0.0  # what the adapter was trained on, for motion.known_ahead
+    noise_share: float = 0.0  # the same for motion.noise_share and motion.step_share
     width: int = MISSING
     height: int = MISSING
 
@@ -229,7 +230,7 @@ class MotionConfig:
     """Chained segments: `overlap` known frames are carried over as latents (1: last latent only).
 
     With windows, neighbouring ones share `overlap` frames and are averaged at each step. Without a
-    keyframe there is nothing to anchor to.
+    keyframe there is nothing to anchor to. Noise that frames have in common follows the camera's move.
     """
 
     frames: int = 16

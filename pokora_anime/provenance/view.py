@@ -9,9 +9,13 @@ that it is as white as the canvas, and unlike the nearest cells does not jump.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from pokora_anime.provenance.hashing import Json
 
 Noise = npt.NDArray[np.float32]
 
@@ -20,7 +24,46 @@ PAN = 0.066  # frame widths a second
 ZOOM, ZOOM_MIDDLE, ZOOM_PERIOD = 0.2, 0.09, 36.0
 PIVOT = 0.62  # of the height, which a zoom leaves in place
 MOVES = ("pan left", "pan right", "zoom in", "zoom out")
+MOST_FPS = 240
 CANVAS = 2  # widths of a frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """A move of MOVES, for frames at so many a second."""
+
+    move: str
+    fps: int
+
+    def derivation(self) -> dict[str, Json]:
+        """As a noise node records it."""
+        return {"move": self.move, "fps": self.fps}
+
+    @classmethod
+    def recorded(cls, told: Mapping[str, Json]) -> Camera:
+        """From a noise node's derivation; ValueError for what no run of ours records."""
+        move, fps = told["move"], told["fps"]
+        if move not in MOVES or not isinstance(fps, int) or isinstance(fps, bool) or not 0 < fps <= MOST_FPS:
+            raise ValueError(f"camera {dict(told)}")
+        return cls(move=str(move), fps=fps)
+
+    def frames(self, canvas_CHW: Noise, start: int, count: int) -> Noise:
+        """What clip frames start..start+count have in common: [C, count, H, W]."""
+        seconds = [(start + k) / self.fps for k in range(count)]
+        return np.stack([seen(canvas_CHW, self.move, at) for at in seconds], axis=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """Noise of frames: `share` of its variance is common to all of a clip, and moves with its camera."""
+
+    share: float
+    camera: Camera | None = None
+
+    def derivation(self) -> dict[str, Json]:
+        """As a noise node records it."""
+        moving: dict[str, Json] = {} if self.camera is None else {"camera": self.camera.derivation()}
+        return {"share": self.share, **moving}
 
 
 def canvas(shape: tuple[int, int, int]) -> tuple[int, int, int]:

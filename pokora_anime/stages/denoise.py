@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from pokora_anime.config.schema import SpeedConfig
+from pokora_anime.provenance.view import Mix
 from pokora_anime.stages.guidance import combine, guidance_on
 from pokora_anime.stages.hints import Hints, hint_embedded
+from pokora_anime.stages.noise import mixed
 from pokora_anime.stages.reference import Reference
 
 
@@ -145,18 +147,17 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedNoise:
-    """`share` of the variance of the noise that a stochastic sampler draws at each step is common to all
-    frames of the clip; `common` gives that of a step, [C, H, W].
+    """What frames have in common of the noise that a stochastic sampler draws at each step; `common` gives
+    that of a step, [C, F, H, W] or [C, 1, H, W].
     """
 
-    share: float
+    mix: Mix
     common: Callable[[int], Tensor]
 
     def drawn(self, step: int, like_1CFHW: Tensor, generator: torch.Generator) -> Tensor:
         """The noise of a step."""
         own = torch.randn(like_1CFHW.shape, generator=generator)
-        common = self.common(step)[None, :, None]
-        return (self.share**0.5 * common + (1.0 - self.share) ** 0.5 * own).to(like_1CFHW)
+        return mixed(self.mix, self.common(step)[None], own).to(like_1CFHW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
