@@ -41,7 +41,7 @@ submission: $(SETUP) ## pack runs, write-up, poster and source for a jury (DRAFT
 	@$(POKORA) submission build $(if $(DRAFT),--draft) $(value ARGS)
 
 test: $(SETUP) ## run the tests
-	@$(VENV)/bin/python -m pytest $(value ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest -n 2 --dist loadfile $(value ARGS)
 
 lint: $(SETUP) ## check style, format and types
 	@$(VENV)/bin/ruff check .
