@@ -56,7 +56,9 @@ clean: ## remove what tools left behind (outputs and .venv stay)
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # Once, and again when the lock or the package's own description changes. uv is fast but does not
-# read pip's configuration, so where it fails pip has the last word.
+# read pip's configuration, so where it fails pip has the last word. The lock holds all that is needed:
+# uv pip compile --universal --no-header --no-annotate --no-emit-package vapoursynth \
+#   --extra dev --extra upscale --extra rife pyproject.toml -o requirements.lock
 $(SETUP): requirements.lock pyproject.toml setup.py
 	@python=; for candidate in python3.12 python3.13 python3.11 python3 python; do \
 	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \
@@ -69,7 +71,7 @@ $(SETUP): requirements.lock pyproject.toml setup.py
 	fi
 	@echo 'Setting up (once, a few minutes: torch is large) ...'
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv || true
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python -r requirements.lock \
-	  || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps -r requirements.lock \
+	  || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

@@ -17,7 +17,7 @@ import pytest
 import tiny
 import torch
 from diffusers import ControlNetUnionModel
-from hub_server import Hub, Repository, serving
+from hub_server import Hub, Repository, reach, serving
 from safetensors.torch import load_file
 
 from pokora_anime.config.compose import compose
@@ -55,14 +55,6 @@ def loopback(
         rows = published.named(registry.shipped(), hub)
         monkeypatch.setattr(registry, "shipped", lambda: rows)
         yield hub
-
-
-def reach(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """What HF_ENDPOINT does when the client is imported."""
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
-    template = f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
 
 
 def register(monkeypatch: pytest.MonkeyPatch, row: Row) -> Row:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_vae as tiny
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pokora_anime.config.schema import FinishConfig, Interpolation
@@ -50,6 +50,7 @@ def test_no_frame_past_the_end_is_needed_at_equal_rates() -> None:
     assert timing.frames_needed(8.0, 24, 24) == 192
 
 
+@settings(deadline=None)
 @given(seconds=st.floats(0.1, 12), fps=st.integers(8, 12), out_fps=st.integers(12, 60))
 def test_the_frames_needed_are_just_enough(seconds: float, fps: int, out_fps: int) -> None:
     count = timing.frames_delivered(seconds, out_fps)

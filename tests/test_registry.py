@@ -71,7 +71,7 @@ def test_runs_load_safetensors_and_hashed_graphs_only() -> None:
     "role",
     """base vae preview_vae motion lcm lightning hyper pastel flat_color character aesthetic controlnet_pose
     controlnet_depth controlnet_canny controlnet_lineart controlnet_union pose_extractor depth_extractor
-    lineart_extractor rife score_consistency score_prompt score_flow""".split(),
+    lineart_extractor rife upscaler upscaler_large score_consistency score_prompt score_flow""".split(),
 )
 def test_sdxl_has_a_row_for_every_role(role: str) -> None:
     assert registry.resolve(role, Family.sdxl).families

@@ -21,6 +21,7 @@ ROLES = {
     "controlnet": "ControlNet",
     "extractor": "map extractor",
     "interpolator": "interpolation",
+    "upscaler": "upscaling",
     "scorer": "scoring",
 }
 

@@ -12,7 +12,7 @@ from pokora_anime.bundle.chosen import Choice, Run
 from pokora_anime.bundle.commands import command_line
 from pokora_anime.bundle.project import Project
 from pokora_anime.bundle.scores import scores
-from pokora_anime.config.schema import Interpolation, VideoConfig
+from pokora_anime.config.schema import VideoConfig
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.records import Image
 from pokora_anime.stages import draft
@@ -221,7 +221,7 @@ def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
             }
         )
     carried = f"{config.motion.overlap} latent{'s' if config.motion.overlap > 1 else ''} carried on"
-    between = "optical flow" if config.finish.interpolation is Interpolation.flow else "no interpolation"
+    between = prose.INTERPOLATIONS[config.finish.interpolation]
     boxes += [
         {
             "title": f"Motion ×{segments}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pokora_anime.bundle.checkpoints import Checkpoint
-from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, VideoConfig
+from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, Upscale, VideoConfig
 from pokora_anime.provenance.reading import Reading
 from pokora_anime.stages import draft, second_pass
 
@@ -25,6 +25,11 @@ ANCHORS = {
     Anchor.frame: " The keyframe stands before each segment as one more known frame.",
     Anchor.attention: " Every frame also attends to the keyframe, so that the character stays the same.",
     Anchor.both: " The keyframe is one more known frame of each segment, and every frame attends to it.",
+}
+INTERPOLATIONS = {
+    Interpolation.none: "no interpolation",
+    Interpolation.flow: "optical flow",
+    Interpolation.rife: "RIFE",
 }
 
 
@@ -93,10 +98,11 @@ def _chained(config: VideoConfig, reading: Reading) -> str:
 
 def _delivery(config: VideoConfig) -> str:
     finish, shot = config.finish, config.shot
-    moving = finish.interpolation is Interpolation.flow and finish.fps > shot.fps
-    between = (
-        f" Optical flow interpolates {shot.fps} generated frames a second to {finish.fps}." if moving else ""
-    )
+    between = ""
+    if finish.interpolation is not Interpolation.none and finish.fps > shot.fps:
+        way = INTERPOLATIONS[finish.interpolation]
+        rates = f"{shot.fps} generated frames a second to {finish.fps}"
+        between = f" {way[0].upper()}{way[1:]} interpolates {rates}."
     again = ""
     if second_pass.asked(config):
         height, width = second_pass.frame_size(config)
@@ -104,6 +110,8 @@ def _delivery(config: VideoConfig) -> str:
             f"Each segment's latents are then enlarged to {width}×{height} pixels, noised to "
             f"{finish.hires.strength:g} of the schedule and denoised a second time by the same networks. "
         )
+    if finish.upscale is Upscale.network:
+        between += f" An outside upscaler ({finish.upscaler.model}) repaints every frame."
     return (
         f"{again}Frames are decoded {finish.decode_chunk} at a time while the next segment is denoised, so "
         f"memory does not grow with length.{between} The clip is {shot.seconds:g} s of "

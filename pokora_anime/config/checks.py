@@ -69,9 +69,10 @@ def check(config: RunConfig) -> None:
         found += _second_pass(config) if second_pass.asked(config) and not found else []
     if isinstance(config, StillsConfig):
         found += [*_within("count", config.count, 1, 3), *_finish(config.finish)]
-        if config.finish.upscale is Upscale.hires:
-            expected = "lanczos: the second pass is a clip's"
-            found.append(Problem("finish.upscale", "hires", expected, "finish.upscale=lanczos"))
+        if config.finish.upscale is not Upscale.lanczos:
+            expected = "lanczos: the other ways are a clip's"
+            upscale = config.finish.upscale.value
+            found.append(Problem("finish.upscale", upscale, expected, "finish.upscale=lanczos"))
         if stops(config.shot.prompt)[-1][0]:
             found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames"))
     if not found:
@@ -331,6 +332,10 @@ def _finish(finish: FinishConfig) -> list[Problem]:
     found += _within("finish.zoom", finish.zoom, 1.0, 4.0)
     found += _within("finish.hires.scale", finish.hires.scale, 1.0, 4.0)
     found += _within("finish.hires.strength", finish.hires.strength, 0.05, 0.9)
+    found += _within("finish.upscaler.tile", finish.upscaler.tile, 64, MOST_SIDE)
+    if not _ID.fullmatch(finish.upscaler.model):
+        got, fix = repr(finish.upscaler.model), "finish.upscaler.model=upscaler"
+        found.append(Problem("finish.upscaler.model", got, "a role or registry id", fix))
     return found + _within("finish.decode_chunk", finish.decode_chunk, 1, 64)
 
 

@@ -65,10 +65,11 @@ class Betas(Enum):
 
 
 class Interpolation(Enum):
-    """How generated frames become delivered frames."""
+    """How generated frames become delivered frames: repeated, by optical flow, or by the network RIFE."""
 
     none = "none"
     flow = "flow"
+    rife = "rife"
 
 
 class Camera(Enum):
@@ -90,11 +91,13 @@ class Upscale(Enum):
     """How frames that are delivered larger than they were generated become so.
 
     Lanczos enlarges pictures. Hires denoises the clip's latents a second time, enlarged, by the same
-    networks; what is still lacking to the delivered size is Lanczos.
+    networks; network repaints the finished frames by an open upscaler, which no contest takes. What is
+    then still lacking to the delivered size, or too much, is resampled.
     """
 
     lanczos = "lanczos"
     hires = "hires"
+    network = "network"
 
 
 class Minimum(Enum):
@@ -266,12 +269,24 @@ class HiresConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class UpscalerConfig:
+    """The open upscaler of the finished frames, with finish.upscale=network.
+
+    `model` is its role or registry id. It sees `tile` pixels a side at once.
+    """
+
+    model: str = "upscaler"
+    tile: int = 256
+
+
+@dataclass(kw_only=True, slots=True)
 class FinishConfig:
     """From latents to delivered frames: interpolation, crop, zoom, scale."""
 
     interpolation: Interpolation = Interpolation.flow
     upscale: Upscale = Upscale.lanczos
     hires: HiresConfig = field(default_factory=HiresConfig)
+    upscaler: UpscalerConfig = field(default_factory=UpscalerConfig)
     fps: int = 24
     width: int = 768
     height: int = 768

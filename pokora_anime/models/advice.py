@@ -61,6 +61,7 @@ def leave_out(row: Row, family: Family) -> str:
         Kind.controlnet: control_options(family),
         Kind.extractor: control_options(family),
         Kind.interpolator: "finish.interpolation=flow",
+        Kind.upscaler: "finish.upscale=lanczos",
         Kind.scorer: "the measures that need no weights",
     }
     if row.kind is Kind.base and row.role != "base":
@@ -86,6 +87,10 @@ def fetch_command(needed: Iterable[Row], family: Family | None = None) -> str:
     for row in rows:
         if row.kind is Kind.motion_lora:
             words += [f"motion.lora={row.role}", f"base.motion_adapter={row.adapter}"]
+        elif row.kind is Kind.interpolator:
+            words.append(f"finish.interpolation={row.role}")
+        elif row.kind is Kind.upscaler:
+            words += ["finish.upscale=network", f"finish.upscaler.model={row.role}"]
     return shlex.join(["pokora", "models", "fetch", *words])
 
 

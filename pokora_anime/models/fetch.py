@@ -18,7 +18,7 @@ from pokora_anime.config.schema import (
     VideoConfig,
 )
 from pokora_anime.errors import ConfigError
-from pokora_anime.models import hashes, registry
+from pokora_anime.models import finishing, hashes, registry
 from pokora_anime.models.advice import (
     absent,
     control_options,
@@ -151,6 +151,7 @@ def needs(config: RunConfig) -> list[Row]:
         camera = motion_lora_row(config.motion, config.base)
         wanted += [] if camera is None else [camera]
         wanted += control_rows(config.control.kinds, family, config.control.network)
+        wanted += finishing.rows(config.finish, family)
     for row in wanted:
         refuse_blocked(row, family)
     return list({row.id: row for row in wanted}.values())
@@ -166,10 +167,12 @@ def check_available(config: RunConfig, folders: Mapping[str, Path] | None = None
     """Raise unless everything that the composition loads is on this machine and undamaged.
 
     WeightsError WGT-1 names the command that fetches what is missing, WGT-2 a damaged file, WGT-3
-    what is blocked.
+    what is blocked; MachineError SYS-EXTRA an optional package that is not installed.
     `folders` overrides where a row is looked for, by row id.
     """
     wanted = needs(config)
+    if isinstance(config, VideoConfig):
+        finishing.require(config.finish)
     places = {row.id: (folders or {}).get(row.id) or locate(row) for row in wanted}
     lacking = [row for row in wanted if places[row.id] is None]
     if lacking:

@@ -35,7 +35,7 @@ from pokora_anime.config.schema import (
 from pokora_anime.devices.place import Turns, place
 from pokora_anime.devices.plan import Plan
 from pokora_anime.errors import WeightsError
-from pokora_anime.models import extractors, fetch, hashes, registry
+from pokora_anime.models import extractors, fetch, hashes, registry, rife, upscaler
 from pokora_anime.models.advice import absent, refuse_blocked, reinstall_or_fetch
 from pokora_anime.models.loras import Lora, merge_into_encoder, merge_into_unet
 from pokora_anime.models.motion_unet import build_motion_unet
@@ -149,6 +149,16 @@ class Models:
         row = registry.resolve("lineart_extractor", self.family)
         return self._once(row.role, lambda: extractors.load_lineart(row, self._checked(row), self.device))
 
+    def rife(self) -> rife.Rife:
+        """The network that draws frames between two frames."""
+        row = registry.resolve("rife", self.family)
+        return self._once(row.role, lambda: rife.load(row, self._checked(row), self.device))
+
+    def upscaler(self, name: str) -> upscaler.Upscaler:
+        """An open upscaler of finished frames, by its role or registry id."""
+        row = registry.resolve(name, self.family)
+        return self._once(row.id, lambda: upscaler.load(row, self._checked(row), self.device))
+
     def scheduler(self) -> Any:
         """A new scheduler of the speed mode; its timesteps are not set yet."""
         return build_scheduler(self._base / "scheduler", self.speed.sampler)
@@ -159,7 +169,7 @@ class Models:
         return build_scheduler(self._base / "scheduler", self.speed.sampler, changed)
 
     def free(self, *names: str) -> None:
-        """Drop networks: text, unet, motion, vae, controlnet_<kind>, <kind>_extractor."""
+        """Drop networks: text, unet, motion, vae, controlnet_<kind>, <kind>_extractor, rife."""
         dropped = [self._loaded.pop(name) for name in names if name in self._loaded]
         if dropped:
             self._turns.clear()
@@ -180,7 +190,7 @@ class Models:
         self.free("text")
 
     def weights_hash(self, role: str) -> dict[str, str]:
-        """Hashes of the files behind text, unet, motion, vae, controlnet_* or *_extractor, by row id.
+        """Hashes of the files behind text, unet, motion, vae or another row's role or id, by that name.
 
         LoRAs are listed where they take part, since they change what comes out.
         """

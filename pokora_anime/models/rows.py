@@ -32,6 +32,7 @@ class Kind(Enum):
     controlnet = "controlnet"
     extractor = "extractor"
     interpolator = "interpolator"
+    upscaler = "upscaler"
     scorer = "scorer"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -32,14 +33,17 @@ def libraries() -> dict[str, Json]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def environment(context: RunContext) -> dict[str, Json]:
-    """What a node says of where it ran: device, processor, number format, threads, library versions."""
+def environment(context: RunContext, packages: Iterable[str] = ()) -> dict[str, Json]:
+    """What a node says of where it ran: device, processor, number format, threads, library versions.
+
+    `packages` are optional ones that took part.
+    """
     return {
         "device": context.device.type,
         "processor": _processor(context.device),
         "dtype": str(context.dtype).removeprefix("torch."),
         "threads": context.threads,
-        "libraries": libraries(),
+        "libraries": libraries() | {name: version(name) for name in packages},
     }
 
 

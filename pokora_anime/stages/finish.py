@@ -1,4 +1,4 @@
-"""From latents to delivered frames: decoded in chunks, interpolated, cropped and scaled."""
+"""From latents to delivered frames: decoded in chunks, interpolated, upscaled, cropped and scaled."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from pokora_anime.config.identity import part
-from pokora_anime.config.schema import Interpolation, VideoConfig
+from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
+from pokora_anime.models import finishing, rife, upscaler
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Image, Segment
-from pokora_anime.stages import interpolate, pictures, timing
-from pokora_anime.stages.interpolate import retimed
-from pokora_anime.stages.pictures import decode_chunks, fitted
+from pokora_anime.stages import deliver, interpolate, pictures, tiles, timing, upscale
+from pokora_anime.stages.deliver import sized, timed
+from pokora_anime.stages.pictures import decode_chunks
 from pokora_anime.stages.timing import frames_delivered
 
 Watch = Callable[[Iterator[Image]], Iterator[Image]]
@@ -37,10 +38,8 @@ def frames(
     torch.set_num_threads(context.threads)
     finish = config.finish
     count = frames_delivered(config.shot.seconds, finish.fps)
-    moving = finish.interpolation is Interpolation.flow
     source = watch(_decoded(segments, finish.decode_chunk, context))
-    for frame in retimed(source, config.shot.fps, finish.fps, count, moving=moving):
-        yield fitted(frame, finish)
+    yield from sized(timed(source, count, config, context), finish, context)
 
 
 def record(
@@ -56,12 +55,20 @@ def record(
             "seconds": config.shot.seconds,
             "fps": config.shot.fps,
         },
-        weights=context.models.weights_hash("vae"),
-        code=code_hash(sys.modules[__name__], interpolate, pictures, timing),
-        environment=environment(context) | context.execution.decoding(finish.decode_chunk),
+        weights=_weights(config, context),
+        code=code_hash(
+            sys.modules[__name__], deliver, interpolate, pictures, rife, tiles, timing, upscale, upscaler
+        ),
+        environment=environment(context, finishing.packages(finish))
+        | context.execution.decoding(finish.decode_chunk),
     ).made(text_hash(list(rgb_hashes)))
     context.folder.note_node(node)
     return node
+
+
+def _weights(config: VideoConfig, context: RunContext) -> dict[str, str]:
+    names = ("vae", *(wish.name for wish in finishing.asked(config.finish)))
+    return {role: digest for name in names for role, digest in context.models.weights_hash(name).items()}
 
 
 def _decoded(segments: Iterator[Segment], chunk_frames: int, context: RunContext) -> Iterator[Image]:

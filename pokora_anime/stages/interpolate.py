@@ -6,10 +6,10 @@ check of Sundaram, Brox and Keutzer (ECCV 2010), equation 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from math import floor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -30,12 +30,28 @@ _CUT_SHARE = 0.67
 _GHOST_LEVELS = 30.0  # difference of the two warped frames above which a blend shows a double image
 
 
+class Between(Protocol):
+    """Draws the frame at a time in 0..1 of the way from one frame to the next."""
+
+    def at(self, time: float, /) -> Image: ...
+
+
+Draw = Callable[[Image, Image], Between]
+
+
 def retimed(
-    source: Iterator[Image], fps: int, out_fps: int, count: int, *, moving: bool = True
+    source: Iterator[Image],
+    fps: int,
+    out_fps: int,
+    count: int,
+    *,
+    moving: bool = True,
+    network: Draw | None = None,
 ) -> Iterator[Image]:
     """`count` frames at `out_fps` from `source` at `fps`; source frames in time with them pass unchanged.
 
-    Without `moving` the source frame before is repeated. Raises RecordError when `source` ends too soon.
+    Without `moving` the source frame before is repeated. A `network` draws between frames in the place of
+    optical flow, which then tells cuts alone. Raises RecordError when `source` ends too soon.
     """
     flow = make_flow()
     at, before = 0, _next(source, 0)
@@ -52,7 +68,7 @@ def retimed(
             continue
         if pair is None or after is None:
             after = _next(source, at + 1)
-            pair = FramePair(before, after, flow)
+            pair = FramePair(before, after, flow, network)
         yield pair.at(time)
 
 
@@ -79,9 +95,11 @@ def make_flow() -> cv2.DISOpticalFlow:
 class FramePair:
     """Two neighbouring source frames [h,w,3]; flow is computed once, at the first frame between them."""
 
-    def __init__(self, before: Image, after: Image, flow: cv2.DISOpticalFlow) -> None:
+    def __init__(
+        self, before: Image, after: Image, flow: cv2.DISOpticalFlow, network: Draw | None = None
+    ) -> None:
         self.before, self.after = before, after
-        self._dis = flow
+        self._dis, self._network = flow, network
 
     def at(self, time: float) -> Image:
         """The frame at `time` in 0..1 of the way from `before` (0, returned as it is) to `after`."""
@@ -90,6 +108,10 @@ class FramePair:
         nearest = self.before if time < 0.5 else self.after
         if np.array_equal(self.before, self.after) or self.is_cut:
             return nearest
+        return self._moved(time, nearest) if self._drawn is None else self._drawn.at(time)
+
+    def _moved(self, time: float, nearest: Image) -> Image:
+        """Both frames warped to `time` and blended; `nearest` where both are occluded."""
         forward, backward = self._flows
         to_before = _mixed(forward, -(1 - time) * time, backward, time**2)
         to_after = _mixed(forward, (1 - time) ** 2, backward, -time * (1 - time))
@@ -113,6 +135,10 @@ class FramePair:
         warped = float(cv2.absdiff(self.before, _warp(self.after, forward)).mean())
         plain = float(cv2.absdiff(self.before, self.after).mean())
         return warped > _CUT_LEVELS and warped > _CUT_SHARE * plain
+
+    @cached_property
+    def _drawn(self) -> Between | None:
+        return None if self._network is None else self._network(self.before, self.after)
 
     @cached_property
     def _flows(self) -> tuple[Flow, Flow]:

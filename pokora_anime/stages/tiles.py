@@ -19,7 +19,7 @@ OVERLAP = 4  # neighbouring tiles share at least 1 / OVERLAP of their side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """A part of a frame, in latents."""
+    """A part of a frame, in latents or pixels."""
 
     top: int
     left: int
@@ -30,6 +30,11 @@ class Tile:
         """The part of frames [..., H, W]."""
         return frames[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def times(self, scale: int) -> Tile:
+        """The same part of a frame that is `scale` times as large."""
+        top, left, height, width = (scale * side for side in (self.top, self.left, self.height, self.width))
+        return Tile(top=top, left=left, height=height, width=width)
+
     @property
     def weights_HW(self) -> Tensor:
         """How much each place counts: its distance from the tile's edge, along both sides."""
@@ -38,7 +43,7 @@ class Tile:
 
 
 def cover(size: tuple[int, int], tile: tuple[int, int]) -> tuple[Tile, ...]:
-    """Evenly spread tiles that cover a frame; sizes are height and width in latents."""
+    """Evenly spread tiles that cover a frame; sizes are height and width, in latents or in pixels."""
     height, width = (min(whole, part) for whole, part in zip(size, tile, strict=True))
     rows, columns = _starts(size[0], height), _starts(size[1], width)
     return tuple(Tile(top=y, left=x, height=height, width=width) for y, x in product(rows, columns))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import ceil, floor
 
-from pokora_anime.config.schema import Interpolation, VideoConfig
+from pokora_anime.config.schema import FinishConfig, Interpolation, VideoConfig
 
 
 def source_position(index: int, fps: int, out_fps: int) -> Fraction:
@@ -27,7 +27,12 @@ def frames_needed(seconds: float, fps: int, out_fps: int, *, moving: bool = True
     return (ceil(last) if moving else floor(last)) + 1
 
 
+def moving(finish: FinishConfig) -> bool:
+    """Whether frames are drawn between the source frames."""
+    return finish.interpolation is not Interpolation.none
+
+
 def frames_generated(config: VideoConfig) -> int:
     """How many frames the motion must yield for the clip, one past the end where it is looked at."""
-    moving = config.finish.interpolation is Interpolation.flow
-    return frames_needed(config.shot.seconds, config.shot.fps, config.finish.fps, moving=moving)
+    finish = config.finish
+    return frames_needed(config.shot.seconds, config.shot.fps, finish.fps, moving=moving(finish))

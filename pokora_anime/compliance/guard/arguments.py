@@ -47,6 +47,8 @@ FORWARD: Mapping[str, Signature | None] = {
     "CLIPTextModelWithProjection": _TEXT,
     "AutoencoderKL": None,
     "AutoencoderTiny": None,
+    "IFNet": Signature(positional=7, names=frozenset()),
+    **dict.fromkeys(("RRDBNet", "SRVGGNetCompact"), Signature(positional=1, names=frozenset())),
 }
 METHODS: Mapping[str, Mapping[str, Signature | None]] = {
     "AutoencoderKL": {"decode": _DECODE, "encode": None},

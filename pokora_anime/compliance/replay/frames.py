@@ -1,4 +1,4 @@
-"""Delivered frames of one segment: decoded, interpolated and fitted as `stages.finish` does it.
+"""Delivered frames of one segment: decoded, interpolated, upscaled and fitted as `stages.finish` does it.
 
 A delivered frame belongs to the segment that brought the later of its source frames, so the frames of all
 segments are the clip, each once. Only the join needs the segment before: the last chunk of its latents.
@@ -14,12 +14,11 @@ from math import ceil, floor
 import numpy as np
 import numpy.typing as npt
 
-from pokora_anime.config.schema import Interpolation, VideoConfig
+from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.records import Image
-from pokora_anime.stages.interpolate import retimed
 from pokora_anime.stages.second_pass import decoded_size
-from pokora_anime.stages.timing import frames_delivered, source_position
+from pokora_anime.stages.timing import frames_delivered, moving, source_position
 
 Latents = npt.NDArray[np.float32]  # [channels, frames, height, width]
 
@@ -35,8 +34,7 @@ class Delivered:
 
 def belonging(first: int, stop: int, config: VideoConfig) -> range:
     """The delivered frames whose latest source frame lies in [first, stop)."""
-    moving = config.finish.interpolation is Interpolation.flow
-    latest = ceil if moving else floor
+    latest = ceil if moving(config.finish) else floor
     every = range(frames_delivered(config.shot.seconds, config.finish.fps))
     own = [
         index
@@ -54,7 +52,7 @@ def segment_frames(
     context: RunContext,
 ) -> Delivered:
     """The frames that a segment brings. `place`: its start, and the span of the segment before."""
-    from pokora_anime.stages.pictures import fitted
+    from pokora_anime.stages.deliver import sized, timed
 
     start, earlier = place
     first = start
@@ -76,14 +74,8 @@ def segment_frames(
             yield last
         yield from _decoded(latents[:, first - start :], config, context)
 
-    moving = config.finish.interpolation is Interpolation.flow
-    count = own.stop
-    frames = retimed(source(), config.shot.fps, config.finish.fps, count, moving=moving)
-    return Delivered(
-        first=own.start,
-        count=len(own),
-        frames=(fitted(frame, config.finish) for frame in islice(frames, own.start, own.stop)),
-    )
+    frames = islice(timed(source(), own.stop, config, context), own.start, own.stop)
+    return Delivered(first=own.start, count=len(own), frames=sized(frames, config.finish, context))
 
 
 def _shared(place: dict[str, int]) -> int:

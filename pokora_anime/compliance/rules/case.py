@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pokora_anime.config.schema import ContestConfig, ControlNetwork, RunConfig, VideoConfig
-from pokora_anime.models import registry
+from pokora_anime.models import finishing, registry
 from pokora_anime.models.advice import leave_out
 from pokora_anime.models.eligibility import Facts, of_row
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
@@ -87,6 +87,8 @@ def _uses(config: RunConfig) -> Iterator[Use]:
             extractor = f"{kind.value}_extractor"
             if any(row.role == extractor for row in registry.rows()):  # edges are found without weights
                 yield _use(config, "control.kinds", extractor, Kind.extractor)
+        for wish in finishing.asked(config.finish):
+            yield _use(config, wish.where, wish.name, wish.kind)
 
 
 def _use(config: RunConfig, where: str, name: str, kind: Kind, strength: float | None = None) -> Use:

@@ -55,6 +55,7 @@ STRINGS: dict[str, Judge] = {
     "style.loras[].id": _identifier,
     "control.scale{}": partial(_choice, lambda: tuple(kind.value for kind in ControlKind)),
     "motion.lora": _identifier,
+    "finish.upscaler.model": _identifier,
     "encode.preset": partial(_choice, lambda: PRESETS),
     "contest.name": _identifier,
     "contest.bases[]": _identifier,

@@ -45,6 +45,7 @@ RULES: tuple[Rule, ...] = (
     checkpoints.pinned,
     numbers.generated_size,
     numbers.second_pass,
+    numbers.outside_upscaler,
     numbers.delivered_size,
     numbers.seconds,
     numbers.generated_fps,

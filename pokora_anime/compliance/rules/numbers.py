@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules.case import Case
 from pokora_anime.compliance.rules.wording import block, review, within
-from pokora_anime.config.schema import StillsConfig, VideoConfig
+from pokora_anime.config.schema import StillsConfig, Upscale, VideoConfig
 from pokora_anime.stages import second_pass as passes
 
 
@@ -100,6 +100,20 @@ def second_pass(case: Case) -> Iterator[Finding]:
         f"hires, {got}",
         "lanczos",
     )
+
+
+def outside_upscaler(case: Case) -> Iterator[Finding]:
+    """No network of others repaints the frames: scaling is allowed, drawing by another model is not."""
+    config = case.config
+    if isinstance(config, VideoConfig) and config.finish.upscale is Upscale.network:
+        yield block(
+            "RULE-UPSCALE",
+            "an outside network that repaints finished frames",
+            "finish.upscale",
+            f"network ({config.finish.upscaler.model})",
+            "lanczos",
+            fix="finish.upscale=lanczos",
+        )
 
 
 def delivered_size(case: Case) -> Iterator[Finding]:

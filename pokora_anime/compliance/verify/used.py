@@ -17,7 +17,7 @@ from pokora_anime.compliance.verify.names import brief, shown
 from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.compliance.verify.settings import SEGMENTS, loras
 from pokora_anime.config.schema import ControlKind, ControlNetwork, RunConfig, VideoConfig
-from pokora_anime.models import hashes, registry
+from pokora_anime.models import finishing, hashes, registry
 from pokora_anime.models.hashes import MANIFEST
 from pokora_anime.models.registry import Row
 
@@ -32,7 +32,7 @@ LOADS = {
     "draft_maps": {"base", "vae", "extractor"},
     "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora", "motion_lora"},
     "hires": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
-    "finish": {"base", "vae"},
+    "finish": {"base", "vae", "interpolator", "upscaler"},
 }
 # And which roles they cannot do without, where the config does not decide.
 NEEDS = {"prompt": {"text"}, "keyframe": {"unet", "vae"}, "draft_maps": {"vae"}, "finish": {"vae"}}
@@ -129,6 +129,8 @@ def _roles(step: Step, config: RunConfig) -> set[str]:
     if step.op in ("control", "draft_maps") and isinstance(config, VideoConfig):
         kinds = set(config.control.kinds) - {ControlKind.canny}
         return {f"{kind.value}_extractor" for kind in kinds} | NEEDS.get(step.op, set())
+    if step.op == "finish" and isinstance(config, VideoConfig):
+        return NEEDS[step.op] | {wish.name for wish in finishing.asked(config.finish)}
     return NEEDS.get(step.op, set())
 
 

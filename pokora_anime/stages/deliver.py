@@ -1,0 +1,26 @@
+"""Decoded frames to delivered ones: those between them, an upscaler's work, crop and scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pokora_anime.config.schema import FinishConfig, Interpolation, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.records import Image
+from pokora_anime.stages.interpolate import retimed
+from pokora_anime.stages.pictures import fitted
+from pokora_anime.stages.timing import moving
+from pokora_anime.stages.upscale import enlarged
+
+
+def timed(source: Iterator[Image], count: int, config: VideoConfig, context: RunContext) -> Iterator[Image]:
+    """`count` frames at the delivered rate. Raises RecordError when `source` ends too soon."""
+    finish = config.finish
+    network = context.models.rife().pair if finish.interpolation is Interpolation.rife else None
+    return retimed(source, config.shot.fps, finish.fps, count, moving=moving(finish), network=network)
+
+
+def sized(frames: Iterator[Image], finish: FinishConfig, context: RunContext) -> Iterator[Image]:
+    """The frames at the delivered size."""
+    for frame in enlarged(frames, finish, context):
+        yield fitted(frame, finish)
