@@ -30,10 +30,10 @@ def compact(scale: int = 4) -> dict[str, torch.Tensor]:
     shapes = [(4, 3), (4, 4), (4, 4), (3 * scale * scale, 4)]
     state: dict[str, torch.Tensor] = {}
     for index, (out, into) in enumerate(shapes):
-        state[f"body.{2 * index}.weight"] = torch.randn(out, into, 3, 3) * 0.05
-        state[f"body.{2 * index}.bias"] = torch.zeros(out)
+        state[f"body.{2 * index}.weight"] = torch.randn(out, into, 3, 3) * 0.15
+        state[f"body.{2 * index}.bias"] = torch.full((out,), 0.1)
         if index < len(shapes) - 1:
-            state[f"body.{2 * index + 1}.weight"] = torch.full((out,), 0.1)
+            state[f"body.{2 * index + 1}.weight"] = torch.full((out,), 0.2)
     return state
 
 

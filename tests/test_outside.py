@@ -96,7 +96,7 @@ def test_tiles_paint_the_frame_that_the_whole_paints(tmp_path: Path) -> None:
     # A tile's edge is padded with zeros, which reach four pixels in; there its neighbour counts for more.
     apart = np.abs(whole.astype(int) - tiled)
     assert whole.shape == tiled.shape == (640, 576, 3)
-    assert apart.mean() < 0.5 and np.median(apart) == 0
+    assert apart.mean() < 0.5 and apart.max() < 30
 
 
 @upscaling

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pokora_anime.config.schema import FinishConfig, Interpolation, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.records import Image
-from pokora_anime.stages.interpolate import retimed
+from pokora_anime.stages.interpolate import Between, Draw, retimed
 from pokora_anime.stages.pictures import fitted
 from pokora_anime.stages.timing import moving
 from pokora_anime.stages.upscale import enlarged
@@ -16,7 +17,7 @@ from pokora_anime.stages.upscale import enlarged
 def timed(source: Iterator[Image], count: int, config: VideoConfig, context: RunContext) -> Iterator[Image]:
     """`count` frames at the delivered rate. Raises RecordError when `source` ends too soon."""
     finish = config.finish
-    network = context.models.rife().pair if finish.interpolation is Interpolation.rife else None
+    network = _rife(context) if finish.interpolation is Interpolation.rife else None
     return retimed(source, config.shot.fps, finish.fps, count, moving=moving(finish), network=network)
 
 
@@ -24,3 +25,20 @@ def sized(frames: Iterator[Image], finish: FinishConfig, context: RunContext) ->
     """The frames at the delivered size."""
     for frame in enlarged(frames, finish, context):
         yield fitted(frame, finish)
+
+
+def _rife(context: RunContext) -> Draw:
+    network = context.models.rife()
+    return lambda before, after: _InTurn(network.pair(before, after), context)
+
+
+@dataclass(frozen=True, slots=True)
+class _InTurn:
+    """A pair that waits for the denoising step under way where a plan asks for that."""
+
+    pair: Between
+    context: RunContext
+
+    def at(self, time: float) -> Image:
+        with self.context.execution.turn():
+            return self.pair.at(time)
