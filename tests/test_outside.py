@@ -223,7 +223,7 @@ def test_a_missing_package_is_named_before_weights_are(monkeypatch: pytest.Monke
     ("wrong", "told"),
     [
         (["finish.upscaler.tile=16"], "finish.upscaler.tile=64"),
-        (["finish.upscaler.model=-x"], "a role or registry id"),
+        (["finish.upscaler.model=-x"], "upscaler_large"),
         (["finish.interpolation=film"], "rife"),
     ],
 )
@@ -234,8 +234,8 @@ def test_what_no_network_can_be_is_refused(wrong: list[str], told: str) -> None:
 
 def test_weights_of_another_kind_are_no_upscaler() -> None:
     for name in ("rife", "nano", "nothing"):
-        with pytest.raises(ConfigError, match="upscaler or upscaler_large"):
-            needs(compose_video(["base=nano", "finish.upscale=network", f"finish.upscaler.model={name}"]))
+        with pytest.raises(ConfigError, match=r"expected upscaler\|realesr-animevideov3\|upscaler_large"):
+            check(compose_video(["base=nano", "finish.upscale=network", f"finish.upscaler.model={name}"]))
 
 
 def test_stills_are_not_upscaled() -> None:

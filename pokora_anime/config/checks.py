@@ -37,6 +37,7 @@ from pokora_anime.config.schema import (
     VideoConfig,
 )
 from pokora_anime.errors import ConfigError, PromptError
+from pokora_anime.models import finishing
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
 from pokora_anime.stages import second_pass, spans
 from pokora_anime.stages.prompt_syntax import parse_travel, stops
@@ -333,9 +334,10 @@ def _finish(finish: FinishConfig) -> list[Problem]:
     found += _within("finish.hires.scale", finish.hires.scale, 1.0, 4.0)
     found += _within("finish.hires.strength", finish.hires.strength, 0.05, 0.9)
     found += _within("finish.upscaler.tile", finish.upscaler.tile, 64, MOST_SIDE)
-    if not _ID.fullmatch(finish.upscaler.model):
-        got, fix = repr(finish.upscaler.model), "finish.upscaler.model=upscaler"
-        found.append(Problem("finish.upscaler.model", got, "a role or registry id", fix))
+    known = finishing.upscalers()
+    if finish.upscaler.model not in known:
+        fix = f"finish.upscaler.model={nearest(finish.upscaler.model, known) or known[0]}"
+        found.append(Problem("finish.upscaler.model", repr(finish.upscaler.model), "|".join(known), fix))
     return found + _within("finish.decode_chunk", finish.decode_chunk, 1, 64)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from pokora_anime.config.schema import Family, FinishConfig, Interpolation, Upscale
-from pokora_anime.errors import ConfigError, MachineError
+from pokora_anime.errors import MachineError
 from pokora_anime.models import registry
 from pokora_anime.models.rows import Kind, Row
 
@@ -44,9 +44,15 @@ def asked(finish: FinishConfig) -> Iterator[Wish]:
         yield Wish(where="finish.upscaler.model", name=finish.upscaler.model, kind=Kind.upscaler)
 
 
+def upscalers() -> tuple[str, ...]:
+    """What finish.upscaler.model may be: the roles and ids of the registered upscalers."""
+    known = [row for row in registry.shipped() if row.kind is Kind.upscaler]
+    return tuple(name for row in known for name in (row.role, row.id))
+
+
 def rows(finish: FinishConfig, family: Family) -> list[Row]:
-    """The rows of what is asked for; ConfigError CFG-FINISH for a name that no row of its kind has."""
-    return [_row(wish, family) for wish in asked(finish)]
+    """The rows of what is asked for; ConfigError CFG-ROLE where a base has none."""
+    return [registry.resolve(wish.name, family) for wish in asked(finish)]
 
 
 def packages(finish: FinishConfig) -> tuple[str, ...]:
@@ -65,12 +71,3 @@ def require(finish: FinishConfig) -> None:
                 expected="it in this environment: the base install leaves it out",
                 fix=f"`{package.install}`",
             )
-
-
-def _row(wish: Wish, family: Family) -> Row:
-    known = [row for row in registry.rows() if row.kind is wish.kind and family in row.families]
-    row = next((row for row in known if wish.name in row.names), None)
-    if row is None:
-        expected = " or ".join(row.role for row in known)
-        raise ConfigError("CFG-FINISH", f"{wish.where}={wish.name}", expected=expected)
-    return row

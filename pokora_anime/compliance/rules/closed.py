@@ -20,6 +20,7 @@ from pokora_anime.config.checks import PRESETS
 from pokora_anime.config.groups import SCHEMAS, options
 from pokora_anime.config.schema import MISSING as REQUIRED
 from pokora_anime.config.schema import ContestConfig, ControlKind, RunConfig
+from pokora_anime.models.finishing import upscalers
 
 MAX_ITEMS = 32  # of a list or map: a config holds a handful of things, and no array
 MAX_INTEGER = 2**63
@@ -55,7 +56,7 @@ STRINGS: dict[str, Judge] = {
     "style.loras[].id": _identifier,
     "control.scale{}": partial(_choice, lambda: tuple(kind.value for kind in ControlKind)),
     "motion.lora": _identifier,
-    "finish.upscaler.model": _identifier,
+    "finish.upscaler.model": partial(_choice, upscalers),
     "encode.preset": partial(_choice, lambda: PRESETS),
     "contest.name": _identifier,
     "contest.bases[]": _identifier,
