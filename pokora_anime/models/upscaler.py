@@ -31,7 +31,11 @@ def load(row: Row, folder: Path, device: torch.device) -> Upscaler:
     found = hashes.files(folder, row.files)
     if found is None:
         raise hashes.missing(row, folder)
-    from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+    from spandrel import (  # pyright: ignore[reportMissingImports]
+        ImageModelDescriptor,
+        ModelLoader,
+        UnsupportedModelError,
+    )
 
     try:
         network: Any = ModelLoader(device).load_from_file(found[0])
