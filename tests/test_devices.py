@@ -23,7 +23,7 @@ from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import DeviceConfig, DeviceKind, Family
 from pokora_anime.context import RunContext
-from pokora_anime.devices import describe, hardware
+from pokora_anime.devices import describe, hardware, layout
 from pokora_anime.devices.execution import Execution
 from pokora_anime.devices.hardware import GIB
 from pokora_anime.devices.job import NETWORKS, Job
@@ -177,6 +177,18 @@ def test_offloaded_networks_answer_the_same(folder: Path, offload: Offload) -> N
     held = place(tiny.models(folder).motion_unet(), cpu, torch.float32, Plan(offload=offload), Turns(cpu))
     for _ in range(2):
         torch.testing.assert_close(predicted(held), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_convolutions_lie_as_their_device_is_quickest(folder: Path) -> None:
+    models = tiny.models(folder)
+    kernels = {name: next(network.parameters()) for name, network in (("UNets", models.motion_unet()),)}
+    kernels |= {"VAE": models.vae().decoder.conv_in.weight}
+    last = {name: one.is_contiguous(memory_format=torch.channels_last) for name, one in kernels.items()}
+    assert last == {"UNets": False, "VAE": True}
+    for kind, quicker in ((DeviceKind.cuda, True), (DeviceKind.mps, False)):
+        for part in ("UNets", "ControlNets", "VAE"):
+            weight = layout.laid_out(nn.Conv2d(2, 2, 3), kind, part).weight
+            assert weight.is_contiguous(memory_format=torch.channels_last) is quicker
 
 
 def test_one_network_is_on_the_device_at_a_time() -> None:

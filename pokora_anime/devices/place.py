@@ -9,7 +9,10 @@ import torch
 from diffusers.hooks import apply_group_offloading
 from torch import nn
 
+from pokora_anime.config.schema import DeviceKind
+from pokora_anime.devices.layout import laid_out
 from pokora_anime.devices.plan import Offload, Plan
+from pokora_anime.models.shared_text import share_text
 
 # Norms and what reads the timestep, the sizes and the pooled text lose too much in eight bits.
 _FULL_PRECISION = ("norm", "time_emb", "add_embedding", "conv_in", "conv_out", "pos_embed")
@@ -58,6 +61,9 @@ def place(network: Any, device: torch.device, dtype: torch.dtype, plan: Plan, tu
     network = network.to(dtype).eval().requires_grad_(False)
     # A ControlNet's hint embedding is called on its own, once a map: it stays on the device.
     hint = getattr(network, "controlnet_cond_embedding", None)
+    network = laid_out(network, DeviceKind(device.type), "UNets" if hint is None else "ControlNets")
+    # Streamed layers are fetched in the order of their first pass: none may be left out of the next one.
+    share_text(network, keep=plan.offload is not Offload.group)
     if plan.offload is Offload.none and not plan.fp8:
         return network.to(device)
     if hint is not None:

@@ -27,11 +27,13 @@ from pokora_anime.config.schema import (
     BaseConfig,
     Betas,
     ControlKind,
+    DeviceKind,
     Family,
     LoraConfig,
     MotionConfig,
     SpeedConfig,
 )
+from pokora_anime.devices.layout import laid_out
 from pokora_anime.devices.place import Turns, place
 from pokora_anime.devices.plan import Plan
 from pokora_anime.errors import WeightsError
@@ -274,7 +276,8 @@ class Models:
         dtype = torch.float32 if overflows else self.dtype
         row, part = (named, "") if named else (self._base_row, "vae")
         vae = self._pretrained(AutoencoderKL, row, part, dtype)
-        return arguments.only(vae.to(self.device).eval().requires_grad_(False))
+        vae = laid_out(vae.to(self.device), DeviceKind(self.device.type), "VAE")
+        return arguments.only(vae.eval().requires_grad_(False))
 
     def _load_text(self) -> TextStack:
         self._checked(self._base_row)

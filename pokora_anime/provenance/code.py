@@ -14,11 +14,13 @@ PACKAGE = Path(__file__).resolve().parent.parent
 # What every network and every noise goes through before a stage sees it.
 SHARED = (
     "pokora_anime.context",
+    "pokora_anime.devices.layout",
     "pokora_anime.devices.place",
     "pokora_anime.models.loader",
     "pokora_anime.models.loras",
     "pokora_anime.models.motion_unet",
     "pokora_anime.models.schedulers",
+    "pokora_anime.models.shared_text",
     "pokora_anime.models.text",
     "pokora_anime.nano.extractors",
     "pokora_anime.provenance.noise",

@@ -90,17 +90,17 @@ class UnionSource(ControlSource):
         self.hints = tuple(Hints.of(network, hints[kind], dtype) for kind in kinds)
 
     def residuals(
-        self, latents_NCHW: Tensor, timestep: Tensor, embeds_NTD: Tensor, added: Any, weight_N: Tensor
+        self, latents_NCHW: Tensor, timestep: Tensor, embeds_MTD: Tensor, added: Any, weight_N: Tensor
     ) -> list[Tensor]:
         """Down residuals followed by the mid residual, each [N, ...], weighted per frame."""
         count = latents_NCHW.shape[0]
-        asked = embeds_NTD.new_zeros(count, self.network.config["num_control_type"])
+        asked = embeds_MTD.new_zeros(count, self.network.config["num_control_type"])
         asked[:, self._types] = 1.0
         with hint_embedded(self.network):
             down, mid = self.network(
                 latents_NCHW,
                 timestep,
-                encoder_hidden_states=embeds_NTD,
+                encoder_hidden_states=embeds_MTD,
                 controlnet_cond=[hints.rows(count) for hints in self.hints],
                 control_type=asked,
                 control_type_idx=self._types,

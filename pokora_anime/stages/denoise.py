@@ -1,7 +1,7 @@
 """The denoising loop of one segment: guidance, control residuals and known frames on any scheduler.
 
 Shape suffixes: B videos in a batch (1, or 2 with guidance: unconditional first), C channels,
-F frames, H W latent height and width, T tokens, D embedding channels.
+F frames, H W latent height and width, M texts (one a video or one a frame), T tokens, D embedding channels.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pokora_anime.config.schema import SpeedConfig
+from pokora_anime.models.shared_text import told
 from pokora_anime.provenance.view import Mix
 from pokora_anime.stages.guidance import combine, guidance_on
 from pokora_anime.stages.hints import Hints, hint_embedded
@@ -212,14 +213,14 @@ class ControlSource:
         return [residual * weight.to(residual.dtype) for residual in residuals]
 
     def residuals(
-        self, latents_NCHW: Tensor, timestep: Tensor, embeds_NTD: Tensor, added: Any, weight_N: Tensor
+        self, latents_NCHW: Tensor, timestep: Tensor, embeds_MTD: Tensor, added: Any, weight_N: Tensor
     ) -> list[Tensor]:
         """Down residuals followed by the mid residual, each [N, ...], weighted per frame."""
         with hint_embedded(self.network):
             down, mid = self.network(
                 latents_NCHW,
                 timestep,
-                encoder_hidden_states=embeds_NTD,
+                encoder_hidden_states=embeds_MTD,
                 controlnet_cond=self.hints[0].rows(latents_NCHW.shape[0]),
                 conditioning_scale=1.0,
                 added_cond_kwargs=added,
@@ -243,11 +244,12 @@ def control_residuals(
         return None
     batch, channels, frames, height, width = latents_BCFHW.shape
     flat = latents_BCFHW.permute(0, 2, 1, 3, 4).reshape(batch * frames, channels, height, width)
-    embeds = condition.embeds_BTD[rows].repeat_interleave(frames, dim=0)
+    embeds_BTD = condition.embeds_BTD[rows]
     added = condition.added(rows, frames)
     weight_N = frame_weight_F.repeat(batch)
     total: list[Tensor] | None = None
     for control in active:
+        embeds = told(control.network, embeds_BTD, frames)
         found = control.residuals(flat, timestep, embeds, added, weight_N)
         total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
     return total
@@ -303,7 +305,7 @@ def _ask(
     return unet(
         batch,
         timestep,
-        encoder_hidden_states=condition.embeds_BTD[rows].repeat_interleave(frames, dim=0),
+        encoder_hidden_states=told(unet, condition.embeds_BTD[rows], frames),
         added_cond_kwargs=condition.added(rows),
         down_block_additional_residuals=None if residuals is None else tuple(residuals[:-1]),
         mid_block_additional_residual=None if residuals is None else residuals[-1],

@@ -54,6 +54,7 @@ class Tiled:
 
     def __init__(self, unet: Any, tiles: tuple[Tile, ...]) -> None:
         self._unet, self._tiles = unet, tiles
+        self.shares_text = getattr(unet, "shares_text", False)
 
     def __call__(
         self, latents_BCFHW: Tensor, timestep: Tensor, *, added_cond_kwargs: Any, **named: Any
