@@ -17,7 +17,7 @@ from pokora_anime.compliance.guard.landlock import landlock_abi
 from pokora_anime.config.compose import compose, usable_cores
 from pokora_anime.config.groups import options
 from pokora_anime.config.schema import DeviceConfig, DeviceKind
-from pokora_anime.devices import describe, hardware
+from pokora_anime.devices import compiler, describe, hardware
 from pokora_anime.devices.hardware import Hardware
 from pokora_anime.devices.hardware import memory_here as memory
 from pokora_anime.devices.job import Job
@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] = ()) -> int:
 def plan(overrides: Sequence[str]) -> list[str]:
     """How a run of this composition would use its device. Torch is asked only where a card must be read."""
     config = compose("video", overrides)
+    if not config.device.memory_gb:  # then it is about another machine
+        compiler.require(config)
     return describe.page(Job.of(config), _hardware(config.device))
 
 
@@ -91,7 +93,7 @@ def _hardware(asked: DeviceConfig) -> Hardware:
 def examine() -> list[Finding]:
     """All findings; never raises, because a broken machine is what this is for."""
     probes: tuple[Callable[[], list[Finding]], ...] = (
-        _versions, _device, _cores, _memory, _disk, _ffmpeg, _weights, _sandbox,
+        _versions, _device, _compiler, _cores, _memory, _disk, _ffmpeg, _weights, _sandbox,
     )  # fmt: skip
     findings: list[Finding] = []
     for probe in probes:
@@ -144,6 +146,14 @@ def _device() -> list[Finding]:
         return [Finding(OK, "device", "MPS (Apple silicon)")]
     advice = "there is a graphics driver, but this build of torch cannot use it"
     return [Finding(WARN, "device", "CPU only: nano runs well, SDXL takes hours", advice)]
+
+
+def _compiler() -> list[Finding]:
+    lacking = compiler.missing(DeviceKind.auto)
+    if lacking is None:
+        return [Finding(OK, "compiler", f"device.compile=default can be used (kept in {compiler.kept()})")]
+    got, fix = lacking
+    return [Finding(WARN, "compiler", f"{got}: no device.compile", fix)]
 
 
 def _accelerator_present() -> bool:

@@ -64,7 +64,7 @@ class Run:
         motion = config.motion if isinstance(config, VideoConfig) else None
         models = models_for(config.base, config.speed, loras, machine, motion)
         planned = Planned.of(config, machine)
-        for note in (*models.notes, *fetch.unpinned(config), planned.line):
+        for note in (*models.notes, *fetch.unpinned(config), *planned.lines):
             self.display.note(note)
         self.timeline.mark("models found")
         return RunContext(

@@ -21,7 +21,8 @@ LOOKED_AT = 24  # frames, where they are not equal
 class Same:
     """One run: how many of its frames or stills came out equal, and what the others come to.
 
-    `expected` says whether every bit had to be equal, because machine, libraries and code are the run's own.
+    `expected` says whether every bit had to be equal, because machine, libraries and code are the run's own
+    and nothing was compiled: which kernels a compiler takes may hang on how fast they just were.
     """
 
     name: str
@@ -63,7 +64,7 @@ def compare(name: str, one: Reading, other: Reading) -> Same:
     first, second = _hashes(one), _hashes(other)
     equal = sum(left == right for left, right in zip(first, second, strict=False))
     is_video = one.command == "video"
-    expected = _environment(one) == _environment(other)
+    expected = _environment(one) == _environment(other) and not _compiled(one)
     video = one.files.get("video.mp4") == other.files.get("video.mp4") if is_video else None
     if first == second:
         return Same(
@@ -107,6 +108,10 @@ def _environment(reading: Reading) -> tuple[object, ...]:
     return tuple(
         (node.environment, node.code) for node in reading.nodes if node.op in ("keyframe", "motion", "finish")
     )
+
+
+def _compiled(reading: Reading) -> bool:
+    return any("compile" in node.environment for node in reading.nodes)
 
 
 def _apart(one: Reading, other: Reading, is_video: bool) -> tuple[Verdict, str]:

@@ -92,10 +92,12 @@ def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | 
     next run and renders below the sweep's folder, after a look into the other sweeps under `root`.
     """
     from pokora_anime.compliance import gate
+    from pokora_anime.devices import compiler
     from pokora_anime.models.fetch import check_available
 
     gate.refuse(config)
     check_available(config)
+    compiler.require(config)
     from pokora_anime.commands import finished
 
     place = finished.find(config, [root, *sorted(root.glob("sweep/*"))] if worker else [root])

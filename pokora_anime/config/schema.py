@@ -142,6 +142,10 @@ class DType(Enum):
     fp16 = "fp16"
 
 
+# Whether the networks that move frames are compiled by torch, and how long it tries kernels.
+Compile = Enum("Compile", {"off": "off", "default": "default", "max-autotune": "max-autotune"})
+
+
 @dataclass(kw_only=True, slots=True)
 class ShotConfig:
     """What to show. `fps` are generated frames a second; delivered ones are in `finish`."""
@@ -377,13 +381,15 @@ class ContestConfig:
 class DeviceConfig:
     """Where and how to compute. threads 0: the number of cores this process may use.
 
-    `memory_gb` (GiB) bounds what the networks are planned for; 0: all that is there.
+    `memory_gb` (GiB) bounds what the networks are planned for; 0: all that is there. `compile`: the motion
+    UNet and the ControlNets.
     """
 
     kind: DeviceKind = DeviceKind.auto
     dtype: DType = DType.auto
     threads: int = 0
     memory_gb: float = 0.0
+    compile: Compile = Compile.off
 
 
 @dataclass(kw_only=True, slots=True)

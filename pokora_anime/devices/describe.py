@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pokora_anime.config.schema import DeviceKind, Family
+from pokora_anime.config.schema import Compile, DeviceKind, Family
+from pokora_anime.devices import compiler
 from pokora_anime.devices.hardware import GIB, Hardware
 from pokora_anime.devices.job import Job
+from pokora_anime.devices.layout import CHANNELS_LAST
 from pokora_anime.devices.plan import Forecast, Offload, Plan, first_fitting, forecast, ladder
 
 _OFFLOADS = {
     Offload.none: "networks stay on the device",
     Offload.model: "one network on the device at a time",
     Offload.group: "weights streamed layer by layer",
+}
+_COMPILED = {
+    Compile.off: "not compiled because of how weights are held",
+    Compile["default"]: "compiled",
+    Compile["max-autotune"]: "compiled with max-autotune",
 }
 LONG = 20 * 60.0  # seconds from which on something quicker is proposed
 _CPU_TIERS = (
@@ -26,15 +33,20 @@ _CPU_TIERS = (
 )
 
 
-def line(chosen: Forecast, job: Job, hardware: Hardware) -> str:
-    """What a run is going to do, in one line."""
+def lines(chosen: Forecast, job: Job, hardware: Hardware) -> tuple[str, ...]:
+    """What a run is going to do, in one line, and in another what it waits for first."""
     expected = f"about {chosen.peak / GIB:.1f} GB and {duration(chosen.seconds)}"
-    return f"plan: {hardware.name}, {settings(chosen.plan, job, hardware)}; {expected} expected"
+    told = f"plan: {hardware.name}, {settings(chosen.plan, job, hardware)}; {expected} expected"
+    if chosen.plan.compile is Compile.off:
+        return (told,)
+    return told, f"the first segment compiles: minutes once, kept for later runs in {compiler.kept()}"
 
 
 def settings(plan: Plan, job: Job, hardware: Hardware) -> str:
     """The plan's settings, comma-separated."""
     words = [f"{hardware.dtype.value}{' with fp8 weights' if plan.fp8 else ''}"]
+    if job.compile is not Compile.off:
+        words.append(_COMPILED[plan.compile])
     if hardware.kind is DeviceKind.cuda:
         words.append(_OFFLOADS[plan.offload])
     if job.guided:
@@ -58,12 +70,15 @@ def page(job: Job, hardware: Hardware) -> list[str]:
     what = f"{job.segments} segments of {job.frames} frames" if job.segments else f"{job.pictures} stills"
     maps = f", {job.controls} ControlNet{'s' if job.controls > 1 else ''}" if job.controls else ""
     again = f", {job.hires.steps} of a second pass" if job.hires else ""
+    last = CHANNELS_LAST.get(hardware.kind, ())
     found = [
         f"{size}, {what}, {job.steps} steps{again}{maps}",
         f"device    {hardware.name}"
         + (f", {hardware.memory / GIB:.1f} GB to use" if hardware.memory else "")
         + (f", {hardware.host / GIB:.1f} GB beside it" if hardware.kind is DeviceKind.cuda else ""),
         f"plan      {settings(chosen.plan, job, hardware)}",
+        *([f"kept      {compiler.kept()}"] if chosen.plan.compile is not Compile.off else []),
+        *([f"layout    channels last: {', '.join(last)}"] if last else []),
         f"expected  {chosen.peak / GIB:.1f} GB at its peak, roughly {duration(chosen.seconds)}",
     ]
     if hardware.memory and chosen.peak > hardware.memory:

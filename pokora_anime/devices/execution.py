@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pokora_anime.config.schema import Compile
 from pokora_anime.devices.plan import Plan
 from pokora_anime.provenance.hashing import Json
 
@@ -78,7 +79,7 @@ class Execution:
             return True
 
     def follow(self, environment: dict[str, Json]) -> None:
-        """Compute as a recorded node says that it was computed."""
+        """Compute as a recorded node says that it was computed, and compile nothing: figures judge that."""
         chunks = environment.get("decode_chunks")
         last = chunks[-1] if isinstance(chunks, list) and chunks else 0
         with self._changing:
@@ -88,6 +89,7 @@ class Execution:
                 sequential=environment.get("guidance") == "sequential",
                 fp8=environment.get("weights") == "fp8",
                 tiled=environment.get("hires") == "tiled",
+                compile=Compile.off,
                 decode_chunk=last if type(last) is int and 0 < last <= 64 else 0,
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pokora_anime.config.schema import Chain, Family, RunConfig, StillsConfig, VideoConfig
+from pokora_anime.config.schema import Chain, Compile, Family, RunConfig, StillsConfig, VideoConfig
 from pokora_anime.stages import draft, second_pass, spans
 from pokora_anime.stages.second_pass import LATENT_SCALE
 from pokora_anime.stages.timing import frames_generated
@@ -88,6 +88,7 @@ class Job:
     decode_chunk: int
     draft_steps: int = 0  # of the pass that control maps are read from
     hires: Hires | None = None
+    compile: Compile = Compile.off
 
     @classmethod
     def of(cls, config: RunConfig) -> Job:
@@ -110,6 +111,7 @@ class Job:
             decode_chunk=video.finish.decode_chunk if video else 1,
             draft_steps=draft.settings(video).speed.steps if video and draft.wanted(video) else 0,
             hires=_hires(video) if video and second_pass.asked(video) else None,
+            compile=config.device.compile if video else Compile.off,
         )
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import product
 
-from pokora_anime.config.schema import DeviceKind, DType
+from pokora_anime.config.schema import Compile, DeviceKind, DType
 from pokora_anime.devices.hardware import GIB, Hardware
 from pokora_anime.devices.job import Job
 from pokora_anime.provenance.hashing import Json
@@ -37,6 +37,7 @@ class Plan:
 
     `sequential`: guidance in two passes. `alternate`: decoding waits for denoising steps. `decode_chunk`:
     at most so many frames at once, 0 for the config's own number. `tiled`: a second pass sees tiles.
+    `compile`: how the networks that move frames are compiled.
     """
 
     offload: Offload = Offload.none
@@ -45,17 +46,28 @@ class Plan:
     alternate: bool = False
     decode_chunk: int = 0
     tiled: bool = False
+    compile: Compile = Compile.off
 
     def holds_as(self, other: Plan) -> bool:
         """Whether networks that are held for the other plan serve this one too."""
-        mine, others = ((one.offload, one.fp8, one.sequential) for one in (self, other))
-        return mine == others
+        return self.holding == other.holding and self.sequential == other.sequential
+
+    @property
+    def holding(self) -> tuple[Offload, bool, Compile]:
+        """What loaded networks are made ready for."""
+        return self.offload, self.fp8, self.compile
 
     @property
     def denoising(self) -> dict[str, Json]:
         """What may change the bits of latents, for their node's environment; empty for the default."""
         found: dict[str, Json] = {"guidance": "sequential"} if self.sequential else {}
         return found | {"weights": "fp8"} if self.fp8 else found
+
+    @property
+    def moving(self) -> dict[str, Json]:
+        """`denoising` for segments: the networks that move frames may be compiled."""
+        compiled: dict[str, Json] = {"compile": self.compile.value} if self.compile is not Compile.off else {}
+        return self.denoising | compiled
 
     @property
     def enlarging(self) -> dict[str, Json]:
@@ -151,7 +163,16 @@ def _plans(job: Job, hardware: Hardware) -> list[Plan]:
     fp8 = (False, True) if cuda and hardware.dtype is not DType.fp32 else (False,)
     tiled = (False, True) if job.hires is not None and not job.hires.tiled else (False,)
     return [
-        Plan(offload=where, fp8=small, sequential=one, alternate=turns, decode_chunk=chunk, tiled=parts)
+        Plan(
+            offload=where,
+            fp8=small,
+            sequential=one,
+            alternate=turns,
+            decode_chunk=chunk,
+            tiled=parts,
+            # Hooks on every layer, which stream or widen its weights, leave nothing to compile.
+            compile=Compile.off if small or where is Offload.group else job.compile,
+        )
         for where, small, one, turns, chunk, parts in product(
             offloads, fp8, sequential, alternate, chunks, tiled
         )

@@ -15,10 +15,10 @@ from pokora_anime.machine import Machine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What a run starts with, and the line that says so."""
+    """What a run starts with, and the lines that say so."""
 
     execution: Execution
-    line: str
+    lines: tuple[str, ...]
 
     @classmethod
     def of(cls, config: RunConfig, machine: Machine) -> Self:
@@ -29,5 +29,5 @@ class Planned:
         index = first_fitting(steps, here.memory)
         return cls(
             execution=Execution([one.plan for one in steps[index:]]),
-            line=describe.line(steps[index], job, here),
+            lines=describe.lines(steps[index], job, here),
         )

@@ -26,6 +26,7 @@ from pokora_anime.compliance.guard import arguments
 from pokora_anime.config.schema import (
     BaseConfig,
     Betas,
+    Compile,
     ControlKind,
     DeviceKind,
     Family,
@@ -33,6 +34,7 @@ from pokora_anime.config.schema import (
     MotionConfig,
     SpeedConfig,
 )
+from pokora_anime.devices.compiled import compile_blocks
 from pokora_anime.devices.layout import laid_out
 from pokora_anime.devices.place import Turns, place
 from pokora_anime.devices.plan import Plan
@@ -120,17 +122,17 @@ class Models:
 
     def motion_unet(self) -> UNetMotionModel:
         """The UNet with temporal layers, the LoRAs merged in after the conversion."""
-        return self._once("motion", lambda: self._placed(self._load_motion()))
+        return self._once("motion", lambda: self._compiled(self._load_motion()))
 
     def controlnet(self, kind: ControlKind) -> ControlNetModel:
         """The ControlNet of a kind; ConfigError CFG-CONTROL if the base has none."""
         row = fetch.control_rows([kind], self.family)[0]
-        return self._once(row.role, lambda: self._placed(self._pretrained(ControlNetModel, row)))
+        return self._once(row.role, lambda: self._compiled(self._pretrained(ControlNetModel, row)))
 
     def union_controlnet(self) -> ControlNetUnionModel:
         """The ControlNet for maps of several kinds; ConfigError CFG-ROLE if the base has none."""
         row = registry.resolve("controlnet_union", self.family)
-        return self._once(row.role, lambda: self._placed(self._pretrained(ControlNetUnionModel, row)))
+        return self._once(row.role, lambda: self._compiled(self._pretrained(ControlNetUnionModel, row)))
 
     def vae(self) -> AutoencoderKL:
         """The base's VAE, or the one that the config puts in its place."""
@@ -182,7 +184,7 @@ class Models:
 
     def hold(self, plan: Plan) -> None:
         """Hold the UNets and ControlNets as the plan says; those that are held otherwise are dropped."""
-        if (plan.offload, plan.fp8) != (self._plan.offload, self._plan.fp8):
+        if plan.holding != self._plan.holding:
             placed = [name for name in self._loaded if name in PLACED or name.startswith("controlnet_")]
             self.free(*placed)
         self._plan = plan
@@ -303,6 +305,10 @@ class Models:
 
     def _placed(self, network: Any) -> Any:
         return arguments.only(place(network, self.device, self.dtype, self._plan, self._turns))
+
+    def _compiled(self, network: Any) -> Any:
+        placed, how = self._placed(network), self._plan.compile
+        return placed if how is Compile.off else compile_blocks(placed, how)
 
     def _ready(self, network: Any) -> Any:
         return arguments.only(network.to(self.device, self.dtype).eval().requires_grad_(False))

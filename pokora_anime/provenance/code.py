@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 # What every network and every noise goes through before a stage sees it.
 SHARED = (
     "pokora_anime.context",
+    "pokora_anime.devices.compiled",
     "pokora_anime.devices.layout",
     "pokora_anime.devices.place",
     "pokora_anime.models.loader",

@@ -199,5 +199,5 @@ def _node(
             tiles,
             travel,
         ),
-        environment=environment(context) | plan.denoising | plan.enlarging,
+        environment=environment(context) | plan.moving | plan.enlarging,
     )

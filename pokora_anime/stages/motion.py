@@ -369,5 +369,5 @@ def _node(
             travel,
             tries,
         ),
-        environment=environment(context) | plan.denoising,
+        environment=environment(context) | plan.moving,
     )

@@ -7,7 +7,9 @@ log(weight) is added to its logits.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from math import log
 from typing import Any
@@ -60,7 +62,8 @@ class Reference:
             return
         self.mode = _Mode.write
         try:
-            picture()
+            with _uncompiled():
+                picture()
         finally:
             self.mode = _Mode.off
         self._seen[part] = timestep
@@ -72,6 +75,12 @@ class Reference:
             return frames()
         finally:
             self.mode = _Mode.off
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """One picture has another shape than the frames, and costs too little to compile for it."""
+    compiling = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if compiling else nullcontext()
 
 
 class _Processor(AttnProcessor2_0):

@@ -13,10 +13,12 @@ from pokora_anime.compliance.guard.environment import DRIVER_FOLDERS
 from pokora_anime.compliance.guard.grants import Grants
 from pokora_anime.config.groups import conf_dir
 from pokora_anime.config.schema import RunConfig, VideoConfig
+from pokora_anime.devices import compiler
 from pokora_anime.models import hashes, lock, own, places, registry
 from pokora_anime.models.data import data_folder
 from pokora_anime.models.fetch import locate, needs
 from pokora_anime.models.rows import Row
+from pokora_anime.provenance.atomic import writing
 
 PACKAGE = Path(__file__).resolve().parents[2]
 _SHARED_LIBRARIES = (
@@ -42,18 +44,22 @@ def needed(config: RunConfig, work: Path) -> Grants:
     system = (*_SYSTEM, *_FOR_ACCELERATORS) if accelerators else _SYSTEM
     python = (f"{sys.base_prefix}/lib", f"{sys.prefix}/lib", *library_folders())
     package = (str(PACKAGE), str(conf_dir()))
+    builds = compiler.asked(config)
+    headers = compiler.headers() if builds else []
     return Grants(
-        read=tuple(dict.fromkeys([*_SHARED_LIBRARIES, *system, *python, *package, *read])),
+        read=tuple(dict.fromkeys([*_SHARED_LIBRARIES, *system, *python, *package, *headers, *read])),
         look=tuple(look),
-        write=(str(work.resolve()),),
-        execute=tuple(_programs()),
+        write=(str(work.resolve()), *(_compiled() if builds else ())),
+        execute=(*_programs(), *(compiler.programs(library_folders()) if builds else ())),
         devices=("/dev/null", *accelerators),
     )
 
 
 def places_of_weights(config: RunConfig) -> dict[str, str]:
-    """The variables that tell where this user keeps weights; the hub's cache only for a run that needs it."""
+    """The variables that tell where this user keeps what a run needs: weights, compiled networks."""
     kept = {"POKORA_DATA": str(data_folder().absolute())}
+    if compiler.asked(config):
+        kept |= compiler.environment()
     if all(row.packaged for row in needs(config)):
         return kept
     return {**kept, "HF_HUB_CACHE": str(places.hub_cache().absolute())}
@@ -88,6 +94,14 @@ def _watched(config: RunConfig) -> list[Row]:
     asked = isinstance(config, VideoConfig) and config.quality.preview
     row = registry.find("preview_vae", config.base.family) if asked else None
     return [] if row is None else [row]
+
+
+def _compiled() -> list[str]:
+    """The folder of compiled networks, which is there from now on. Raises MachineError SYS-*."""
+    folder = compiler.kept()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return [str(folder.resolve())]
 
 
 def _programs() -> list[str]:

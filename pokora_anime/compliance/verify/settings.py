@@ -12,7 +12,7 @@ from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step, Table, misfit
 from pokora_anime.config import camera
 from pokora_anime.config.identity import part, to_plain
-from pokora_anime.config.schema import DType, RunConfig, VideoConfig
+from pokora_anime.config.schema import Compile, DType, RunConfig, VideoConfig
 from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
@@ -159,6 +159,11 @@ def _formats(record: Record, config: RunConfig) -> Iterable[Finding]:
         if told.get("dtype") not in allowed:
             message, got = "a node in another number format than the config's", shown(told.get("dtype"), 40)
             yield finding("POL-PARAMS", message, step.name, got, expected=", ".join(allowed))
+        compiled = told.get("compile", Compile.off.value)
+        if compiled not in (Compile.off.value, config.device.compile.value):
+            message = "a node that was compiled otherwise than the config asks"
+            expected = config.device.compile.value
+            yield finding("POL-PARAMS", message, step.name, shown(compiled, 40), expected=expected)
         basic = {name: value for name, value in told.items() if name in _ENVIRONMENT}
         if misfit(basic, _ENVIRONMENT) or len(canonical_json(told)) > MAX_ENVIRONMENT:
             message = "a node that tells something else than where it ran"
