@@ -20,7 +20,7 @@ from torch._dynamo.utils import counters
 
 from pokora_anime.compliance.guard import needs
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import Compile, DeviceConfig, DeviceKind, VideoConfig
+from pokora_anime.config.schema import Compile, DeviceConfig, VideoConfig
 from pokora_anime.devices import compiler, describe, hardware
 from pokora_anime.devices.compiled import compile_blocks
 from pokora_anime.devices.execution import Execution
