@@ -75,6 +75,11 @@ def test_nearly_equal_pictures_are_for_a_person_where_every_bit_should_be_equal(
     Pictures.fromarray(picture).save(copy / "still-1.png")
     same = compare.compare("stills", read_run(still), read_run(copy))
     assert (same.verdict, same.expected) == (Verdict.review, True)
+    readings = [read_run(folder) for folder in (still, copy)]
+    for node in (node for reading in readings for node in reading.nodes):
+        node.environment["compile"] = "default"
+    same = compare.compare("stills", *readings)
+    assert (same.verdict, same.expected) == (Verdict.passed, False)
 
 
 def test_the_difference_of_the_source_is_shown(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--side", type=whole(0), default=0, help="pixels (default: 768; 256 on a CPU)")
     parser.add_argument("--threads", type=whole(0), default=0, help="of a CPU")
     parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
-    parser.add_argument("--compile", action="store_true", help="compile the stock arm with all flags too")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the stock arm with all flags and one of ours"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
     options = parser.parse_args(list(arguments))
     import torch

@@ -26,6 +26,9 @@ from diffusers import (
 from torch import Tensor
 
 from pokora_anime.bench import full_size
+from pokora_anime.config.schema import Compile, DeviceKind
+from pokora_anime.devices.compiled import compile_blocks
+from pokora_anime.devices.layout import laid_out
 from pokora_anime.devices.place import Turns, place
 from pokora_anime.devices.plan import Plan
 from pokora_anime.models.motion_unet import build_motion_unet
@@ -78,9 +81,12 @@ class Studio:
         unet, adapter, self.vae, controls, self.tiny = (
             _nano() if setting.device.type == "cpu" else _random_sdxl(setting)
         )
-        self.motion: Any = self._ready(build_motion_unet(unet, adapter))
-        self.vae = self._ready(self.vae)
-        self.controls = [self._ready(control) for control in controls]
+        self.stock_unet: Any = self._ready(build_motion_unet(unet, adapter))
+        self.stock_vae: Any = self._ready(self.vae)
+        # Ours are held as a run holds them; what diffusers' pipeline computes with is left as it was loaded.
+        self.motion: Any = self._placed(copy.deepcopy(self.stock_unet))
+        self.vae = laid_out(copy.deepcopy(self.stock_vae), DeviceKind(setting.device.type), "VAE")
+        self.controls = [self._placed(control) for control in controls]
         latent = setting.side // 8
         told = unet.config
         width = told["cross_attention_dim"]
@@ -98,10 +104,14 @@ class Studio:
     def _ready(self, network: Any) -> Any:
         return network.to(self.setting.device, self.setting.weights).eval().requires_grad_(False)
 
+    def _placed(self, network: Any) -> Any:
+        device = self.setting.device
+        return place(network, device, self.setting.weights, Plan(), Turns(device))
+
     def stock(self, scale: float, *, flags: bool = False, compiled: bool = False) -> Callable[[], None]:
         """diffusers' pipeline, one clip a segment, its conversion repaired; `flags`: all documented."""
-        unet: Any = copy.deepcopy(self.motion) if flags else self.motion
-        vae: Any = copy.deepcopy(self.vae) if flags else self.vae
+        unet: Any = copy.deepcopy(self.stock_unet) if flags else self.stock_unet
+        vae: Any = copy.deepcopy(self.stock_vae) if flags else self.stock_vae
         if flags:
             vae.enable_slicing()
             unet.to(memory_format=torch.channels_last)
@@ -143,6 +153,7 @@ class Studio:
         known: int = 0,
         tiny: bool = False,
         fp8: bool = False,
+        compiled: bool = False,
     ) -> Callable[[], None]:
         """This package's loop and its decoding in chunks; `known` frames are carried over."""
         setting, unet = self.setting, self.motion
@@ -150,6 +161,8 @@ class Studio:
             unet = place(
                 copy.deepcopy(unet), setting.device, setting.weights, Plan(fp8=True), Turns(setting.device)
             )
+        if compiled:
+            unet = compile_blocks(copy.deepcopy(unet), Compile["default"])
         vae = self._ready(self.tiny) if tiny else self.vae
 
         def run() -> None:
@@ -234,6 +247,15 @@ def arms(studio: Studio, *, compiled: bool) -> list[Arm]:
             make=lambda: studio.ours(1.0, **half, tiny=True),
         ),
     ]
+    if compiled:
+        found.append(
+            Arm(
+                name=f"ours, compiled, {off}",
+                kind=EXACT,
+                baseline=f"stock with its flags, {off}",
+                make=lambda: studio.ours(1.0, compiled=True),
+            )
+        )
     if cuda:
         found.append(
             Arm(

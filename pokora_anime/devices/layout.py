@@ -12,7 +12,7 @@ CHANNELS_LAST = {DeviceKind.cuda: ("UNets", "ControlNets", "VAE"), DeviceKind.cp
 def laid_out(network: Any, kind: DeviceKind, part: str) -> Any:
     """The network, with channels last where its convolutions are quicker so on this kind of device.
 
-    `part` is UNets, ControlNets or VAE. On a CPU only the VAE gains (docs/pipeline.md has the figures).
+    `part` is UNets, ControlNets or VAE. On a CPU only the VAE gains.
     """
     import torch
 

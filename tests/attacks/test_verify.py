@@ -651,6 +651,15 @@ def test_a_number_format_that_nothing_computes_in(forgery: Forgery, told: Any) -
     assert reseal(forgery) == {"POL-PARAMS"}
 
 
+@pytest.mark.parametrize("told", ["default", "max-autotune", None, 1])
+def test_a_node_that_claims_to_be_compiled_where_the_config_asks_for_nothing(
+    forgery: Forgery, told: Any
+) -> None:
+    """It would excuse bits that differ."""
+    forgery.of("motion")["environment"]["compile"] = told
+    assert reseal(forgery) == {"POL-PARAMS"}
+
+
 def test_a_picture_in_what_a_node_says_of_its_machine(forgery: Forgery) -> None:
     forgery.of("keyframe")["environment"]["processor"] = "iVBORw0KGgo" * 500
     assert reseal(forgery) == {"POL-PARAMS"}
