@@ -244,7 +244,7 @@ def test_the_second_pass_is_counted() -> None:
     assert before.peak < tiled.peak < whole.peak
     assert any(one.plan.tiled for one in ladder(hires, card))
     assert not any(one.plan.tiled for one in ladder(plain, card))
-    assert "second pass of whole frames" in describe.line(whole, hires, card)
+    assert "second pass of whole frames" in describe.lines(whole, hires, card)[0]
 
 
 # What may be asked for
