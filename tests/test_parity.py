@@ -22,7 +22,6 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
-from pokora_anime.config import camera
 from pokora_anime.config.schema import (
     ControlConfig,
     ControlKind,
@@ -100,7 +99,7 @@ def ours(prompt: Prompt, control: ControlTrack | None, config: VideoConfig, cont
 def start(config: VideoConfig, context: RunContext) -> Tensor:
     """The noise [1, C, F, H, W] that the segment starts from."""
     frames = config.motion.frames
-    return noise.for_frames(0, frames, camera.start(config), context).values[None]
+    return noise.for_frames(0, frames, config.motion.noise_share, context).values[None]
 
 
 def asked(prompt: Prompt, config: VideoConfig, context: RunContext) -> dict[str, Any]:

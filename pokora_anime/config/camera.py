@@ -5,8 +5,6 @@ from __future__ import annotations
 from pokora_anime.config.schema import Camera, Family, VideoConfig
 from pokora_anime.models import registry
 from pokora_anime.models.rows import Kind
-from pokora_anime.provenance import view
-from pokora_anime.provenance.view import Mix
 
 NANO = (Camera.static, Camera.pan_left, Camera.pan_right, Camera.zoom_in, Camera.zoom_out)
 
@@ -39,29 +37,6 @@ def moves(family: Family) -> tuple[Camera, ...]:
         return NANO
     roles = {row.role for row in registry.rows() if row.kind is Kind.motion_lora and family in row.families}
     return tuple(camera for camera in Camera if camera.value in roles)
-
-
-def start(config: VideoConfig) -> Mix:
-    """The noise that a clip starts from."""
-    return mix(config.motion.noise_share, config)
-
-
-def mix(share: float, config: VideoConfig) -> Mix:
-    """Noise of which a clip's frames share so much; what they share follows the camera's move.
-
-    Where `motion.camera` leaves the move to nano's prompt, that is read.
-    """
-    if share == 0.0:
-        return Mix(share=share)
-    from pokora_anime.quality.asked import asked_attributes  # which loads the drawn world
-
-    camera, shot = config.motion.camera, config.shot
-    if camera is Camera.free and config.base.family is Family.nano:
-        move = asked_attributes(f"{shot.prefix}, {shot.prompt}").get("camera", "")
-    else:
-        move = words(camera)
-    seen = view.Camera(move=move, fps=shot.fps) if move in view.MOVES else None
-    return Mix(share=share, camera=seen)
 
 
 def words(camera: Camera) -> str:

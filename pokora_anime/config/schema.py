@@ -237,7 +237,7 @@ class MotionConfig:
     """Chained segments: `overlap` known frames are carried over as latents (1: last latent only).
 
     With windows, neighbouring ones share `overlap` frames and are averaged at each step. Without a
-    keyframe there is nothing to anchor to. Noise that frames have in common follows the camera's move.
+    keyframe there is nothing to anchor to.
     """
 
     frames: int = 16

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pokora_anime.errors import RecordError
-from pokora_anime.provenance import view
 from pokora_anime.provenance.hashing import Json, text_hash
 
 Noise = npt.NDArray[np.float32]
@@ -80,16 +79,11 @@ def _expected(params: Mapping[str, Json]) -> Noise:
     attempt = _whole(derivation.get("attempt", 0))
     again = (attempt,) if attempt else ()
     picture = (channels, height, width)
-    own = np.stack(
-        [normal(derived_seed(seed, name, start + i, *again), picture) for i in range(frames)], axis=1
-    )
-    common_seed = derived_seed(seed, name, COMMON)
-    if "camera" in derivation:
-        camera = view.Camera.recorded(cast(dict[str, Json], derivation["camera"]))
-        common = camera.frames(normal(common_seed, view.canvas(picture)), start, frames)
-    else:
-        common = normal(common_seed, picture)[:, None]
-    return np.asarray(np.float32(share**0.5) * common + np.float32((1.0 - share) ** 0.5) * own, np.float32)
+    common = normal(derived_seed(seed, name, COMMON), picture) * np.float32(share**0.5)
+    own = np.float32((1.0 - share) ** 0.5)
+    seeds = [derived_seed(seed, name, start + i, *again) for i in range(frames)]
+    rows = [common + own * normal(one, picture) for one in seeds]
+    return np.asarray(np.stack(rows, axis=1), np.float32)
 
 
 def _whole(value: Json) -> int:

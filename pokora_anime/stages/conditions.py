@@ -6,13 +6,11 @@ from typing import Any
 
 import torch
 
-from pokora_anime.config import camera
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.records import Prompt
-from pokora_anime.stages import spans
 from pokora_anime.stages.denoise import Ahead, Condition, Levels, SharedNoise
-from pokora_anime.stages.noise import CHANNELS, common
+from pokora_anime.stages.noise import CHANNELS
 from pokora_anime.stages.spans import Span
 
 
@@ -30,15 +28,15 @@ def condition(prompt: Prompt, size: tuple[int, int], context: RunContext) -> Con
 
 
 def shared_noise(
-    stage: str, span: Span, latent_size: tuple[int, int], config: VideoConfig, context: RunContext
+    stage: str, latent_size: tuple[int, int], config: VideoConfig, context: RunContext
 ) -> SharedNoise | None:
-    """What a segment's frames have in common of a stage's step noise, if anything."""
-    mix, shape = camera.mix(config.motion.step_share, config), (CHANNELS, *latent_size)
-    if mix.share == 0.0:
+    """The share of a stage's step noise that is common to all frames of the clip, if any."""
+    if config.motion.step_share == 0.0:
         return None
-    frames = range(span.start, span.start + spans.drawn(span, config))
+    shape = (CHANNELS, *latent_size)
     return SharedNoise(
-        mix=mix, common=lambda step: common(mix, shape, frames, context.generator(stage, "common", step))
+        share=config.motion.step_share,
+        common=lambda step: torch.randn(shape, generator=context.generator(stage, "common", step)),
     )
 
 

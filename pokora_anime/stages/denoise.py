@@ -18,10 +18,8 @@ from torch import Tensor
 
 from pokora_anime.config.schema import SpeedConfig
 from pokora_anime.models.shared_text import told
-from pokora_anime.provenance.view import Mix
 from pokora_anime.stages.guidance import combine, guidance_on
 from pokora_anime.stages.hints import Hints, hint_embedded
-from pokora_anime.stages.noise import mixed
 from pokora_anime.stages.reference import Reference
 
 
@@ -148,17 +146,18 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedNoise:
-    """What frames have in common of the noise that a stochastic sampler draws at each step; `common` gives
-    that of a step, [C, F, H, W] or [C, 1, H, W].
+    """`share` of the variance of the noise that a stochastic sampler draws at each step is common to all
+    frames of the clip; `common` gives that of a step, [C, H, W].
     """
 
-    mix: Mix
+    share: float
     common: Callable[[int], Tensor]
 
     def drawn(self, step: int, like_1CFHW: Tensor, generator: torch.Generator) -> Tensor:
         """The noise of a step."""
         own = torch.randn(like_1CFHW.shape, generator=generator)
-        return mixed(self.mix, self.common(step)[None], own).to(like_1CFHW)
+        common = self.common(step)[None, :, None]
+        return (self.share**0.5 * common + (1.0 - self.share) ** 0.5 * own).to(like_1CFHW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pokora_anime.config import camera
 from pokora_anime.config.identity import part
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
@@ -89,7 +88,8 @@ class _SecondPass:
     def segment(self, span: Span, sources: _Sources) -> Segment:
         """One segment, computed or read back."""
         config, context = self._config, self._context
-        noise = noises.for_hires(span.start, span.frames, camera.start(config), self._size, context)
+        share = config.motion.noise_share
+        noise = noises.for_hires(span.start, span.frames, share, self._size, context)
         records = [self._prompt, noise, sources.segment, *sources.nodes]
         under = partial(_node, span, records, config, context)
         node, stored = context.execution.stored(context.folder, under)
@@ -115,7 +115,7 @@ class _SecondPass:
         chaining = Chaining(
             tail=tail,
             ahead=ahead_of(config, context),
-            shared=shared_noise("hires", span, self._size, config, context),
+            shared=shared_noise("hires", self._size, config, context),
             skip=self._skip,
             start=enlarged(sources.segment.latents[:, :frames], self._size)[None].to(device),
             windows=spans.windows_of(span, config),

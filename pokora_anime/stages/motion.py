@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pokora_anime.config import camera, schema
+from pokora_anime.config import schema
 from pokora_anime.config.identity import part
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
@@ -109,7 +109,7 @@ def render(
             made_again += 1
             total = len(planned) * (steps + later) + made_again * steps
             context.progress.stage(lap.op, total=total)
-        noise = noises.for_frames(span.start, span.frames, camera.start(config), context, attempt)
+        noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
         sources = [prompt, noise, keyframe, maps, *_earlier(span, first, previous)]
         under = partial(_node, lap.op, span, attempt, sources, config, context)
         node, stored = context.execution.stored(context.folder, under)
@@ -245,7 +245,7 @@ class _Denoiser:
             tail=tail,
             ahead=self.ahead,
             anchor=self.anchor,
-            shared=shared_noise("motion", span, context.models.latent_size, config, context),
+            shared=shared_noise("motion", context.models.latent_size, config, context),
             skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
             windows=spans.windows_of(span, config),
         )

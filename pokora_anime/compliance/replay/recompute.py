@@ -14,7 +14,6 @@ from pokora_anime.compliance.replay.shelf import Shelf
 from pokora_anime.compliance.replay.units import FRAMES, Unit, attempt, delivered_segments, span
 from pokora_anime.compliance.verify.contents import Arrays
 from pokora_anime.compliance.verify.record import Record, Step
-from pokora_anime.config import camera
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
@@ -112,11 +111,11 @@ class Replayer:
         else:
             assert isinstance(self._config, VideoConfig)
             frames = cast(list[int], step.params["shape"])[1]
-            mix, start = camera.start(self._config), cast(int, derivation["start"])
+            share, start = self._config.motion.noise_share, cast(int, derivation["start"])
             if derivation["kind"] == "hires":
-                noise.for_hires(start, frames, mix, second_pass.latent_size(self._config), context)
+                noise.for_hires(start, frames, share, second_pass.latent_size(self._config), context)
                 return
-            noise.for_frames(start, frames, mix, context, cast(int, derivation.get("attempt", 0)))
+            noise.for_frames(start, frames, share, context, cast(int, derivation.get("attempt", 0)))
 
     def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
         kind, index = cast(tuple[str, int], step.params["part"])

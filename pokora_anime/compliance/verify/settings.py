@@ -10,7 +10,6 @@ from pokora_anime.compliance.rules.case import Use, uses
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step, Table, misfit
-from pokora_anime.config import camera
 from pokora_anime.config.identity import part, to_plain
 from pokora_anime.config.schema import Compile, DType, RunConfig, VideoConfig
 from pokora_anime.models.rows import Kind
@@ -206,13 +205,13 @@ def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
 
 def _segment(step: Step, config: RunConfig) -> Table:
     """Generator and derivation of a segment's place, by its span and the attempt that was taken."""
-    span = step.params.get("span")
+    span, motion = step.params.get("span"), step.params.get("motion")
     place: Table = span if isinstance(span, dict) else {}
-    mix = camera.start(config).derivation() if isinstance(config, VideoConfig) else {}
+    share = motion.get("noise_share") if isinstance(motion, dict) else None
     if step.op == "hires":
-        second: Table = {"kind": "hires", "start": place.get("start"), **mix}
+        second: Table = {"kind": "hires", "start": place.get("start"), "share": share}
         return {"generator": ["hires", place.get("index")], "derivation": second}
-    derivation: Table = {"kind": "frames", "start": place.get("start"), **mix}
+    derivation: Table = {"kind": "frames", "start": place.get("start"), "share": share}
     generator: list[Json] = [step.op, place.get("index")]
     told = step.params.get("generator")
     again = config.quality.reroll if isinstance(config, VideoConfig) and step.op == "motion" else 0

@@ -33,16 +33,12 @@ SHOTS = {"upper body": 0.6, "full body": 0.4}
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """rgb uint8 [n,256,256,3] (clips: [n,16,256,256,3]), joints [n,18,3], depth uint8 [n,256,256].
-
-    `times` are the moments of stills, or the starts of clips, in seconds.
-    """
+    """rgb uint8 [n,256,256,3] (clips: [n,16,256,256,3]), joints [n,18,3], depth uint8 [n,256,256]."""
 
     rgb: NDArray[np.uint8]
     joints: NDArray[np.float32] | None
     depth: NDArray[np.uint8] | None
     scenes: list[Scene]
-    times: list[float]
 
 
 def scene_and_time(kind: str, index: int, seed: int) -> tuple[Scene, float]:
@@ -108,9 +104,8 @@ def load(work: Path, kind: str, seed: int) -> Drawn:
     if rgb is None:
         raise ValueError("no drawn pictures in the work folder; train the member 'data' first")
     joints = array("joints")
-    shots = [scene_and_time(kind, i, seed) for i in range(len(rgb))]
-    scenes, times = [scene for scene, _ in shots], [time for _, time in shots]
-    return Drawn(rgb, joints, array("depth"), scenes, times)  # type: ignore[arg-type]
+    scenes = [scene_and_time(kind, i, seed)[0] for i in range(len(rgb))]
+    return Drawn(rgb, joints, array("depth"), scenes)  # type: ignore[arg-type]
 
 
 def _create(path: Path, dtype: type, shape: tuple[int, ...]) -> None:

@@ -76,8 +76,7 @@ class _Items:
         self.place, self.encoders, self.count = place, encoders, count
         self.moving = kind == "clips"
         self.latents = np.asarray(load_latents(place, kind))
-        drawn = data.load(place.work, kind, place.seed)
-        self.scenes, self.times = drawn.scenes, drawn.times
+        self.scenes = data.load(place.work, kind, place.seed).scenes
 
     def draw(self, dice: Dice) -> tuple[Tensor, Tensor, Tensor, diffusion.Conditions, diffusion.Conditions]:
         """Clean latents [B,4,...], their noise, known frames [B,F], what is told, and the empty prompt."""
@@ -89,8 +88,7 @@ class _Items:
             clean = clean.transpose(1, 2)  # [B,4,F,32,32]
             captions = [motion.clip_caption(scene, dice.numpy, empty=0.0) for scene in scenes]
             known = motion.known_frames(dice.numpy, self.count, clean.shape[2])
-            shots = [(scene, self.times[i]) for scene, i in zip(scenes, index, strict=True)]
-            noise = motion.clip_noise(dice, shots, clean)
+            noise = motion.clip_noise(dice, clean)
         else:
             captions = diffusion.captions_for(scenes, dice.numpy, 0.0)
             noise = dice.normal(*clean.shape).to(clean.device)

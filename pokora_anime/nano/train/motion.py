@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from diffusers import UNetMotionModel
@@ -15,7 +13,6 @@ from pokora_anime.nano.train import data, diffusion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents, load_vae, to_rgb
 from pokora_anime.nano.world import Scene, caption_with_labels, full_caption
-from pokora_anime.provenance import view
 
 EMPTY = 0.1
 KNOWN, KNOWN_END = 0.7, 0.1  # share of clips that know their first frames; of these, their last ones too
@@ -33,7 +30,7 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
     latents = np.asarray(load_latents(place, "clips"))
     drawn = data.load(place.work, "clips", place.seed)
     assert drawn.joints is not None
-    scenes, times, joints = drawn.scenes, drawn.times, np.asarray(drawn.joints)
+    scenes, joints = drawn.scenes, np.asarray(drawn.joints)
     adapter = family.make_motion_adapter()
     silence(adapter)
     before = begin(adapter, place, "motion_adapter")
@@ -48,7 +45,7 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
         captions = [clip_caption(scenes[i], dice.numpy) for i in index]
         told = diffusion.conditions(encoders, captions, dice, place)
         clean = diffusion.take(latents, index, place).transpose(1, 2)  # [B,4,F,32,32]
-        noise = clip_noise(dice, [(scenes[i], times[i]) for i in index], clean)
+        noise = clip_noise(dice, clean)
         timesteps = diffusion.noisy_timesteps(dice, training.batch, place)
         known = known_frames(dice.numpy, len(index), clean.shape[2]).to(place.device)  # [B,F]
         levels = torch.where(
@@ -96,20 +93,13 @@ def silence(adapter: nn.Module) -> None:
             nn.init.zeros_(parameter)
 
 
-def clip_noise(dice: Dice, shots: Sequence[tuple[Scene, float]], like_BCFHW: Tensor) -> Tensor:
-    """Noise [B,C,F,H,W] of which a clip's frames have a share in common, that moves with the camera.
-
-    `shots` are the clips' scenes and start times in seconds.
-    """
-    clips, channels, frames, height, width = like_BCFHW.shape
-    noise = dice.normal(*like_BCFHW.shape)
-    canvases = dice.normal(clips, *view.canvas((channels, height, width))).numpy()
-    for clip, canvas, (scene, start) in zip(noise, canvases, shots, strict=True):
-        share = 0.0 if dice.numpy.random() < OWN_ALONE else float(dice.numpy.uniform(*SHARED))
-        seconds = [scene.camera_speed * (start + k / family.FPS) for k in range(frames)]
-        common = np.stack([view.seen(canvas, scene.camera, at) for at in seconds], 1)
-        clip.copy_(share**0.5 * torch.from_numpy(common) + (1.0 - share) ** 0.5 * clip)
-    return noise.to(like_BCFHW.device)
+def clip_noise(dice: Dice, like_BCFHW: Tensor) -> Tensor:
+    """Noise [B,C,F,H,W] of which a clip's frames have a share in common (arXiv 2305.10474)."""
+    own = dice.normal(*like_BCFHW.shape)
+    common = dice.normal(*like_BCFHW.shape[:2], 1, *like_BCFHW.shape[3:])
+    drawn = dice.numpy.uniform(*SHARED, size=len(own)) * (dice.numpy.random(len(own)) >= OWN_ALONE)
+    share = torch.from_numpy(drawn).float().view(-1, 1, 1, 1, 1)
+    return (share.sqrt() * common + (1.0 - share).sqrt() * own).to(like_BCFHW.device)
 
 
 def clip_caption(scene: Scene, rng: np.random.Generator, empty: float = EMPTY) -> str:
