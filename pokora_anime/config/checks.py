@@ -130,6 +130,7 @@ def _base(base: BaseConfig) -> list[Problem]:
         *_multiple("base.height", base.height, 8, 64, MOST_SIDE),
         *_within("base.known_ahead", base.known_ahead, 0.0, 1.0),
         *_within("base.noise_share", base.noise_share, 0.0, 1.0),
+        *_within("base.deflicker", base.deflicker, 0.0, 1.0),
     ]
     ids = {"weights": base.weights, "motion_adapter": base.motion_adapter, "vae": base.vae}
     for name, identifier in ids.items():
@@ -276,6 +277,7 @@ def _motion(config: VideoConfig) -> list[Problem]:
         found.append(Problem("motion.lora", repr(motion.lora), "a role or registry id", "motion.lora=null"))
     found += _within("motion.noise_share", motion.noise_share, 0.0, 1.0)
     found += _within("motion.step_share", motion.step_share, 0.0, 1.0)
+    found += _within("motion.deflicker", motion.deflicker, 0.0, 1.0)
     found += _within("motion.color_lock", motion.color_lock, 0.0, 1.0)
     if not 1 <= motion.overlap < motion.frames:
         expected = f"1 to {max(1, motion.frames - 1)} (fewer than motion.frames)"

@@ -22,9 +22,10 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Noise, Prompt, Segment
-from pokora_anime.stages import conditions, denoise, guidance, second_pass, spans, tiles, travel
+from pokora_anime.stages import conditions, deflicker, denoise, guidance, second_pass, spans, tiles, travel
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.conditions import ahead_of, condition, middle, shared_noise
+from pokora_anime.stages.deflicker import steadied
 from pokora_anime.stages.denoise import Chaining, Guidance
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.spans import Span
@@ -139,8 +140,9 @@ class _SecondPass:
                 chaining,
                 context.execution.turn,
             )[0]
+        steady = steadied(latents.float().cpu(), config.motion.deflicker, span.known, span.tail)
         # A loop's frames go round: those past its end are the first ones again.
-        return latents[:, torch.arange(span.frames) % frames].float().cpu().clone()
+        return steady[:, torch.arange(span.frames) % frames].clone()
 
     def _network(self) -> Any:
         """The motion UNet, which sees whole frames or tiles of the base's size."""
@@ -191,6 +193,7 @@ def _node(
         code=code_hash(
             sys.modules[__name__],
             conditions,
+            deflicker,
             denoise,
             guidance,
             schedulers,
