@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,12 @@ send(answers, child._answered(act))
 """
 
 
-@cache
+_defaults = cache(compose_video)
+
+
 def config() -> VideoConfig:
-    """The defaults of `pokora video`."""
-    return compose_video()
+    """The defaults of `pokora video`, a test's own to change."""
+    return deepcopy(_defaults())
 
 
 def run(code: str, work: Path, package: Path = PACKAGE, guard: str = "auto") -> dict[str, Any]:

@@ -73,6 +73,7 @@ def clip(networks: tiny.Kept, run: Path, **motion: Any) -> list[Tensor]:
         {"carry": 0.5},
         {"known_ahead": 1.0},
         {"step_share": 0.5},
+        {"deflicker": 0.5},
         {"color_lock": 1.0},
     ],
     ids=str,
