@@ -112,7 +112,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return torch.cat([known, fresh], dim=2)
 
     patch.setattr(denoise, "denoise_segment", with_seam)
-    folder = replayed.rendered(tmp_path_factory.mktemp("seam"), REROLL, "shot.seconds=1.5")
+    folder = replayed.rendered(
+        tmp_path_factory.mktemp("seam"), REROLL, "shot.seconds=1.5", "motion.deflicker=0"
+    )
     patch.undo()
     return folder
 

@@ -21,8 +21,7 @@ _SHAPES = 256  # of a block in all networks; more than that and something is wro
 
 def compile_blocks(network: Any, how: Compile) -> Any:
     """The network, whose repeated blocks are compiled when they are first called."""
-    for name, value in compiler.environment().items():
-        os.environ.setdefault(name, value)
+    os.environ.update(compiler.environment())  # torch sets a cache folder of its own where it finds none
     import torch._dynamo
     import torch._inductor.config
 
