@@ -23,7 +23,7 @@ from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import DeviceConfig, DeviceKind, Family
 from pokora_anime.context import RunContext
-from pokora_anime.devices import describe, hardware, layout
+from pokora_anime.devices import compiler, describe, hardware, layout
 from pokora_anime.devices.execution import Execution
 from pokora_anime.devices.hardware import GIB
 from pokora_anime.devices.job import NETWORKS, Job
@@ -134,6 +134,14 @@ def test_doctor_plans_without_torch() -> None:
         "doctor.main(['base=sdxl', 'device.memory_gb=8']); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_slow_processor_is_told_to_compile_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = hardware.of_cpu(DeviceConfig(threads=2), 64 * GIB, bf16=False)
+    for lacking in (None, ("no g++", "install it")):
+        monkeypatch.setattr(compiler, "missing", lambda _, found=lacking: found)
+        told = any("quicker   device.compile" in line for line in describe.page(job(), here))
+        assert told is (lacking is None)
 
 
 def test_a_slow_processor_is_told_what_would_be_quicker() -> None:
