@@ -8,6 +8,7 @@ from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, Upscale, VideoConfig
 from pokora_anime.provenance.reading import Reading
 from pokora_anime.stages import draft, second_pass
+from pokora_anime.stages.timing import moving
 
 SAMPLERS = {
     Sampler.dpmpp_2m_karras: "DPM++ 2M with Karras noise levels",
@@ -99,7 +100,7 @@ def _chained(config: VideoConfig, reading: Reading) -> str:
 def _delivery(config: VideoConfig) -> str:
     finish, shot = config.finish, config.shot
     between = ""
-    if finish.interpolation is not Interpolation.none and finish.fps > shot.fps:
+    if moving(finish) and finish.fps > shot.fps:
         way = INTERPOLATIONS[finish.interpolation]
         rates = f"{shot.fps} generated frames a second to {finish.fps}"
         between = f" {way[0].upper()}{way[1:]} interpolates {rates}."

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -24,6 +23,7 @@ from torch.nn import functional
 from pokora_anime.compliance.guard import arguments
 from pokora_anime.errors import WeightsError
 from pokora_anime.models import hashes
+from pokora_anime.models.pixels import to_frame, to_tensor
 from pokora_anime.models.registry import Row
 from pokora_anime.records import Image
 
@@ -44,10 +44,7 @@ class Rife:
     def _given(self, frame: Image) -> Tensor:
         """A frame as the network takes it: [1, 3, H, W] in 0..1."""
         height, width = frame.shape[:2]
-        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self._device)
-        return functional.pad(
-            pixels.permute(2, 0, 1)[None].float() / 255, (0, -width % _MULTIPLE, 0, -height % _MULTIPLE)
-        )
+        return functional.pad(to_tensor(frame, self._device), (0, -width % _MULTIPLE, 0, -height % _MULTIPLE))
 
 
 class RifePair:
@@ -62,8 +59,7 @@ class RifePair:
         with torch.inference_mode():
             when = torch.full_like(self._before[:, :1], time)
             found = self._network(self._before, self._after, when, *self._places, *self._features)
-            levels = (found[0, :, :height, :width] * 255).round().clamp(0, 255).to(torch.uint8)
-        return levels.permute(1, 2, 0).contiguous().cpu().numpy()
+            return to_frame(found[0, :, :height, :width])
 
     @cached_property
     def _features(self) -> tuple[Tensor, Tensor]:

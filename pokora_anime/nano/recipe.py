@@ -73,7 +73,7 @@ class Recipe:
 
 
 def make_recipe(preset: str) -> Recipe:
-    """The recipe of a preset: "full" (two cores, about four hours) or "small" (seconds, for tests)."""
+    """The recipe of a preset: "full" (two cores, about six hours) or "small" (seconds, for tests)."""
     if preset == "full":
         return Recipe()
     if preset == "small":

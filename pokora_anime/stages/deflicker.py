@@ -11,8 +11,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pokora_anime.config.schema import VideoConfig
+from pokora_anime.stages.spans import Span
+
 REACH, NEAR = 8, 4.0  # frames that are looked at on each side; deviation of the weight over them
 AROUND = 3  # latent pixels a side over which a difference is judged
+
+
+def finished(latents_CFHW: Tensor, span: Span, config: VideoConfig) -> Tensor:
+    """A segment's latents as it is kept: steadied, in float32 on the CPU, a loop's frames going round."""
+    frames = latents_CFHW.shape[1]
+    steady = steadied(latents_CFHW.float().cpu(), config.motion.deflicker, span.known, span.tail)
+    # Those past a loop's end are the first ones again.
+    return steady[:, torch.arange(span.frames) % frames].clone()
 
 
 def steadied(latents_CFHW: Tensor, like: float, known: int, tail: int) -> Tensor:

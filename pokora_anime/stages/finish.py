@@ -11,7 +11,7 @@ from pokora_anime.config.identity import part
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
-from pokora_anime.models import finishing, rife, upscaler
+from pokora_anime.models import finishing, pixels, rife, upscaler
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
@@ -57,7 +57,16 @@ def record(
         },
         weights=_weights(config, context),
         code=code_hash(
-            sys.modules[__name__], deliver, interpolate, pictures, rife, tiles, timing, upscale, upscaler
+            sys.modules[__name__],
+            deliver,
+            interpolate,
+            pictures,
+            pixels,
+            rife,
+            tiles,
+            timing,
+            upscale,
+            upscaler,
         ),
         environment=environment(context, finishing.packages(finish))
         | context.execution.decoding(finish.decode_chunk),

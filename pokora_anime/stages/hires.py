@@ -25,7 +25,7 @@ from pokora_anime.records import Noise, Prompt, Segment
 from pokora_anime.stages import conditions, deflicker, denoise, guidance, second_pass, spans, tiles, travel
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.conditions import ahead_of, condition, middle, shared_noise
-from pokora_anime.stages.deflicker import steadied
+from pokora_anime.stages.deflicker import finished
 from pokora_anime.stages.denoise import Chaining, Guidance
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.spans import Span
@@ -140,9 +140,7 @@ class _SecondPass:
                 chaining,
                 context.execution.turn,
             )[0]
-        steady = steadied(latents.float().cpu(), config.motion.deflicker, span.known, span.tail)
-        # A loop's frames go round: those past its end are the first ones again.
-        return steady[:, torch.arange(span.frames) % frames].clone()
+        return finished(latents, span, config)
 
     def _network(self) -> Any:
         """The motion UNet, which sees whole frames or tiles of the base's size."""

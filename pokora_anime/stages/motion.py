@@ -39,7 +39,7 @@ from pokora_anime.stages import (
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.attempts import ONCE, Attempts, names
 from pokora_anime.stages.conditions import ahead_of, condition, middle, shared_noise
-from pokora_anime.stages.deflicker import steadied
+from pokora_anime.stages.deflicker import finished
 from pokora_anime.stages.denoise import Ahead, Anchor, Chaining, ControlSource, Guidance
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.reference import Reference
@@ -276,9 +276,7 @@ class _Denoiser:
                 latents[:, span.known : end], self.keyframe.latent.to(latents), config.motion.color_lock
             )
             latents = torch.cat([latents[:, : span.known], fresh, latents[:, end:]], dim=1)
-        steady = steadied(latents.float().cpu(), config.motion.deflicker, span.known, span.tail)
-        # A loop's frames go round: those past its end are the first ones again.
-        return steady[:, torch.arange(span.frames) % frames].clone()
+        return finished(latents, span, config)
 
     def _stepped(self, span: Span, steps: Steps, seen: Tensor) -> None:
         if self.context.preview is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 
 from pokora_anime.config.schema import FinishConfig, Upscale
 from pokora_anime.context import RunContext
+from pokora_anime.models.pixels import to_frame, to_tensor
 from pokora_anime.models.upscaler import Upscaler
 from pokora_anime.records import Image
 from pokora_anime.stages.tiles import cover
@@ -32,7 +32,7 @@ def enlarged(frames: Iterator[Image], finish: FinishConfig, context: RunContext)
 def painted(frame: Image, network: Upscaler, tile: int, device: torch.device) -> Image:
     """A frame [h, w, 3], network.scale times larger: one tile at a time, averaged where they overlap."""
     height, width = frame.shape[:2]
-    picture = torch.from_numpy(np.ascontiguousarray(frame)).to(device).permute(2, 0, 1)[None].float() / 255
+    picture = to_tensor(frame, device)
     total = picture.new_zeros((1, 3, height * network.scale, width * network.scale))
     weights = total.new_zeros(total.shape[-2:])
     for part in cover((height, width), (tile, tile)):
@@ -40,5 +40,4 @@ def painted(frame: Image, network: Upscaler, tile: int, device: torch.device) ->
         weight = larger.weights_HW.to(total)
         larger.of(total).add_(network(part.of(picture)) * weight)
         larger.of(weights).add_(weight)
-    levels = (total[0] / weights * 255).round().clamp(0, 255).to(torch.uint8)
-    return levels.permute(1, 2, 0).contiguous().cpu().numpy()
+    return to_frame(total[0] / weights)
