@@ -74,6 +74,7 @@ def clip(networks: tiny.Kept, run: Path, **motion: Any) -> list[Tensor]:
         {"known_ahead": 1.0},
         {"step_share": 0.5},
         {"deflicker": 0.5},
+        {"hold": 0.8},
         {"color_lock": 1.0},
     ],
     ids=str,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pokora_anime.stages.deflicker import steadied
+from pokora_anime.stages.deflicker import held_to_known, steadied
 
 JITTER = 0.05
 
@@ -64,3 +64,34 @@ def test_a_cut_is_not_averaged_over(latents: Tensor) -> None:
     steady = steadied(cut, 0.1, 0, 0)
     apart = steadied(cut[:, :8], 0.1, 0, 0)
     assert torch.allclose(steady[:, :8], apart, atol=0.02)
+
+
+def offset(latents: Tensor, by: float, known: int) -> Tensor:
+    """The new frames in another shade than the known ones."""
+    return torch.cat([latents[:, :known], latents[:, known:] + by], dim=1)
+
+
+@pytest.mark.parametrize("known", [1, 4])
+def test_what_holds_still_takes_the_last_known_frames_look(latents: Tensor, known: int) -> None:
+    held = held_to_known(offset(latents, 0.3, known), 0.6, known, 0)
+    away = held[:, known:, :5].mean(1) - latents[:, known - 1, :5]
+    assert away.abs().mean() < 0.1
+    assert torch.equal(held[:, :known], latents[:, :known])
+
+
+def test_what_moves_is_not_held(latents: Tensor) -> None:
+    shifted = offset(latents, 0.3, 1)
+    held = held_to_known(shifted, 0.8, 1, 0)
+    assert torch.allclose(held[:, 1:, 10:14, 4:20], shifted[:, 1:, 10:14, 4:20], atol=0.02)
+
+
+def test_another_picture_is_not_held(latents: Tensor) -> None:
+    shifted = offset(latents, 3.0, 1)
+    assert torch.allclose(held_to_known(shifted, 0.8, 1, 0)[..., :5, :], shifted[..., :5, :], atol=0.02)
+
+
+def test_a_loops_tail_stays_and_nothing_is_held_to_nothing(latents: Tensor) -> None:
+    shifted = offset(latents, 0.3, 4)
+    assert torch.equal(held_to_known(shifted, 0.8, 4, 2)[:, -2:], shifted[:, -2:])
+    assert held_to_known(shifted, 0.8, 0, 0) is shifted
+    assert held_to_known(shifted[:, :4], 0.8, 4, 0).shape == (4, 4, 24, 24)

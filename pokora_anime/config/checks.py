@@ -131,6 +131,7 @@ def _base(base: BaseConfig) -> list[Problem]:
         *_within("base.known_ahead", base.known_ahead, 0.0, 1.0),
         *_within("base.noise_share", base.noise_share, 0.0, 1.0),
         *_within("base.deflicker", base.deflicker, 0.0, 1.0),
+        *_within("base.hold", base.hold, 0.0, 10.0),
     ]
     ids = {"weights": base.weights, "motion_adapter": base.motion_adapter, "vae": base.vae}
     for name, identifier in ids.items():
@@ -278,6 +279,7 @@ def _motion(config: VideoConfig) -> list[Problem]:
     found += _within("motion.noise_share", motion.noise_share, 0.0, 1.0)
     found += _within("motion.step_share", motion.step_share, 0.0, 1.0)
     found += _within("motion.deflicker", motion.deflicker, 0.0, 1.0)
+    found += _within("motion.hold", motion.hold, 0.0, 10.0)
     found += _within("motion.color_lock", motion.color_lock, 0.0, 1.0)
     if not 1 <= motion.overlap < motion.frames:
         expected = f"1 to {max(1, motion.frames - 1)} (fewer than motion.frames)"

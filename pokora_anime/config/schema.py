@@ -168,6 +168,7 @@ class BaseConfig:
     known_ahead: float = 0.0  # what the adapter was trained on, for motion.known_ahead
     noise_share: float = 0.0  # the same for motion.noise_share and motion.step_share
     deflicker: float = 0.0  # what it needs of motion.deflicker
+    hold: float = 0.0  # and of motion.hold
     width: int = MISSING
     height: int = MISSING
 
@@ -253,6 +254,7 @@ class MotionConfig:
     noise_share: float = 0.0  # share of the initial noise's variance that all frames have in common
     step_share: float = 0.0  # the same share of the noise that LCM draws at each step
     deflicker: float = 0.0  # latents that differ no more than this (RMS) from frame to frame are averaged
+    hold: float = 0.0  # still places look as in the last known frame if they differ no more than this (RMS)
     betas: Betas = Betas.auto
     camera: Camera = Camera.free
     lora: str | None = None  # a motion LoRA by its role (pan_left, zoom_in ...) or registry id

@@ -66,8 +66,8 @@ class Recipe:
     lora_pastel: Training = Training(steps=400, batch=16, rate=2e-3, warmup=10, decay=0.5)
     lora_flat_color: Training = Training(steps=400, batch=16, rate=2e-3, warmup=10, decay=0.5)
     controlnet_depth: Training = Training(steps=900, batch=16, rate=1e-3, warmup=20, muon=True)
-    pose_extractor: Training = Training(steps=500, batch=16, rate=2e-3, decay=0.4)
-    depth_extractor: Training = Training(steps=400, batch=16, rate=1e-3, decay=0.4)
+    pose_extractor: Training = Training(steps=1500, batch=16, rate=1e-3, decay=0.5, ema=0.998, muon=True)
+    depth_extractor: Training = Training(steps=1500, batch=16, rate=1e-3, decay=0.5, ema=0.998, muon=True)
     vae_tiny: Training = Training(steps=500, batch=8, rate=2e-3, decay=0.4)
     probe: Training = Training(steps=2400, batch=32, rate=1e-3, decay=0.4, ema=0.998, muon=True)
 
