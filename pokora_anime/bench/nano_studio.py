@@ -19,6 +19,7 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pokora_anime.config import camera
 from pokora_anime.config.compose import compose_video
 from pokora_anime.config.schema import ControlKind, Family, LoraConfig, VideoConfig
 from pokora_anime.context import RunContext
@@ -28,6 +29,7 @@ from pokora_anime.models import registry
 from pokora_anime.models.loader import Models
 from pokora_anime.nano.probe import AttributeProbe
 from pokora_anime.provenance.folder import RunFolder
+from pokora_anime.stages.deliver import sized
 from pokora_anime.stages.denoise import ControlSource, Guidance
 from pokora_anime.stages.guidance import combine
 from pokora_anime.stages.pictures import decode
@@ -137,15 +139,20 @@ class Studio:
         return np.stack(list(pictures))
 
     def clip(self, prompt: str, seed: int, speed: str = "lcm") -> Pictures:
-        """One segment as `pokora video` makes it: keyframe, its control maps, motion; [16,256,256,3]."""
+        """One segment as `pokora video` makes it: keyframe, its control maps, motion, camera.
+
+        uint8 [16,256,256,3].
+        """
         from pokora_anime.pipeline import clip_segments
 
         config = _config(speed)
-        config = replace(config, seed=seed, shot=replace(config.shot, prompt=prompt))
+        finish = replace(config.finish, width=config.base.width, height=config.base.height)
+        config = replace(config, seed=seed, shot=replace(config.shot, prompt=prompt), finish=finish)
+        camera.settle(config)
         with tempfile.TemporaryDirectory() as folder:
             context = self._context(self.models(speed), Path(folder), seed)
             segments = list(clip_segments(config, context))
-            frames = list(decode(segments[0].latents, context))
+            frames = list(sized(decode(segments[0].latents, context), config, context))
             context.folder.close()
         return np.stack(frames)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pokora_anime.bundle.checkpoints import Checkpoint
-from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, Upscale, VideoConfig
+from pokora_anime.config.camera import words
+from pokora_anime.config.schema import Anchor, Camera, Interpolation, RunConfig, Sampler, Upscale, VideoConfig
 from pokora_anime.provenance.reading import Reading
 from pokora_anime.stages import draft, second_pass
 from pokora_anime.stages.timing import moving
@@ -113,6 +114,10 @@ def _delivery(config: VideoConfig) -> str:
         )
     if finish.upscale is Upscale.network:
         between += f" An outside upscaler ({finish.upscaler.model}) repaints every frame."
+    if finish.camera not in (Camera.free, Camera.static):
+        between += (
+            f" The camera's move ({words(finish.camera)}) is a digital one: a window travels over the frames."
+        )
     return (
         f"{again}Frames are decoded {finish.decode_chunk} at a time while the next segment is denoised, so "
         f"memory does not grow with length.{between} The clip is {shot.seconds:g} s of "

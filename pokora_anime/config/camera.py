@@ -1,42 +1,76 @@
-"""The camera's move in whatever way a base knows moves: words of nano's prompt, a motion LoRA elsewhere."""
+"""The camera's move: a motion LoRA where a base has one, else a window over the finished frames.
+
+nano is told the move's words as well. Without `motion.camera` the prompt's own words ask for the window.
+"""
 
 from __future__ import annotations
 
-from pokora_anime.config.schema import Camera, Family, VideoConfig
+import re
+
+from pokora_anime.config.schema import BaseConfig, Camera, Family, ShotConfig, VideoConfig
 from pokora_anime.models import registry
 from pokora_anime.models.rows import Kind
 
 NANO = (Camera.static, Camera.pan_left, Camera.pan_right, Camera.zoom_in, Camera.zoom_out)
+# Verb and way of each move, as expressions: `pan left`, `the camera slowly pans to the left`.
+_SAID = {
+    Camera.pan_left: ("pan", "(?:to the )?left"),
+    Camera.pan_right: ("pan", "(?:to the )?right"),
+    Camera.zoom_in: ("zoom", "in"),
+    Camera.zoom_out: ("zoom", "out"),
+    Camera.tilt_up: ("tilt", "up"),
+    Camera.tilt_down: ("tilt", "down"),
+    Camera.rolling_clockwise: ("roll", "clockwise"),
+    Camera.rolling_anticlockwise: ("roll", "(?:anti|counter) ?clockwise"),
+}
+_FORMS = {
+    camera: re.compile(
+        rf"(?<!\bno )(?<!\bwithout )\b(?:{verb}|camera (?:\w+ ){{0,2}}{verb}(?:s|n?ing)) {way}\b"
+    )
+    for camera, (verb, way) in _SAID.items()
+}
 
 
 def settle(config: VideoConfig) -> None:
-    """Puts `motion.camera` into shot.prefix or motion.lora; a move that the base has not changes nothing."""
-    camera = config.motion.camera
-    if camera not in moves(config.base.family):
+    """Puts the asked move into motion.lora, or into finish.camera and nano's shot.prefix; twice is once."""
+    asked, finish = config.motion.camera, config.finish
+    if asked is Camera.free:
+        if finish.camera is Camera.free and config.motion.lora is None:
+            finish.camera = said(config.shot)
         return
-    if config.base.family is not Family.nano:
-        config.motion.lora = config.motion.lora or camera.value
-    elif words(camera) not in config.shot.prefix:
+    if asked in loras(config.base):
+        config.motion.lora = config.motion.lora or asked.value
+        return
+    if finish.camera is Camera.free:
+        finish.camera = asked
+    if config.base.family is Family.nano and asked in NANO and words(asked) not in config.shot.prefix:
         prefix = config.shot.prefix.strip().rstrip(",")
-        config.shot.prefix = f"{prefix}, {words(camera)}" if prefix else words(camera)
+        config.shot.prefix = f"{prefix}, {words(asked)}" if prefix else words(asked)
 
 
 def settled(config: VideoConfig) -> bool:
     """Whether the config does what its `motion.camera` says."""
-    camera = config.motion.camera
-    if camera is Camera.free:
+    asked = config.motion.camera
+    if asked is Camera.free:
         return True
-    if config.base.family is Family.nano:
-        return camera in NANO and words(camera) in config.shot.prefix
-    return camera in moves(config.base.family) and config.motion.lora == camera.value
+    if asked in loras(config.base):
+        return config.motion.lora == asked.value and config.finish.camera in (Camera.free, asked)
+    told = config.base.family is not Family.nano or asked not in NANO or words(asked) in config.shot.prefix
+    return told and config.finish.camera is asked
 
 
-def moves(family: Family) -> tuple[Camera, ...]:
-    """The moves that a base knows."""
-    if family is Family.nano:
-        return NANO
-    roles = {row.role for row in registry.rows() if row.kind is Kind.motion_lora and family in row.families}
+def loras(base: BaseConfig) -> tuple[Camera, ...]:
+    """The moves that a motion LoRA for this base and its motion adapter makes."""
+    rows = [row for row in registry.rows() if row.kind is Kind.motion_lora and base.family in row.families]
+    roles = {row.role for row in rows if row.adapter in ("", base.motion_adapter)}
     return tuple(camera for camera in Camera if camera.value in roles)
+
+
+def said(shot: ShotConfig) -> Camera:
+    """The move that the prompt names first; free where it names none."""
+    text = " ".join(re.sub(r"<[^<>]*>|[()\\_-]", " ", f"{shot.prefix}, {shot.prompt}".lower()).split())
+    found = [(match.start(), camera) for camera, form in _FORMS.items() if (match := form.search(text))]
+    return min(found, key=lambda one: one[0])[1] if found else Camera.free
 
 
 def words(camera: Camera) -> str:

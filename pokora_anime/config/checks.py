@@ -15,6 +15,7 @@ from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import (
     Anchor,
     BaseConfig,
+    Camera,
     Chain,
     ControlConfig,
     ControlKind,
@@ -74,6 +75,9 @@ def check(config: RunConfig) -> None:
             expected = "lanczos: the other ways are a clip's"
             upscale = config.finish.upscale.value
             found.append(Problem("finish.upscale", upscale, expected, "finish.upscale=lanczos"))
+        if config.finish.camera is not Camera.free:
+            got, expected = config.finish.camera.value, "free: a still has no moves"
+            found.append(Problem("finish.camera", got, expected, "finish.camera=free"))
         if stops(config.shot.prompt)[-1][0]:
             found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames"))
     if not found:
@@ -298,17 +302,21 @@ def _motion(config: VideoConfig) -> list[Problem]:
 
 
 def _camera(config: VideoConfig) -> list[Problem]:
-    """The base knows the move, and nothing else is asked for in its place."""
-    asked, family, lora = config.motion.camera, config.base.family, config.motion.lora
+    """Nothing else is asked for in the place of the camera's move."""
+    asked, lora, window = config.motion.camera, config.motion.lora, config.finish.camera
     if camera.settled(config):
         return []
-    known = [move.value for move in camera.moves(family)]
-    if asked.value in known and lora is not None and lora != asked.value:
+    if asked in camera.loras(config.base) and lora != asked.value:
         fix = "motion.lora=null, or motion.camera=free"
         return [Problem("motion.camera", f"{asked.value} beside motion.lora={lora}", "one move", fix)]
-    listed = "|".join(known) or "free: nobody has published a motion LoRA for it"
-    fix = "motion.camera=free" + ("" if known else ", and the camera's move as words in shot.prompt")
-    return [Problem("motion.camera", f"{asked.value} with base={family.value}", listed, fix)]
+    if window is asked:
+        expected = f"{camera.words(asked)!r} in shot.prefix"
+        return [Problem("motion.camera", f"{asked.value} with base=nano", expected, "motion.camera=free")]
+    got, fix = (
+        f"{asked.value} beside finish.camera={window.value}",
+        "finish.camera=free, or motion.camera=free",
+    )
+    return [Problem("motion.camera", got, "one move", fix)]
 
 
 def _loop(shot: ShotConfig, motion: MotionConfig) -> list[Problem]:
@@ -335,6 +343,7 @@ def _finish(finish: FinishConfig) -> list[Problem]:
     ]
     found += _within("finish.fps", finish.fps, 1, 60)
     found += _within("finish.zoom", finish.zoom, 1.0, 4.0)
+    found += _within("finish.camera_speed", finish.camera_speed, 0.1, 4.0)
     found += _within("finish.hires.scale", finish.hires.scale, 1.0, 4.0)
     found += _within("finish.hires.strength", finish.hires.strength, 0.05, 0.9)
     found += _within("finish.upscaler.tile", finish.upscaler.tile, 64, MOST_SIDE)

@@ -73,7 +73,7 @@ class Interpolation(Enum):
 
 
 class Camera(Enum):
-    """The camera's move: the prompt's own, or one that becomes words of nano's prompt or a motion LoRA."""
+    """The camera's move: free leaves it to the prompt's words. The view goes where the name says."""
 
     free = "free"
     static = "static"
@@ -289,7 +289,11 @@ class UpscalerConfig:
 
 @dataclass(kw_only=True, slots=True)
 class FinishConfig:
-    """From latents to delivered frames: interpolation, crop, zoom, scale."""
+    """From latents to delivered frames: interpolation, crop, zoom, scale.
+
+    `camera` moves a window over the finished frames, which leaves out what it needs to move in. `free` is
+    what motion.camera or the prompt's words make of it.
+    """
 
     interpolation: Interpolation = Interpolation.flow
     upscale: Upscale = Upscale.lanczos
@@ -299,6 +303,8 @@ class FinishConfig:
     width: int = 768
     height: int = 768
     zoom: float = 1.0  # crop factor about the centre, 1 = whole frame
+    camera: Camera = Camera.free
+    camera_speed: float = 1.0  # 1: 0.1 frame widths, 3.5 % of growth or 2 degrees a second
     decode_chunk: int = 4  # frames decoded at once
 
 

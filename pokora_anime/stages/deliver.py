@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pokora_anime.config.schema import FinishConfig, Interpolation, VideoConfig
+from pokora_anime.config.schema import Interpolation, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.records import Image
+from pokora_anime.stages.camera import Move, cut
 from pokora_anime.stages.interpolate import Between, Draw, retimed
 from pokora_anime.stages.pictures import fitted
-from pokora_anime.stages.timing import moving
+from pokora_anime.stages.timing import frames_delivered, moving
 from pokora_anime.stages.upscale import enlarged
 
 
@@ -21,10 +22,15 @@ def timed(source: Iterator[Image], count: int, config: VideoConfig, context: Run
     return retimed(source, config.shot.fps, finish.fps, count, moving=moving(finish), network=network)
 
 
-def sized(frames: Iterator[Image], finish: FinishConfig, context: RunContext) -> Iterator[Image]:
-    """The frames at the delivered size."""
-    for frame in enlarged(frames, finish, context):
-        yield fitted(frame, finish)
+def sized(
+    frames: Iterator[Image], config: VideoConfig, context: RunContext, first: int = 0
+) -> Iterator[Image]:
+    """The clip's delivered frames from `first` on at their size, as the camera's move shows them."""
+    finish, seconds = config.finish, config.shot.seconds
+    move = Move.of(finish, seconds, loop=config.motion.loop)
+    count = frames_delivered(seconds, finish.fps)
+    for index, frame in enumerate(enlarged(frames, finish, context), start=first):
+        yield fitted(frame, finish) if move is None else cut(frame, index / count, move, finish)
 
 
 def _rife(context: RunContext) -> Draw:

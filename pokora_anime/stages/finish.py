@@ -17,7 +17,7 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Image, Segment
-from pokora_anime.stages import deliver, interpolate, pictures, tiles, timing, upscale
+from pokora_anime.stages import camera, deliver, interpolate, pictures, tiles, timing, upscale
 from pokora_anime.stages.deliver import sized, timed
 from pokora_anime.stages.pictures import decode_chunks
 from pokora_anime.stages.timing import frames_delivered
@@ -39,7 +39,7 @@ def frames(
     finish = config.finish
     count = frames_delivered(config.shot.seconds, finish.fps)
     source = watch(_decoded(segments, finish.decode_chunk, context))
-    yield from sized(timed(source, count, config, context), finish, context)
+    yield from sized(timed(source, count, config, context), config, context)
 
 
 def record(
@@ -54,10 +54,12 @@ def record(
             "finish": part(finish),
             "seconds": config.shot.seconds,
             "fps": config.shot.fps,
+            "loop": config.motion.loop,
         },
         weights=_weights(config, context),
         code=code_hash(
             sys.modules[__name__],
+            camera,
             deliver,
             interpolate,
             pictures,

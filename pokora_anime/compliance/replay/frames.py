@@ -75,7 +75,7 @@ def segment_frames(
         yield from _decoded(latents[:, first - start :], config, context)
 
     frames = islice(timed(source(), own.stop, config, context), own.start, own.stop)
-    return Delivered(first=own.start, count=len(own), frames=sized(frames, config.finish, context))
+    return Delivered(first=own.start, count=len(own), frames=sized(frames, config, context, own.start))
 
 
 def _shared(place: dict[str, int]) -> int:

@@ -93,7 +93,12 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
     }
     if isinstance(config, VideoConfig):
         fps = config.finish.fps
-        finish: Table = {"finish": plain["finish"], "seconds": config.shot.seconds, "fps": config.shot.fps}
+        finish: Table = {
+            "finish": plain["finish"],
+            "seconds": config.shot.seconds,
+            "fps": config.shot.fps,
+            "loop": config.motion.loop,
+        }
         size: list[Json] = [config.finish.width, config.finish.height]
         moving: Table = {
             **drawn,
