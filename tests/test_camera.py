@@ -99,6 +99,7 @@ def test_every_way_that_the_drawn_world_says_a_move_is_understood(value: str) ->
         ("the camera tilts up over a city", Camera.tilt_up),
         ("camera rolls counter-clockwise", Camera.rolling_anticlockwise),
         ("0: 1girl, zoom out, 24: 1girl, pan left", Camera.zoom_out),
+        ("0: 1girl, pan left, 24: 1girl, zoom out", Camera.pan_left),
         ("1girl, <lora:zoom in:0.5>", Camera.free),
         ("1girl, no zoom in, without pan left", Camera.free),
         ("a panda left alone zooming into space", Camera.free),
