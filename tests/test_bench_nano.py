@@ -450,11 +450,15 @@ def test_a_run_writes_its_rows_and_goes_on_where_it_stopped(
     assert "s each" not in capsys.readouterr().out
 
 
-def test_a_clip_is_one_segment_that_moves(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_is_one_segment_with_its_cameras_move(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pokora_anime.bench.nano_studio import Studio
 
     studio = Studio(weights, threads=1)
     monkeypatch.setattr(studio.config.speed, "steps", 2)
-    clip = studio.clip("1girl, blue hair, waving, city, full body", 3)
+    clip = studio.clip("1girl, blue hair, waving, city, full body, pan right", 3)
     assert clip.shape == (16, 256, 256, 3)
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in clip]
+    window = cv2.createHanningWindow((256, 256), cv2.CV_32F)
+    (right, down), _ = cv2.phaseCorrelate(gray[2], gray[14], window)
+    assert abs(right + 38.4) < 3 and abs(down) < 3  # 1.5 s of 0.1 frame widths
     assert np.abs(clip[0].astype(int) - clip[8]).mean() > 0.5

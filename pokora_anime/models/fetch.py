@@ -75,7 +75,7 @@ def motion_lora_row(motion: MotionConfig, base: BaseConfig) -> Row | None:
             "CFG-MOTION",
             f"base={family.value} has no motion LoRA {motion.lora!r}",
             expected=f"one of {', '.join(moves)}" if moves else "none: nobody has published one for it",
-            fix="motion.lora=null, and the camera's move as words in shot.prompt",
+            fix="motion.lora=null, and motion.camera for the move",
         )
     adapter = registry.get(base.motion_adapter, family)
     if row.adapter and row.adapter != adapter.id:

@@ -109,12 +109,13 @@ def cut(frame: Image, share: float, move: Move, finish: FinishConfig) -> Image:
     first = center - along @ [finish.width / 2 - 0.5, finish.height / 2 - 0.5] - 0.5
     if step > 1:  # the filter below takes in a few pixels only: what is finer than the result goes before
         frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), 0.4 * (step**2 - 1) ** 0.5), np.uint8)
+    # Lanczos is 0.1 to 0.2 dB closer to drawn frames and takes five times as long.
     return np.asarray(
         cv2.warpAffine(
             frame,
             np.column_stack([along, first]),
             (finish.width, finish.height),
-            flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         ),
         np.uint8,
