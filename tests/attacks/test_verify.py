@@ -632,6 +632,7 @@ def test_a_segment_of_another_place(forgery: Forgery) -> None:
         ("motion", "loras", {"nano-lcm": 0.5}),
         ("motion", "control", {"kinds": ["depth"]}),
         ("finish", "finish", {"zoom": 2.0}),
+        ("finish", "loop", True),
         ("encode", "fps", 30),
         ("still", "finish", {}),
     ],
