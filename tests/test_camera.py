@@ -8,7 +8,8 @@ from itertools import product
 import pytest
 
 from pokora_anime.compliance import gate
-from pokora_anime.compliance.rules.case import uses
+from pokora_anime.compliance.rules import contest, limits
+from pokora_anime.compliance.rules.case import Case, uses
 from pokora_anime.config.camera import NANO, loras, said, settle, words
 from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose, compose_stills, compose_video
@@ -158,3 +159,11 @@ def test_a_recorded_move_that_was_not_made_is_found(group: str, key: str, value:
     assert isinstance(section, dict)
     section[key] = value
     assert "CFG-RANGE" in {one.code for one in gate.examine_recorded("video", plain)}
+
+
+@pytest.mark.parametrize("move", [move for move in Camera if move is not Camera.free])
+def test_the_organisers_are_asked_about_turned_frames_alone(move: Camera) -> None:
+    config = compose("video", ["experiment=contest_sdxl", f"motion.camera={move.value}"])
+    case = Case(config=config, limits=limits.load("cs492c"), uses=uses(config))
+    found = [one.severity.value for one in contest.judge(case) if one.code == "RULE-CAMERA"]
+    assert found == ["review"] * ("rolling" in move.value)

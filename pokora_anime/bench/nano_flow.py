@@ -108,7 +108,8 @@ def background_points(clip: Clip, tracks: Tracks) -> NDArray[np.float64]:
     size = np.array(gray[0].shape[::-1], np.float64)
     found = [np.zeros((0, 4))]
     for start in range(0, len(gray) - SPAN, STEP):
-        ways = followed(gray[start : start + SPAN + 1])
+        beside = beside_character(gray[start].shape, tracks[start : start + 1])
+        ways = followed(gray[start : start + SPAN + 1], beside)
         time = np.arange(len(ways)) - (len(ways) - 1) / 2
         middle = ways.mean(0)
         speed = np.tensordot(time, ways, 1) / np.square(time).sum()
@@ -120,9 +121,12 @@ def background_points(clip: Clip, tracks: Tracks) -> NDArray[np.float64]:
     return np.concatenate(found)
 
 
-def followed(gray: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """Positions [frames,n,2] in pixels of points that can be followed all the way (Lucas-Kanade)."""
-    points = cv2.goodFeaturesToTrack(gray[0], POINTS, QUALITY, DISTANCE)
+def followed(gray: Sequence[NDArray[np.uint8]], where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Positions [frames,n,2] in pixels of points that can be followed all the way (Lucas-Kanade).
+
+    They start from pixels `where` [height,width] says so: her outlines would outshine a soft background.
+    """
+    points = cv2.goodFeaturesToTrack(gray[0], POINTS, QUALITY, DISTANCE, mask=where.astype(np.uint8))
     if points is None:
         return np.zeros((len(gray), 0, 2))
     ways, good = [points[:, 0]], np.ones(len(points), np.bool_)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules.case import Case
 from pokora_anime.compliance.rules.wording import block, review, within
-from pokora_anime.config.schema import StillsConfig, Upscale, VideoConfig
+from pokora_anime.config.schema import Camera, StillsConfig, Upscale, VideoConfig
 from pokora_anime.stages import second_pass as passes
+
+ROLLS = (Camera.rolling_clockwise, Camera.rolling_anticlockwise)
 
 
 def speed(case: Case) -> Iterator[Finding]:
@@ -113,6 +115,19 @@ def outside_upscaler(case: Case) -> Iterator[Finding]:
             f"network ({config.finish.upscaler.model})",
             "lanczos",
             fix="finish.upscale=lanczos",
+        )
+
+
+def turned_frames(case: Case) -> Iterator[Finding]:
+    """Frames are cropped, zoomed and scaled, which the rules name; turning them they do not."""
+    config = case.config
+    if isinstance(config, VideoConfig) and config.finish.camera in ROLLS:
+        yield review(
+            "RULE-CAMERA",
+            "finished frames are turned, and the rules name cropping, zooming and scaling",
+            "finish.camera",
+            config.finish.camera.value,
+            "a pan, a tilt or a zoom",
         )
 
 

@@ -29,6 +29,8 @@ STYLES = {"pastel": "pastel", "flat_color": "flat color"}
 # Closed eyes hide a colour and far faces are small: both are drawn more rarely than the rest.
 EXPRESSIONS = {"smile": 0.5, "open mouth": 0.32, "closed eyes": 0.18}
 SHOTS = {"upper body": 0.6, "full body": 0.4}
+# The motion adapter learns what she does; a run moves the camera itself (finish.camera).
+PINNED = {"clips": {"camera": "static"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def scene_and_time(kind: str, index: int, seed: int) -> tuple[Scene, float]:
             style=STYLES.get(kind, "plain"),
             expression=_pick(rng, EXPRESSIONS),
             shot=_pick(rng, SHOTS),
+            **PINNED.get(kind, {}),
         )
         if kind == "held_out" or not is_held_out(scene):
             return scene, float(rng.uniform(0.0, LONGEST))

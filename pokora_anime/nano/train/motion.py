@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from diffusers import UNetMotionModel
@@ -12,7 +14,7 @@ from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents, load_vae, to_rgb
-from pokora_anime.nano.world import Scene, caption_with_labels, full_caption
+from pokora_anime.nano.world import ATTRIBUTES, Scene, caption_with_labels, full_caption
 
 EMPTY = 0.1
 KNOWN, KNOWN_END = 0.7, 0.1  # share of clips that know their first frames; of these, their last ones too
@@ -103,13 +105,9 @@ def clip_noise(dice: Dice, like_BCFHW: Tensor) -> Tensor:
 
 
 def clip_caption(scene: Scene, rng: np.random.Generator, empty: float = EMPTY) -> str:
-    """A caption that names the camera move, which only a clip shows; a share `empty` is dropped."""
-    words, labels = caption_with_labels(scene, rng)
-    if rng.random() < empty:
-        return ""
-    if labels["camera"] < 0 and scene.camera != "static":
-        return f"{words}, {scene.camera}"
-    return words
+    """A caption with any camera move, which the clip does not show; a share `empty` is dropped."""
+    words, _ = caption_with_labels(replace(scene, camera=str(rng.choice(ATTRIBUTES["camera"]))), rng)
+    return "" if rng.random() < empty else words
 
 
 def predict(motion: UNetMotionModel, noisy: Tensor, timesteps: Tensor, told: diffusion.Conditions) -> Tensor:
