@@ -284,6 +284,47 @@ def test_styles_blend_by_weight(unet: UNet2DConditionModel, loras: Path) -> None
     assert (_predicted(unet, (file, 0.25)) - blended).abs().max() > 0.01
 
 
+def test_a_stronger_controlnet_gives_larger_residuals_and_nothing_else(unet: UNet2DConditionModel) -> None:
+    from pokora_anime.nano.train.control import strengthen
+
+    torch.manual_seed(0)
+    control = family.make_controlnet(unet).eval()
+    ends = (*control.controlnet_down_blocks, control.controlnet_mid_block)
+    for layer in ends:
+        for parameter in layer.parameters():
+            nn.init.normal_(parameter, std=0.1)
+
+    def residuals() -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(1)
+        noise, context, pooled, maps = (
+            torch.randn(shape, generator=generator)
+            for shape in ((1, 4, 16, 16), (1, 77, 256), (1, 128), (1, 3, 128, 128))
+        )
+        told = {"text_embeds": pooled, "time_ids": torch.full((1, 6), 256.0)}
+        with torch.no_grad():
+            down, middle = control(
+                noise, 500, context, controlnet_cond=maps, added_cond_kwargs=told, return_dict=False
+            )
+        return [*down, middle]
+
+    before = residuals()
+    strengthen(control, 1.8)
+    for one, other in zip(before, residuals(), strict=True):
+        torch.testing.assert_close(1.8 * one, other)
+
+
+def test_clips_are_drawn_by_a_still_camera_whatever_their_captions_say() -> None:
+    from pokora_anime.nano.train.data import scene_and_time
+    from pokora_anime.nano.train.motion import clip_caption
+
+    assert {scene_and_time("clips", i, 0)[0].camera for i in range(20)} == {"static"}
+    assert len({scene_and_time("stills", i, 0)[0].camera for i in range(20)}) > 2
+    rng = np.random.default_rng(0)
+    scene, _ = scene_and_time("clips", 0, 0)
+    said = " ".join(clip_caption(scene, rng) for _ in range(60))
+    assert all(move in said for move in ("pan left", "pan right", "zoom in", "zoom out"))
+
+
 @pytest.mark.parametrize("member", STYLES)
 def test_a_trained_style_ships_in_both_formats(exported: Path, member: str) -> None:
     files = [exported / member / name for name in (LORA_FILE, STYLES[member])]

@@ -20,6 +20,10 @@ from pokora_anime.nano.world import full_caption, openpose_map
 EMPTY = 0.5  # without a caption only the map can tell the shape, so it gets learnt
 PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 3.0
 
+# What a trained ControlNet's outputs are multiplied with. At its own strength three joints of four lay where
+# they should, with this nine of ten (32 stills), and prompts were followed nearly as well.
+GAIN = {"controlnet_pose": 1.8}
+
 HintOf = Callable[[data.Drawn, int], NDArray[np.uint8]]
 
 
@@ -79,9 +83,19 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
 
     named = list(control.named_parameters())
     progress = train(member, training, named, loss_of, place, preview, preview_every, before)
+    gain = GAIN.get(member, 1.0)
+    strengthen(control, gain)
     control.save_pretrained(place.family / member)
-    scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
+    scores = {"last_loss": float(np.mean(progress.losses[-100:])), "gain": gain}
     write_record(member, training, progress, place, scores)
+
+
+@torch.no_grad()
+def strengthen(control: ControlNetModel, gain: float) -> None:
+    """Multiplies all residuals that it gives the UNet."""
+    for layer in (*control.controlnet_down_blocks, control.controlnet_mid_block):
+        for parameter in layer.parameters():
+            parameter.mul_(gain)
 
 
 def wake_hints(control: ControlNetModel) -> None:
