@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pokora_anime.config import camera
 from pokora_anime.config.schema import StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.provenance.ffmpeg import find_ffmpeg
@@ -108,8 +109,9 @@ def _attempts(config: VideoConfig, context: RunContext) -> Attempts:
 def _render(config: VideoConfig, run: Run) -> None:
     find_ffmpeg()  # before anything is computed, not after
     run.display.plan(_steps(config))
-    if warning := second_pass.warning(config):
-        run.display.note(warning)
+    for warning in (second_pass.warning(config), camera.note(config)):
+        if warning:
+            run.display.note(warning)
     run.begin_score(_joins(config))
     run.begin_preview()
     run.finish_video(_deliver(clip_segments(config, run.context), config, run))

@@ -10,7 +10,7 @@ import pytest
 from pokora_anime.compliance import gate
 from pokora_anime.compliance.rules import contest, limits
 from pokora_anime.compliance.rules.case import Case, uses
-from pokora_anime.config.camera import NANO, loras, said, settle, words
+from pokora_anime.config.camera import NANO, loras, note, said, settle, words
 from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose, compose_stills, compose_video
 from pokora_anime.config.identity import run_key, to_plain
@@ -103,6 +103,14 @@ def test_every_way_that_the_drawn_world_says_a_move_is_understood(value: str) ->
         ("0: 1girl, pan left, 24: 1girl, zoom out", Camera.pan_left),
         ("1girl, <lora:zoom in:0.5>", Camera.free),
         ("1girl, no zoom in, without pan left", Camera.free),
+        ("1girl, no camera pan left, never zoom in, the camera doesn't zoom out", Camera.free),
+        ("no zoom in, slow pan left", Camera.pan_left),
+        ("1girl, cooking, pan left on the stove", Camera.free),
+        ("1girl, head tilt up", Camera.free),
+        ("she waves as the camera pans left behind her", Camera.pan_left),
+        ("1girl, panning left slowly", Camera.pan_left),
+        ("1girl, rolling clockwise", Camera.rolling_clockwise),
+        ("slow zoom in on her face", Camera.zoom_in),
         ("a panda left alone zooming into space", Camera.free),
         ("she tilts up her head, a frying pan, left hand", Camera.free),
     ],
@@ -137,6 +145,8 @@ def test_settling_twice_changes_nothing(typed: list[str]) -> None:
         (["motion.camera=static", "finish.camera=tilt_up"], "static beside finish.camera=tilt_up"),
         ([*SD2, "motion.camera=pan_left", "finish.camera=pan_right"], "finish.camera=free, or"),
         ([*SD2, "motion.camera=pan_left", "motion.lora=pan_right"], "motion.lora=null"),
+        ([*SD2, "motion.camera=static", "motion.lora=pan_right"], "static beside motion.lora=pan_right"),
+        ([*SD2, "motion.lora=pan_left", "finish.camera=pan_right"], "pan_right beside motion.lora=pan_left"),
         (["finish.camera_speed=5"], "finish.camera_speed=4"),
     ],
 )
@@ -144,6 +154,12 @@ def test_two_moves_at_once_are_one_line(asked: list[str], told: str) -> None:
     with pytest.raises(ConfigError, match="CFG-RANGE") as refused:
         compose_video(asked)
     assert told in str(refused.value) and "problems" not in str(refused.value)
+
+
+def test_words_that_crop_the_frames_are_told() -> None:
+    assert "finish.camera=static" in note(compose_video(["shot.prompt=1girl, zoom in"]))
+    assert not note(compose_video(["shot.prompt=1girl"]))
+    assert not note(compose_video(["motion.camera=zoom_in"]))
 
 
 def test_stills_have_no_camera() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from cmath import rect
 from collections.abc import Sequence
+from itertools import product
 from math import degrees, log
 from pathlib import Path
 
@@ -149,6 +151,17 @@ def test_a_short_clip_loses_less_and_what_the_shape_leaves_is_used_first() -> No
     assert move_of(wide, 8.0).scale(frame, wide) == 1.0
     zoomed = FinishConfig(width=SIDE, height=SIDE, camera=Camera.pan_left, zoom=2.0)
     assert move_of(zoomed, 8.0).scale(frame, zoomed) == 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 0.8525, 1.0])
+def test_a_wide_rolls_corners_stay_in_the_frame(share: float) -> None:
+    """A wide window reaches farthest before it has turned all the way."""
+    finish = FinishConfig(width=5 * SIDE, height=SIDE, camera=Camera.rolling_clockwise, camera_speed=4.0)
+    move = move_of(finish, 8.0)
+    window, scale = move.at(share), move.scale(ground(), finish)
+    for x, y in product((-0.5, 0.5), repeat=2):
+        corner = scale * complex(finish.width * x, finish.height * y) * rect(1.0, window.turn)
+        assert max(abs(corner.real), abs(corner.imag)) <= SIDE / 2 + 1e-6
 
 
 @pytest.mark.parametrize("camera", [Camera.pan_left, Camera.zoom_in, Camera.rolling_clockwise])

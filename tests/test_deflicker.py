@@ -79,6 +79,13 @@ def test_what_holds_still_takes_the_last_known_frames_look(latents: Tensor, know
     assert torch.equal(held[:, :known], latents[:, :known])
 
 
+def test_a_slow_change_is_not_turned_back(latents: Tensor) -> None:
+    ramp = latents.mean(1, keepdim=True) + torch.linspace(0, 0.3, 16)[:, None, None]
+    held = held_to_known(ramp, 0.8, 1, 0)[:, :, :5]
+    assert (held[:, 1:] - held[:, :-1]).mean((0, 2, 3)).min() > -0.05
+    assert (held[:, -1] - held[:, 0]).mean() > 0.2
+
+
 def test_what_moves_is_not_held(latents: Tensor) -> None:
     shifted = offset(latents, 0.3, 1)
     held = held_to_known(shifted, 0.8, 1, 0)

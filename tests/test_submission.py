@@ -304,6 +304,7 @@ def _poster_data() -> dict[str, object]:
         ("video", ["base=sdxl", "speed=hq", "seed=5", "shot.prompt=(a:1.2), b's $x, {y}"]),
         ("video", ["control=none", "motion.overlap=2"]),
         ("stills", ["count=2", "device.threads=1"]),
+        ("video", ["shot.prompt=1girl, pan left"]),
     ],
 )
 def test_the_printed_command_composes_the_very_config(command: str, overrides: list[str]) -> None:
@@ -315,6 +316,7 @@ def test_the_printed_command_composes_the_very_config(command: str, overrides: l
     words = shlex.split(line)
     assert words[:2] == ["pokora", command]
     assert compose(command, words[2:]) == config
+    assert not any(word.startswith("finish.camera=") for word in words)  # the prompt says it
 
 
 # The bundle

@@ -40,6 +40,7 @@ def command_line(command: str, config: RunConfig) -> str | None:
     if composed is None:
         return None
     overrides += [f"{name}={_typed(value)}" for name, value in _differing(composed, wanted)]
+    overrides = _needed(command, overrides, wanted)  # a prompt's words move the camera
     same = plain_key(command, _composed(command, overrides) or {}) == run_key(command, config)
     return shlex.join(["pokora", command, *overrides]) if same else None
 

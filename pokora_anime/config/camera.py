@@ -23,12 +23,17 @@ _SAID = {
     Camera.rolling_clockwise: ("roll", "clockwise"),
     Camera.rolling_anticlockwise: ("roll", "(?:anti|counter) ?clockwise"),
 }
+_HOW = "a|an|the|and|then|with|very|slow|slowly|gentle|gently|smooth|smoothly|fast|quick|quickly|camera"
+_AFTER = "slowly|gently|smoothly|quickly|a bit|over|across|along|from|towards?|to|as|while|and"
+# A phrase that is the move and little else, or that says what the camera does.
 _FORMS = {
     camera: re.compile(
-        rf"(?<!\bno )(?<!\bwithout )\b(?:{verb}|camera (?:\w+ ){{0,2}}{verb}(?:s|n?ing)) {way}\b"
+        rf"^(?:(?:{_HOW}) )*{verb}(?:n?ing)? {way}(?:$| (?:{_AFTER}{'|on|at' if verb == 'zoom' else ''})\b)"
+        rf"|\bcamera (?:\w+ ){{0,2}}{verb}(?:s|n?ing) {way}\b"
     )
     for camera, (verb, way) in _SAID.items()
 }
+_REFUSED = re.compile(r"\b(?:no|not|never|without|cannot)\b|n't\b")
 
 
 def settle(config: VideoConfig) -> None:
@@ -50,13 +55,17 @@ def settle(config: VideoConfig) -> None:
 
 def settled(config: VideoConfig) -> bool:
     """Whether the config does what its `motion.camera` says."""
-    asked = config.motion.camera
+    asked, lora, window = config.motion.camera, config.motion.lora, config.finish.camera
+    if lora is not None and window not in (Camera.free, Camera.static) and window.value != lora:
+        return False
     if asked is Camera.free:
         return True
     if asked in loras(config.base):
-        return config.motion.lora == asked.value and config.finish.camera in (Camera.free, asked)
+        return lora == asked.value and window in (Camera.free, asked)
+    if lora is not None:
+        return False
     told = config.base.family is not Family.nano or asked not in NANO or words(asked) in config.shot.prefix
-    return told and config.finish.camera is asked
+    return told and window is asked
 
 
 def loras(base: BaseConfig) -> tuple[Camera, ...]:
@@ -67,10 +76,27 @@ def loras(base: BaseConfig) -> tuple[Camera, ...]:
 
 
 def said(shot: ShotConfig) -> Camera:
-    """The move that the prompt names first; free where it names none."""
-    text = " ".join(re.sub(r"<[^<>]*>|[()\\_-]", " ", f"{shot.prefix}, {shot.prompt}".lower()).split())
-    found = [(match.start(), camera) for camera, form in _FORMS.items() if (match := form.search(text))]
-    return min(found, key=lambda one: one[0])[1] if found else Camera.free
+    """The move that the prompt names first; free where it names none.
+
+    Only a phrase of its own counts, or one about the camera: a frying pan and a tilted head move nothing.
+    """
+    text = re.sub(r"<[^<>]*>|[()\\_-]", " ", f"{shot.prefix}, {shot.prompt}".lower())
+    for phrase in (" ".join(part.split()) for part in re.split(r"[,.;:!?\n]", text)):
+        found = [(match.start(), camera) for camera, form in _FORMS.items() if (match := form.search(phrase))]
+        if found and not _REFUSED.search(phrase):
+            return min(found, key=lambda one: one[0])[1]
+    return Camera.free
+
+
+def note(config: VideoConfig) -> str:
+    """What the prompt's words do to the frames; empty where they ask for no move."""
+    window = config.finish.camera
+    if config.motion.camera is not Camera.free or window in (Camera.free, Camera.static):
+        return ""
+    return (
+        f"finish.camera={window.value}: a window travels over the frames and crops them;"
+        " finish.camera=static leaves the move out"
+    )
 
 
 def words(camera: Camera) -> str:

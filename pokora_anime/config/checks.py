@@ -306,7 +306,10 @@ def _camera(config: VideoConfig) -> list[Problem]:
     asked, lora, window = config.motion.camera, config.motion.lora, config.finish.camera
     if camera.settled(config):
         return []
-    if asked in camera.loras(config.base) and lora != asked.value:
+    if lora is not None and asked is Camera.free:
+        fix = "finish.camera=free, or motion.lora=null"
+        return [Problem("finish.camera", f"{window.value} beside motion.lora={lora}", "one move", fix)]
+    if lora is not None and lora != asked.value:
         fix = "motion.lora=null, or motion.camera=free"
         return [Problem("motion.camera", f"{asked.value} beside motion.lora={lora}", "one move", fix)]
     if window is asked:

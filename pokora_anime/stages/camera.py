@@ -6,8 +6,8 @@ largest that stays inside it on the whole way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import cos, exp, log, pi, radians, sin
+from dataclasses import dataclass, replace
+from math import atan2, cos, exp, log, pi, radians, sin
 
 import cv2
 import numpy as np
@@ -77,13 +77,23 @@ class Move:
         """Frame pixels to a delivered one at growth 1: the most that `zoom` and the whole way leave."""
         height, width = frame.shape[:2]
         most = min(width / finish.width, height / finish.height) / finish.zoom
-        for window in (self._after(0.0), self._after(1.0)):  # no move is farther out anywhere between
+        for window in self._farthest(finish):
             across, upright = finish.width / window.growth, finish.height / window.growth
             side, lean = abs(cos(window.turn)), abs(sin(window.turn))
             reach_x = 2 * finish.width * abs(window.right) + across * side + upright * lean
             reach_y = 2 * finish.height * abs(window.down) + upright * side + across * lean
             most = min(most, width / reach_x, height / reach_y)
         return most
+
+    def _farthest(self, finish: FinishConfig) -> list[Window]:
+        """Where on its way the window reaches out most: at its ends, or where a diagonal is level or upright.
+
+        Both halves of a turn reach equally far.
+        """
+        ends = [self._after(0.0), self._after(1.0)]
+        level = atan2(finish.height, finish.width)
+        turns = (min(abs(self.turn) / 2, at) for at in (level, pi / 2 - level))
+        return [*ends, *(replace(ends[0], turn=turn) for turn in turns)]
 
     def _after(self, done: float) -> Window:
         """Shifts and turns lie evenly about the middle; a growth begins or ends at the whole window."""

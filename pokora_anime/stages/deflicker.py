@@ -13,21 +13,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from pokora_anime.config.schema import VideoConfig
+from pokora_anime.stages.prompt_syntax import stops
 from pokora_anime.stages.spans import Span
 
 REACH, NEAR = 8, 4.0  # frames that are looked at on each side; deviation of the weight over them
 AROUND = 3  # latent pixels a side over which a difference is judged
 STILL = 0.2  # deviation over time (RMS) up to which new frames count as standing still
+FIRST = 4  # new frames that tell how far they are from the last known one: later ones may have drifted on
 
 
 def finished(latents_CFHW: Tensor, span: Span, config: VideoConfig) -> Tensor:
     """A segment's latents as it is kept: calmed, in float32 on the CPU, a loop's frames going round.
 
-    Once held, more frames are alike, so they are steadied before and after.
+    Once held, more frames are alike, so they are steadied before and after. A prompt that travels asks for
+    another look than the known frames have: nothing is held to them.
     """
     frames, motion = latents_CFHW.shape[1], config.motion
     steady = steadied(latents_CFHW.float().cpu(), motion.deflicker, span.known, span.tail)
-    if motion.hold > 0.0:
+    if motion.hold > 0.0 and span.known and len(stops(config.shot.prompt)) == 1:
         held = held_to_known(steady, motion.hold, span.known, span.tail)
         steady = steadied(held, motion.deflicker, span.known, span.tail)
     # Those past a loop's end are the first ones again.
@@ -61,14 +64,14 @@ def steadied(latents_CFHW: Tensor, like: float, known: int, tail: int) -> Tensor
 def held_to_known(latents_CFHW: Tensor, unlike: float, known: int, tail: int) -> Tensor:
     """Latents of a segment [C, F, H, W] whose still places look as in its last known frame.
 
-    All new frames are moved by their mean's difference from that frame; the less they stand still, or the
-    more they differ in the mean than `unlike` (RMS), the less. Without known frames nothing is.
+    All new frames are moved by the difference of the first ones' mean from that frame; the less they stand
+    still, or the more they differ than `unlike` (RMS), the less. Without known frames nothing is.
     """
     end = latents_CFHW.shape[1] - tail
     if not known or known == end:
         return latents_CFHW
     fresh = latents_CFHW[:, known:end]
-    away = fresh.mean(1) - latents_CFHW[:, known - 1]
+    away = fresh[:, :FIRST].mean(1) - latents_CFHW[:, known - 1]
     spread = _around(fresh.var(1, unbiased=False).mean(0)[None])
     apart = _around(away.square().mean(0)[None])
     still = torch.exp(-spread / (2 * STILL**2) - apart / (2 * unlike**2))  # [1, H, W]

@@ -22,7 +22,17 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Noise, Prompt, Segment
-from pokora_anime.stages import conditions, deflicker, denoise, guidance, second_pass, spans, tiles, travel
+from pokora_anime.stages import (
+    conditions,
+    deflicker,
+    denoise,
+    guidance,
+    prompt_syntax,
+    second_pass,
+    spans,
+    tiles,
+    travel,
+)
 from pokora_anime.stages import noise as noises
 from pokora_anime.stages.conditions import ahead_of, condition, middle, shared_noise
 from pokora_anime.stages.deflicker import finished
@@ -194,6 +204,7 @@ def _node(
             deflicker,
             denoise,
             guidance,
+            prompt_syntax,
             schedulers,
             second_pass,
             spans,

@@ -61,6 +61,8 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
     control = family.make_controlnet(unet).to(place.device).requires_grad_(True).train()
     wake_hints(control)
     before = begin(control, place, member)
+    if before:
+        strengthen(control, 1 / before[-1]["scores"].get("gain", 1.0))
 
     def loss_of(dice: Dice) -> Tensor:
         index = dice.numpy.integers(len(latents), size=training.batch)

@@ -74,7 +74,7 @@ def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:
 def render(work: Path, data: Data, seed: int, processes: int) -> None:
     """Draws everything that is not in the work folder yet."""
     folder = work / "data"
-    stamp = {**asdict(data), "seed": seed, "size": PICTURE}
+    stamp = {**asdict(data), "pinned": PINNED, "seed": seed, "size": PICTURE}
     done = folder / "done.json"
     if done.exists() and json.loads(done.read_text()) == stamp:
         return
