@@ -76,7 +76,7 @@ def _whole_clip(rows: Sequence[Row], name: str, bar: float) -> Line:
         f"{title(name)}, judged on the clip",
         right,
         bar,
-        f"drawn clips {percent(drawn)}",
+        f"drawn clips {percent(drawn)}" + (", moved by a window over the frames" * (name == "camera")),
         drawn=drawn,
         by_value=by_value,
         not_told=metrics.share([float(row[name] == UNKNOWN) for row in rows]),

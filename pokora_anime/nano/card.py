@@ -54,6 +54,8 @@ LIMITS = """## Limits
 - It knows the vocabulary above and nothing else; other words are harmless and do nothing.
 - One character, seen from the front, in one drawing style; no text, no animals, no second person.
 - Frames are 256 x 256; larger sizes were not trained.
+- Its motion adapter leaves the camera still: `pokora` moves a window over the finished frames instead, and
+  that is what the line on cameras judges. In other programs words such as `zoom in` do nothing.
 - It is no base for contests that name SDXL or SD2: it is for planning, tests and laptops.
 - The probe judges the drawn world's attributes; it is no judge of beauty, and none of other pictures.
 
