@@ -56,7 +56,7 @@ def settle(config: VideoConfig) -> None:
 def settled(config: VideoConfig) -> bool:
     """Whether the config does what its `motion.camera` says."""
     asked, lora, window = config.motion.camera, config.motion.lora, config.finish.camera
-    if lora is not None and window not in (Camera.free, Camera.static) and window.value != lora:
+    if lora is not None and window.moves and window.value != lora:
         return False
     if asked is Camera.free:
         return True
@@ -89,9 +89,9 @@ def said(shot: ShotConfig) -> Camera:
 
 
 def note(config: VideoConfig) -> str:
-    """What the prompt's words do to the frames; empty where they ask for no move."""
+    """That frames are cropped, perhaps for the prompt's words alone; empty where `motion.camera` says so."""
     window = config.finish.camera
-    if config.motion.camera is not Camera.free or window in (Camera.free, Camera.static):
+    if config.motion.camera is not Camera.free or not window.moves:
         return ""
     return (
         f"finish.camera={window.value}: a window travels over the frames and crops them;"

@@ -86,6 +86,11 @@ class Camera(Enum):
     rolling_clockwise = "rolling_clockwise"
     rolling_anticlockwise = "rolling_anticlockwise"
 
+    @property
+    def moves(self) -> bool:
+        """Whether something is asked for that moves."""
+        return self not in (Camera.free, Camera.static)
+
 
 class Upscale(Enum):
     """How frames that are delivered larger than they were generated become so.

@@ -56,7 +56,7 @@ class Move:
     @classmethod
     def of(cls, finish: FinishConfig, seconds: float, *, loop: bool) -> Move | None:
         """The move of a clip, there and back in a loop; None where the window stands still."""
-        if finish.camera not in WAYS:
+        if not finish.camera.moves:
             return None
         right, down, closer, clockwise = WAYS[finish.camera]
         time, speed = seconds / 2 if loop else seconds, finish.camera_speed
