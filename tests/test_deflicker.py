@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pokora_anime.stages.deflicker import held_to_known, steadied
+from pokora_anime.config.compose import compose_video
+from pokora_anime.stages.deflicker import finished, held_to_known, steadied
+from pokora_anime.stages.spans import Span
 
 JITTER = 0.05
 
@@ -102,3 +104,19 @@ def test_a_loops_tail_stays_and_nothing_is_held_to_nothing(latents: Tensor) -> N
     assert torch.equal(held_to_known(shifted, 0.8, 4, 2)[:, -2:], shifted[:, -2:])
     assert held_to_known(shifted, 0.8, 0, 0) is shifted
     assert held_to_known(shifted[:, :4], 0.8, 4, 0).shape == (4, 4, 24, 24)
+
+
+@pytest.mark.parametrize(
+    ("typed", "held"),
+    [
+        ([], True),
+        (["motion.hold=0"], False),
+        (["shot.prompt='0: 1girl, blue sky, 16: 1girl, sunset'"], False),
+    ],
+)
+def test_a_segment_is_held_unless_its_prompt_travels(latents: Tensor, typed: list[str], held: bool) -> None:
+    """A travelling prompt asks for another look than the known frames have."""
+    shifted = offset(latents, 0.3, 4)
+    span = Span(index=1, start=12, frames=16, known=4)
+    kept = finished(shifted, span, compose_video(["motion.deflicker=0", *typed]))
+    assert torch.equal(kept, shifted) is not held
