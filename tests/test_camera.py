@@ -105,6 +105,7 @@ def test_every_way_that_the_drawn_world_says_a_move_is_understood(value: str) ->
         ("1girl, no zoom in, without pan left", Camera.free),
         ("1girl, no camera pan left, never zoom in, the camera doesn't zoom out", Camera.free),
         ("no zoom in, slow pan left", Camera.pan_left),
+        ("1girl, the camera is not panning left, the camera never zooms in", Camera.free),
         ("1girl, cooking, pan left on the stove", Camera.free),
         ("1girl, head tilt up", Camera.free),
         ("she waves as the camera pans left behind her", Camera.pan_left),

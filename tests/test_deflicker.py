@@ -111,7 +111,7 @@ def test_a_loops_tail_stays_and_nothing_is_held_to_nothing(latents: Tensor) -> N
     [
         ([], True),
         (["motion.hold=0"], False),
-        (["shot.prompt='0: 1girl, blue sky, 16: 1girl, sunset'"], False),
+        (["shot.prompt=0: 1girl, blue sky, 16: 1girl, sunset"], False),
     ],
 )
 def test_a_segment_is_held_unless_its_prompt_travels(latents: Tensor, typed: list[str], held: bool) -> None:
