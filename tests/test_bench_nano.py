@@ -153,6 +153,20 @@ def test_camera_moves_of_drawn_clips(camera: str) -> None:
     assert found.value(walking=False) == camera
 
 
+def test_a_soft_background_is_followed_beside_a_sharply_drawn_character() -> None:
+    clip = (128 + 0.12 * (moving_texture(3).astype(np.float32) - 128)).astype(np.uint8)
+    tracks = nobody()
+    height, width = clip.shape[1:3]
+    ys, xs = np.mgrid[:height, :width]
+    here = np.stack([xs / width, ys / height], -1).reshape(-1, 2)
+    her = nano_flow.near_character(here, tracks[0]).reshape(height, width)
+    her = cv2.erode(her.astype(np.uint8), np.ones((17, 17))) > 0  # sharp inside, not at her edge
+    clip[:, her] = np.random.default_rng(1).choice([0, 255], size=(int(her.sum()), 1))
+    found = nano_flow.camera_move(clip, tracks, 8)
+    assert found.points > nano_flow.FEWEST
+    assert found.value(walking=False) == "pan right"
+
+
 def test_without_background_points_no_move_can_be_told() -> None:
     flat = np.full((16, 64, 64, 3), 90, np.uint8)
     move = nano_flow.camera_move(flat, nobody(), 8)

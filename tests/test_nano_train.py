@@ -6,11 +6,13 @@ import copy
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -404,6 +406,43 @@ def test_a_start_is_gone_on_from_and_kept_in_the_record(
         json.loads((root / "vae" / "training.json").read_text()) for root in (exported, tmp_path / "family")
     )
     assert [before["scores"] for before in second["before"]] == [first["scores"]]
+
+
+def test_going_on_from_a_start_shows_what_it_did_not_show(tmp_path: Path) -> None:
+    shown: list[list[float]] = []
+    for legs in (0, 0, 1, 2):
+        seen: list[float] = []
+
+        def loss_of(dice: Dice, network: nn.Linear, seen: list[float] = seen) -> torch.Tensor:
+            x = dice.normal(4, 2)
+            seen.append(float(x.sum()) + float(dice.numpy.random()))
+            return network(x).square().mean()
+
+        network = nn.Linear(2, 2)
+        place = Place(tmp_path / str(len(shown)), previews=False)
+        parameters = list(network.named_parameters())
+        steps = Training(steps=3, batch=4, rate=1e-2, warmup=1)
+        train("odd", steps, parameters, partial(loss_of, network=network), place, before=[{"odd": 1}] * legs)
+        shown.append(seen)
+    assert shown[0] == shown[1]
+    assert not {*shown[0]} & {*shown[2]} and not {*shown[0], *shown[2]} & {*shown[3]}
+
+
+def test_a_controlnet_that_goes_on_is_made_stronger_once(trained: Path, tmp_path: Path) -> None:
+    from pokora_anime.nano.train.control import GAIN, train_controlnet
+
+    for folder in ("data", "latents"):
+        (tmp_path / folder).symlink_to(trained / folder)
+    shutil.copytree(trained / "family", tmp_path / "family")
+    member = "controlnet_pose"
+    assert GAIN[member] > 1
+    weights = f"{member}/diffusion_pytorch_model.safetensors"
+    stands_still = Training(steps=1, batch=2, rate=0.0)
+    train_controlnet(member, stands_still, Place(tmp_path, previews=False))
+    first, second = (load_file(root / "family" / weights) for root in (trained, tmp_path))
+    key = "controlnet_mid_block.weight"
+    assert first[key].abs().max() > 0
+    torch.testing.assert_close(second[key], first[key])
 
 
 def test_a_whole_training_keeps_what_cannot_go_on(exported: Path) -> None:

@@ -33,15 +33,16 @@ RECORD = "training.json"
 
 @dataclass(frozen=True, slots=True)
 class Dice:
-    """The randomness of one step, a function of (seed, member, step) alone."""
+    """The randomness of one step: a function of the seed, the member, the step, the worker's rank, and how
+    many trainings went before, so that going on shows other items and other noise than they did."""
 
     numpy: np.random.Generator
     torch: torch.Generator
 
     @classmethod
-    def of(cls, seed: int, member: str, step: int, rank: int = 0) -> Dice:
-        ranks = (rank,) if rank else ()
-        numpy = np.random.default_rng((seed, zlib.crc32(member.encode()), step, *ranks))
+    def of(cls, seed: int, member: str, step: int, rank: int = 0, before: int = 0) -> Dice:
+        more = (rank, before) if before else (rank,) if rank else ()
+        numpy = np.random.default_rng((seed, zlib.crc32(member.encode()), step, *more))
         generator = torch.Generator()  # on the CPU, so that every device draws the same numbers
         generator.manual_seed(int(numpy.integers(2**62)))
         return cls(numpy, generator)
@@ -172,7 +173,8 @@ class _Loop:
         return self.training.rate * warm * min(1.0, (total - step) / fall)
 
     def advance(self, loss_of: LossOf) -> None:
-        dice = Dice.of(self.place.seed, self.member, self.progress.step, workers.rank())
+        progress = self.progress
+        dice = Dice.of(self.place.seed, self.member, progress.step, workers.rank(), len(progress.before))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.rate()
