@@ -278,6 +278,14 @@ def test_both_formats_of_a_lora_give_the_same(unet: UNet2DConditionModel, loras:
     torch.testing.assert_close(kohya, diffusers, atol=1e-3, rtol=0)
 
 
+def test_a_kohya_file_has_the_same_bytes_every_time(loras: Path, tmp_path: Path) -> None:
+    layers = load_file(loras / LORA_FILE)
+    files = [tmp_path / f"{n}.safetensors" for n in range(6)]
+    for file in files:
+        save_kohya(layers, file)
+    assert len({file.read_bytes() for file in files}) == 1
+
+
 def test_styles_blend_by_weight(unet: UNet2DConditionModel, loras: Path) -> None:
     file = loras / LORA_FILE
     blended = _predicted(unet, (file, 0.8), (file, 0.2))

@@ -16,7 +16,7 @@ from pokora_anime.config.schema import Camera, FinishConfig
 from pokora_anime.records import Image
 
 # What a move does in a second, and at most in a clip; both times finish.camera_speed.
-PAN, FARTHEST = 0.1, 0.35  # delivered frame widths, a tilt's heights
+PAN, FARTHEST = 0.08, 0.35  # delivered frame widths, a tilt's heights
 ZOOM, CLOSEST = 0.035, log(1.4)  # logarithms of the growth
 ROLL, STEEPEST = radians(2.0), radians(8.0)
 

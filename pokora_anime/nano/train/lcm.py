@@ -28,7 +28,7 @@ from pokora_anime.nano.train.vae import load_latents
 GRID = 50  # LCMScheduler's original_inference_steps
 SOLVER_STEPS = 6  # of the teacher, from wherever the trajectory is joined to its end
 LAST_SIGMA = 0.05  # noise to signal before the last solver step
-GUIDANCE = 3.0
+GUIDANCE = 4.5
 SIGMA_DATA, SCALING = 0.5, 10.0  # LCMScheduler's boundary condition
 HUBER = 0.001
 FRAMES_A_STILL = 16  # clips in a batch: one for so many items
@@ -99,7 +99,7 @@ class _Items:
 
 def _loss(solver: _Solver, teacher: Network, student: Network, items: _Items, dice: Dice) -> Tensor:
     clean, noise, known, told, untold = items.draw(dice)
-    start = solver.grid(dice, len(clean))
+    start = solver.grid(dice, len(clean), noisier=items.moving)  # what she does is decided in the noise
     noisy, _ = solver.schedule.noised(clean, noise, start)
 
     def held(x: Tensor) -> Tensor:
@@ -138,10 +138,11 @@ class _Solver:
         ratio = self.schedule.sigma / self.schedule.alpha
         self.log_ratio = ratio.log()  # increasing in the timestep
 
-    def grid(self, dice: Dice, count: int) -> Tensor:
-        """Timesteps [B] on LCMScheduler's grid, stratified over the batch."""
+    def grid(self, dice: Dice, count: int, *, noisier: bool) -> Tensor:
+        """Timesteps [B] on LCMScheduler's grid, stratified over the batch, perhaps denser the noisier."""
         stride = diffusion.STEPS // GRID
         drawn = (torch.arange(count) + torch.rand(count, generator=dice.torch)) / count
+        drawn = drawn.sqrt() if noisier else drawn
         return (((drawn * GRID).long().clamp(0, GRID - 1) + 1) * stride - 1).to(self.place.device)
 
     def split(self, velocity: Tensor, x: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:

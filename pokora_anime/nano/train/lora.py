@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel, UNetMotio
 from diffusers.utils import convert_state_dict_to_kohya
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pokora_anime.nano.train.loop import RECORD, Place, other_architecture, went_before
@@ -94,4 +95,13 @@ def save_kohya(weights: dict[str, Tensor], path: Path) -> None:
     layers: dict[str, Tensor] = convert_state_dict_to_kohya(weights)
     half = {name: tensor.half().contiguous() for name, tensor in layers.items()}
     about = {"ss_network_module": "networks.lora", "ss_network_dim": str(rank), "ss_network_alpha": str(rank)}
-    save_file(half, path, metadata={"format": "pt", **about})
+    path.write_bytes(_in_order(save(half, {"format": "pt", **about})))
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with sorted metadata, whose order differs from call to call."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return data[:8] + text.ljust(end - 8) + data[end:]
