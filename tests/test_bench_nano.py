@@ -325,6 +325,14 @@ def test_motion_counts_by_its_worst_action() -> None:
     assert nano_lines.motion_lines([clip_row()])[0].status == "met"
 
 
+def test_an_action_just_too_lively_counts_beside_one_that_is_calm_enough() -> None:
+    rows = [clip_row(flow=0.072), clip_row(flow=0.133)]
+    rows[1]["wanted"] = {**rows[1]["wanted"], "action": 4}
+    flow, _ = nano_lines.motion_lines(rows)
+    assert flow.value == pytest.approx(1.33)
+    assert flow.status == "SHORT"
+
+
 def test_pose_needs_the_bar_and_the_gain() -> None:
     good = {"on": [19, 20], "off": [6, 20], "own": [20, 20]}
     extra = {"wanted": dict.fromkeys(STILL, 0), "found": dict.fromkeys(STILL, 0), "shot": "full body"}

@@ -123,6 +123,8 @@ def test_numbers_of_a_pair_of_base_and_speed_leave_the_speed_alone() -> None:
     assert compose_video(["base=nano", "speed=hq"]).speed.guidance_scale != 6.0
     assert compose_video(["base=sdxl", "speed=hq"]).speed.guidance_scale == 6.0
     assert compose_video(["base=nano", "speed=hq", "speed.guidance_scale=3"]).speed.guidance_scale == 3.0
+    assert compose_video(["base=nano"]).speed.guidance_scale == 1.5
+    assert compose_video(["base=sdxl"]).speed.guidance_scale == 1.7
 
 
 CHOICES = [(group, option) for group in groups("video") for option in options(group)]

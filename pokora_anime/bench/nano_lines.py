@@ -99,7 +99,7 @@ def motion_lines(rows: Sequence[Row]) -> list[Line]:
             drawn = float(np.median([row["drawn_flow"] for row in mine]))
             ratios[action] = float(np.median([row["flow"] for row in mine])) / max(drawn, 1e-9)
     low, high = FLOW_BARS
-    worst = max(ratios.values(), key=lambda r: abs(np.log(max(r, 1e-6))), default=float("nan"))
+    worst = max(ratios.values(), key=lambda r: max(low / max(r, 1e-6), r / high), default=float("nan"))
     flow = Line(
         what="motion: flow against drawn clips, worst action",
         bar=f"{low} to {high} x",
