@@ -70,10 +70,10 @@ def change(before: Image, after: Image) -> tuple[float, float, float, float]:
 @pytest.mark.parametrize(
     ("camera", "way"),
     [
-        (Camera.pan_left, (0.1, 0, 0, 0)),
-        (Camera.pan_right, (-0.1, 0, 0, 0)),
-        (Camera.tilt_up, (0, 0.1, 0, 0)),
-        (Camera.tilt_down, (0, -0.1, 0, 0)),
+        (Camera.pan_left, (0.08, 0, 0, 0)),
+        (Camera.pan_right, (-0.08, 0, 0, 0)),
+        (Camera.tilt_up, (0, 0.08, 0, 0)),
+        (Camera.tilt_down, (0, -0.08, 0, 0)),
         (Camera.zoom_in, (0, 0, 0.035, 0)),
         (Camera.zoom_out, (0, 0, -0.035, 0)),
         (Camera.rolling_clockwise, (0, 0, 0, -2.0)),
@@ -92,13 +92,13 @@ def test_a_pan_is_even_within_a_twentieth_of_a_pixel() -> None:
     finish = FinishConfig(width=SIDE, height=SIDE, camera=Camera.pan_right, camera_speed=0.1)
     frames = shown(finish, 2.0, [index / 48 for index in range(48)])
     far = [change(frames[0], frame)[0] * SIDE for frame in frames[1:]]
-    assert np.abs(np.array(far) + SIDE * 0.02 / 48 * np.arange(1, 48)).max() < 0.05
+    assert np.abs(np.array(far) + SIDE * 0.016 / 48 * np.arange(1, 48)).max() < 0.05
 
 
 @pytest.mark.parametrize(("speed", "travel"), [(0.5, 0.175), (1.0, 0.35), (2.0, 0.7)])
-def test_a_long_clip_goes_as_far_as_one_of_four_seconds(speed: float, travel: float) -> None:
+def test_a_long_clip_goes_as_far_as_one_of_five_seconds(speed: float, travel: float) -> None:
     finish = FinishConfig(camera=Camera.pan_right, camera_speed=speed)
-    assert [move_of(finish, seconds).right for seconds in (4.0, 8.0, 60.0)] == pytest.approx([travel] * 3)
+    assert [move_of(finish, seconds).right for seconds in (5.0, 8.0, 60.0)] == pytest.approx([travel] * 3)
 
 
 @given(
@@ -137,7 +137,7 @@ def test_a_pan_goes_from_edge_to_edge_and_no_farther() -> None:
     finish = FinishConfig(width=SIDE, height=SIDE, camera=Camera.pan_right)
     move = move_of(finish, 2.0)
     first, last = (cut(columns, share, move, finish)[SIDE // 2, :, 0] for share in (0.0, 1.0))
-    shown_columns = SIDE / 1.2  # 0.2 of its widths are left to travel in
+    shown_columns = SIDE / 1.16  # 0.16 of its widths are left to travel in
     assert first[0] <= 1 and abs(int(first[-1]) - (shown_columns - 1)) <= 1
     assert last[-1] >= SIDE - 2 and abs(int(last[0]) - (SIDE - shown_columns)) <= 1
     assert np.diff(first[:20].astype(int)).sum() >= 14  # a border that goes on would stand still
@@ -146,7 +146,7 @@ def test_a_pan_goes_from_edge_to_edge_and_no_farther() -> None:
 def test_a_short_clip_loses_less_and_what_the_shape_leaves_is_used_first() -> None:
     frame, finish = ground(), FinishConfig(width=SIDE, height=SIDE, camera=Camera.tilt_up)
     crops = [1 / move_of(finish, seconds).scale(frame, finish) for seconds in (1.0, 2.0, 8.0)]
-    assert crops == pytest.approx([1.1, 1.2, 1.35])
+    assert crops == pytest.approx([1.08, 1.16, 1.35])
     wide = FinishConfig(width=SIDE, height=SIDE // 2, camera=Camera.tilt_up)
     assert move_of(wide, 8.0).scale(frame, wide) == 1.0
     zoomed = FinishConfig(width=SIDE, height=SIDE, camera=Camera.pan_left, zoom=2.0)
