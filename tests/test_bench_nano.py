@@ -156,11 +156,8 @@ def test_camera_moves_of_drawn_clips(camera: str) -> None:
 def test_a_soft_background_is_followed_beside_a_sharply_drawn_character() -> None:
     clip = (128 + 0.12 * (moving_texture(3).astype(np.float32) - 128)).astype(np.uint8)
     tracks = nobody()
-    height, width = clip.shape[1:3]
-    ys, xs = np.mgrid[:height, :width]
-    here = np.stack([xs / width, ys / height], -1).reshape(-1, 2)
-    her = nano_flow.near_character(here, tracks[0]).reshape(height, width)
-    her = cv2.erode(her.astype(np.uint8), np.ones((17, 17))) > 0  # sharp inside, not at her edge
+    near = ~nano_flow.beside_character(clip.shape[1:3], tracks)
+    her = cv2.erode(near.astype(np.uint8), np.ones((17, 17))) > 0  # sharp inside, not at her edge
     clip[:, her] = np.random.default_rng(1).choice([0, 255], size=(int(her.sum()), 1))
     found = nano_flow.camera_move(clip, tracks, 8)
     assert found.points > nano_flow.FEWEST
@@ -315,10 +312,15 @@ def test_chance_is_what_other_prompts_would_score() -> None:
     assert (line.value, line.details["chance"]) == (1.0, 0.0)
 
 
-def test_motion_counts_by_its_worst_action() -> None:
-    rows = [clip_row(flow=0.12), clip_row(flow=0.05)]
+def of_two_actions(first: float, second: float) -> list[dict[str, Any]]:
+    """Clips of two actions with these flows."""
+    rows = [clip_row(flow=first), clip_row(flow=second)]
     rows[1]["wanted"] = {**rows[1]["wanted"], "action": 4}
-    flow, flicker = nano_lines.motion_lines(rows)
+    return rows
+
+
+def test_motion_counts_by_its_worst_action() -> None:
+    flow, flicker = nano_lines.motion_lines(of_two_actions(0.12, 0.05))
     assert flow.value == pytest.approx(0.5)
     assert flow.status == "SHORT"
     assert flicker.value == pytest.approx(2.0)
@@ -326,9 +328,7 @@ def test_motion_counts_by_its_worst_action() -> None:
 
 
 def test_an_action_just_too_lively_counts_beside_one_that_is_calm_enough() -> None:
-    rows = [clip_row(flow=0.072), clip_row(flow=0.133)]
-    rows[1]["wanted"] = {**rows[1]["wanted"], "action": 4}
-    flow, _ = nano_lines.motion_lines(rows)
+    flow, _ = nano_lines.motion_lines(of_two_actions(0.072, 0.133))
     assert flow.value == pytest.approx(1.33)
     assert flow.status == "SHORT"
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +57,26 @@ def exported(trained: Path) -> Path:
     """The trained family as it is shipped."""
     export_family(Place(trained), trained.parent / "weights")
     return trained.parent / "weights"
+
+
+DRAWN_AFTER_OPENCV = """
+import sys
+from pathlib import Path
+import cv2
+import numpy as np
+from pokora_anime.nano.recipe import Data
+from pokora_anime.nano.train import data
+
+if __name__ == "__main__":
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2048, 2048, 3), np.uint8), (9, 9), 2)
+    data.render(Path(sys.argv[1]), Data(stills=2, clips=1, held_out=1, pastel=1, flat_color=1), 0, 2)
+"""
+
+
+def test_pictures_are_drawn_also_where_opencv_has_had_its_threads(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", DRAWN_AFTER_OPENCV, str(tmp_path)], check=True, timeout=90)
+    assert np.load(tmp_path / "data" / "stills_rgb.npy").std() > 0
 
 
 def test_every_word_of_the_world_is_one_token(tokenizer: CLIPTokenizer) -> None:
@@ -416,24 +435,26 @@ def test_a_start_is_gone_on_from_and_kept_in_the_record(
     assert [before["scores"] for before in second["before"]] == [first["scores"]]
 
 
+def _shown(work: Path, before: int) -> list[float]:
+    """What the dice give in three steps, after so many trainings."""
+    network, seen = nn.Linear(2, 2), []
+
+    def loss_of(dice: Dice) -> torch.Tensor:
+        x = dice.normal(4, 2)
+        seen.append(float(x.sum()) + float(dice.numpy.random()))
+        return network(x).square().mean()
+
+    training = Training(steps=3, batch=4, rate=1e-2, warmup=1)
+    parameters = list(network.named_parameters())
+    place = Place(work, previews=False)
+    train("odd", training, parameters, loss_of, place, before=[{"odd": 1}] * before)
+    return seen
+
+
 def test_going_on_from_a_start_shows_what_it_did_not_show(tmp_path: Path) -> None:
-    shown: list[list[float]] = []
-    for legs in (0, 0, 1, 2):
-        seen: list[float] = []
-
-        def loss_of(dice: Dice, network: nn.Linear, seen: list[float] = seen) -> torch.Tensor:
-            x = dice.normal(4, 2)
-            seen.append(float(x.sum()) + float(dice.numpy.random()))
-            return network(x).square().mean()
-
-        network = nn.Linear(2, 2)
-        place = Place(tmp_path / str(len(shown)), previews=False)
-        parameters = list(network.named_parameters())
-        steps = Training(steps=3, batch=4, rate=1e-2, warmup=1)
-        train("odd", steps, parameters, partial(loss_of, network=network), place, before=[{"odd": 1}] * legs)
-        shown.append(seen)
-    assert shown[0] == shown[1]
-    assert not {*shown[0]} & {*shown[2]} and not {*shown[0], *shown[2]} & {*shown[3]}
+    first, again, second, third = (_shown(tmp_path / str(k), before) for k, before in enumerate((0, 0, 1, 2)))
+    assert first == again
+    assert not {*first} & {*second} and not {*first, *second} & {*third}
 
 
 def test_a_controlnet_that_goes_on_is_made_stronger_once(trained: Path, tmp_path: Path) -> None:

@@ -59,12 +59,12 @@ def clip_lines(rows: Sequence[Row]) -> list[Line]:
                 chance=chance,
             )
         )
-    for name, bar in (("action", ACTION_BAR), ("camera", CAMERA_BAR)):
-        lines.append(_whole_clip(rows, name, bar))
+    lines.append(_whole_clip(rows, "action", ACTION_BAR))
+    lines.append(_whole_clip(rows, "camera", CAMERA_BAR, ", moved by a window over the frames"))
     return lines
 
 
-def _whole_clip(rows: Sequence[Row], name: str, bar: float) -> Line:
+def _whole_clip(rows: Sequence[Row], name: str, bar: float, about: str = "") -> Line:
     wanted = [row["wanted"][name] for row in rows]
     right = [float(row[name] == want) for row, want in zip(rows, wanted, strict=True)]
     drawn = metrics.share([float(row[f"drawn_{name}"] == row["wanted"][name]) for row in rows])
@@ -76,7 +76,7 @@ def _whole_clip(rows: Sequence[Row], name: str, bar: float) -> Line:
         f"{title(name)}, judged on the clip",
         right,
         bar,
-        f"drawn clips {percent(drawn)}" + (", moved by a window over the frames" * (name == "camera")),
+        f"drawn clips {percent(drawn)}{about}",
         drawn=drawn,
         by_value=by_value,
         not_told=metrics.share([float(row[name] == UNKNOWN) for row in rows]),

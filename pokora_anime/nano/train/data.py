@@ -6,6 +6,7 @@ import json
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,8 @@ def render(work: Path, data: Data, seed: int, processes: int) -> None:
             _create(folder / f"{kind}_depth.npy", np.uint8, (count, PICTURE, PICTURE))
         step = max(1, CHUNK // FRAMES) if kind == "clips" else CHUNK
         jobs += [(folder, kind, i, min(i + step, count), seed) for i in range(0, count, step)]
-    with ProcessPoolExecutor(processes) as pool:
+    # spawned: OpenCV's threads do not outlive a fork, and a child of a process that used them would wait for ever
+    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
         for number, _ in enumerate(pool.map(_draw_chunk, jobs), 1):
             if number % 25 == 0 or number == len(jobs):
                 print(f"data: {number}/{len(jobs)} chunks drawn", flush=True)
@@ -115,10 +117,13 @@ def _create(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
     np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
 
 
-def _draw_chunk(job: tuple[Path, str, int, int, int]) -> None:
+def _one_thread() -> None:
     import cv2
 
     cv2.setNumThreads(1)  # the processes already fill the cores
+
+
+def _draw_chunk(job: tuple[Path, str, int, int, int]) -> None:
     folder, kind, start, stop, seed = job
     rgb = np.load(folder / f"{kind}_rgb.npy", mmap_mode="r+")
     joints = np.load(folder / f"{kind}_joints.npy", mmap_mode="r+")

@@ -28,7 +28,7 @@ from pokora_anime.nano.train.vae import load_latents
 GRID = 50  # LCMScheduler's original_inference_steps
 SOLVER_STEPS = 6  # of the teacher, from wherever the trajectory is joined to its end
 LAST_SIGMA = 0.05  # noise to signal before the last solver step
-GUIDANCE = 4.5
+GUIDANCE = 4.5  # of the teacher
 SIGMA_DATA, SCALING = 0.5, 10.0  # LCMScheduler's boundary condition
 HUBER = 0.001
 FRAMES_A_STILL = 16  # clips in a batch: one for so many items
@@ -141,9 +141,8 @@ class _Solver:
     def grid(self, dice: Dice, count: int, *, noisier: bool) -> Tensor:
         """Timesteps [B] on LCMScheduler's grid, stratified over the batch, perhaps denser the noisier."""
         stride = diffusion.STEPS // GRID
-        drawn = (torch.arange(count) + torch.rand(count, generator=dice.torch)) / count
-        drawn = drawn.sqrt() if noisier else drawn
-        return (((drawn * GRID).long().clamp(0, GRID - 1) + 1) * stride - 1).to(self.place.device)
+        draw = diffusion.noisy_timesteps if noisier else diffusion.timesteps
+        return (draw(dice, count, self.place) // stride + 1) * stride - 1
 
     def split(self, velocity: Tensor, x: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted clean latents and noise."""
