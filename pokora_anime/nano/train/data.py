@@ -89,7 +89,7 @@ def render(work: Path, data: Data, seed: int, processes: int) -> None:
             _create(folder / f"{kind}_depth.npy", np.uint8, (count, PICTURE, PICTURE))
         step = max(1, CHUNK // FRAMES) if kind == "clips" else CHUNK
         jobs += [(folder, kind, i, min(i + step, count), seed) for i in range(0, count, step)]
-    # spawned: OpenCV's threads do not outlive a fork, and a child of a process that used them would wait for ever
+    # spawned: OpenCV's threads do not outlive a fork, and the child of a process that used them would wait on
     with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
         for number, _ in enumerate(pool.map(_draw_chunk, jobs), 1):
             if number % 25 == 0 or number == len(jobs):
