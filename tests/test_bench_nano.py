@@ -171,6 +171,23 @@ def test_without_background_points_no_move_can_be_told() -> None:
     assert camera_index(move, walking=False) == UNKNOWN
 
 
+def test_a_clip_that_trembles_is_less_smooth_than_one_that_moves_on() -> None:
+    smooth = moving_texture(2)
+    trembling = smooth[[k + 2 * (-1) ** k for k in range(2, len(smooth) - 2)]]
+    even, shaken = nano_flow.smoothness(smooth, 8), nano_flow.smoothness(trembling, 8)
+    assert even is not None and shaken is not None
+    assert even > 0.9 > 0.5 > shaken
+    assert nano_flow.smoothness(moving_texture(0), 8) is None
+
+
+def test_smoothness_is_told_beside_that_of_drawn_clips() -> None:
+    rows = [clip_row(), clip_row(smoothness=0.5), clip_row(smoothness=None)]
+    _, line, _ = nano_lines.motion_lines(rows)
+    assert (line.value, line.count, line.status) == (pytest.approx(0.45), 2, "info")
+    assert line.shown == "0.45 (drawn clips 0.70)"
+    assert nano_lines.motion_lines([clip_row(smoothness=None)])[1].shown == "-"
+
+
 def test_flow_magnitude_is_the_speed_in_frame_widths() -> None:
     assert nano_flow.flow_magnitude(moving_texture(4), 8) == pytest.approx(4 * 8 / 256, rel=0.1)
     assert nano_flow.flow_magnitude(moving_texture(0), 8) < 0.002
@@ -269,6 +286,7 @@ def clip_row(**changes: Any) -> dict[str, Any]:
         "english": False, "shot": "upper body", "wanted": wanted,
         "frames": {name: [0, 0, 0, 0] for name in STILL},
         "action": 0, "drawn_action": 0, "camera": 0, "drawn_camera": 0, "flow": 0.1, "drawn_flow": 0.1,
+        "smoothness": 0.4, "drawn_smoothness": 0.7,
         "flicker": 2.0, "drawn_flicker": 1.0, **changes,
     }  # fmt: skip
 
@@ -320,7 +338,7 @@ def of_two_actions(first: float, second: float) -> list[dict[str, Any]]:
 
 
 def test_motion_counts_by_its_worst_action() -> None:
-    flow, flicker = nano_lines.motion_lines(of_two_actions(0.12, 0.05))
+    flow, _, flicker = nano_lines.motion_lines(of_two_actions(0.12, 0.05))
     assert flow.value == pytest.approx(0.5)
     assert flow.status == "SHORT"
     assert flicker.value == pytest.approx(2.0)
@@ -328,7 +346,7 @@ def test_motion_counts_by_its_worst_action() -> None:
 
 
 def test_an_action_just_too_lively_counts_beside_one_that_is_calm_enough() -> None:
-    flow, _ = nano_lines.motion_lines(of_two_actions(0.072, 0.133))
+    flow, *_ = nano_lines.motion_lines(of_two_actions(0.072, 0.133))
     assert flow.value == pytest.approx(1.33)
     assert flow.status == "SHORT"
 

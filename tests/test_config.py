@@ -127,6 +127,16 @@ def test_numbers_of_a_pair_of_base_and_speed_leave_the_speed_alone() -> None:
     assert compose_video(["base=sdxl"]).speed.guidance_scale == 1.7
 
 
+def test_the_motion_takes_what_its_base_needs() -> None:
+    for key in ("known_ahead", "noise_share", "step_share", "deflicker", "hold"):
+        nano, told, sdxl = (
+            compose_video(typed) for typed in (["base=nano"], [f"base.{key}=0.125"], ["base=sdxl"])
+        )
+        assert getattr(nano.motion, key) == getattr(nano.base, key) > 0
+        assert getattr(told.motion, key) == 0.125
+        assert getattr(sdxl.motion, key) == 0
+
+
 CHOICES = [(group, option) for group in groups("video") for option in options(group)]
 
 

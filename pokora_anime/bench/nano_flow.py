@@ -11,6 +11,7 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from pokora_anime.nano.world.openpose import LIMBS
+from pokora_anime.quality.clip import ClipScorer
 
 Clip = NDArray[np.uint8]  # [frames, height, width, 3]
 Tracks = NDArray[np.float32]  # [frames, 18, 3]: x, y as shares of the frame, presence
@@ -167,6 +168,14 @@ def flow_magnitude(clip: Clip, fps: float) -> float:
         flow = dis.calc(here, there, np.zeros((FLOW_SIDE, FLOW_SIDE, 2), np.float32))
         lengths.append(float(np.linalg.norm(flow, axis=-1).mean()))
     return float(np.mean(lengths)) * fps / FLOW_SIDE
+
+
+def smoothness(clip: Clip, fps: int) -> float | None:
+    """The scorecard's motion smoothness of a clip, 0..1; None where nothing moves."""
+    scorer = ClipScorer(joins=(), fps=fps)
+    for frame in clip:
+        scorer.push(np.ascontiguousarray(frame))
+    return scorer.result().values.get("motion_smoothness")
 
 
 def _gray(frames: Sequence[MatLike]) -> list[NDArray[np.uint8]]:

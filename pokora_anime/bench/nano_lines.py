@@ -109,7 +109,24 @@ def motion_lines(rows: Sequence[Row]) -> list[Line]:
         count=len(rows),
         details={"by_action": ratios},
     )
-    return [flow, _flicker(rows)]
+    return [flow, _smoothness(rows), _flicker(rows)]
+
+
+def _smoothness(rows: Sequence[Row]) -> Line:
+    ours, drawn = (
+        [row[name] for row in rows if row.get(name) is not None]
+        for name in ("smoothness", "drawn_smoothness")
+    )
+    middle, of_drawn = (float(np.median(values)) if values else float("nan") for values in (ours, drawn))
+    return Line(
+        what="motion smoothness, 1 = uniform, median of clips",
+        bar="",
+        shown=f"{middle:.2f} (drawn clips {of_drawn:.2f})" if ours and drawn else "-",
+        value=middle,
+        met=None,
+        count=len(ours),
+        details={"drawn": of_drawn},
+    )
 
 
 def _flicker(rows: Sequence[Row]) -> Line:

@@ -130,6 +130,8 @@ def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:
         "growth": move.growth,
         "flow": flow.flow_magnitude(made, FPS),
         "drawn_flow": flow.flow_magnitude(twin, FPS),
+        "smoothness": flow.smoothness(made, FPS),
+        "drawn_smoothness": flow.smoothness(twin, FPS),
     }
     if one.scene.camera == "static" and not walking:
         row["flicker"] = _number(flow.flicker(made, flow.static_pixels(made, seen.tracks)))
