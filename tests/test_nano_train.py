@@ -34,7 +34,6 @@ from pokora_anime.nano.train import check, copy_family, kept_from, shared_out, t
 from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, STYLES, export_family
 from pokora_anime.nano.train.loop import Dice, Place, Progress, begin, train
 from pokora_anime.nano.train.lora import LORA_FILE, STYLE_RANK, add_lora, save_kohya, save_lora, share_lora
-from pokora_anime.nano.train.motion import clip_loss
 from pokora_anime.nano.train.vae import standardise
 from pokora_anime.nano.world import words
 
@@ -456,17 +455,6 @@ def test_going_on_from_a_start_shows_what_it_did_not_show(tmp_path: Path) -> Non
     first, again, second, third = (_shown(tmp_path / str(k), before) for k, before in enumerate((0, 0, 1, 2)))
     assert first == again
     assert not {*first} & {*second} and not {*first, *second} & {*third}
-
-
-def test_an_error_that_jitters_costs_more_than_one_that_stays() -> None:
-    steady = torch.ones(1, 4, 16, 2, 2)
-    jitter = steady * (-1.0) ** torch.arange(16).view(1, 1, 16, 1, 1)
-    weights, new = torch.ones(1, 1, 16, 2, 2), torch.ones(1, 16, dtype=torch.bool)
-    assert clip_loss(jitter, weights, new) > 4 * clip_loss(steady, weights, new)
-    new[:, :8] = False  # known frames cost nothing, but what is new has to go on from them
-    early = torch.where(new[:, None, :, None, None], 0.0, steady)
-    assert clip_loss(early, weights, new) == 0
-    assert clip_loss(steady, weights, new) > 0.5
 
 
 def test_a_controlnet_that_goes_on_is_made_stronger_once(trained: Path, tmp_path: Path) -> None:

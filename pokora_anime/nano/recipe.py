@@ -60,7 +60,7 @@ class Recipe:
     vae: Training = Training(steps=4500, batch=8, rate=1e-3, warmup=100, decay=0.4, ema=0.998, muon=True)
     decoder: Training = Training(steps=1200, batch=8, rate=6e-4, decay=0.5, ema=0.998)
     unet: Training = Training(steps=4500, batch=32, rate=1e-3, warmup=100, decay=0.3, ema=0.998, muon=True)
-    motion: Training = Training(steps=4200, batch=4, rate=1e-3, decay=0.4, ema=0.99, muon=True)
+    motion: Training = Training(steps=3600, batch=4, rate=1e-3, decay=0.4, ema=0.99, muon=True)
     controlnet_pose: Training = Training(steps=1500, batch=16, rate=1e-3, warmup=20, muon=True)
     lora_lcm: Training = Training(steps=450, batch=16, rate=1e-3, warmup=10, decay=0.5)
     lora_pastel: Training = Training(steps=400, batch=16, rate=2e-3, warmup=10, decay=0.5)

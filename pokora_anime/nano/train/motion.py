@@ -20,7 +20,6 @@ EMPTY = 0.1
 KNOWN, KNOWN_END = 0.7, 0.1  # share of clips that know their first frames; of these, their last ones too
 KNOWN_COUNTS = (1, 1, 2, 4, 4, 4, 8)
 NEARLY_CLEAN = 0.3  # most noise of known frames, as a share of the others' timestep
-STEADY = 1.0  # weight of what the error changes by from frame to frame, which is seen as jitter
 OWN_ALONE, SHARED = 0.15, (0.3, 0.9)  # share of clips without common noise; how much others have of it
 PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 4.0
 
@@ -55,9 +54,10 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
             known, (timesteps * NEARLY_CLEAN * dice.numpy.random()).long()[:, None], timesteps[:, None]
         )
         noisy, velocity = schedule.noised(clean, noise, levels[:, None, :, None, None])
-        error = predict(motion, noisy, timesteps, told).float() - velocity
+        error = (predict(motion, noisy, timesteps, told).float() - velocity).square()
         weights = diffusion.attention_to(joints[index].reshape(-1, 18, 3), place)
-        return clip_loss(error, weights.view(len(index), 1, *error.shape[2:]), ~known)
+        weights = weights.view(len(index), 1, *error.shape[2:]) * ~known[:, None, :, None, None]
+        return (error * weights).sum() / (weights.sum() * error.shape[1])
 
     def preview(step: int) -> None:
         frames = sample_clips(
@@ -71,22 +71,6 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
     save_adapter(motion, place)
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     write_record("motion", training, progress, place, scores, "motion_adapter")
-
-
-def clip_loss(error: Tensor, weights: Tensor, new: Tensor) -> Tensor:
-    """Mean square of an error [B,C,F,H,W] under weights [B,1,F,H,W], in the frames that are new [B,F].
-
-    What it changes by from frame to frame counts once more. The best network is the same with and
-    without that; one that is still far from it errs less where errors jitter.
-    """
-    new = new[:, None, :, None, None]
-    error, weights = error * new, weights * new
-    own, changes = _weighed(error, weights), _weighed(error.diff(dim=2), weights[:, :, 1:])
-    return (own + STEADY * changes) / (1 + STEADY)
-
-
-def _weighed(error: Tensor, weights: Tensor) -> Tensor:
-    return (error.square() * weights).sum() / (weights.sum() * error.shape[1])
 
 
 def known_frames(rng: np.random.Generator, clips: int, frames: int) -> Tensor:
