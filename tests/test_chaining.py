@@ -159,7 +159,6 @@ def test_windows_are_averaged_by_the_distance_from_their_edge() -> None:
     ("wrong", "told"),
     [
         (["motion.step_share=2"], "motion.step_share"),
-        (["base.step_share=-0.1", "motion.step_share=0"], "base.step_share"),
         (["motion.frames=32", "motion.anchor=frame"], "motion.frames"),
         (["motion.loop=true", "shot.seconds=2.05"], "whole number of frames"),
         (["motion.loop=true", "shot.seconds=2"], "shot.seconds=3"),

@@ -112,11 +112,13 @@ def motion_lines(rows: Sequence[Row]) -> list[Line]:
     return [flow, _smoothness(rows), _flicker(rows)]
 
 
+def _known(rows: Sequence[Row], name: str) -> list[float]:
+    """What the clips have of a number that not every clip has."""
+    return [row[name] for row in rows if row.get(name) is not None]
+
+
 def _smoothness(rows: Sequence[Row]) -> Line:
-    ours, drawn = (
-        [row[name] for row in rows if row.get(name) is not None]
-        for name in ("smoothness", "drawn_smoothness")
-    )
+    ours, drawn = _known(rows, "smoothness"), _known(rows, "drawn_smoothness")
     middle, of_drawn = (float(np.median(values)) if values else float("nan") for values in (ours, drawn))
     return Line(
         what="motion smoothness, 1 = uniform, median of clips",
@@ -130,8 +132,7 @@ def _smoothness(rows: Sequence[Row]) -> Line:
 
 
 def _flicker(rows: Sequence[Row]) -> Line:
-    ours = [row["flicker"] for row in rows if row.get("flicker") is not None]
-    drawn = [row["drawn_flicker"] for row in rows if row.get("drawn_flicker") is not None]
+    ours, drawn = _known(rows, "flicker"), _known(rows, "drawn_flicker")
     ratio = float(np.mean(ours) / np.mean(drawn)) if ours and drawn else float("nan")
     return Line(
         what="flicker of still background against drawn clips",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from pokora_anime.nano.family import FPS, FRAMES, PICTURE
 from pokora_anime.nano.recipe import Data
 from pokora_anime.nano.world import Scene, draw_frame, sample_scene
+
+Chunk = tuple[Path, str, int, int, int]  # folder, kind, first and last item, seed
 
 LONGEST = 7.0  # seconds of scene time that training sees: zooms keep their direction for 9 s
 CHUNK = 64
@@ -80,7 +83,7 @@ def render(work: Path, data: Data, seed: int, processes: int) -> None:
     if done.exists() and json.loads(done.read_text()) == stamp:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    jobs: list[tuple[Path, str, int, int, int]] = []
+    jobs: list[Chunk] = []
     for kind, count in asdict(data).items():
         frames = (count, FRAMES) if kind == "clips" else (count,)
         _create(folder / f"{kind}_rgb.npy", np.uint8, (*frames, PICTURE, PICTURE, 3))
@@ -89,11 +92,9 @@ def render(work: Path, data: Data, seed: int, processes: int) -> None:
             _create(folder / f"{kind}_depth.npy", np.uint8, (count, PICTURE, PICTURE))
         step = max(1, CHUNK // FRAMES) if kind == "clips" else CHUNK
         jobs += [(folder, kind, i, min(i + step, count), seed) for i in range(0, count, step)]
-    # spawned: OpenCV's threads do not outlive a fork, and the child of a process that used them would wait on
-    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
-        for number, _ in enumerate(pool.map(_draw_chunk, jobs), 1):
-            if number % 25 == 0 or number == len(jobs):
-                print(f"data: {number}/{len(jobs)} chunks drawn", flush=True)
+    for number, _ in enumerate(_drawn(jobs, processes), 1):
+        if number % 25 == 0 or number == len(jobs):
+            print(f"data: {number}/{len(jobs)} chunks drawn", flush=True)
     done.write_text(json.dumps(stamp))
 
 
@@ -117,13 +118,23 @@ def _create(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
     np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
 
 
+def _drawn(jobs: list[Chunk], processes: int) -> Iterator[None]:
+    if processes == 1:
+        _one_thread()
+        yield from map(_draw_chunk, jobs)
+        return
+    # spawned: OpenCV's threads do not outlive a fork, and the child of a process that used them would wait on
+    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
+        yield from pool.map(_draw_chunk, jobs)
+
+
 def _one_thread() -> None:
     import cv2
 
     cv2.setNumThreads(1)  # the processes already fill the cores
 
 
-def _draw_chunk(job: tuple[Path, str, int, int, int]) -> None:
+def _draw_chunk(job: Chunk) -> None:
     folder, kind, start, stop, seed = job
     rgb = np.load(folder / f"{kind}_rgb.npy", mmap_mode="r+")
     joints = np.load(folder / f"{kind}_joints.npy", mmap_mode="r+")
