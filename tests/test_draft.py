@@ -135,6 +135,21 @@ def test_maps_are_kept_small_and_come_back_as_pictures(family: Path, tmp_path: P
     assert draft_maps.read(segment, config, context) == node
 
 
+def test_poses_are_drawn_of_smoothed_joints(tmp_path: Path, family: Path) -> None:
+    config = tiny.config()
+    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    joints = np.full((8, 18, 3), 0.9, np.float32)
+    joints[..., :2] = np.random.default_rng(0).uniform(4, 28, (1, 18, 2))
+    joints[3, :, 0] += 6
+    node = context.folder.save(noise.for_frames(0, 4, 0.0, context).node, {"pose": joints})
+    drawn: dict[int, np.ndarray] = {}
+    for window in (0, 5):
+        config.control.draft_smooth = window
+        drawn[window] = draft_maps.track(node, config, context).maps["pose"]
+    assert not np.array_equal(drawn[0][3], drawn[0][2]) and np.array_equal(drawn[0][4], drawn[0][2])
+    assert not np.array_equal(drawn[5][3], drawn[0][3]) and not np.array_equal(drawn[5][4], drawn[0][4])
+
+
 def test_the_clip_follows_the_maps_of_its_segment(family: Path, tmp_path: Path) -> None:
     config = tiny.config()
     config.control = ControlConfig(kinds=[ControlKind.depth], source=MapSource.draft)
@@ -298,6 +313,10 @@ def other_steps(forgery: Forgery) -> None:
     forgery.of("draft")["params"]["speed"]["steps"] = 1
 
 
+def other_smoothing(forgery: Forgery) -> None:
+    forgery.of("motion")["params"]["control"]["draft_smooth"] = 0
+
+
 def other_frames(forgery: Forgery) -> None:
     node = forgery.of("draft_maps")
     forgery.store(node, {name: array[:-1] for name, array in forgery.arrays(node).items()})
@@ -328,6 +347,7 @@ def jumping(forgery: Forgery) -> None:
     [
         (swap_maps, "POL-CHAIN"),
         (other_steps, "POL-PARAMS"),
+        (other_smoothing, "POL-PARAMS"),
         (other_frames, "POL-ARRAYS"),
         (other_kinds, "POL-ARRAYS"),
         (drawn_again, "POL-PLACE"),

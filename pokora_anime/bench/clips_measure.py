@@ -26,6 +26,7 @@ from pokora_anime.provenance.layout import array_name
 from pokora_anime.quality.asked import asked_attributes
 from pokora_anime.quality.clip import ClipScorer
 from pokora_anime.records import Image, Segment
+from pokora_anime.stages.joint_tracks import smoothed
 
 if TYPE_CHECKING:
     from pokora_anime.bench.nano_studio import Studio
@@ -77,7 +78,7 @@ def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
             done = len(frames)
             joins += [done] if 0 < done < total else []
             fresh = slice(done - segment.start, total - segment.start)
-            drafted += [joints[fresh] for joints in _drafted(segment, context)]
+            drafted += [joints[fresh] for joints in _drafted(segment, config, context)]
             new = segment.latents[:, fresh]
             for chunk in new.split(CHUNK, dim=1) if new.shape[1] else ():
                 frames += list(decode(chunk, context))
@@ -129,12 +130,12 @@ def found_in(found: dict[str, NDArray[np.int64]], where: slice) -> dict[str, NDA
     return {name: values[where] for name, values in found.items()}
 
 
-def _drafted(segment: Segment, context: RunContext) -> Iterator[NDArray[np.float32]]:
+def _drafted(segment: Segment, config: VideoConfig, context: RunContext) -> Iterator[NDArray[np.float32]]:
     """The joints of the draft's segment that a segment was made under, if there is one."""
     for parent in segment.node.parents:
         path = context.folder.path / array_name("draft_maps", parent)
         if path.exists():
-            yield load_file(path)["pose"].astype(np.float32)
+            yield smoothed(load_file(path)["pose"].astype(np.float32), config.control.draft_smooth)
 
 
 def _placed(drafted: NDArray[np.float32], found: NDArray[np.float32]) -> list[int]:

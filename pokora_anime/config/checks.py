@@ -255,6 +255,10 @@ def _map_source(config: VideoConfig) -> list[Problem]:
     """Maps are read somewhere that is there, and a draft's a segment at a time."""
     control = config.control
     found = _within("control.draft_steps", control.draft_steps, 1, 100)
+    smooth = control.draft_smooth
+    if smooth and not (5 <= smooth <= 31 and smooth % 2):
+        expected = "0, or an odd number of frames from 5 to 31"
+        found.append(Problem("control.draft_smooth", smooth, expected, "control.draft_smooth=7"))
     kinds = "+".join(kind.name for kind in control.kinds)
     if control.source is MapSource.draft and not kinds:
         expected = "a kind of map to read in the draft"

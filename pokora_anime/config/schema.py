@@ -230,6 +230,7 @@ class ControlConfig:
     kinds: list[ControlKind] = field(default_factory=list)
     source: MapSource = MapSource.keyframe
     draft_steps: int = 8  # of the draft, or the speed's own where those are fewer
+    draft_smooth: int = 7  # frames over which its joints are smoothed, an odd number; 0: as they were read
     network: ControlNetwork = ControlNetwork.separate
     scale: dict[str, float] = field(default_factory=dict)
     start: float = 0.0

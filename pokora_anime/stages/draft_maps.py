@@ -18,7 +18,7 @@ from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Segment
-from pokora_anime.stages import control, pictures
+from pokora_anime.stages import control, joint_tracks, pictures
 from pokora_anime.stages.control import NobodyFound
 
 JOINTS = 18
@@ -47,7 +47,8 @@ def read(segment: Segment, config: VideoConfig, context: RunContext) -> Node:
 def track(node: Node, config: VideoConfig, context: RunContext) -> ControlTrack:
     """The maps of a draft's segment, uint8 [frames, height, width, 3] by kind, read back.
 
-    A frame in which nobody was found has a black pose map. Raises MachineError SYS-IO if they are gone.
+    Poses are drawn of joints smoothed over `config.control.draft_smooth` frames; where nobody is found the
+    pose map is black. Raises MachineError SYS-IO if the maps are gone.
     """
     stored = context.folder.load(node)
     if stored is None:
@@ -56,7 +57,8 @@ def track(node: Node, config: VideoConfig, context: RunContext) -> ControlTrack:
     maps: dict[str, Image] = {}
     for kind, array in stored.items():
         if kind == ControlKind.pose.value:
-            maps[kind] = np.stack([_pose(joints, size) for joints in array.astype(np.float32)])
+            tracked = joint_tracks.smoothed(array.astype(np.float32), config.control.draft_smooth)
+            maps[kind] = np.stack([_pose(joints, size) for joints in tracked])
         else:
             maps[kind] = np.repeat(array.astype(np.uint8)[..., None], 3, axis=3)
     return ControlTrack(maps=maps, notes=(), node=node)
@@ -96,6 +98,6 @@ def _node(segment: Segment, kinds: Sequence[ControlKind], config: VideoConfig, c
             "size": [config.base.width, config.base.height],
         },
         weights=weights,
-        code=code_hash(sys.modules[__name__], control, pictures, extractors, openpose, vitpose),
+        code=code_hash(sys.modules[__name__], control, joint_tracks, pictures, extractors, openpose, vitpose),
         environment=environment(context),
     )
