@@ -24,7 +24,7 @@ from pokora_anime.nano.probe import STILL
 from pokora_anime.nano.world import ATTRIBUTES, draw_frame
 from pokora_anime.provenance.layout import array_name
 from pokora_anime.quality.asked import asked_attributes
-from pokora_anime.quality.clip import ClipScorer
+from pokora_anime.quality.clip import scored
 from pokora_anime.records import Image, Segment
 from pokora_anime.stages.joint_tracks import smoothed
 
@@ -89,10 +89,7 @@ def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
 
 def measured(studio: Studio, probe: AttributeProbe, one: Asked, made: Made) -> Row:
     """The row of a clip. `pck`: how many of its draft's limb ends it has in place, and how many there are."""
-    scorer = ClipScorer(joins=made.joins, fps=FPS)
-    for frame in made.frames:
-        scorer.push(frame)
-    values = scorer.result().values
+    values = scored(made.frames, joins=made.joins, fps=FPS).values
     found = probe.judge(made.frames).values()
     wanted = {
         name: ATTRIBUTES[name].index(value)

@@ -11,7 +11,7 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from pokora_anime.nano.world.openpose import LIMBS
-from pokora_anime.quality.clip import ClipScorer
+from pokora_anime.quality.clip import scored
 
 Clip = NDArray[np.uint8]  # [frames, height, width, 3]
 Tracks = NDArray[np.float32]  # [frames, 18, 3]: x, y as shares of the frame, presence
@@ -172,10 +172,7 @@ def flow_magnitude(clip: Clip, fps: float) -> float:
 
 def smoothness(clip: Clip, fps: int) -> float | None:
     """The scorecard's motion smoothness of a clip, 0..1; None where nothing moves."""
-    scorer = ClipScorer(joins=(), fps=fps)
-    for frame in clip:
-        scorer.push(np.ascontiguousarray(frame))
-    return scorer.result().values.get("motion_smoothness")
+    return scored(np.ascontiguousarray(clip), joins=(), fps=fps).values.get("motion_smoothness")
 
 
 def _gray(frames: Sequence[MatLike]) -> list[NDArray[np.uint8]]:

@@ -21,6 +21,14 @@ _STRIP = 144  # pixels of the shorter side of those pictures
 _MOST_PICTURES = 600
 
 
+def scored(frames: Iterable[Image], *, joins: Sequence[int], fps: int) -> Score:
+    """The score of a clip whose frames are all there; features are colours and edges."""
+    scorer = ClipScorer(joins=joins, fps=fps)
+    for frame in frames:
+        scorer.push(frame)
+    return scorer.result()
+
+
 class ClipScorer:
     """Scores one clip at one stage.
 

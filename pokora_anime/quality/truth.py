@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pokora_anime.nano.world import Scene, draw_frame, sample_scene
-from pokora_anime.quality.clip import ClipScorer
+from pokora_anime.quality.clip import scored
 from pokora_anime.quality.metrics import COLORS, GENERATED, METRICS, Metric
 from pokora_anime.records import Image
 
@@ -174,10 +174,7 @@ EXPECTED: Mapping[str, tuple[Expected, ...]] = {  # in the order of FAULTS
 
 def measure(given: Ground, frames: Sequence[Image]) -> dict[str, float | None]:
     """The values of a clip, by metric; features are colours and edges."""
-    scorer = ClipScorer(joins=given.joins, fps=FPS)
-    for frame in frames:
-        scorer.push(frame)
-    return scorer.result().values
+    return scored(frames, joins=given.joins, fps=FPS).values
 
 
 def compare(grounds: Sequence[Ground]) -> dict[str, dict[str, Cell]]:

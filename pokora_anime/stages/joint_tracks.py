@@ -39,11 +39,9 @@ def smoothed(joints: NDArray[np.float32], window: int) -> NDArray[np.float32]:
 
 def _mostly(seen: NDArray[np.bool_], window: int) -> NDArray[np.bool_]:
     """Whether at least half of the frames around each, as many as there are, see a joint."""
+    from scipy.ndimage import convolve1d
+
     kernel = np.ones(window)
-
-    def within(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.convolve(values, kernel)[window // 2 :][: len(values)]
-
-    frames = within(np.ones(len(seen)))
-    counts = np.stack([within(joint) for joint in seen.T.astype(np.float64)], 1)
-    return 2 * counts >= frames[:, None]
+    counts = convolve1d(seen.astype(np.int64), kernel, axis=0, mode="constant")
+    frames = convolve1d(np.ones((len(seen), 1), np.int64), kernel, axis=0, mode="constant")
+    return 2 * counts >= frames
