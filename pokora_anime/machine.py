@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from pokora_anime.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,8 @@ def settle(config: DeviceConfig) -> Machine:
     device = torch.device(_device(config.kind).value)
     threads = config.threads or usable_cores()
     torch.set_num_threads(threads)
+    if device.type == "cpu":
+        keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
@@ -71,6 +77,20 @@ def settle(config: DeviceConfig) -> Machine:
         # A warning only: the few operations without a repeatable version must not end a run.
         torch.use_deterministic_algorithms(True, warn_only=True)
     return Machine(device=device, dtype=_dtype(config.dtype, device), threads=threads)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed for the next layer; other C libraries are left alone.
+
+    By default it gives large blocks back to the system at once, which then zeroes them page by page
+    for the layer after. Constants: mallopt(3).
+    """
+    import ctypes
+
+    setting = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if setting is not None:
+        setting(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        setting(_M_TRIM_THRESHOLD, 512 << 20)
 
 
 def _device(kind: DeviceKind) -> DeviceKind:

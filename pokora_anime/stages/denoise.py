@@ -204,6 +204,19 @@ class ControlSource:
         other.hints = tuple(hints.led() for hints in self.hints)
         return other
 
+    def acting(self, weight_F: Tensor) -> Tensor:
+        """The indices of the frames that it does anything to."""
+        steered = torch.stack([hints.steered(weight_F.shape[0]) for hints in self.hints]).amax(dim=0)
+        return (weight_F * steered).nonzero()[:, 0]
+
+    def part(self, frames_K: Tensor) -> Self:
+        """The same source for some of the frames."""
+        if all(hints.static for hints in self.hints):
+            return self
+        other = copy(self)
+        other.hints = tuple(hints.part(frames_K) for hints in self.hints)
+        return other
+
     def weighted(self, residuals: Sequence[Tensor], weight_N: Tensor) -> list[Tensor]:
         """Residuals [N, ...] scaled for each frame; a frame none of whose maps shows anything gets none."""
         steered = [hints.steered(weight_N.shape[0]) for hints in self.hints]
@@ -237,21 +250,50 @@ def control_residuals(
     share: float,
     frame_weight_F: Tensor,
 ) -> list[Tensor] | None:
-    """Sum of the residuals of the ControlNets that act at this share of the schedule, or None."""
+    """Sum of the residuals of the ControlNets that act at this share of the schedule, or None.
+
+    A frame at weight 0, or whose maps show nothing, costs nothing.
+    """
     active = [c for c in controls if c.start <= share < c.end and c.scale != 0.0]
     if not active:
         return None
-    batch, channels, frames, height, width = latents_BCFHW.shape
-    flat = latents_BCFHW.permute(0, 2, 1, 3, 4).reshape(batch * frames, channels, height, width)
-    embeds_BTD = condition.embeds_BTD[rows]
-    added = condition.added(rows, frames)
-    weight_N = frame_weight_F.repeat(batch)
     total: list[Tensor] | None = None
     for control in active:
-        embeds = told(control.network, embeds_BTD, frames)
-        found = control.residuals(flat, timestep, embeds, added, weight_N)
+        acting_K = control.acting(frame_weight_F)
+        if not len(acting_K):
+            continue
+        found = _residuals(control, latents_BCFHW, timestep, condition, rows, frame_weight_F, acting_K)
         total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
     return total
+
+
+def _residuals(
+    control: ControlSource,
+    latents_BCFHW: Tensor,
+    timestep: Tensor,
+    condition: Condition,
+    rows: slice,
+    frame_weight_F: Tensor,
+    acting_K: Tensor,
+) -> list[Tensor]:
+    """A ControlNet's residuals [B F, ...], computed for the frames that it acts on; 0 for the others."""
+    frames, batch = latents_BCFHW.shape[2], latents_BCFHW.shape[0]
+    some = len(acting_K) < frames
+    if some:
+        control, frame_weight_F = control.part(acting_K), frame_weight_F[acting_K]
+        latents_BCFHW = latents_BCFHW[:, :, acting_K]
+    found = control.residuals(
+        latents_BCFHW.transpose(1, 2).flatten(0, 1),
+        timestep,
+        told(control.network, condition.embeds_BTD[rows], len(acting_K)),
+        condition.added(rows, len(acting_K)),
+        frame_weight_F.repeat(batch),
+    )
+    if not some:
+        return found
+    apart = [one.unflatten(0, (batch, -1)) for one in found]
+    whole = [one.new_zeros(batch, frames, *one.shape[2:]) for one in apart]
+    return [to.index_copy_(1, acting_K, one).flatten(0, 1) for to, one in zip(whole, apart, strict=True)]
 
 
 def predict(

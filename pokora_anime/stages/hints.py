@@ -45,6 +45,10 @@ class Hints:
         """`shown` of those rows."""
         return self.shown.repeat(count // self.shown.shape[0])
 
+    def part(self, frames_K: Tensor) -> Hints:
+        """Those of some of the frames."""
+        return self if self.static else Hints(embedded=self.embedded[frames_K], shown=self.shown[frames_K])
+
     def led(self) -> Hints:
         """With one more frame before the others, which maps of single frames do not steer."""
         if self.static:

@@ -244,13 +244,14 @@ class _Denoiser:
         ends = (order.known, order.tail)
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
         frames, size = spans.drawn(span, config), (config.base.height, config.base.width)
+        windows = spans.windows_of(span, config)
         chaining = Chaining(
             tail=tail,
             ahead=self.ahead,
-            anchor=self.anchor,
+            anchor=self.anchor if span.index or windows else _led(self.anchor),
             shared=shared_noise("motion", context.models.latent_size, config, context),
             skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
-            windows=spans.windows_of(span, config),
+            windows=windows,
         )
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.motion_scheduler(config.motion.betas)
@@ -320,6 +321,11 @@ def _anchor(
         ahead=int(motion.anchor_ahead * config.speed.steps),
         levels=ahead.levels,
     )
+
+
+def _led(anchor: Anchor | None) -> Anchor | None:
+    """The anchor of a segment whose first frame is the keyframe: it needs no other copy of it."""
+    return replace(anchor, frame=None) if anchor is not None else None
 
 
 def _steps(op: str, span: Span, attempt: int) -> tuple[str | int, ...]:
