@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+# M_MMAP_THRESHOLD (at the most that older ones take) and M_TRIM_THRESHOLD of mallopt(3), in bytes.
+_KEPT = {-3: 32 << 20, -1: 512 << 20}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,18 +80,15 @@ def settle(config: DeviceConfig) -> Machine:
     return Machine(device=device, dtype=_dtype(config.dtype, device), threads=threads)
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for the next layer; other C libraries are left alone.
+def keep_freed_memory() -> bool:
+    """Let glibc keep what is freed for the next layer; whether it does. Other C libraries are left alone.
 
-    By default it gives large blocks back to the system at once, which then zeroes them page by page
-    for the layer after. Constants: mallopt(3).
+    By default it gives large blocks back to the system, which zeroes them page by page for the layer after.
     """
     import ctypes
 
     setting = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if setting is not None:
-        setting(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
-        setting(_M_TRIM_THRESHOLD, 512 << 20)
+    return setting is not None and all(setting(name, value) for name, value in _KEPT.items())
 
 
 def _device(kind: DeviceKind) -> DeviceKind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 
 from pokora_anime.bench import clips
-from pokora_anime.bench.clips_measure import Made, joins_strip
+from pokora_anime.bench.clips_arms import CONTROLS
+from pokora_anime.bench.clips_measure import Made, composed, joins_strip
 from pokora_anime.bench.clips_prompts import asked
 from pokora_anime.bench.clips_table import figures, table
+from pokora_anime.config.groups import options
 from pokora_anime.quality.asked import asked_attributes
 
 TINY = ("--seconds", "1", "--prompts", "1", "--threads", "2", "--set", "speed.steps=1", "control=none")
@@ -42,6 +45,14 @@ def test_every_second_prompt_leaves_the_outfit_open() -> None:
     assert all({"outfit", "outfit_color"} <= names for names in named[::2])
     assert not any({"outfit", "outfit_color"} & names for names in named[1::2])
     assert [asked(index).open for index in range(4)] == [False, True, False, True]
+
+
+def test_no_strategy_is_measured_twice() -> None:
+    names = [task.strategy for task in clips.tasks(clips.parser().parse_args(["--seconds", "8"]))]
+    settings = [composed(name, 8.0) for name in names]
+    assert set(names) | set(clips.SAME) == {*options("motion"), *CONTROLS}
+    assert all(one != other for one, other in itertools.combinations(settings, 2))
+    assert all(composed(name, 8.0) in settings for name in clips.SAME)
 
 
 def test_figures_are_means_over_clips_and_differences_over_pairs() -> None:

@@ -90,6 +90,18 @@ def test_what_a_segment_is_tied_to_changes_its_new_frames_only(
         assert torch.equal(one[:, -2:], other[:, :2])
 
 
+def test_a_segment_that_starts_from_the_keyframe_gets_no_second_copy_of_it(
+    networks: tiny.Kept, free: list[Tensor], tmp_path: Path
+) -> None:
+    assert torch.equal(clip(networks, tmp_path, anchor=Anchor.frame)[0], free[0])
+
+
+def test_every_window_has_the_keyframe_before_it(networks: tiny.Kept, tmp_path: Path) -> None:
+    (alone,) = clip(networks, tmp_path / "alone", chain=Chain.windows)
+    (led,) = clip(networks, tmp_path / "led", chain=Chain.windows, anchor=Anchor.frame)
+    assert (alone - led)[:, -1].abs().max() > 1e-3
+
+
 def test_anchors_are_put_away_after_use(networks: tiny.Kept, free: list[Tensor], tmp_path: Path) -> None:
     assert not torch.equal(clip(networks, tmp_path / "tied", anchor=Anchor.both)[0], free[0])
     assert torch.equal(clip(networks, tmp_path / "free")[0], free[0])

@@ -14,7 +14,7 @@ from pokora_anime.config.compose import compose, compose_stills, compose_video, 
 from pokora_anime.config.groups import conf_dir, defaults, groups, keys, options
 from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.config.overrides import prepare, quote
-from pokora_anime.config.schema import ControlKind, Family, Sampler
+from pokora_anime.config.schema import Anchor, ControlKind, Family, Sampler
 from pokora_anime.errors import ConfigError, PokoraError, PromptError
 
 TEMPLATE = (
@@ -138,6 +138,14 @@ def test_the_motion_takes_what_its_base_needs() -> None:
         assert getattr(sdxl.motion, key) == 0
 
 
+def test_the_keyframe_is_one_more_known_frame_where_the_motion_adapter_was_trained_on_those() -> None:
+    for base in options("base"):
+        motion = compose_video([f"base={base}"]).motion
+        assert motion.anchor is (Anchor.both if motion.known_ahead > 0 else Anchor.attention)
+    assert compose_video(["base=sdxl", "base.anchor=frame"]).motion.anchor is Anchor.frame
+    assert compose_video(["base=nano", "motion=last_latent"]).motion.anchor is Anchor.none
+
+
 CHOICES = [(group, option) for group in groups("video") for option in options(group)]
 
 
@@ -223,7 +231,7 @@ def test_no_keyframe_takes_the_control_maps_with_it() -> None:
         ("base.width=250", ["CFG-RANGE", "multiple of 8"]),
         ("base.weights=/etc/passwd", ["GATE-PATH", "registry id"]),
         ("motion.overlap=16", ["CFG-RANGE", "motion.overlap=4"]),
-        ("motion.frames=33", ["CFG-RANGE", "2 to 32"]),
+        ("motion.frames=33", ["CFG-RANGE", "2 to 31"]),
         ("speed.steps=0", ["CFG-RANGE", "speed.steps"]),
         ("control.scale.pse=1", ["CFG-RANGE", "control.scale.pose"]),
         ("encode.preset=fastt", ["CFG-RANGE", "did you mean fast?"]),

@@ -29,9 +29,11 @@ from pokora_anime.stages.denoise import (
     ControlSource,
     Guidance,
     Levels,
+    control_residuals,
     denoise_segment,
     guided,
 )
+from pokora_anime.stages.hints import hint_embedded
 from pokora_anime.stages.motion import frame_weights, match_statistics
 from pokora_anime.stages.spans import plan
 
@@ -221,6 +223,32 @@ def test_control_acts_on_frames_by_their_weight(networks: Any) -> None:
     )
     assert all(residual[2].abs().max() == 0 for residual in residuals)
     assert residuals[-1][0].abs().max() > 0
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_controlnet_computes_the_frames_that_it_acts_on_and_no_others(networks: Any, single: bool) -> None:
+    watched = Watched(networks[1])
+    watched.controlnet_cond_embedding = networks[1].controlnet_cond_embedding
+    torch.manual_seed(5)
+    maps = torch.rand(FRAMES, 3, SIZE * 8, SIZE * 8) if single else torch.rand(3, SIZE * 8, SIZE * 8)
+    if single:
+        maps[3] = 0  # shows nothing
+    source = ControlSource(watched, maps, scale=0.7, start=0.0, end=1.0, dtype=torch.float32)
+    weight = torch.tensor([1.0, 0.0, 0.5, 1.0])
+    latents, given, both = noise().expand(2, -1, -1, -1, -1), condition(), slice(0, 2)
+
+    def residuals(weight_F: Tensor) -> list[Tensor] | None:
+        with torch.inference_mode(), hint_embedded(networks[1]):
+            return control_residuals([source], latents, torch.tensor(500), given, both, 0.0, weight_F)
+
+    everywhere, found = residuals(torch.ones(FRAMES)), residuals(weight)
+    assert everywhere is not None and found is not None
+    acting = 2 if single else 3
+    assert [len(seen) for seen in watched.seen] == [2 * (FRAMES - single), 2 * acting]
+    for whole, part in zip(everywhere, found, strict=True):
+        expected = whole * weight.repeat(2).view(-1, 1, 1, 1)
+        torch.testing.assert_close(part, expected, atol=1e-5, rtol=1e-4)
+    assert residuals(torch.zeros(FRAMES)) is None and len(watched.seen) == 2
 
 
 def test_control_steers_only_its_part_of_the_schedule(networks: Any) -> None:

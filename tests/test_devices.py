@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from pokora_anime import doctor
+from pokora_anime import doctor, machine
 from pokora_anime.bench import full_size
 from pokora_anime.compliance.replay.examine import Question, replay
 from pokora_anime.compliance.verify.verdict import Verdict
@@ -352,3 +353,13 @@ def test_a_run_that_ran_short_replays_as_it_was_computed(tmp_path: Path) -> None
     report, _ = replay(short, Question(nonce="7", nodes=99))
     assert report.verdict is Verdict.passed
     assert all(part.exact for part in report.parts)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps what it likes")
+def test_glibc_keeps_what_is_freed() -> None:
+    assert machine.keep_freed_memory()
+
+
+def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert not machine.keep_freed_memory()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pokora_anime.bench.nano_studio import Studio
 
 LONG = ("default", "last_latent")  # what the minute-long clips compare
+SAME = ("anchor_both",)  # as nano's default, setting by setting
 FULL, LONG_CLIPS, QUICK = 30, 8, 3
 SHOWN = 4  # clips of each strategy on the contact sheets of joins
 SHEETS = "joins"
@@ -44,7 +45,7 @@ class Task:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print the table, write JSON, Markdown and contact sheets; returns the exit status."""
-    asked = _parser().parse_args(list(arguments))
+    asked = parser().parse_args(list(arguments))
     bench = Bench.open(asked.work, asked.threads, asked.set)
     for task in tasks(asked):
         bench.measure(task)
@@ -173,15 +174,17 @@ def _sheet(bench: Bench, task: Task, out: Path) -> bool:
     return bool(strips)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
     known = (*options("motion"), *CONTROLS)
-    parser = OneLineParser(prog="pokora bench clips", description=__doc__)
-    parser.add_argument("--strategies", nargs="+", choices=known, default=known, help="only these")
-    parser.add_argument("--prompts", type=whole(1), help=f"prompts of each (default {FULL}; quick: {QUICK})")
-    parser.add_argument("--seconds", type=float, help="only clips of this length (default 8 and 60)")
-    parser.add_argument("--quick", action="store_true", help="a few prompts, 4 s, no long clips")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings for all clips")
-    parser.add_argument("--threads", type=whole(1), default=usable_cores())
-    parser.add_argument("--work", type=Path, default=Path("outputs/bench/clips"), help="folder of the rows")
-    parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder of the results")
-    return parser
+    found = OneLineParser(prog="pokora bench clips", description=__doc__)
+    every = tuple(name for name in known if name not in SAME)
+    found.add_argument("--strategies", nargs="+", choices=known, default=every, help="only these")
+    found.add_argument("--prompts", type=whole(1), help=f"prompts of each (default {FULL}; quick: {QUICK})")
+    found.add_argument("--seconds", type=float, help="only clips of this length (default 8 and 60)")
+    found.add_argument("--quick", action="store_true", help="a few prompts, 4 s, no long clips")
+    found.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings for all clips")
+    found.add_argument("--threads", type=whole(1), default=usable_cores())
+    found.add_argument("--work", type=Path, default=Path("outputs/bench/clips"), help="folder of the rows")
+    found.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder of the results")
+    return found
