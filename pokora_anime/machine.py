@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -85,10 +86,21 @@ def keep_freed_memory() -> bool:
 
     By default it gives large blocks back to the system, which zeroes them page by page for the layer after.
     """
+    setting = _of_c("mallopt")
+    return setting is not None and all(setting(name, value) for name, value in _KEPT.items())
+
+
+def give_back_memory() -> bool:
+    """Give what glibc keeps back to the system; whether there was any."""
+    trim = _of_c("malloc_trim")
+    return trim is not None and bool(trim(0))
+
+
+def _of_c(name: str) -> Callable[..., int] | None:
+    """A function of the C library of Linux, if this one has it."""
     import ctypes
 
-    setting = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    return setting is not None and all(setting(name, value) for name, value in _KEPT.items())
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def _device(kind: DeviceKind) -> DeviceKind:

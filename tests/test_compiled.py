@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from test_shared_text import Networks, placed, segments, stock  # noqa: F401  # pyright: ignore
+from test_shared_text import FRAMES, SIDE, Networks, condition, placed, segments, stock  # noqa: F401  # pyright: ignore
 from torch._dynamo.utils import counters
 
 from pokora_anime.compliance.guard import needs
@@ -28,7 +28,7 @@ from pokora_anime.devices.job import Job
 from pokora_anime.devices.plan import Offload, Plan, first_fitting, ladder
 from pokora_anime.errors import MachineError
 from pokora_anime.stages import keyframe, motion, prompt
-from pokora_anime.stages.denoise import Guidance
+from pokora_anime.stages.denoise import ControlSource, Guidance, control_residuals
 
 DEFAULT = Compile["default"]
 GUIDED = Guidance(scale=3.0, end=0.75)
@@ -68,6 +68,27 @@ def test_nothing_is_compiled_after_the_first_segment(stock: Networks) -> None:  
     assert graphs() == once > 5 and not counters["graph_break"]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("traced")
+def test_fewer_steered_frames_are_nothing_to_compile_for(stock: Networks) -> None:  # noqa: F811
+    control = compiled(stock).control
+    hint = torch.rand(3, 8 * SIDE, 8 * SIDE)
+    source = ControlSource(control, hint, scale=1.0, start=0.0, end=1.0, dtype=torch.float32)
+    torch.manual_seed(0)
+    latents, text = torch.randn(1, 4, FRAMES, SIDE, SIDE), condition()
+
+    def residuals(frames: int) -> list[torch.Tensor] | None:
+        weight = (torch.arange(FRAMES) < frames).float()
+        with torch.inference_mode():
+            return control_residuals([source], latents, torch.tensor(9), text, slice(1, 2), 0.0, weight)
+
+    whole = residuals(FRAMES)
+    once = graphs()
+    some = residuals(1)
+    assert whole is not None and some is not None and residuals(0) is None
+    assert graphs() == once > 1
+    assert torch.equal(some[-1][0], whole[-1][0]) and not some[-1][1:].any()
 
 
 @pytest.mark.usefixtures("traced")

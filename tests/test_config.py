@@ -146,6 +146,14 @@ def test_the_keyframe_is_one_more_known_frame_where_the_motion_adapter_was_train
     assert compose_video(["base=nano", "motion=last_latent"]).motion.anchor is Anchor.none
 
 
+def test_an_anchor_takes_one_of_the_positions_that_a_motion_adapter_knows() -> None:
+    assert compose_video(["motion.frames=31"]).motion.anchor is Anchor.both
+    assert compose_video(["motion.frames=32", "motion.anchor=attention"]).motion.frames == 32
+    assert compose_video(["motion.frames=32", "keyframe=none", "control=none"]).motion.frames == 32
+    with pytest.raises(ConfigError, match="2 to 31"):
+        compose_video(["motion.frames=32"])
+
+
 CHOICES = [(group, option) for group in groups("video") for option in options(group)]
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import published
 import pytest
 import replayed
 import tiny
 import torch
+from diffusers import UNet2DConditionModel
 from sealed import Forgery, codes
 
 from pokora_anime import pipeline
@@ -91,6 +93,27 @@ def test_a_frame_whose_map_shows_nothing_is_left_alone(family: Path) -> None:
     found = asked(source(family, maps), 3)
     assert [bool(one.any()) for one in found[-1]] == [True, False, True]
     assert asked(source(family, torch.zeros(3, tiny.SIZE, tiny.SIZE)), 3)[-1].any()  # static ones are not
+
+
+def test_the_union_network_sees_all_frames_where_their_maps_differ(family: Path) -> None:
+    network = published.union(UNet2DConditionModel.load_config(family / "unet"))
+    maps = torch.rand(3, 3, tiny.SIZE, tiny.SIZE)
+    maps[1] = 0
+
+    def acting(hint: torch.Tensor, weight: list[float]) -> list[int]:
+        one = control_nets.UnionSource(
+            network,
+            {ControlKind.pose: hint},
+            scales={ControlKind.pose: 1.0},
+            start=0.0,
+            end=1.0,
+            dtype=torch.float32,
+        )
+        return one.acting(torch.tensor(weight)).tolist()
+
+    assert acting(maps, [1.0, 1.0, 0.0]) == [0, 1, 2]
+    assert acting(maps[0], [1.0, 1.0, 0.0]) == [0, 1]
+    assert acting(maps, [0.0, 1.0, 0.0]) == []
 
 
 def test_a_frame_before_the_others_has_no_map(family: Path) -> None:

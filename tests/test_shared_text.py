@@ -79,6 +79,14 @@ def anchor(unet: Any) -> Anchor:
     )
 
 
+def condition() -> Condition:
+    return Condition(
+        embeds_BTD=torch.randn(2, 7, 2 * tiny.TEXT),
+        pooled_BD=torch.randn(2, tiny.TEXT),
+        time_ids_BD=torch.ones(2, 6) * tiny.SIZE,
+    )
+
+
 def segments(
     networks: Networks, guidance: Guidance, *, anchored: bool = False, tiled: bool = False, count: int = 2
 ) -> list[Tensor]:
@@ -88,11 +96,7 @@ def segments(
     found: list[Tensor] = []
     for seed in range(count):
         torch.manual_seed(seed)
-        condition = Condition(
-            embeds_BTD=torch.randn(2, 7, 2 * tiny.TEXT),
-            pooled_BD=torch.randn(2, tiny.TEXT),
-            time_ids_BD=torch.ones(2, 6) * tiny.SIZE,
-        )
+        text = condition()
         with torch.inference_mode():
             hint = torch.rand(3, 8 * SIDE, 8 * SIDE)
             steered = ControlSource(
@@ -103,7 +107,7 @@ def segments(
                 scheduler(),
                 torch.randn(1, 4, FRAMES, SIDE, SIDE),
                 None,
-                condition,
+                text,
                 guidance,
                 [steered],
                 torch.ones(FRAMES),

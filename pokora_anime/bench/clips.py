@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pokora_anime.bench.nano_studio import Studio
 
 LONG = ("default", "last_latent")  # what the minute-long clips compare
-SAME = ("anchor_both",)  # as nano's default, setting by setting
 FULL, LONG_CLIPS, QUICK = 30, 8, 3
 SHOWN = 4  # clips of each strategy on the contact sheets of joins
 SHEETS = "joins"
@@ -54,13 +53,22 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def tasks(asked: argparse.Namespace) -> list[Task]:
-    """What the options ask for."""
+    """What the options ask for; of strategies with the same settings only the first."""
     count = asked.prompts or (QUICK if asked.quick else FULL)
     seconds = asked.seconds or (4.0 if asked.quick else 8.0)
-    found = [Task(strategy, seconds, count) for strategy in asked.strategies]
+    names = _different(asked.strategies, asked.set)
+    found = [Task(strategy, seconds, count) for strategy in names]
     if not (asked.quick or asked.seconds):
-        found += [Task(name, 60.0, min(LONG_CLIPS, count)) for name in LONG if name in asked.strategies]
+        found += [Task(name, 60.0, min(LONG_CLIPS, count)) for name in LONG if name in names]
     return found
+
+
+def _different(names: Sequence[str], more: Sequence[str]) -> list[str]:
+    from pokora_anime.bench.clips_measure import composed
+
+    found = {name: composed(name, 8.0, more) for name in names}
+    seen = [*found.values()]
+    return [name for index, name in enumerate(found) if seen[index] not in seen[:index]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +184,10 @@ def _sheet(bench: Bench, task: Task, out: Path) -> bool:
 
 def parser() -> argparse.ArgumentParser:
     """What can be asked for."""
-    known = (*options("motion"), *CONTROLS)
+    others = (name for name in options("motion") if name != "default")
+    known = ("default", *others, *CONTROLS)
     found = OneLineParser(prog="pokora bench clips", description=__doc__)
-    every = tuple(name for name in known if name not in SAME)
-    found.add_argument("--strategies", nargs="+", choices=known, default=every, help="only these")
+    found.add_argument("--strategies", nargs="+", choices=known, default=known, help="only these")
     found.add_argument("--prompts", type=whole(1), help=f"prompts of each (default {FULL}; quick: {QUICK})")
     found.add_argument("--seconds", type=float, help="only clips of this length (default 8 and 60)")
     found.add_argument("--quick", action="store_true", help="a few prompts, 4 s, no long clips")

@@ -24,7 +24,7 @@ BASES = {
 
 ANCHORS = {
     Anchor.none: "",
-    Anchor.frame: " The keyframe stands before each later segment as one more known frame.",
+    Anchor.frame: " The keyframe is one more known frame of what is drawn together.",
     Anchor.attention: " Every frame also attends to the keyframe, so that the character stays the same.",
     Anchor.both: " The keyframe is one more known frame of each segment, and every frame attends to it.",
 }

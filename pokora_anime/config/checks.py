@@ -275,7 +275,7 @@ def _map_source(config: VideoConfig) -> list[Problem]:
 def _motion(config: VideoConfig) -> list[Problem]:
     motion = config.motion
     # Motion adapters know at most 32 positions (diffusers raises beyond); an anchor frame takes one.
-    extra = motion.anchor in (Anchor.frame, Anchor.both)
+    extra = config.keyframe.enabled and motion.anchor in (Anchor.frame, Anchor.both)
     found = _within("motion.frames", motion.frames, 2, 32 - extra)
     found += _within("motion.carry", motion.carry, 0.0, 0.9)
     found += _within("motion.anchor_ahead", motion.anchor_ahead, 0.0, 0.99)

@@ -1,8 +1,9 @@
 """The blocks that a motion UNet and ControlNets repeat, compiled: each shape once, for all blocks of it.
 
-Every segment has the same frames and size, so that nothing is compiled after the first one. Convolutions
-and feed-forwards, not whole networks: what holds a network on its device, what attention remembers and what
-judges arguments stays outside, and LoRAs, merged before, are weights like any others.
+Every segment has the same frames and size, so that nothing is compiled after the first one (after the
+second, where all but the first have the keyframe as one more frame). Convolutions and feed-forwards, not
+whole networks: what holds a network on its device, what attention remembers and what judges arguments
+stays outside, and LoRAs, merged before, are weights like any others.
 """
 
 from __future__ import annotations
@@ -31,4 +32,5 @@ def compile_blocks(network: Any, how: Compile) -> Any:
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # no CUDA where there is no card
     network._repeated_blocks = [*BLOCKS]
     network.compile_repeated_blocks(fullgraph=True, dynamic=False, mode=_MODES[how])
+    network.compiled_blocks = True
     return network

@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from pokora_anime.config.schema import BaseConfig, LoraConfig, MotionConfig, SpeedConfig
-from pokora_anime.machine import Machine
+from pokora_anime.machine import Machine, give_back_memory
 from pokora_anime.models.loader import Models
 
 _SHARE = 0.25  # of the memory that what is kept may fill: the next run loads more beside it
@@ -50,4 +50,5 @@ def _roomy(device: torch.device) -> bool:
     if device.type == "cuda":
         whole = torch.cuda.get_device_properties(device).total_memory
         return torch.cuda.memory_allocated(device) < _SHARE * whole
+    give_back_memory()
     return psutil.Process().memory_info().rss < _SHARE * psutil.virtual_memory().total

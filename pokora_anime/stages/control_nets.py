@@ -89,6 +89,11 @@ class UnionSource(ControlSource):
         self._types = [TYPES[kind] for kind in kinds]
         self.hints = tuple(Hints.of(network, hints[kind], dtype) for kind in kinds)
 
+    @property
+    def together(self) -> bool:
+        """diffusers' union network attends from frame to frame where their maps differ."""
+        return super().together or not all(hints.static for hints in self.hints)
+
     def residuals(
         self, latents_NCHW: Tensor, timestep: Tensor, embeds_MTD: Tensor, added: Any, weight_N: Tensor
     ) -> list[Tensor]:

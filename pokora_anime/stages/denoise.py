@@ -204,10 +204,18 @@ class ControlSource:
         other.hints = tuple(hints.led() for hints in self.hints)
         return other
 
+    @property
+    def together(self) -> bool:
+        """Whether it computes all frames or none: compiled blocks would be compiled for another number."""
+        return getattr(self.network, "compiled_blocks", False)
+
     def acting(self, weight_F: Tensor) -> Tensor:
-        """The indices of the frames that it does anything to."""
+        """The indices of the frames to compute: those that it does anything to."""
         steered = torch.stack([hints.steered(weight_F.shape[0]) for hints in self.hints]).amax(dim=0)
-        return (weight_F * steered).nonzero()[:, 0]
+        acting_K = (weight_F * steered).nonzero()[:, 0]
+        if self.together and len(acting_K):
+            return torch.arange(weight_F.shape[0], device=weight_F.device)
+        return acting_K
 
     def part(self, frames_K: Tensor) -> Self:
         """The same source for some of the frames."""
