@@ -20,6 +20,7 @@ from pokora_anime.bench.nano_metrics import pck
 from pokora_anime.bench.nano_rows import Row
 from pokora_anime.config.compose import compose_video
 from pokora_anime.config.schema import VideoConfig
+from pokora_anime.machine import give_back_memory
 from pokora_anime.nano.probe import STILL
 from pokora_anime.nano.world import ATTRIBUTES, draw_frame
 from pokora_anime.provenance.layout import array_name
@@ -165,6 +166,7 @@ def _share(found: NDArray[np.int64], value: int) -> float:
 
 
 def _forget_peak() -> None:
+    give_back_memory()  # what judging the clip before has freed is not this one's
     if _RESET.exists():
         _RESET.write_text("5")
 
