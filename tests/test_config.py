@@ -128,12 +128,11 @@ def test_numbers_of_a_pair_of_base_and_speed_leave_the_speed_alone() -> None:
 
 
 def test_the_motion_takes_what_its_base_needs() -> None:
-    pairs = [(key, key) for key in ("known_ahead", "noise_share", "deflicker", "hold")]
-    for key, of_base in [*pairs, ("step_share", "noise_share")]:
+    for key in ("known_ahead", "noise_share", "step_share", "deflicker", "hold"):
         nano, told, sdxl = (
-            compose_video(typed) for typed in (["base=nano"], [f"base.{of_base}=0.125"], ["base=sdxl"])
+            compose_video(typed) for typed in (["base=nano"], [f"base.{key}=0.125"], ["base=sdxl"])
         )
-        assert getattr(nano.motion, key) == getattr(nano.base, of_base) > 0
+        assert getattr(nano.motion, key) == getattr(nano.base, key) > 0
         assert getattr(told.motion, key) == 0.125
         assert getattr(sdxl.motion, key) == 0
 

@@ -134,6 +134,7 @@ def _base(base: BaseConfig) -> list[Problem]:
         *_multiple("base.height", base.height, 8, 64, MOST_SIDE),
         *_within("base.known_ahead", base.known_ahead, 0.0, 1.0),
         *_within("base.noise_share", base.noise_share, 0.0, 1.0),
+        *_within("base.step_share", base.step_share, 0.0, 1.0),
         *_within("base.deflicker", base.deflicker, 0.0, 1.0),
         *_within("base.hold", base.hold, 0.0, 10.0),
     ]

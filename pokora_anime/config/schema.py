@@ -171,7 +171,8 @@ class BaseConfig:
     vae: str | None = None
     motion_adapter: str = MISSING
     known_ahead: float = 0.0  # what the adapter was trained on, for motion.known_ahead
-    noise_share: float = 0.0  # the same for motion.noise_share and motion.step_share
+    noise_share: float = 0.0  # the same for motion.noise_share
+    step_share: float = 0.0  # what its few-step sampling needs of motion.step_share
     anchor: Anchor = Anchor.attention  # the default motion's motion.anchor
     deflicker: float = 0.0  # what it needs of motion.deflicker
     hold: float = 0.0  # and of motion.hold
