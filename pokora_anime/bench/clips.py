@@ -111,6 +111,7 @@ class Bench:
             if index < SHOWN and made.joins:
                 self._show(section, index, made)
             print(f"clips: {task.name} {index + 1}/{task.count}  {made.seconds:.1f} s", flush=True)
+            del made  # or the next clip's memory would count this one's frames
 
     def found(self, task: Task) -> list[Row]:
         """The task's rows."""

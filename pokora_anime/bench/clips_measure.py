@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import cv2
@@ -70,22 +71,26 @@ def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
 
     config = replace(config, seed=one.index, shot=replace(config.shot, prompt=one.text))
     studio.models(config.speed.name).motion_unet()
-    with studio.open(config.speed.name, one.index) as context:
+    with studio.open(config.speed.name, one.index) as context, TemporaryFile() as frames:
         _forget_peak()
         started, cpu = time.monotonic(), time.process_time()
-        frames, joins, total = list[Image](), list[int](), round(config.shot.seconds * FPS)
+        done, joins, total = 0, list[int](), round(config.shot.seconds * FPS)
         drafted: list[NDArray[np.float32]] = []
         for segment in clip_segments(config, context):
-            done = len(frames)
             joins += [done] if 0 < done < total else []
             fresh = slice(done - segment.start, total - segment.start)
             drafted += [joints[fresh] for joints in _drafted(segment, config, context)]
             new = segment.latents[:, fresh]
             for chunk in new.split(CHUNK, dim=1) if new.shape[1] else ():
-                frames += list(decode(chunk, context))
+                for frame in decode(chunk, context):
+                    frames.write(frame.tobytes())  # kept in memory, they would count as the clip's
+                    done += 1
         cost = time.monotonic() - started, time.process_time() - cpu, _peak()
+        frames.seek(0)
+        shape = (done, config.base.height, config.base.width, 3)
+        clip = np.fromfile(frames, np.uint8).reshape(shape)
     sketch = np.concatenate(drafted) if drafted else None
-    return Made(np.stack(frames), tuple(joins) or _windows(config, total), *cost, sketch)
+    return Made(clip, tuple(joins) or _windows(config, total), *cost, sketch)
 
 
 def measured(studio: Studio, probe: AttributeProbe, one: Asked, made: Made) -> Row:
