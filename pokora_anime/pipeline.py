@@ -23,6 +23,8 @@ from pokora_anime.stages import (
     encode,
     finish,
     hires,
+    join_maps,
+    joins,
     keyframe,
     motion,
     prompt,
@@ -68,13 +70,16 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
     text = prompt.encode(config.shot, config, context)
     context.models.free_text()
     first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
+    maps: ControlTrack | motion.Tracks | None = control
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", *EXTRACTORS)
     if draft.wanted(config):
-        control = _drafted(text, first, config, context)
+        maps = _drafted(text, first, config, context)
         context.models.free(*EXTRACTORS)
+    elif joins.mapped(config):
+        maps = _joined(control, config, context)
     total = frames_generated(config)
-    segments = motion.render(text, first, control, config, context, total, _attempts(config, context))
+    segments = motion.render(text, first, maps, config, context, total, _attempts(config, context))
     return hires.render(segments, text, config, context, total) if second_pass.asked(config) else segments
 
 
@@ -89,7 +94,21 @@ def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context:
         text, first, None, draft.settings(config), unseen, frames_generated(config), lap=motion.DRAFT
     )
     nodes = [draft_maps.read(segment, config, context) for segment in segments]
-    return lambda index: draft_maps.track(nodes[index], config, context)
+    return lambda index, _: draft_maps.track(nodes[index], config, context)
+
+
+def _joined(first: ControlTrack | None, config: VideoConfig, context: RunContext) -> motion.Tracks:
+    """What reads the maps of the frame that each segment starts from; the first one's are the keyframe's."""
+
+    def track(_: int, before: Segment | None) -> ControlTrack | None:
+        if before is None:
+            return first
+        found = join_maps.read(before, config, context)
+        with context.execution.turn():  # freeing moves what shares a small GPU
+            context.models.free(*EXTRACTORS)
+        return found
+
+    return track
 
 
 def _attempts(config: VideoConfig, context: RunContext) -> Attempts:

@@ -32,6 +32,7 @@ from pokora_anime.provenance.layout import STAGES
 from pokora_anime.records import ControlTrack, Segment
 from pokora_anime.stages import control, control_nets, draft, draft_maps, motion, noise, prompt
 from pokora_anime.stages.denoise import ControlSource
+from pokora_anime.stages.spans import Span
 
 DRAFT = ("control=pose_depth", "control.source=draft")
 QUIET = ("quality.score=false", "quality.preview=false")
@@ -191,7 +192,7 @@ def test_the_clip_follows_the_maps_of_its_segment(family: Path, tmp_path: Path) 
         return ControlTrack(maps={"depth": maps}, notes=(), node=start.node)
 
     segments: list[Segment] = []
-    assert motion.frame_weights(8, 4, config).tolist() == [1.0] * 4
+    assert motion.frame_weights(Span(1, 8, 4, 0), 4, config).tolist() == [1.0] * 4
     denoiser = motion._Denoiser(text, None, config, context)
     denoiser._steer(tracks(0))
     first = denoiser.controls

@@ -186,7 +186,7 @@ def _sheet(bench: Bench, task: Task, out: Path) -> bool:
 def parser() -> argparse.ArgumentParser:
     """What can be asked for."""
     others = (name for name in options("motion") if name != "default")
-    known = ("default", *others, *CONTROLS)
+    known = ("default", *CONTROLS, *others)
     found = OneLineParser(prog="pokora bench clips", description=__doc__)
     found.add_argument("--strategies", nargs="+", choices=known, default=known, help="only these")
     found.add_argument("--prompts", type=whole(1), help=f"prompts of each (default {FULL}; quick: {QUICK})")

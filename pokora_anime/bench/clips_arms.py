@@ -1,6 +1,22 @@
-"""What the clips bench compares beside the chaining strategies, which are under the keyframe's maps."""
+"""What the clips bench compares: the default, other strategies under the keyframe's maps, other maps."""
 
 from __future__ import annotations
 
-OFF, DRAFTED = "control_off", "control_draft"
-CONTROLS = {OFF: ("control=none",), DRAFTED: ("control=pose_depth", "control.source=draft")}
+OFF, DRAFTED, KEYED = "control_off", "control_draft", "control_keyframe"
+UNDER_ONE = "control.source=keyframe"
+CONTROLS = {
+    OFF: ("control=none",),
+    KEYED: (UNDER_ONE,),
+    DRAFTED: ("control=pose_depth", "control.source=draft"),
+}
+
+
+def chosen(strategy: str) -> tuple[str, ...]:
+    """The settings of an option of the motion group, or of one of CONTROLS.
+
+    Strategies other than the default are compared without maps of their own at each join, which would hide
+    what they do there.
+    """
+    if strategy == "default":
+        return ()
+    return CONTROLS.get(strategy, (f"motion={strategy}", UNDER_ONE))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from pokora_anime.bench.clips_arms import CONTROLS
+from pokora_anime.bench.clips_arms import chosen
 from pokora_anime.bench.clips_prompts import Asked
 from pokora_anime.bench.nano_flow import flow_magnitude
 from pokora_anime.bench.nano_metrics import pck
@@ -60,8 +60,7 @@ class Made:
 
 def composed(strategy: str, seconds: float, more: Sequence[str] = ()) -> VideoConfig:
     """The config of a clip with a strategy: an option of the motion group, or one of CONTROLS."""
-    chosen = CONTROLS.get(strategy, (f"motion={strategy}",))
-    return compose_video([*SETTINGS, *chosen, f"shot.seconds={seconds:g}", *more])
+    return compose_video([*SETTINGS, *chosen(strategy), f"shot.seconds={seconds:g}", *more])
 
 
 def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:

@@ -15,7 +15,7 @@ from pokora_anime.bundle.scores import scores
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.records import Image
-from pokora_anime.stages import draft
+from pokora_anime.stages import draft, joins
 
 MISSING = "MISSING"
 FILM = 8
@@ -207,14 +207,13 @@ def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
             }
         )
     if config.control.kinds:
-        drafted = draft.wanted(config)
         found = [str(entry["file"]) for entry in drawn if entry["label"] != "keyframe"]
         boxes.append(
             {
                 "title": "Control",
                 "lines": [
                     ", ".join(kind.value for kind in config.control.kinds),
-                    "from each drafted frame" if drafted else f"fades to {config.control.fade_floor:g}",
+                    _steered(config),
                 ],
                 "picture": found[0] if found else "",
                 "op": "control",
@@ -243,6 +242,13 @@ def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
         },
     ]
     return boxes
+
+
+def _steered(config: VideoConfig) -> str:
+    if draft.wanted(config):
+        return "from each drafted frame"
+    each = "in each segment, " if joins.mapped(config) else ""
+    return f"{each}fades to {config.control.fade_floor:g}"
 
 
 def _speed(config: VideoConfig) -> str:

@@ -8,7 +8,7 @@ from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.config.camera import words
 from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, Upscale, VideoConfig
 from pokora_anime.provenance.reading import Reading
-from pokora_anime.stages import draft, second_pass
+from pokora_anime.stages import draft, joins, second_pass
 from pokora_anime.stages.timing import moving
 
 SAMPLERS = {
@@ -68,6 +68,15 @@ def _control(config: VideoConfig) -> Iterator[str]:
             f"The model drafts the clip first, in {draft.settings(config).speed.steps} steps without control "
             f"maps. {_listed(kinds).capitalize()} {are} extracted from each frame of that draft and {steer} "
             f"the same frame of the clip through ControlNet at a weight of {scales}."
+        )
+        return
+    if joins.mapped(config):
+        yield (
+            "Each segment is guided by the frame that it starts from, which the model drew: the keyframe, "
+            f"then the last known one. {_listed(kinds).capitalize()} {are} extracted from it and {steer} the "
+            f"motion through ControlNet at a weight of {scales}. Over {control.fade_frames} frames from the "
+            f"keyframe, and over {control.join_frames} from a known one, the weight fades to "
+            f"{control.fade_floor:g} of that, so that the pose is taken up and then let go."
         )
         return
     yield (

@@ -231,6 +231,7 @@ def _control(config: VideoConfig) -> list[Problem]:
     control: ControlConfig = config.control
     found = _interval("control.start", control.start, "control.end", control.end)
     found += _within("control.fade_frames", control.fade_frames, 0, 10_000)
+    found += _within("control.join_frames", control.join_frames, 0, 10_000)
     found += _within("control.fade_floor", control.fade_floor, 0.0, 1.0)
     found += _within("control.attempts", control.attempts, 1, 20)
     known = [kind.name for kind in ControlKind]
@@ -267,7 +268,7 @@ def _map_source(config: VideoConfig) -> list[Problem]:
     elif control.source is MapSource.draft and config.motion.chain is Chain.windows:
         expected = "segments, because a draft's maps are read a segment at a time"
         found.append(Problem("motion.chain", "windows with control.source=draft", expected, "motion=default"))
-    elif control.source is MapSource.keyframe and kinds and not config.keyframe.enabled:
+    elif control.source is not MapSource.draft and kinds and not config.keyframe.enabled:
         expected = "none, because control maps come from the keyframe"
         found.append(Problem("control", kinds, expected, "control=none, or control.source=draft"))
     return found

@@ -39,9 +39,12 @@ class ControlKind(Enum):
 
 
 class MapSource(Enum):
-    """Where control maps are read: in the keyframe once, or in every frame of a draft of the clip."""
+    """Where control maps are read: in the keyframe once, in the frame that each segment starts from (the
+    keyframe, then the last known one), or in every frame of a draft of the clip.
+    """
 
     keyframe = "keyframe"
+    segment = "segment"
     draft = "draft"
 
 
@@ -226,7 +229,8 @@ class ControlConfig:
 
     `scale` is the weight per kind; it applies to steps in [start, end) of the schedule. That of the
     keyframe's maps fades over a clip's frames from 1 at the keyframe to `fade_floor` after `fade_frames`
-    frames; a draft's maps are those of each frame, and none fades.
+    frames, that of a later segment's own from 1 at its last known frame after `join_frames`; a draft's are
+    each frame's own, and none fades.
     """
 
     kinds: list[ControlKind] = field(default_factory=list)
@@ -238,6 +242,7 @@ class ControlConfig:
     start: float = 0.0
     end: float = 1.0
     fade_frames: int = 12
+    join_frames: int = 2
     fade_floor: float = 0.35
     attempts: int = 3  # keyframe seeds to try until somebody is found for the pose
 

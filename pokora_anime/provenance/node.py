@@ -18,7 +18,8 @@ OPS: Mapping[str, tuple[str, ...]] = {
     "control": ("keyframe",),
     "draft": ("prompt", "noise", "keyframe?", "draft?", "draft?"),
     "draft_maps": ("draft",),
-    "motion": ("prompt", "noise", "keyframe?", "control?", "draft_maps?", "motion?", "motion?"),
+    "join_maps": ("motion",),
+    "motion": ("prompt", "noise", "keyframe?", "control?", "draft_maps?", "join_maps?", "motion?", "motion?"),
     "hires": ("prompt", "noise", "motion", "hires?", "hires?"),
     "finish": ("motion|hires+",),
     "encode": ("finish",),
@@ -28,7 +29,9 @@ OPS: Mapping[str, tuple[str, ...]] = {
 # Operations that may make a visual record without a visual parent: text and seeds go in.
 GENERATORS = frozenset({"prompt", "noise", "keyframe", "draft", "motion"})
 # Operations whose arrays are kept in the run folder.
-STORED = frozenset({"prompt", "noise", "keyframe", "control", "draft", "draft_maps", "motion", "hires"})
+STORED = frozenset(
+    {"prompt", "noise", "keyframe", "control", "draft", "draft_maps", "join_maps", "motion", "hires"}
+)
 
 _FIELDS = frozenset({"id", "op", "params", "parents", "inputs", "weights", "code", "environment", "output"})
 

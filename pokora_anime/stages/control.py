@@ -48,7 +48,7 @@ def extract(
     if maps is None:
         maps = {}
         for kind in kinds:
-            found = _read(kind, keyframe.image, config, context)
+            found = read_map(kind, keyframe.image, config, context)
             context.progress.step(kind.value)
             if not isinstance(found, NobodyFound):
                 maps[kind.value] = found
@@ -65,7 +65,10 @@ def extract(
     return ControlTrack(maps=maps, notes=tuple(notes), node=node)
 
 
-def _read(kind: ControlKind, picture: Image, config: VideoConfig, context: RunContext) -> Image | NobodyFound:
+def read_map(
+    kind: ControlKind, picture: Image, config: VideoConfig, context: RunContext
+) -> Image | NobodyFound:
+    """The map of one kind in a picture, uint8 [H, W, 3] at the base's frame size."""
     size = (config.base.height, config.base.width)
     if kind is ControlKind.pose:
         return pose_map(context.models.pose_extractor()(picture), size)

@@ -112,6 +112,7 @@ class Ahead:
 class Anchor:
     """The keyframe's latent [1, C, 1, H, W] as every segment sees it: as a frame of its own before the
     others (`frame` tells how), through reference attention, or both. It is no frame of what comes out.
+    `steered`: whether maps that all frames share are its own.
 
     Attention never sees it noisier than at step `ahead`: at the first steps, which decide about colours,
     it would see nothing but noise.
@@ -122,6 +123,7 @@ class Anchor:
     reference: Reference | None
     ahead: int
     levels: Levels
+    steered: bool = True
 
     def at(self, step: int, noise_1CFHW: Tensor) -> Seen:
         """The anchor as the network is to see it at a step, with the noise of the first frame."""
@@ -131,6 +133,7 @@ class Anchor:
             reference=self.reference,
             picture=self.levels.noised(self.latent, noise, later),
             timestep=self.levels.scheduler.timesteps[later],
+            steered=self.steered,
         )
 
 
@@ -142,6 +145,7 @@ class Seen:
     reference: Reference | None
     picture: Tensor
     timestep: Tensor
+    steered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,7 +329,7 @@ def predict(
         return ask(timestep, whole, weight, controls)
     if anchor.frame is not None:
         whole = torch.cat([anchor.frame.to(whole), whole], dim=2)
-        weight = torch.cat([weight.new_ones(1), weight])
+        weight = torch.cat([weight.new_full((1,), float(anchor.steered)), weight])
         controls = [control.led() for control in controls]
     if anchor.reference is None:
         found = ask(timestep, whole, weight, controls)

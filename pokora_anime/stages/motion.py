@@ -31,6 +31,7 @@ from pokora_anime.stages import (
     draft,
     guidance,
     hints,
+    joins,
     prompt_syntax,
     reference,
     second_pass,
@@ -48,8 +49,8 @@ from pokora_anime.stages.spans import Span
 
 # What a segment is made from.
 Sources = Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None]
-# The maps of the segment with an index.
-Tracks = Callable[[int], ControlTrack | None]
+# The maps of the segment with an index, told the segment before it.
+Tracks = Callable[[int, Segment | None], ControlTrack | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ def render(
     later = second_pass.steps(config) if lap is not DRAFT else 0
     context.progress.stage(lap.op, total=len(planned) * (steps + later))
     worker = _Worker(prompt, keyframe, config, context)
-    tracks: Tracks = control if callable(control) else lambda _: control
+    tracks: Tracks = control if callable(control) else lambda *_: control
     made_again = 0
 
     def made(
@@ -140,23 +141,28 @@ def render(
     first: Segment | None = None
     previous: Segment | None = None
     for span in planned:
-        make = partial(made, span, tracks(span.index), first, previous)
+        make = partial(made, span, tracks(span.index, previous), first, previous)
         previous = attempts.best(span.index, make, context.progress.note)
         first = first or previous
         yield previous
 
 
-def frame_weights(start: int, frames: int, config: VideoConfig) -> Tensor:
-    """How strongly control acts on each frame of a segment: 1 at the keyframe, fading to the floor.
+def frame_weights(span: Span, frames: int, config: VideoConfig) -> Tensor:
+    """How strongly control acts on each frame of a segment: 1 at the one that the maps show, fading to the
+    floor.
 
-    A draft's maps are each frame's own and hold all of them alike.
+    That is the keyframe or, where each segment has maps of its own, its last known frame; those before it
+    are left alone. A draft's maps are each frame's own and hold all of them alike.
     """
     if draft.wanted(config):
         return torch.ones(frames)
-    clip_index = start + torch.arange(frames, dtype=torch.float32)
-    fade = 1.0 - clip_index / max(config.control.fade_frames, 1)
+    first, over = span.start, config.control.fade_frames
+    if span.index and joins.mapped(config):
+        first, over = 1 - span.known, config.control.join_frames
+    since = first + torch.arange(frames, dtype=torch.float32)
+    fade = 1.0 - since / max(over, 1)
     floor = config.control.fade_floor
-    return floor + (1.0 - floor) * fade.clamp(0.0, 1.0)
+    return (floor + (1.0 - floor) * fade.clamp(0.0, 1.0)) * (since >= 0)
 
 
 def match_statistics(latents: Tensor, reference: Tensor, strength: float) -> Tensor:
@@ -248,7 +254,7 @@ class _Denoiser:
         chaining = Chaining(
             tail=tail,
             ahead=self.ahead,
-            anchor=self.anchor if span.index or windows else _led(self.anchor),
+            anchor=_followed(self.anchor, config) if span.index or windows else _led(self.anchor),
             shared=shared_noise("motion", context.models.latent_size, config, context),
             skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
             windows=windows,
@@ -266,7 +272,7 @@ class _Denoiser:
                 condition(travel.at(self.prompt, middle(span)), size, context),
                 self.guidance,
                 self.controls,
-                frame_weights(span.start, frames, config).to(context.device),
+                frame_weights(span, frames, config).to(context.device),
                 context.generator(*_steps(order.op, span, order.attempt)),
                 partial(self._stepped, span, steps),
                 chaining,
@@ -328,6 +334,11 @@ def _led(anchor: Anchor | None) -> Anchor | None:
     return replace(anchor, frame=None) if anchor is not None else None
 
 
+def _followed(anchor: Anchor | None, config: VideoConfig) -> Anchor | None:
+    """The anchor of a later segment, whose maps may be another frame's than the keyframe's."""
+    return replace(anchor, steered=not joins.mapped(config)) if anchor is not None else None
+
+
 def _steps(op: str, span: Span, attempt: int) -> tuple[str | int, ...]:
     """The names of the generator that the steps of this segment draw from."""
     return names((op, span.index), attempt)
@@ -372,6 +383,7 @@ def _node(
             control_nets,
             deflicker,
             hints,
+            joins,
             prompt_syntax,
             reference,
             schedulers,

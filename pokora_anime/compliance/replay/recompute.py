@@ -26,6 +26,8 @@ from pokora_anime.stages import (
     encode,
     finish,
     hires,
+    join_maps,
+    joins,
     keyframe,
     motion,
     noise,
@@ -154,14 +156,24 @@ class Replayer:
         segment = next(one for one in self._drafted(context) if one.index == step.params["segment"])
         draft_maps.read(segment, self._config, context)
 
+    def _join_maps(self, step: Step, context: RunContext) -> None:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        moved = self._moved(self._text(context), context)
+        before = next(one for one in moved if one.index + 1 == step.params["segment"])
+        join_maps.read(before, config, context)
+
     def _maps(self, context: RunContext) -> ControlTrack | motion.Tracks | None:
         config = self._config
         assert isinstance(config, VideoConfig)
         mapped = next((one for one in self._record.steps if one.op == "control"), None)
         nodes = [Node.from_json(one.raw) for one in self._record.steps if one.op == "draft_maps"]
         if nodes:
-            return lambda index: draft_maps.track(nodes[index], config, context)
-        return None if mapped is None else self._control(mapped, context)
+            return lambda index, _: draft_maps.track(nodes[index], config, context)
+        first = None if mapped is None else self._control(mapped, context)
+        if joins.mapped(config):
+            return lambda _, before: first if before is None else join_maps.read(before, config, context)
+        return first
 
     def _motion(self, step: Step, context: RunContext) -> None:
         next(one for one in self._moved(self._text(context), context) if one.index == span(step)["index"])
@@ -194,6 +206,7 @@ _STAGES: Mapping[str, Callable[[Replayer, Step, RunContext], object]] = {
     "control": Replayer._control,
     "draft": Replayer._draft,
     "draft_maps": Replayer._draft_maps,
+    "join_maps": Replayer._join_maps,
     "motion": Replayer._motion,
     "hires": Replayer._hires,
     "still": Replayer._deliver,

@@ -25,6 +25,7 @@ _PLACES = {
     "keyframe": "part",
     "draft": "span",
     "draft_maps": "segment",
+    "join_maps": "segment",
     "motion": "span",
     "hires": "span",
 }

@@ -12,11 +12,14 @@ from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.provenance.hashing import text_hash
 
 FRAMES = "frames"  # the kind of a segment's delivered frames; every other kind is an operation
-NODES = ("prompt", "noise", "keyframe", "control", "draft", "draft_maps", "motion", "hires", "still")
+NODES = (
+    *("prompt", "noise", "keyframe", "control", "draft", "draft_maps", "join_maps"),
+    *("motion", "hires", "still"),
+)
 # The order in which networks are needed, so that each is loaded once and can be freed.
 ORDER = (*NODES, FRAMES)
 # Few and cheap, and each a door for an outside picture: embeddings and maps beside the picture itself.
-DOORS = ("prompt", "control", "draft_maps")
+DOORS = ("prompt", "control", "draft_maps", "join_maps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

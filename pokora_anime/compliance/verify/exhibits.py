@@ -98,6 +98,7 @@ def _stored(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> t
             else:
                 picture = array.astype(np.uint8) if array.dtype == np.uint8 and array.ndim == 3 else None
                 caption = "keyframe" if name == "image" else f"{shown(name, 20)} map"
+                caption += " at a join" if step.op == "join_maps" else ""
             if picture is not None and picture.shape[2] == 3:
                 found.append(Picture(caption=caption, jpeg=encode_jpeg(_small(picture))))
     stills = record.summary.get("stills")

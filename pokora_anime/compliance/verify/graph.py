@@ -81,7 +81,8 @@ def _results(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
 def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
     """One prompt, at most one keyframe and control, every segment after the one before, all delivered.
 
-    A draft's segments are a chain of their own, and each has its maps, under which the clip's is made.
+    A draft's segments are a chain of their own, and each has its maps, under which the clip's is made. Maps
+    of the frame that a segment starts from are the keyframe's for the first, and of the segment before then.
     """
     by_op: dict[str, list[Step]] = {}
     for step in record.steps:
@@ -92,11 +93,16 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
     start = [step.id for op in ("prompt", "keyframe") for step in by_op.get(op, [])[:1]]
     control = [step.id for step in by_op.get("control", [])[:1]]
     drafted, maps, segments, again = (by_op.get(op, []) for op in ("draft", "draft_maps", "motion", "hires"))
+    joined = by_op.get("join_maps", [])
     yield from _chained(drafted, steps, start, [])
-    yield from _chained(segments, steps, [*start, *control], maps)
-    for place, step in enumerate(maps):
-        if list(step.parents) != [one.id for one in drafted[place : place + 1]]:
-            yield finding("POL-CHAIN", "maps of another segment of the draft", step.name)
+    if joined:
+        yield from _chained(segments, steps, start, [*by_op.get("control", [])[:1], *joined])
+    else:
+        yield from _chained(segments, steps, [*start, *control], maps)
+    for found, of in ((maps, drafted), (joined, segments)):
+        for place, step in enumerate(found):
+            if list(step.parents) != [one.id for one in of[place : place + 1]]:
+                yield finding("POL-CHAIN", "maps of another segment", step.name)
     if again:
         yield from _second_pass(again, [step.id for step in segments], start[:1], steps)
     for step in by_op.get("finish", []):

@@ -14,11 +14,13 @@ from pokora_anime.compliance.verify.contents import Arrays, NodeArrays
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.compliance.verify.settings import SEGMENTS
+from pokora_anime.config.schema import ControlKind
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.noise import TOLERANCE, expected
 from pokora_anime.stages.prompt_syntax import MAX_STOPS
 
 # Arrays that each operation stores: dtype and number of axes; what ends in ? may be absent.
+_MAPS = {f"{kind.value}?": ("|u1", 3) for kind in ControlKind}
 STORES: dict[str, dict[str, tuple[str, int]]] = {
     "prompt": {
         "embeds": ("<f4", 2),
@@ -30,10 +32,11 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
     },
     "noise": {"noise": ("<f4", 0)},  # 3 or 4 axes, by its params
     "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},
-    "control": {"pose?": ("|u1", 3), "depth?": ("|u1", 3), "canny?": ("|u1", 3), "lineart?": ("|u1", 3)},
+    "control": _MAPS,
     "draft": {"latents": ("<f4", 4)},
     # Joints of every frame, and grey maps.
-    "draft_maps": {"pose?": ("<f4", 3), "depth?": ("|u1", 3), "canny?": ("|u1", 3), "lineart?": ("|u1", 3)},
+    "draft_maps": {**_MAPS, "pose?": ("<f4", 3)},
+    "join_maps": _MAPS,
     "motion": {"latents": ("<f4", 4)},
     "hires": {"latents": ("<f4", 4)},
 }
@@ -81,9 +84,9 @@ def _misfit(step: Step, stored: NodeArrays) -> str:
             return f"{name}: not finite"
         if dtype == "|u1" and step.op != "draft_maps" and list(array.shape) != [*reversed(_size(step)), 3]:
             return f"{name}: {array.shape}"
-    if step.op == "prompt":
-        return _no_text(stored)
-    return ""
+    if step.op == "join_maps" and sorted(stored) != step.params.get("kinds"):
+        return ", ".join(sorted(stored))
+    return _no_text(stored) if step.op == "prompt" else ""
 
 
 def _maps(step: Step, stored: NodeArrays, steps: dict[str, Step]) -> Iterable[Finding]:

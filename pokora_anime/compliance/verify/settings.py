@@ -16,7 +16,7 @@ from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
-from pokora_anime.stages import draft, second_pass, spans
+from pokora_anime.stages import draft, joins, second_pass, spans
 from pokora_anime.stages.second_pass import LATENT_SCALE
 from pokora_anime.stages.spans import Span
 from pokora_anime.stages.timing import frames_delivered, frames_generated
@@ -34,6 +34,7 @@ FREE = {
     "control": {"last_attempt"},
     "draft": {"span", "generator"},
     "draft_maps": {"segment"},
+    "join_maps": {"segment"},
     "motion": {"span", "generator", "control"},
     "hires": {"span", "generator"},
 }
@@ -110,6 +111,7 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
             "control": {**base, "kinds": _kinds(config)},
             "draft": {**moving, "speed": to_plain(draft.settings(config))["speed"]},
             "draft_maps": {**base, "kinds": _kinds(config)},
+            "join_maps": {**base, "kinds": _kinds(config)},
             "motion": moving,
             "hires": {**moving, "size": larger, "hires": part(config.finish.hires)},
             "finish": finish,
@@ -233,22 +235,24 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
         "keyframe": int(config.keyframe.enabled),
         "control": int(bool(config.control.kinds) and not drafted),
         "draft": len(spans.of(config, frames_generated(config))) if drafted else 0,
+        "join_maps": joins.count(config),
     }
     wanted["draft_maps"] = wanted["draft"]
     for op, count in wanted.items():
         if ops.count(op) != count:
             yield finding("POL-CHAIN", f"{ops.count(op)} {op} nodes", layout.RECORD, expected=count)
-    segments, sketched, maps, again = (
-        [step for step in record.steps if step.op == op] for op in ("motion", "draft", "draft_maps", "hires")
+    segments, sketched, maps, joined, again = (
+        [step for step in record.steps if step.op == op]
+        for op in ("motion", "draft", "draft_maps", "join_maps", "hires")
     )
     total = frames_generated(config)
     planned = spans.of(config, total)
     yield from _spans(segments, planned, total)
     yield from _spans(sketched, planned if drafted else (), total)
     yield from _spans(again, second_pass.spans_of(config, total) if second_pass.asked(config) else (), total)
-    for place, step in enumerate(maps):
+    for place, step in (*enumerate(maps), *enumerate(joined, 1)):
         if not _same(step.params.get("segment"), place):
-            yield finding("POL-PLACE", "maps of another segment of the draft", step.name)
+            yield finding("POL-PLACE", "maps of another segment", step.name)
     yield from _controls(record, segments, config)
     frames = frames_delivered(config.shot.seconds, config.finish.fps)
     told = [record.summary[name] for name in ("frames", "fps", "width", "height")]
@@ -272,12 +276,13 @@ def _spans(segments: Sequence[Step], planned: Sequence[Span], total: int) -> Ite
 def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
     mapped = any(step.op in ("control", "draft_maps") for step in record.steps)
     settings = to_plain(config)["control"]
-    # INTEGRITY has compared these pictures with the maps that are stored. A draft's are of every kind.
+    # INTEGRITY has compared these pictures with the maps that are stored. Those of single frames and of
+    # joins are of every kind.
     named = [name for name in record.pictures if name.startswith("control_")]
     drawn: list[Json] = [*sorted(name.removeprefix("control_").removesuffix(".png") for name in named)]
-    if draft.wanted(config):
-        drawn = _kinds(config)
-    for step in segments:
+    for place, step in enumerate(segments):
+        if draft.wanted(config) or (place and joins.mapped(config)):
+            drawn = _kinds(config)
         told = step.params.get("control")
         kinds = told.get("kinds") if isinstance(told, dict) else None
         if not mapped or not isinstance(settings, dict):

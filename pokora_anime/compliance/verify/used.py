@@ -30,12 +30,19 @@ LOADS = {
     "control": {"extractor"},
     "draft": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
     "draft_maps": {"base", "vae", "extractor"},
+    "join_maps": {"base", "vae", "extractor"},
     "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora", "motion_lora"},
     "hires": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
     "finish": {"base", "vae", "interpolator", "upscaler"},
 }
 # And which roles they cannot do without, where the config does not decide.
-NEEDS = {"prompt": {"text"}, "keyframe": {"unet", "vae"}, "draft_maps": {"vae"}, "finish": {"vae"}}
+NEEDS = {
+    "prompt": {"text"},
+    "keyframe": {"unet", "vae"},
+    "draft_maps": {"vae"},
+    "join_maps": {"vae"},
+    "finish": {"vae"},
+}
 DRAWS = ("prompt", "keyframe", *SEGMENTS)
 
 
@@ -126,7 +133,7 @@ def _roles(step: Step, config: RunConfig) -> set[str]:
         union = isinstance(config, VideoConfig) and config.control.network is ControlNetwork.union
         networks = {"controlnet_union" if union else f"controlnet_{kind}" for kind in listed}
         return {"motion", config.base.motion_adapter} | networks
-    if step.op in ("control", "draft_maps") and isinstance(config, VideoConfig):
+    if step.op in ("control", "draft_maps", "join_maps") and isinstance(config, VideoConfig):
         kinds = set(config.control.kinds) - {ControlKind.canny}
         return {f"{kind.value}_extractor" for kind in kinds} | NEEDS.get(step.op, set())
     if step.op == "finish" and isinstance(config, VideoConfig):

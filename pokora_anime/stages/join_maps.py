@@ -1,0 +1,65 @@
+"""Control maps of the frame that a segment goes on from: the last one of the segment before it.
+
+The keyframe's maps tell how she stood when the clip began. Those of the last known frame keep the first new
+ones from growing an arm that it does not show.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from pokora_anime.config.schema import ControlKind, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.models import extractors, openpose, vitpose
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
+from pokora_anime.provenance.node import Node
+from pokora_anime.records import ControlTrack, Image, Segment
+from pokora_anime.stages import control, pictures
+from pokora_anime.stages.control import NobodyFound
+
+
+def read(before: Segment, config: VideoConfig, context: RunContext) -> ControlTrack:
+    """The maps of `config.control.kinds`, uint8 [H, W, 3], in the last frame of a segment.
+
+    Where nobody is found the pose map is black, and steers nothing.
+    """
+    kinds = sorted(set(config.control.kinds), key=lambda kind: kind.value)
+    node = _node(before, kinds, config, context)
+    maps = context.folder.load(node)
+    if maps is None:
+        frame = next(pictures.decode_chunks(before.latents[:, -1:], 1, context))
+        maps = {kind.value: _map(kind, frame, config, context) for kind in kinds}
+        node = context.folder.save(node, maps)
+    else:
+        node = context.folder.recorded(node)
+    return ControlTrack(maps=maps, notes=(), node=node)
+
+
+def _map(kind: ControlKind, frame: Image, config: VideoConfig, context: RunContext) -> Image:
+    with context.execution.turn():
+        found = control.read_map(kind, frame, config, context)
+    black = np.zeros((config.base.height, config.base.width, 3), np.uint8)
+    return black if isinstance(found, NobodyFound) else found
+
+
+def _node(before: Segment, kinds: Sequence[ControlKind], config: VideoConfig, context: RunContext) -> Node:
+    weights = context.models.weights_hash("vae")
+    for kind in kinds:
+        if kind is not ControlKind.canny:
+            weights |= context.models.weights_hash(f"{kind.value}_extractor")
+    return Node.after(
+        [before.node],
+        "join_maps",
+        {
+            "segment": before.index + 1,
+            "kinds": [kind.value for kind in kinds],
+            "size": [config.base.width, config.base.height],
+        },
+        weights=weights,
+        code=code_hash(sys.modules[__name__], control, pictures, extractors, openpose, vitpose),
+        environment=environment(context),
+    )

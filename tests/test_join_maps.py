@@ -1,0 +1,316 @@
+"""`control.source=segment`: each segment under the maps of the frame that it starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import replayed
+import tiny
+import torch
+from sealed import Forgery, codes
+
+from pokora_anime import pipeline
+from pokora_anime.bundle import prose
+from pokora_anime.compliance.replay.examine import Question, replay
+from pokora_anime.compliance.replay.judge import Wishes
+from pokora_anime.compliance.replay.units import choose
+from pokora_anime.compliance.verify.folder import Folder
+from pokora_anime.compliance.verify.limits import LIMITS
+from pokora_anime.compliance.verify.record import Step, read_record
+from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.config.compose import compose
+from pokora_anime.config.schema import ControlConfig, ControlKind, MapSource, VideoConfig
+from pokora_anime.errors import ConfigError, Interrupted, PokoraError
+from pokora_anime.progress import Display
+from pokora_anime.records import Segment
+from pokora_anime.stages import control, denoise, join_maps, joins, motion, noise
+from pokora_anime.stages.control import NobodyFound
+from pokora_anime.stages.denoise import Ahead, Anchor, Condition, ControlSource, Levels
+from pokora_anime.stages.pictures import decode
+from pokora_anime.stages.spans import Span
+
+JOINED = ("control=depth", "control.source=segment")
+QUIET = ("quality.score=false", "quality.preview=false")
+ALL = Question(nonce="7", nodes=99, wishes=Wishes())
+
+
+def steps(folder: Path, op: str) -> list[Step]:
+    return [step for step in read_record(Folder(folder, LIMITS), LIMITS).steps if step.op == op]
+
+
+def honest_codes(folder: Path) -> set[str]:
+    return {code for code in codes(folder) if code.startswith(("INT-", "POL-", "GATE-"))}
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of two segments, the second one made twice."""
+    return replayed.made_twice(tmp_path_factory.mktemp("joins"), *JOINED, *QUIET, "quality.reroll=1")
+
+
+def joined(*kinds: ControlKind) -> VideoConfig:
+    config = tiny.config()
+    config.control = ControlConfig(kinds=[*kinds], source=MapSource.segment, fade_frames=4, fade_floor=0.0)
+    return config
+
+
+# Maps, and how strongly they steer
+
+
+def test_maps_are_those_of_the_last_frame(family: Path, tmp_path: Path) -> None:
+    config = joined(ControlKind.canny, ControlKind.depth)
+    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    start = noise.for_frames(0, 3, 0.0, context)
+    segment = Segment(index=4, start=0, known=0, latents=start.values, node=start.node)
+    with pytest.raises(PokoraError, match="join_maps"):  # maps of what is no segment
+        join_maps.read(segment, config, context)
+    made = motion._node("motion", Span(4, 0, 3, 0), 0, (), config, context, context.execution.plan)
+    segment = Segment(index=4, start=0, known=0, latents=start.values, node=made.made("0" * 64))
+    track = join_maps.read(segment, config, context)
+    picture = next(iter(decode(start.values[:, -1:], context)))
+    for kind in config.control.kinds:
+        assert np.array_equal(track.maps[kind.value], control.read_map(kind, picture, config, context))
+    assert track.node.params["segment"] == 5
+    assert join_maps.read(segment, config, context).node == track.node
+    other = Segment(index=4, start=0, known=0, latents=start.values.flip(1), node=segment.node)
+    kept = join_maps.read(other, config, context)  # of the same node: read back, not read again
+    assert np.array_equal(kept.maps["canny"], track.maps["canny"])
+
+
+def test_a_frame_that_shows_nobody_steers_no_pose(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = joined(ControlKind.pose)
+    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    monkeypatch.setattr(control, "read_map", lambda *_: NobodyFound(2))
+    found = join_maps._map(ControlKind.pose, np.zeros((8, 8, 3), np.uint8), config, context)
+    assert found.shape == (tiny.SIZE, tiny.SIZE, 3) and not found.any()
+    hint = torch.from_numpy(found).permute(2, 0, 1).float()
+    network = context.models.controlnet(ControlKind.depth)
+    source = ControlSource(network, hint, scale=1.0, start=0.0, end=1.0, dtype=torch.float32)
+    assert not len(source.acting(torch.ones(4)))
+    shown = ControlSource(network, hint + 0.5, scale=1.0, start=0.0, end=1.0, dtype=torch.float32)
+    assert len(shown.acting(torch.ones(4))) == 4
+
+
+def test_the_weight_is_whole_at_the_frame_that_the_maps_show() -> None:
+    config = joined(ControlKind.depth)
+    later, first = Span(index=1, start=12, frames=16, known=4), Span(index=0, start=0, frames=16, known=1)
+    assert motion.frame_weights(later, 16, config).tolist() == [0.0] * 3 + [1.0, 0.5] + [0.0] * 11
+    assert motion.frame_weights(first, 16, config).tolist() == [1.0, 0.75, 0.5, 0.25] + [0.0] * 12
+    config.control.fade_floor = 0.5
+    assert motion.frame_weights(later, 6, config).tolist() == [0.0, 0.0, 0.0, 1.0, 0.75, 0.5]
+    config.control.source, config.control.fade_floor = MapSource.keyframe, 0.0
+    assert not motion.frame_weights(later, 16, config).any()
+
+
+def test_maps_of_a_join_do_not_steer_the_keyframes_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[float]] = []
+
+    def ask(unet: Any, latents: Any, *others: Any) -> Any:
+        asked.append(others[-1].tolist())
+        return latents
+
+    monkeypatch.setattr(denoise, "_ask", ask)
+    schedule: Any = type("Steps", (), {"timesteps": torch.tensor([9])})()
+    levels = Levels(scheduler=schedule)
+    latents = torch.zeros(1, 4, 2, 8, 8)
+    anchor = Anchor(
+        latent=latents[:, :, :1], frame=Ahead(step=1, levels=levels), reference=None, ahead=0, levels=levels
+    )
+    monkeypatch.setattr(Levels, "noised", lambda self, picture, noise, step: picture)
+    condition: Any = Condition(embeds_BTD=torch.zeros(2, 1, 1), pooled_BD=None, time_ids_BD=None)
+    config = joined(ControlKind.depth)
+    for source in (MapSource.segment, MapSource.keyframe):
+        config.control.source = source
+        seen = motion._followed(anchor, config)
+        assert seen is not None
+        weights = torch.tensor([0.5, 0.25])
+        denoise.predict(
+            None, latents, torch.tensor(9), condition, slice(1, 2), (), 0.0, weights, seen.at(0, latents)
+        )
+    assert asked == [[0.0, 0.5, 0.25], [1.0, 0.5, 0.25]]
+
+
+# Settings
+
+
+def test_nano_reads_maps_at_every_join_and_published_bases_in_the_keyframe() -> None:
+    found = {base: compose("video", [f"base={base}", "shot.seconds=8"]) for base in ("nano", "sdxl")}
+    assert all(isinstance(config, VideoConfig) for config in found.values())
+    mapped = {base: joins.mapped(config) for base, config in found.items() if isinstance(config, VideoConfig)}
+    assert mapped == {"nano": True, "sdxl": False}
+
+
+def test_maps_at_joins_need_a_keyframe_for_the_first_segment() -> None:
+    with pytest.raises(ConfigError, match="control maps come from the keyframe"):
+        compose("video", ["keyframe.enabled=false", *JOINED])
+
+
+def test_as_many_maps_as_joins() -> None:
+    for seconds, count in ((1, 0), (2, 0), (3.5, 1), (8, 4)):
+        config = compose("video", ["base=nano", f"shot.seconds={seconds}"])
+        assert isinstance(config, VideoConfig) and joins.count(config) == count
+    windows = compose("video", ["base=nano", "motion=windows"])
+    assert isinstance(windows, VideoConfig) and joins.count(windows) == 0
+
+
+def test_the_report_says_what_guides_each_segment() -> None:
+    config = compose("video", ["base=nano"])
+    assert isinstance(config, VideoConfig)
+    (told,) = prose._control(config)
+    assert "the last known one" in told and "0.35 and 0.4" in told and "4 frames" in told and "over 2" in told
+
+
+# A whole run
+
+
+def test_the_maps_are_in_the_record(run: Path) -> None:
+    (keyframes,), (maps,), clip = (steps(run, op) for op in ("control", "join_maps", "motion"))
+    assert maps.parents == (clip[0].id,)
+    assert keyframes.id in clip[0].parents and keyframes.id not in clip[1].parents
+    assert maps.id in clip[1].parents and maps.id not in clip[0].parents
+
+
+def test_a_segment_that_is_made_again_is_made_under_the_same_maps(run: Path) -> None:
+    assert [step.params["generator"] for step in steps(run, "motion")] == [["motion", 0], ["motion", 1, 1]]
+    assert len(steps(run, "join_maps")) == 1
+
+
+def test_verification_finds_nothing_wrong(run: Path) -> None:
+    assert honest_codes(run) == set()
+
+
+def test_every_part_is_replayed_bit_by_bit(run: Path) -> None:
+    report, _ = replay(run, ALL)
+    assert sum(part.name.startswith("join_maps ") for part in report.parts) == 1
+    assert [part.exact for part in report.parts] == [True] * len(report.parts)
+    assert report.verdict is Verdict.passed
+
+
+def test_the_maps_are_replayed_whatever_the_nonce(run: Path) -> None:
+    record = read_record(Folder(run, LIMITS), LIMITS)
+    for nonce in range(5):
+        assert "join_maps" in [unit.kind for unit in choose(record, str(nonce), 1).units]
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose("video", [*replayed.SMALL, *JOINED, *QUIET])
+    assert isinstance(config, VideoConfig)
+    whole = pipeline.render_video(config, tmp_path / "whole")
+    told: list[str] = []
+    step = Display.step
+
+    def stopping(self: Display, detail: str = "") -> None:
+        step(self, detail)
+        told.append(detail)
+        if detail == "segment 2/2" and "segment 1/2, kept" not in told:
+            raise Interrupted("INT-1", "Ctrl-C")
+
+    monkeypatch.setattr(Display, "step", stopping)
+    with pytest.raises(PokoraError, match="INT-1"):
+        pipeline.render_video(config, tmp_path)
+    (stopped,) = tmp_path.glob("*/stages/join_maps-*")
+    read = stopped.stat().st_mtime_ns
+    told.clear()
+    folder = pipeline.render_video(config, tmp_path)
+    assert "segment 1/2, kept" in told and stopped.stat().st_mtime_ns == read
+    assert (folder / "frames.json").read_bytes() == (whole / "frames.json").read_bytes()
+
+
+def test_a_loop_closes_under_its_own_maps(tmp_path: Path) -> None:
+    folder = replayed.rendered(tmp_path, *JOINED, *QUIET, "motion.loop=true")
+    assert len(steps(folder, "join_maps")) == len(steps(folder, "motion")) - 1
+    assert honest_codes(folder) == set()
+
+
+# Forgeries
+
+
+def test_maps_from_elsewhere_are_found_by_a_replay(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealed.honest", lambda: run)
+    forgery = Forgery(tmp_path)
+    node = forgery.of("join_maps")
+    arrays = forgery.arrays(node)
+    arrays["depth"] = 255 - arrays["depth"]
+    forgery.store(node, arrays)
+    folder = forgery.seal()
+    assert honest_codes(folder) == set()  # nothing tells who drew a map, but drawing it again
+    report, _ = replay(folder, Question(nonce="0", nodes=1, wishes=Wishes()))
+    failed = [part.name for part in report.parts if part.verdict is Verdict.failed]
+    assert any(name.startswith("join_maps") for name in failed)
+
+
+def under_the_keyframes(forgery: Forgery) -> None:
+    names = {forgery.of("join_maps")["id"]: forgery.of("control")["id"]}
+    node = forgery.of("motion", 1)
+    node["parents"] = [names.get(name, name) for name in node["parents"]]
+
+
+def of_the_segment_itself(forgery: Forgery) -> None:
+    forgery.of("motion", 0)["parents"][-1] = forgery.of("join_maps")["id"]
+
+
+def other_fading(forgery: Forgery) -> None:
+    forgery.of("motion", 1)["params"]["control"]["join_frames"] = 9
+
+
+def other_kinds(forgery: Forgery) -> None:
+    node = forgery.of("join_maps")
+    forgery.store(node, {"canny": forgery.arrays(node)["depth"]})
+
+
+def none_at_all(forgery: Forgery) -> None:
+    forgery.store(forgery.of("join_maps"), {})
+
+
+def another_size(forgery: Forgery) -> None:
+    node = forgery.of("join_maps")
+    forgery.store(node, {"depth": forgery.arrays(node)["depth"][:32]})
+
+
+def another_place(forgery: Forgery) -> None:
+    forgery.of("join_maps")["params"]["segment"] = 0
+
+
+def kinds_not_asked_for(forgery: Forgery) -> None:
+    forgery.of("join_maps")["params"]["kinds"] = ["depth", "pose"]
+
+
+def other_extractor(forgery: Forgery) -> None:
+    del forgery.of("join_maps")["weights"]["depth_extractor"]
+
+
+@pytest.mark.parametrize(
+    ("forge", "code"),
+    [
+        (under_the_keyframes, "POL-CHAIN"),
+        (of_the_segment_itself, "POL-CHAIN"),
+        (other_fading, "POL-PARAMS"),
+        (other_kinds, "POL-ARRAYS"),
+        (none_at_all, "POL-ARRAYS"),
+        (another_size, "POL-ARRAYS"),
+        (another_place, "POL-PLACE"),
+        (kinds_not_asked_for, "POL-PARAMS"),
+        (other_extractor, "POL-WEIGHTS"),
+    ],
+)
+def test_maps_that_no_run_makes_are_refused(
+    forge: Any, code: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealed.honest", lambda: run)
+    forgery = Forgery(tmp_path)
+    forge(forgery)
+    assert code in honest_codes(forgery.seal())
