@@ -290,10 +290,10 @@ def test_without_a_keyframe_the_first_segment_knows_nothing() -> None:
 def test_control_fades_from_the_keyframe_to_its_floor() -> None:
     config = VideoConfig()
     config.control.fade_frames, config.control.fade_floor = 8, 0.25
-    weights = frame_weights(Span(0, 0, 16, 1), 16, config)
+    weights = frame_weights(Span(index=0, start=0, frames=16, known=1), 16, config)
     assert weights[0] == 1.0 and weights[-1] == 0.25
     assert (weights.diff() <= 0).all()
-    assert (frame_weights(Span(9, 100, 16, 4), 16, config) == 0.25).all()
+    assert (frame_weights(Span(index=9, start=100, frames=16, known=4), 16, config) == 0.25).all()
 
 
 def test_locked_statistics_have_the_references_mean() -> None:

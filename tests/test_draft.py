@@ -192,7 +192,7 @@ def test_the_clip_follows_the_maps_of_its_segment(family: Path, tmp_path: Path) 
         return ControlTrack(maps={"depth": maps}, notes=(), node=start.node)
 
     segments: list[Segment] = []
-    assert motion.frame_weights(Span(1, 8, 4, 0), 4, config).tolist() == [1.0] * 4
+    assert motion.frame_weights(Span(index=1, start=8, frames=4, known=0), 4, config).tolist() == [1.0] * 4
     denoiser = motion._Denoiser(text, None, config, context)
     denoiser._steer(tracks(0))
     first = denoiser.controls

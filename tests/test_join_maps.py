@@ -25,10 +25,10 @@ from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import ControlConfig, ControlKind, MapSource, VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
 from pokora_anime.progress import Display
-from pokora_anime.records import Segment
-from pokora_anime.stages import control, denoise, join_maps, joins, motion, noise
+from pokora_anime.records import ControlTrack, Segment
+from pokora_anime.stages import control, control_nets, denoise, join_maps, joins, motion, noise, prompt
 from pokora_anime.stages.control import NobodyFound
-from pokora_anime.stages.denoise import Ahead, Anchor, Condition, ControlSource, Levels
+from pokora_anime.stages.denoise import Ahead, Anchor, Condition, Levels
 from pokora_anime.stages.pictures import decode
 from pokora_anime.stages.spans import Span
 
@@ -72,7 +72,8 @@ def test_maps_are_those_of_the_last_frame(family: Path, tmp_path: Path) -> None:
     segment = Segment(index=4, start=0, known=0, latents=start.values, node=start.node)
     with pytest.raises(PokoraError, match="join_maps"):  # maps of what is no segment
         join_maps.read(segment, config, context)
-    made = motion._node("motion", Span(4, 0, 3, 0), 0, (), config, context, context.execution.plan)
+    text, span = prompt.encode(config.shot, config, context), Span(index=4, start=0, frames=3, known=0)
+    made = motion._node("motion", span, 0, (text, start), config, context, context.execution.plan)
     segment = Segment(index=4, start=0, known=0, latents=start.values, node=made.made("0" * 64))
     track = join_maps.read(segment, config, context)
     picture = next(iter(decode(start.values[:, -1:], context)))
@@ -93,12 +94,13 @@ def test_a_frame_that_shows_nobody_steers_no_pose(
     monkeypatch.setattr(control, "read_map", lambda *_: NobodyFound(2))
     found = join_maps._map(ControlKind.pose, np.zeros((8, 8, 3), np.uint8), config, context)
     assert found.shape == (tiny.SIZE, tiny.SIZE, 3) and not found.any()
-    hint = torch.from_numpy(found).permute(2, 0, 1).float()
-    network = context.models.controlnet(ControlKind.depth)
-    source = ControlSource(network, hint, scale=1.0, start=0.0, end=1.0, dtype=torch.float32)
-    assert not len(source.acting(torch.ones(4)))
-    shown = ControlSource(network, hint + 0.5, scale=1.0, start=0.0, end=1.0, dtype=torch.float32)
-    assert len(shown.acting(torch.ones(4))) == 4
+    node = noise.for_frames(0, 1, 0.0, context).node
+    grey = np.full_like(found, 90)
+    for maps, count in (({"depth": grey, "pose": found}, 1), ({"pose": found}, 0), ({"depth": grey}, 1)):
+        track = ControlTrack(maps=maps, notes=(), node=node)
+        assert len(control_nets.of(track, config, context)) == count
+    config.control.source = MapSource.keyframe
+    assert len(control_nets.of(track, config, context)) == 1
 
 
 def test_the_weight_is_whole_at_the_frame_that_the_maps_show() -> None:
@@ -156,7 +158,8 @@ def test_maps_at_joins_need_a_keyframe_for_the_first_segment() -> None:
 
 
 def test_as_many_maps_as_joins() -> None:
-    for seconds, count in ((1, 0), (2, 0), (3.5, 1), (8, 4)):
+    # 9, 17 and 65 frames in segments of 16, of which 12 are new
+    for seconds, count in ((1, 0), (2, 1), (8, 5)):
         config = compose("video", ["base=nano", f"shot.seconds={seconds}"])
         assert isinstance(config, VideoConfig) and joins.count(config) == count
     windows = compose("video", ["base=nano", "motion=windows"])
@@ -220,7 +223,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_clip(
     monkeypatch.setattr(Display, "step", stopping)
     with pytest.raises(PokoraError, match="INT-1"):
         pipeline.render_video(config, tmp_path)
-    (stopped,) = tmp_path.glob("*/stages/join_maps-*")
+    (stopped,) = (tmp_path / "video").rglob("join_maps-*")
     read = stopped.stat().st_mtime_ns
     told.clear()
     folder = pipeline.render_video(config, tmp_path)

@@ -13,6 +13,7 @@ from pokora_anime.config.schema import ControlKind, ControlNetwork, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.records import ControlTrack
+from pokora_anime.stages import joins
 from pokora_anime.stages.denoise import ControlSource
 from pokora_anime.stages.hints import Hints, hint_embedded
 
@@ -26,11 +27,15 @@ TYPES: Mapping[ControlKind, int] = {
 
 
 def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -> list[ControlSource]:
-    """What steers the segments that have these maps, with the networks loaded."""
-    settings = config.control
+    """What steers the segments that have these maps, with the networks loaded.
+
+    A map at a join that shows nothing, because nobody was found there, steers nothing.
+    """
+    settings, joined = config.control, joins.mapped(config)
     hints = {
         ControlKind(kind): torch.from_numpy(pixels).movedim(-1, -3).float().to(context.device) / 255
         for kind, pixels in sorted(control.maps.items() if control is not None else ())
+        if pixels.any() or not joined
     }
     scales = {kind: settings.scale.get(kind.value, 1.0) for kind in hints}
     dtype = context.models.dtype  # of the arithmetic; weights may be held in fp8

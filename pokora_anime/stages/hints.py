@@ -25,8 +25,7 @@ class Hints:
     def of(cls, network: Any, maps: Tensor, dtype: torch.dtype) -> Self:
         """From a map [3, height, width] in 0..1 for all frames, or maps [frames, 3, height, width]."""
         if maps.dim() == 3:
-            shown = maps.any().reshape(1).to(maps.dtype)
-            return cls(embedded=hint_embedding(network, maps, dtype), shown=shown)
+            return cls(embedded=hint_embedding(network, maps, dtype), shown=maps.new_ones(1))
         # One at a time: the first layers work at the frame's full size.
         embedded = torch.cat([hint_embedding(network, one, dtype) for one in maps])
         return cls(embedded=embedded, shown=maps.flatten(1).any(dim=1).to(maps.dtype))

@@ -47,6 +47,10 @@ class Arrays:
             left -= folder.sizes[name]
             self._read(folder, step, name, left, limits)
 
+    def __contains__(self, step: Step) -> bool:
+        """Whether a node's file could be read."""
+        return step.id in self._stored
+
     def of(self, step: Step) -> NodeArrays:
         """The arrays of a node; none where a finding told why."""
         return self._stored.get(step.id, {})

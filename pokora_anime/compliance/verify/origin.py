@@ -52,9 +52,9 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
     steps = record.by_id
     left = MAX_FRAMES
     for step in record.steps:
-        stored = arrays.of(step)
-        if step.op not in STORES or not stored:
+        if step.op not in STORES or step not in arrays:
             continue
+        stored = arrays.of(step)
         noise = next(
             (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"), None
         )
@@ -75,7 +75,7 @@ def _misfit(step: Step, stored: NodeArrays) -> str:
     known = {name.rstrip("?"): kind for name, kind in STORES[step.op].items()}
     needed = {name for name in STORES[step.op] if not name.endswith("?")}
     if not needed <= set(stored) <= set(known):
-        return ", ".join(sorted(stored))
+        return ", ".join(sorted(stored)) or "none"
     for name, array in stored.items():
         dtype, axes = known[name]
         if array.dtype.str != dtype or (axes and array.ndim != axes):
@@ -84,20 +84,19 @@ def _misfit(step: Step, stored: NodeArrays) -> str:
             return f"{name}: not finite"
         if dtype == "|u1" and step.op != "draft_maps" and list(array.shape) != [*reversed(_size(step)), 3]:
             return f"{name}: {array.shape}"
-    if step.op == "join_maps" and sorted(stored) != step.params.get("kinds"):
-        return ", ".join(sorted(stored))
+    if step.op in ("draft_maps", "join_maps") and sorted(stored) != step.params.get("kinds"):
+        return ", ".join(sorted(stored)) or "none"
     return _no_text(stored) if step.op == "prompt" else ""
 
 
 def _maps(step: Step, stored: NodeArrays, steps: dict[str, Step]) -> Iterable[Finding]:
-    """A draft's maps are of every kind that the node tells, and one for each frame of its segment."""
+    """A draft's maps are one for each frame of its segment."""
     spans = [steps[name].params.get("span") for name in step.parents if name in steps]
     span = spans[0] if spans else None
     frames = span.get("frames") if isinstance(span, dict) else None
-    told = step.params.get("kinds")
     shapes = {kind: [frames, *reversed(_size(step))] for kind in stored} | {"pose": [frames, JOINTS, 3]}
     for kind, array in stored.items():
-        if not isinstance(told, list) or sorted(stored) != told or list(array.shape) != shapes[kind]:
+        if list(array.shape) != shapes[kind]:
             reason = f"{shown(kind, 20)}: {array.shape}"
             yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
 
