@@ -25,6 +25,7 @@ from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import ControlConfig, ControlKind, MapSource, VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
 from pokora_anime.progress import Display
+from pokora_anime.provenance.layout import STAGES
 from pokora_anime.records import ControlTrack, Segment
 from pokora_anime.stages import control, control_nets, denoise, join_maps, joins, motion, noise, prompt
 from pokora_anime.stages.control import NobodyFound
@@ -52,8 +53,9 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clip of two segments, the second one made twice."""
-    return replayed.made_twice(tmp_path_factory.mktemp("joins"), *JOINED, *QUIET, "quality.reroll=1")
+    """A clip of three segments, the second one made twice."""
+    more = ("shot.seconds=1.5", "quality.reroll=1")
+    return replayed.made_twice(tmp_path_factory.mktemp("joins"), *JOINED, *QUIET, *more)
 
 
 def joined(*kinds: ControlKind) -> VideoConfig:
@@ -131,15 +133,22 @@ def test_maps_of_a_join_do_not_steer_the_keyframes_copy(monkeypatch: pytest.Monk
     monkeypatch.setattr(Levels, "noised", lambda self, picture, noise, step: picture)
     condition: Any = Condition(embeds_BTD=torch.zeros(2, 1, 1), pooled_BD=None, time_ids_BD=None)
     config = joined(ControlKind.depth)
-    for source in (MapSource.segment, MapSource.keyframe):
+    later = Span(index=1, start=12, frames=16, known=4)
+    whole = Span(index=0, start=0, frames=64, known=1)  # all windows of a clip
+    for source, span in (
+        (MapSource.segment, later),
+        (MapSource.keyframe, later),
+        (MapSource.segment, whole),
+    ):
         config.control.source = source
-        seen = motion._followed(anchor, config)
+        seen = motion._followed(anchor, span, config)
         assert seen is not None
         weights = torch.tensor([0.5, 0.25])
         denoise.predict(
             None, latents, torch.tensor(9), condition, slice(1, 2), (), 0.0, weights, seen.at(0, latents)
         )
-    assert asked == [[0.0, 0.5, 0.25], [1.0, 0.5, 0.25]]
+    assert [weights[0] for weights in asked] == [0.0, 1.0, 1.0]
+    assert all(weights[1:] == [0.5, 0.25] for weights in asked)
 
 
 # Settings
@@ -177,15 +186,16 @@ def test_the_report_says_what_guides_each_segment() -> None:
 
 
 def test_the_maps_are_in_the_record(run: Path) -> None:
-    (keyframes,), (maps,), clip = (steps(run, op) for op in ("control", "join_maps", "motion"))
-    assert maps.parents == (clip[0].id,)
-    assert keyframes.id in clip[0].parents and keyframes.id not in clip[1].parents
-    assert maps.id in clip[1].parents and maps.id not in clip[0].parents
+    (keyframes,), maps, clip = (steps(run, op) for op in ("control", "join_maps", "motion"))
+    assert [one.parents for one in maps] == [(clip[0].id,), (clip[1].id,)]
+    used = [[one.id in segment.parents for one in (keyframes, *maps)] for segment in clip]
+    assert used == np.eye(3, dtype=bool).tolist()
 
 
 def test_a_segment_that_is_made_again_is_made_under_the_same_maps(run: Path) -> None:
-    assert [step.params["generator"] for step in steps(run, "motion")] == [["motion", 0], ["motion", 1, 1]]
-    assert len(steps(run, "join_maps")) == 1
+    places = [["motion", 0], ["motion", 1, 1], ["motion", 2]]
+    assert [step.params["generator"] for step in steps(run, "motion")] == places
+    assert len(steps(run, "join_maps")) == len(list((run / STAGES).glob("join_maps-*"))) == 2
 
 
 def test_verification_finds_nothing_wrong(run: Path) -> None:
@@ -194,7 +204,7 @@ def test_verification_finds_nothing_wrong(run: Path) -> None:
 
 def test_every_part_is_replayed_bit_by_bit(run: Path) -> None:
     report, _ = replay(run, ALL)
-    assert sum(part.name.startswith("join_maps ") for part in report.parts) == 1
+    assert sum(part.name.startswith("join_maps ") for part in report.parts) == 2
     assert [part.exact for part in report.parts] == [True] * len(report.parts)
     assert report.verdict is Verdict.passed
 
@@ -202,7 +212,7 @@ def test_every_part_is_replayed_bit_by_bit(run: Path) -> None:
 def test_the_maps_are_replayed_whatever_the_nonce(run: Path) -> None:
     record = read_record(Folder(run, LIMITS), LIMITS)
     for nonce in range(5):
-        assert "join_maps" in [unit.kind for unit in choose(record, str(nonce), 1).units]
+        assert [unit.kind for unit in choose(record, str(nonce), 1).units].count("join_maps") == 2
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_clip(
@@ -256,14 +266,62 @@ def test_maps_from_elsewhere_are_found_by_a_replay(
     assert any(name.startswith("join_maps") for name in failed)
 
 
+def given(forgery: Forgery, segment: int, old: str, new: str) -> None:
+    """Another node in the place of one that a segment was made from."""
+    node = forgery.of("motion", segment)
+    node["parents"] = [new if name == old else name for name in node["parents"]]
+
+
 def under_the_keyframes(forgery: Forgery) -> None:
-    names = {forgery.of("join_maps")["id"]: forgery.of("control")["id"]}
-    node = forgery.of("motion", 1)
-    node["parents"] = [names.get(name, name) for name in node["parents"]]
+    given(forgery, 1, forgery.of("join_maps")["id"], forgery.of("control")["id"])
 
 
-def of_the_segment_itself(forgery: Forgery) -> None:
-    forgery.of("motion", 0)["parents"][-1] = forgery.of("join_maps")["id"]
+def swapped(forgery: Forgery) -> None:
+    """Maps of the segment before, each for the other segment; no segment may stand before its parents."""
+    given(forgery, 2, forgery.of("join_maps", 1)["id"], forgery.of("join_maps")["id"])
+
+
+def of_an_earlier_segment(forgery: Forgery) -> None:
+    forgery.of("join_maps", 1)["parents"] = [forgery.of("motion", 0)["id"]]
+
+
+def without(forgery: Forgery, *nodes: Any) -> None:
+    for node in nodes:
+        forgery.nodes.remove(node)
+
+
+def one_for_two(forgery: Forgery) -> None:
+    swapped(forgery)
+    without(forgery, forgery.of("join_maps", 1))
+
+
+def no_joins(forgery: Forgery) -> None:
+    """Every segment under the keyframe's maps, as another config would have it."""
+    joins = [forgery.of("join_maps", place) for place in (0, 1)]
+    for place, node in enumerate(joins, 1):
+        given(forgery, place, node["id"], forgery.of("control")["id"])
+    without(forgery, *joins)
+
+
+def of_another_config(forgery: Forgery) -> None:
+    forgery.record["summary"]["config"]["control"]["source"] = "keyframe"
+    for place in range(3):
+        forgery.of("motion", place)["params"]["control"]["source"] = "keyframe"
+
+
+def no_map_of_the_keyframe(forgery: Forgery) -> None:
+    """The first segment under no maps, though they were found."""
+    forgery.store(forgery.of("control"), {})
+    forgery.record["pictures"].pop("control_depth.png")
+    (forgery.folder / "control_depth.png").unlink()
+    node = forgery.of("motion", 0)
+    node["params"]["control"]["kinds"] = []
+    node["weights"] = {role: value for role, value in node["weights"].items() if role != "controlnet_depth"}
+
+
+def another_attempt(forgery: Forgery) -> None:
+    no_map_of_the_keyframe(forgery)
+    forgery.of("control")["params"]["last_attempt"] = True
 
 
 def other_fading(forgery: Forgery) -> None:
@@ -300,7 +358,13 @@ def other_extractor(forgery: Forgery) -> None:
     ("forge", "code"),
     [
         (under_the_keyframes, "POL-CHAIN"),
-        (of_the_segment_itself, "POL-CHAIN"),
+        (swapped, "POL-CHAIN"),
+        (of_an_earlier_segment, "POL-CHAIN"),
+        (one_for_two, "POL-CHAIN"),
+        (no_joins, "POL-CHAIN"),
+        (of_another_config, "POL-CHAIN"),
+        (no_map_of_the_keyframe, "POL-ARRAYS"),
+        (another_attempt, "POL-PARAMS"),
         (other_fading, "POL-PARAMS"),
         (other_kinds, "POL-ARRAYS"),
         (none_at_all, "POL-ARRAYS"),
@@ -317,3 +381,25 @@ def test_maps_that_no_run_makes_are_refused(
     forgery = Forgery(tmp_path)
     forge(forgery)
     assert code in honest_codes(forgery.seal())
+
+
+@pytest.mark.parametrize("op", ["prompt", "noise", "keyframe", "control", "join_maps", "motion"])
+@pytest.mark.parametrize("arrays", [{}, {"other": np.zeros(3, np.float32)}])
+def test_a_node_that_stores_something_else_is_one_finding_and_no_crash(
+    op: str, arrays: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealed.honest", lambda: run)
+    forgery = Forgery(tmp_path)
+    forgery.store(forgery.of(op), arrays)
+    assert "POL-ARRAYS" in honest_codes(forgery.seal())
+
+
+@pytest.mark.parametrize(("op", "name"), [("keyframe", "latent"), ("motion", "latents"), ("noise", "noise")])
+def test_arrays_of_other_axes_are_one_finding_and_no_crash(
+    op: str, name: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealed.honest", lambda: run)
+    forgery = Forgery(tmp_path)
+    node = forgery.of(op)
+    forgery.store(node, {**forgery.arrays(node), name: np.zeros(3, np.float32)})
+    assert {"POL-ARRAYS", "POL-NOISE"} & honest_codes(forgery.seal())

@@ -247,7 +247,7 @@ def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
 def _steered(config: VideoConfig) -> str:
     if draft.wanted(config):
         return "from each drafted frame"
-    each = "in each segment, " if joins.mapped(config) else ""
+    each = "in each segment, " if joins.count(config) else ""
     return f"{each}fades to {config.control.fade_floor:g}"
 
 

@@ -70,7 +70,7 @@ def _control(config: VideoConfig) -> Iterator[str]:
             f"the same frame of the clip through ControlNet at a weight of {scales}."
         )
         return
-    if joins.mapped(config):
+    if joins.count(config):
         yield (
             "Each segment is guided by the frame that it starts from, which the model drew: the keyframe, "
             f"then the last known one. {_listed(kinds).capitalize()} {are} extracted from it and {steer} the "

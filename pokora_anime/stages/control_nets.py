@@ -29,7 +29,7 @@ TYPES: Mapping[ControlKind, int] = {
 def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -> list[ControlSource]:
     """What steers the segments that have these maps, with the networks loaded.
 
-    A map at a join that shows nothing, because nobody was found there, steers nothing.
+    Where segments have maps of their own, one that shows nothing (nobody was found) steers nothing.
     """
     settings, joined = config.control, joins.mapped(config)
     hints = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Segment
 from pokora_anime.stages import control, pictures
 from pokora_anime.stages.control import NobodyFound
+from pokora_anime.stages.less import with_less
 
 
 def read(before: Segment, config: VideoConfig, context: RunContext) -> ControlTrack:
@@ -32,7 +34,11 @@ def read(before: Segment, config: VideoConfig, context: RunContext) -> ControlTr
     maps = context.folder.load(node)
     if maps is None:
         frame = next(pictures.decode_chunks(before.latents[:, -1:], 1, context))
-        maps = {kind.value: _map(kind, frame, config, context) for kind in kinds}
+        detail = f"maps of segment {before.index + 2}"
+        maps = {
+            kind.value: with_less(detail, partial(_map, kind, frame, config, context), context)
+            for kind in kinds
+        }
         node = context.folder.save(node, maps)
     else:
         node = context.folder.recorded(node)

@@ -254,7 +254,7 @@ class _Denoiser:
         chaining = Chaining(
             tail=tail,
             ahead=self.ahead,
-            anchor=_followed(self.anchor, config) if span.index or windows else _led(self.anchor),
+            anchor=_followed(self.anchor, span, config) if span.index or windows else _led(self.anchor),
             shared=shared_noise("motion", context.models.latent_size, config, context),
             skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
             windows=windows,
@@ -334,9 +334,10 @@ def _led(anchor: Anchor | None) -> Anchor | None:
     return replace(anchor, frame=None) if anchor is not None else None
 
 
-def _followed(anchor: Anchor | None, config: VideoConfig) -> Anchor | None:
-    """The anchor of a later segment, whose maps may be another frame's than the keyframe's."""
-    return replace(anchor, steered=not joins.mapped(config)) if anchor is not None else None
+def _followed(anchor: Anchor | None, span: Span, config: VideoConfig) -> Anchor | None:
+    """The anchor of a segment whose maps may be another frame's than the keyframe's."""
+    own = span.index > 0 and joins.mapped(config)
+    return replace(anchor, steered=not own) if anchor is not None else None
 
 
 def _steps(op: str, span: Span, attempt: int) -> tuple[str | int, ...]:

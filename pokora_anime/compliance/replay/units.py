@@ -18,7 +18,7 @@ NODES = (
 )
 # The order in which networks are needed, so that each is loaded once and can be freed.
 ORDER = (*NODES, FRAMES)
-# Few and cheap, and each a door for an outside picture: embeddings and maps beside the picture itself.
+# Cheap, and each a door for an outside picture: embeddings and maps beside the picture itself.
 DOORS = ("prompt", "control", "draft_maps", "join_maps")
 
 

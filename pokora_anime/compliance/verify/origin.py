@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import numpy as np
@@ -51,6 +51,7 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
     """POL-ARRAYS (not what the operation stores), POL-NOISE (not what the seed gives), POL-KNOWN."""
     steps = record.by_id
     left = MAX_FRAMES
+    sound: dict[str, NodeArrays] = {}  # of the parents, which stand before their children
     for step in record.steps:
         if step.op not in STORES or step not in arrays:
             continue
@@ -60,7 +61,9 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
         )
         if reason := _misfit(step, stored) or _unlike(noise, stored):
             yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
-        elif step.op == "noise":
+            continue
+        sound[step.id] = stored
+        if step.op == "noise":
             values = stored["noise"]
             left -= values.shape[1] if values.ndim == 4 else 1
             yield from _noise(step, values, left)
@@ -68,7 +71,7 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
             yield from _maps(step, stored, steps)
         elif step.op in SEGMENTS:
             parents = [steps[name] for name in step.parents if name in steps]
-            yield from _known(step, parents, arrays)
+            yield from _known(step, parents, sound)
 
 
 def _misfit(step: Step, stored: NodeArrays) -> str:
@@ -84,9 +87,17 @@ def _misfit(step: Step, stored: NodeArrays) -> str:
             return f"{name}: not finite"
         if dtype == "|u1" and step.op != "draft_maps" and list(array.shape) != [*reversed(_size(step)), 3]:
             return f"{name}: {array.shape}"
-    if step.op in ("draft_maps", "join_maps") and sorted(stored) != step.params.get("kinds"):
-        return ", ".join(sorted(stored)) or "none"
+    if step.op.endswith("_maps") or step.op == "control":
+        return _no_maps(step, stored)
     return _no_text(stored) if step.op == "prompt" else ""
+
+
+def _no_maps(step: Step, stored: NodeArrays) -> str:
+    """Maps of every kind that the node tells; only a keyframe that was the last one may show nobody."""
+    told = step.params.get("kinds")
+    kinds = {str(kind) for kind in told} if isinstance(told, list) else set[str]()
+    without = {"pose"} if step.op == "control" and step.params.get("last_attempt") is True else set[str]()
+    return "" if kinds - without <= set(stored) <= kinds else ", ".join(sorted(stored)) or "none"
 
 
 def _maps(step: Step, stored: NodeArrays, steps: dict[str, Step]) -> Iterable[Finding]:
@@ -139,25 +150,25 @@ def _noise(step: Step, stored: npt.NDArray[np.generic], left: int) -> Iterable[F
         )
 
 
-def _known(step: Step, parents: list[Step], arrays: Arrays) -> Iterable[Finding]:
+def _known(step: Step, parents: list[Step], sound: Mapping[str, NodeArrays]) -> Iterable[Finding]:
     """A segment's first frames are, bit for bit, the last ones of the segment before, or the keyframe;
     the last frames of one that closes a loop are the clip's first.
     """
     span = step.params.get("span")
     known = span.get("known") if isinstance(span, dict) else None
-    latents = arrays.of(step)["latents"]
+    latents = sound[step.id]["latents"]
     if not isinstance(known, int) or not 0 <= known < latents.shape[1]:
         yield finding("POL-KNOWN", "a segment that knows more frames than it has", step.name, known)
         return
     segments = [parent for parent in parents if parent.op == step.op]
     before = segments[-1:] or [parent for parent in parents if parent.op == "keyframe"]
-    source = arrays.of(before[0]) if before else {}
+    source = sound.get(before[0].id, {}) if before else {}
     if known and source:
         given = source["latents"][:, -known:] if "latents" in source else source["latent"][:, None]
         if not np.array_equal(latents[:, :known], given):
             yield finding("POL-KNOWN", "a segment does not go on from the frames before it", step.name)
     tail = span.get("tail") if isinstance(span, dict) else None
-    opening = arrays.of(segments[0]) if segments else {}
+    opening = sound.get(segments[0].id, {}) if segments else {}
     if not isinstance(tail, int) or tail <= 0 or not opening:
         return
     if not np.array_equal(latents[:, -tail:], opening["latents"][:, :tail]):

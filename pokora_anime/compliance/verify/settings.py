@@ -174,8 +174,6 @@ def _formats(record: Record, config: RunConfig) -> Iterable[Finding]:
         if misfit(basic, _ENVIRONMENT) or len(canonical_json(told)) > MAX_ENVIRONMENT:
             message = "a node that tells something else than where it ran"
             yield finding("POL-PARAMS", message, step.name, shown(told), expected=", ".join(_ENVIRONMENT))
-        if step.op == "control" and not isinstance(step.params.get("last_attempt"), bool):
-            yield finding("POL-PARAMS", "an attempt that is no yes or no", step.name)
 
 
 def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
@@ -194,6 +192,19 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
         }
         if place is None or not _same(told, place):
             yield finding("POL-PLACE", "noise or generator of another place in the run", step.name)
+
+
+def _attempts(record: Record, config: VideoConfig) -> Iterable[Finding]:
+    """Only the last keyframe that may be tried is mapped although it shows nobody."""
+    last: list[Json] = ["keyframe", config.control.attempts - 1]
+    steps = record.by_id
+    for step in record.steps:
+        if step.op == "control":
+            parts = [steps[name].params.get("part") for name in step.parents if name in steps]
+            told, is_last = step.params.get("last_attempt"), any(_same(part, last) for part in parts)
+            if not _same(told, is_last):
+                message = "maps that tell another attempt at the keyframe"
+                yield finding("POL-PARAMS", message, step.name, shown(told, 20), expected=is_last)
 
 
 def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
@@ -253,6 +264,7 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
     for place, step in (*enumerate(maps), *enumerate(joined, 1)):
         if not _same(step.params.get("segment"), place):
             yield finding("POL-PLACE", "maps of another segment", step.name)
+    yield from _attempts(record, config)
     yield from _controls(record, segments, config)
     frames = frames_delivered(config.shot.seconds, config.finish.fps)
     told = [record.summary[name] for name in ("frames", "fps", "width", "height")]
