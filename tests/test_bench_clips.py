@@ -15,6 +15,7 @@ from pokora_anime.bench.clips_measure import Made, joins_strip
 from pokora_anime.bench.clips_prompts import asked
 from pokora_anime.bench.clips_table import figures, table
 from pokora_anime.config.groups import options
+from pokora_anime.errors import ConfigError
 from pokora_anime.quality.asked import asked_attributes
 
 TINY = ("--seconds", "1", "--prompts", "1", "--threads", "2", "--set", "speed.steps=1", "control=none")
@@ -112,3 +113,20 @@ def test_the_bench_measures_once_and_goes_on_from_its_rows(
     assert clips.main(command) == 0
     assert "1/1" not in capsys.readouterr().out
     assert rows.read_text() == before
+    (tmp_path / "clips.json").unlink()
+    settings = [*TINY, "--strategies", "default", "last_latent"]  # of which one has no rows
+    assert clips.main([*settings, "--rows", str(rows), "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.strip() == (tmp_path / "clips.md").read_text().split("\n\n")[0]
+    assert not (tmp_path / "clips.json").exists()  # of what was measured elsewhere nothing is written
+
+
+def test_rows_of_other_settings_are_no_table(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    with pytest.raises(ConfigError, match=r"CFG-ROWS: no file .*rows\.jsonl"):
+        clips.main(["--rows", str(rows)])
+    task = clips.Task("default", 8.0, 30)
+    line = {"section": clips._section(task, ()), "index": 0, "prompt": "1girl", **row()}
+    rows.write_text(json.dumps(line) + "\n")
+    assert clips.main(["--strategies", "default", "--rows", str(rows)]) == 0
+    with pytest.raises(ConfigError, match="none of these strategies"):
+        clips.main(["--strategies", "default", "--set", "motion.step_share=0.5", "--rows", str(rows)])

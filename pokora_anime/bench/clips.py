@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.bench.clips_arms import CONTROLS, OFF
+from pokora_anime.bench.clips_arms import CONTROLS, OFF, composed
 from pokora_anime.bench.nano import SHIPPED
 from pokora_anime.bench.video import describe_machine
 from pokora_anime.commands.arguments import OneLineParser, whole
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.config.groups import options
+from pokora_anime.errors import ConfigError
 
 if TYPE_CHECKING:
     from pokora_anime.bench.clips_measure import Made
+    from pokora_anime.bench.clips_table import Figures
     from pokora_anime.bench.nano_rows import Row, Rows
     from pokora_anime.bench.nano_studio import Studio
 
@@ -45,6 +47,9 @@ class Task:
 def main(arguments: Sequence[str]) -> int:
     """Measure, print the table, write JSON, Markdown and contact sheets; returns the exit status."""
     asked = parser().parse_args(list(arguments))
+    if asked.rows is not None:
+        print(_table_of(asked.rows, tasks(asked), asked.set))
+        return 0
     bench = Bench.open(asked.work, asked.threads, asked.set)
     for task in tasks(asked):
         bench.measure(task)
@@ -64,7 +69,6 @@ def tasks(asked: argparse.Namespace) -> list[Task]:
 
 
 def _different(names: Sequence[str], more: Sequence[str]) -> list[str]:
-    from pokora_anime.bench.clips_measure import composed
 
     found = {name: composed(name, 8.0, more) for name in names}
     seen = [*found.values()]
@@ -90,16 +94,12 @@ class Bench:
         return cls(Studio(SHIPPED, threads), folder, nano_rows.Rows(folder / "rows.jsonl"), tuple(more))
 
     def section(self, task: Task) -> str:
-        """The name of a task's rows: its settings as they are now."""
-        from pokora_anime.bench.clips_measure import composed
-        from pokora_anime.config.identity import to_plain
-
-        plain = json.dumps(to_plain(composed(task.strategy, task.seconds, self.more)), sort_keys=True)
-        return f"{task.strategy}-{hashlib.sha256(plain.encode()).hexdigest()[:12]}"
+        """The name of a task's rows."""
+        return _section(task, self.more)
 
     def measure(self, task: Task) -> None:
         """The task's missing rows; each is on the disk as soon as it is measured."""
-        from pokora_anime.bench.clips_measure import composed, measured, render
+        from pokora_anime.bench.clips_measure import measured, render
         from pokora_anime.bench.clips_prompts import asked
 
         section, probe = self.section(task), self.studio.probe()
@@ -135,6 +135,14 @@ class Bench:
         return self.folder / SHEETS / f"{section}-{index}.png"
 
 
+def _section(task: Task, more: Sequence[str]) -> str:
+    """The name of a task's rows: its settings as they are now."""
+    from pokora_anime.config.identity import to_plain
+
+    plain = json.dumps(to_plain(composed(task.strategy, task.seconds, more)), sort_keys=True)
+    return f"{task.strategy}-{hashlib.sha256(plain.encode()).hexdigest()[:12]}"
+
+
 def _key() -> str:
     """What rows depend on: as the nano bench's, and this bench and the scorecard."""
     from pokora_anime.bench import nano_rows
@@ -146,13 +154,33 @@ def _key() -> str:
     return digest.hexdigest()[:12]
 
 
-def _deliver(bench: Bench, asked: Sequence[Task], out: Path) -> None:
-    from pokora_anime.bench.clips_table import figures, table
+def _figures(asked: Sequence[Task], rows_of: Callable[[Task], list[Row]]) -> dict[str, Figures]:
+    """The figures of the tasks that have rows."""
+    from pokora_anime.bench.clips_table import figures
 
-    off = {task.seconds: bench.found(task) for task in asked if task.strategy == OFF}
-    found = {
-        task.name: figures(rows, off.get(task.seconds, ())) for task in asked if (rows := bench.found(task))
-    }
+    off = {task.seconds: rows_of(task) for task in asked if task.strategy == OFF}
+    return {task.name: figures(rows, off.get(task.seconds, ())) for task in asked if (rows := rows_of(task))}
+
+
+def _table_of(path: Path, asked: Sequence[Task], more: Sequence[str]) -> str:
+    """The table of rows that were measured elsewhere. Raises ConfigError CFG-ROWS."""
+    from pokora_anime.bench import nano_rows
+    from pokora_anime.bench.clips_table import table
+
+    if not path.is_file():
+        raise ConfigError("CFG-ROWS", f"no file {path}", expected="the rows.jsonl of a `pokora bench clips`")
+    rows = nano_rows.Rows(path)
+    found = _figures(asked, lambda task: rows.of(_section(task, more), task.count))
+    if not found:
+        expected, fix = "rows of today's settings", "measure them: `pokora bench clips`"
+        raise ConfigError("CFG-ROWS", f"{path} has none of these strategies", expected=expected, fix=fix)
+    return table(found)
+
+
+def _deliver(bench: Bench, asked: Sequence[Task], out: Path) -> None:
+    from pokora_anime.bench.clips_table import table
+
+    found = _figures(asked, bench.found)
     out.mkdir(parents=True, exist_ok=True)
     machine = describe_machine()
     result = {
@@ -194,6 +222,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--quick", action="store_true", help="a few prompts, 4 s, no long clips")
     found.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings for all clips")
     found.add_argument("--threads", type=whole(1), default=usable_cores())
+    found.add_argument("--rows", type=Path, metavar="FILE", help="measure nothing: the table of these rows")
     found.add_argument("--work", type=Path, default=Path("outputs/bench/clips"), help="folder of the rows")
     found.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder of the results")
     return found

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pokora_anime.config.compose import compose_video
+from pokora_anime.config.schema import VideoConfig
+
+SETTINGS = ("base=nano", "style=none", "finish.interpolation=none", "shot.fps=8", "finish.fps=8")
 OFF, DRAFTED, KEYED = "control_off", "control_draft", "control_keyframe"
 UNDER_ONE = "control.source=keyframe"
 CONTROLS = {
@@ -20,3 +26,8 @@ def chosen(strategy: str) -> tuple[str, ...]:
     if strategy == "default":
         return ()
     return CONTROLS.get(strategy, (f"motion={strategy}", UNDER_ONE))
+
+
+def composed(strategy: str, seconds: float, more: Sequence[str] = ()) -> VideoConfig:
+    """The config of a clip with a strategy."""
+    return compose_video([*SETTINGS, *chosen(strategy), f"shot.seconds={seconds:g}", *more])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from pokora_anime.bench.clips_arms import chosen
 from pokora_anime.bench.clips_prompts import Asked
 from pokora_anime.bench.nano_flow import flow_magnitude
 from pokora_anime.bench.nano_metrics import pck
 from pokora_anime.bench.nano_rows import Row
-from pokora_anime.config.compose import compose_video
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.machine import give_back_memory
 from pokora_anime.nano.probe import STILL
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from pokora_anime.context import RunContext
     from pokora_anime.nano.probe import AttributeProbe
 
-SETTINGS = ("base=nano", "style=none", "finish.interpolation=none", "shot.fps=8", "finish.fps=8")
 FPS, SEGMENT, CHUNK = 8, 16, 4
 SUBJECT = ("hair_color", "hair_style", "eye_color", "outfit", "outfit_color")
 AROUND = 3  # frames on either side of a join on the contact sheet
@@ -56,11 +53,6 @@ class Made:
     cpu_seconds: float
     peak_bytes: int
     drafted: NDArray[np.float32] | None = None
-
-
-def composed(strategy: str, seconds: float, more: Sequence[str] = ()) -> VideoConfig:
-    """The config of a clip with a strategy: an option of the motion group, or one of CONTROLS."""
-    return compose_video([*SETTINGS, *chosen(strategy), f"shot.seconds={seconds:g}", *more])
 
 
 def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
