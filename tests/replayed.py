@@ -10,15 +10,22 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from sealed import Forgery, sign, zipped
+from sealed import Forgery, codes, sign, zipped
 
 from pokora_anime import pipeline
+from pokora_anime.compliance.replay.examine import Question
+from pokora_anime.compliance.replay.judge import Wishes
+from pokora_anime.compliance.verify.folder import Folder
+from pokora_anime.compliance.verify.limits import LIMITS
+from pokora_anime.compliance.verify.record import Step, read_record
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import StillsConfig, VideoConfig
 from pokora_anime.quality import joining
 from pokora_anime.quality.joining import Steps
 
-__all__ = ["Forgery", "forged", "honest", "rendered", "stills", "zipped"]
+__all__ = [
+    *("ALL", "QUIET", "Forgery", "forged", "honest", "honest_codes", "rendered", "steps", "stills", "zipped"),
+]
 
 PICTURE = ("base=nano", "base.width=64", "base.height=64", "finish.width=64", "finish.height=64")
 HERE = ("seed=3", "device.threads=1", "device.dtype=fp32")
@@ -26,6 +33,8 @@ SMALL = (
     *(*PICTURE, "shot.seconds=1", "speed.steps=2"),
     *("control=depth", "motion.frames=6", "motion.overlap=2", *HERE),
 )
+QUIET = ("quality.score=false", "quality.preview=false")
+ALL = Question(nonce="7", nodes=99, wishes=Wishes())
 GUARD = {"level": "landlock", "network": "closed"}
 
 
@@ -66,6 +75,16 @@ def made_twice(root: Path, *overrides: str) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(joining, "failing", once)
         return rendered(root, *overrides)
+
+
+def steps(folder: Path, op: str) -> list[Step]:
+    """The nodes of one operation, in the record's order."""
+    return [step for step in read_record(Folder(folder, LIMITS), LIMITS).steps if step.op == op]
+
+
+def honest_codes(folder: Path) -> set[str]:
+    """The findings of `pokora verify` that no honest run has, whatever its contest."""
+    return {code for code in codes(folder) if code.startswith(("INT-", "POL-", "GATE-"))}
 
 
 def _signed(folder: Path) -> Path:

@@ -12,7 +12,8 @@ import replayed
 import tiny
 import torch
 from diffusers import UNet2DConditionModel
-from sealed import Forgery, codes
+from replayed import ALL, QUIET, honest_codes, steps
+from sealed import Forgery
 
 from pokora_anime import pipeline
 from pokora_anime.compliance.replay.compare import figures
@@ -21,7 +22,7 @@ from pokora_anime.compliance.replay.judge import Wishes
 from pokora_anime.compliance.replay.units import choose
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.record import Step, read_record
+from pokora_anime.compliance.verify.record import read_record
 from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import ControlConfig, ControlKind, MapSource, VideoConfig
@@ -35,16 +36,6 @@ from pokora_anime.stages.denoise import ControlSource
 from pokora_anime.stages.spans import Span
 
 DRAFT = ("control=pose_depth", "control.source=draft")
-QUIET = ("quality.score=false", "quality.preview=false")
-ALL = Question(nonce="7", nodes=99, wishes=Wishes())
-
-
-def steps(folder: Path, op: str) -> list[Step]:
-    return [step for step in read_record(Folder(folder, LIMITS), LIMITS).steps if step.op == op]
-
-
-def honest_codes(folder: Path) -> set[str]:
-    return {code for code in codes(folder) if code.startswith(("INT-", "POL-", "GATE-"))}
 
 
 @pytest.fixture(scope="module")

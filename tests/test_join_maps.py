@@ -10,7 +10,8 @@ import pytest
 import replayed
 import tiny
 import torch
-from sealed import Forgery, codes
+from replayed import ALL, QUIET, honest_codes, steps
+from sealed import Forgery
 
 from pokora_anime import pipeline
 from pokora_anime.bundle import prose
@@ -19,7 +20,7 @@ from pokora_anime.compliance.replay.judge import Wishes
 from pokora_anime.compliance.replay.units import choose
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.record import Step, read_record
+from pokora_anime.compliance.verify.record import read_record
 from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import ControlConfig, ControlKind, MapSource, VideoConfig
@@ -34,16 +35,6 @@ from pokora_anime.stages.pictures import decode
 from pokora_anime.stages.spans import Span
 
 JOINED = ("control=depth", "control.source=segment")
-QUIET = ("quality.score=false", "quality.preview=false")
-ALL = Question(nonce="7", nodes=99, wishes=Wishes())
-
-
-def steps(folder: Path, op: str) -> list[Step]:
-    return [step for step in read_record(Folder(folder, LIMITS), LIMITS).steps if step.op == op]
-
-
-def honest_codes(folder: Path) -> set[str]:
-    return {code for code in codes(folder) if code.startswith(("INT-", "POL-", "GATE-"))}
 
 
 @pytest.fixture(scope="module")
@@ -276,8 +267,7 @@ def under_the_keyframes(forgery: Forgery) -> None:
     given(forgery, 1, forgery.of("join_maps")["id"], forgery.of("control")["id"])
 
 
-def swapped(forgery: Forgery) -> None:
-    """Maps of the segment before, each for the other segment; no segment may stand before its parents."""
+def under_an_earlier_joins(forgery: Forgery) -> None:
     given(forgery, 2, forgery.of("join_maps", 1)["id"], forgery.of("join_maps")["id"])
 
 
@@ -291,7 +281,7 @@ def without(forgery: Forgery, *nodes: Any) -> None:
 
 
 def one_for_two(forgery: Forgery) -> None:
-    swapped(forgery)
+    under_an_earlier_joins(forgery)
     without(forgery, forgery.of("join_maps", 1))
 
 
@@ -358,7 +348,7 @@ def other_extractor(forgery: Forgery) -> None:
     ("forge", "code"),
     [
         (under_the_keyframes, "POL-CHAIN"),
-        (swapped, "POL-CHAIN"),
+        (under_an_earlier_joins, "POL-CHAIN"),
         (of_an_earlier_segment, "POL-CHAIN"),
         (one_for_two, "POL-CHAIN"),
         (no_joins, "POL-CHAIN"),

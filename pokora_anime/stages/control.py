@@ -40,7 +40,7 @@ def extract(
     With nobody to be found, NobodyFound, or on the last attempt the other maps and a note.
     Raises ConfigError CFG-CONTROL for a kind that the base has no ControlNet for.
     """
-    kinds = sorted(set(config.control.kinds), key=lambda kind: kind.value)
+    kinds = kinds_of(config)
     control_rows(kinds, config.base.family, config.control.network)
     context.progress.stage("control", total=len(kinds))
     node = _node(keyframe, kinds, config, context, last_attempt)
@@ -63,6 +63,25 @@ def extract(
     for kind, control_map in maps.items():
         context.folder.write_image(f"control_{kind}.png", control_map, node, kind)
     return ControlTrack(maps=maps, notes=tuple(notes), node=node)
+
+
+def kinds_of(config: VideoConfig) -> list[ControlKind]:
+    """The kinds of maps that a clip is made under, in the order in which they are read."""
+    return sorted(set(config.control.kinds), key=lambda kind: kind.value)
+
+
+def extractor_weights(kinds: Sequence[ControlKind], context: RunContext) -> dict[str, str]:
+    """Hashes of the extractors' files by role; edges need none."""
+    found: dict[str, str] = {}
+    for kind in kinds:
+        if kind is not ControlKind.canny:
+            found |= context.models.weights_hash(f"{kind.value}_extractor")
+    return found
+
+
+def black_for_nobody(found: Image | NobodyFound, size: tuple[int, int]) -> Image:
+    """A map as it was read, or one of the size (height, width) that shows nothing."""
+    return np.zeros((*size, 3), np.uint8) if isinstance(found, NobodyFound) else found
 
 
 def read_map(
@@ -127,10 +146,6 @@ def scaled(picture: Image, size: tuple[int, int]) -> Image:
 def _node(
     keyframe: Keyframe, kinds: list[ControlKind], config: VideoConfig, context: RunContext, last_attempt: bool
 ) -> Node:
-    weights: dict[str, str] = {}
-    for kind in kinds:
-        if kind is not ControlKind.canny:
-            weights |= context.models.weights_hash(f"{kind.value}_extractor")
     return Node.after(
         [keyframe.node],
         "control",
@@ -139,7 +154,7 @@ def _node(
             "size": [config.base.width, config.base.height],
             "last_attempt": last_attempt,
         },
-        weights=weights,
+        weights=extractor_weights(kinds, context),
         code=code_hash(sys.modules[__name__], extractors, openpose, vitpose),
         environment=environment(context),
     )

@@ -19,7 +19,6 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Segment
 from pokora_anime.stages import control, joint_tracks, pictures
-from pokora_anime.stages.control import NobodyFound
 
 JOINTS = 18
 
@@ -30,7 +29,7 @@ def read(segment: Segment, config: VideoConfig, context: RunContext) -> Node:
     Poses are stored as joints float32 [frames, 18, 3], other maps as grey uint8 [frames, height, width]
     at the base's frame size. Raises ConfigError CFG-CONTROL for a kind without a ControlNet.
     """
-    kinds = sorted(set(config.control.kinds), key=lambda kind: kind.value)
+    kinds = control.kinds_of(config)
     control_rows(kinds, config.base.family, config.control.network)
     node = _node(segment, kinds, config, context)
     detail = f"maps of segment {segment.index + 1}"
@@ -58,7 +57,8 @@ def track(node: Node, config: VideoConfig, context: RunContext) -> ControlTrack:
     for kind, array in stored.items():
         if kind == ControlKind.pose.value:
             tracked = joint_tracks.smoothed(array.astype(np.float32), config.control.draft_smooth)
-            maps[kind] = np.stack([_pose(joints, size) for joints in tracked])
+            found = [control.pose_map(joints, size) for joints in tracked]
+            maps[kind] = np.stack([control.black_for_nobody(one, size) for one in found])
         else:
             maps[kind] = np.repeat(array.astype(np.uint8)[..., None], 3, axis=3)
     return ControlTrack(maps=maps, notes=(), node=node)
@@ -79,16 +79,8 @@ def _stack(
     return np.stack([control.canny_map(frame, size)[:, :, 0] for frame in frames])
 
 
-def _pose(joints: NDArray[np.float32], size: tuple[int, int]) -> Image:
-    found = control.pose_map(joints, size)
-    return np.zeros((*size, 3), np.uint8) if isinstance(found, NobodyFound) else found
-
-
 def _node(segment: Segment, kinds: Sequence[ControlKind], config: VideoConfig, context: RunContext) -> Node:
-    weights = context.models.weights_hash("vae")
-    for kind in kinds:
-        if kind is not ControlKind.canny:
-            weights |= context.models.weights_hash(f"{kind.value}_extractor")
+    weights = context.models.weights_hash("vae") | control.extractor_weights(kinds, context)
     return Node.after(
         [segment.node],
         "draft_maps",

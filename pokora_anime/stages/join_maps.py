@@ -10,8 +10,6 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
-
 from pokora_anime.config.schema import ControlKind, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.models import extractors, openpose, vitpose
@@ -20,7 +18,6 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Segment
 from pokora_anime.stages import control, pictures
-from pokora_anime.stages.control import NobodyFound
 from pokora_anime.stages.less import with_less
 
 
@@ -29,7 +26,7 @@ def read(before: Segment, config: VideoConfig, context: RunContext) -> ControlTr
 
     Where nobody is found the pose map is black, and steers nothing.
     """
-    kinds = sorted(set(config.control.kinds), key=lambda kind: kind.value)
+    kinds = control.kinds_of(config)
     node = _node(before, kinds, config, context)
     maps = context.folder.load(node)
     if maps is None:
@@ -48,15 +45,11 @@ def read(before: Segment, config: VideoConfig, context: RunContext) -> ControlTr
 def _map(kind: ControlKind, frame: Image, config: VideoConfig, context: RunContext) -> Image:
     with context.execution.turn():
         found = control.read_map(kind, frame, config, context)
-    black = np.zeros((config.base.height, config.base.width, 3), np.uint8)
-    return black if isinstance(found, NobodyFound) else found
+    return control.black_for_nobody(found, (config.base.height, config.base.width))
 
 
 def _node(before: Segment, kinds: Sequence[ControlKind], config: VideoConfig, context: RunContext) -> Node:
-    weights = context.models.weights_hash("vae")
-    for kind in kinds:
-        if kind is not ControlKind.canny:
-            weights |= context.models.weights_hash(f"{kind.value}_extractor")
+    weights = context.models.weights_hash("vae") | control.extractor_weights(kinds, context)
     return Node.after(
         [before.node],
         "join_maps",
