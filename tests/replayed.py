@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from sealed import Forgery, codes, sign, zipped
+from sealed import Forgery, codes, sign
 
 from pokora_anime import pipeline
 from pokora_anime.compliance.replay.examine import Question
@@ -22,10 +22,6 @@ from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import StillsConfig, VideoConfig
 from pokora_anime.quality import joining
 from pokora_anime.quality.joining import Steps
-
-__all__ = [
-    *("ALL", "QUIET", "Forgery", "forged", "honest", "honest_codes", "rendered", "steps", "stills", "zipped"),
-]
 
 PICTURE = ("base=nano", "base.width=64", "base.height=64", "finish.width=64", "finish.height=64")
 HERE = ("seed=3", "device.threads=1", "device.dtype=fp32")
