@@ -24,7 +24,9 @@ TINY = ("--seconds", "1", "--prompts", "1", "--threads", "2", "--set", "speed.st
 def row(**changes: Any) -> dict[str, Any]:
     return {
         "open": False,
-        **dict.fromkeys(("seam_ratio", "seam_worst", "seam_motion", "color_drift", "flicker"), 1.0),
+        **dict.fromkeys(
+            ("seam_ratio", "seam_worst", "seam_motion", "seam_ghost", "color_drift", "flicker"), 1.0
+        ),
         "dynamic_degree": 2.0,
         "pck": None,
         "first": {"hair_color": 1.0, "outfit": 1.0},
@@ -64,6 +66,9 @@ def test_figures_are_means_over_clips_and_differences_over_pairs() -> None:
     assert found["accuracy_first"] == 1.0
     assert found["accuracy_change"][0] == -50.0
     assert found["peak_bytes"] == 3 * 2**20
+    assert found["seam_ghost"] == 1.0
+    earlier = {name: value for name, value in row().items() if name != "seam_ghost"}
+    assert figures([row(), earlier])["seam_ghost"] is None  # not of half of the clips
     line = table({"default, 8 s": found}).splitlines()[-1]
     assert line.startswith("| default, 8 s | 2 | 1.00 |") and "| 50 % | 25 % |" in line
 

@@ -266,6 +266,36 @@ def test_a_cut_is_counted_once_at_its_time_also_when_it_is_a_join() -> None:
     assert worst.frame == 14 and value(found, "seam_worst") > 1.6
 
 
+def test_a_hand_that_one_frame_shows_is_a_ghost_of_its_join_alone() -> None:
+    frames = drawn(30, size=128, action="walking")
+    frames[14] = frames[14].copy()
+    cv2.circle(frames[14], (24, 64), 9, (250, 225, 205), -1)
+    found = score(frames, (8, 14, 20, 29))
+    ratios = {join.frame: join.ghost_ratio for join in found.joins}
+    assert max(ratios, key=lambda at: ratios[at] or 0) == 14 and (ratios[14] or 0) > 3
+    assert ratios[29] is None  # nothing comes after it
+    assert max(join.warp_ratio for join in found.joins) < 1.6
+
+
+def test_what_moves_is_no_ghost_and_what_comes_to_stay_is_none() -> None:
+    ground = np.random.default_rng(2).integers(60, 200, (128, 128, 3)).astype(np.uint8)
+    ground = np.asarray(cv2.GaussianBlur(ground, (0, 0), 4), np.uint8)
+
+    def at(*disc: int) -> Image:
+        return (
+            np.asarray(cv2.circle(ground.copy(), disc, 10, (250, 225, 205), -1), np.uint8) if disc else ground
+        )
+
+    def ghost(*clip: Image) -> float:
+        first, second = (measure_pair(a, b, DisFlow()) for a, b in pairwise(clip))
+        return measure_middle(first, second).ghost
+
+    flash = ghost(at(), at(64, 64), at())
+    assert flash > 40
+    assert ghost(at(), at(64, 64), at(64, 64)) < 0.02 * flash
+    assert ghost(at(58, 64), at(64, 64), at(70, 64)) < 0.2 * flash
+
+
 def test_memory_does_not_grow_with_the_clip() -> None:
     frames = drawn(8, size=64)
     scorer = ClipScorer(joins=range(16, 600, 12), fps=8)

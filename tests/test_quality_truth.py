@@ -57,6 +57,7 @@ def test_every_number_does_what_the_table_says(table: Table) -> None:
         ("static", {"median_flow", "dynamic_degree"}),
         ("cut", {"scene_cuts", "subject_consistency", "background_consistency"}),
         ("seam", {"seam_ratio", "seam_worst", "seam_motion"}),
+        ("ghost", {"seam_ghost"}),
         ("flicker", {"flicker", "background_flicker"}),
         ("ramp", set[str]()),
         ("shuffled", {"motion_smoothness"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import replayed
@@ -54,6 +55,18 @@ def test_an_injected_seam_fails(second: str) -> None:
     last = moving(11, 1)
     after = moving(12, 12, seed=9) if second == "another girl" else moving(12, 12, warm=1.08)
     assert judged(last + after) > 1
+
+
+@pytest.mark.parametrize(("frame", "fails"), [(1, True), (5, False)])
+def test_a_hand_that_the_first_new_frame_alone_shows_fails(frame: int, fails: bool) -> None:
+    after = moving(11, 13)
+    cv2.circle(after[frame], (24, 64), 9, (250, 225, 205), -1)
+    assert (judged(after) > 1) == fails
+
+
+def test_a_segment_of_one_new_frame_has_no_ghosts() -> None:
+    steps = Steps.of(moving(11, 2), DisFlow())
+    assert np.isnan(steps.ghost).all() and judged(moving(11, 2)) < 1
 
 
 def test_a_cut_inside_a_segment_fails() -> None:

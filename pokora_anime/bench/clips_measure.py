@@ -37,8 +37,8 @@ FPS, SEGMENT, CHUNK = 8, 16, 4
 SUBJECT = ("hair_color", "hair_style", "eye_color", "outfit", "outfit_color")
 AROUND = 3  # frames on either side of a join on the contact sheet
 SCORED = (
-    *("seam_ratio", "seam_worst", "seam_motion", "color_step", "color_drift", "flicker"),
-    "dynamic_degree",
+    *("seam_ratio", "seam_worst", "seam_motion", "seam_ghost", "color_step"),
+    *("color_drift", "flicker", "dynamic_degree"),
 )
 _PEAK, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

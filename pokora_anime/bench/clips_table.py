@@ -25,7 +25,8 @@ def figures(rows: Sequence[Row], off: Sequence[Row] = ()) -> Figures:
     change = bootstrap_difference(np.array(lasts), np.array(firsts)) if firsts else (0.0, 0.0, 0.0)
     return {
         "clips": len(rows),
-        **{name: _mean(rows, name) for name in ("seam_ratio", "seam_worst", "seam_motion", "color_drift")},
+        **{name: _mean(rows, name) for name in ("seam_ratio", "seam_worst", "seam_motion", "seam_ghost")},
+        "color_drift": _mean(rows, "color_drift"),
         "kept": float(np.mean(kept)),
         "kept_open": float(np.mean(still_open)) if still_open else None,
         "kept_worst": float(np.mean([row["kept_worst"] for row in rows])),
@@ -55,6 +56,8 @@ def _pck(rows: Sequence[Row]) -> float | None:
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
+    if not all(name in row for row in rows):
+        return None  # some were measured before there was this number
     values = [row[name] for row in rows if row[name] is not None]
     return float(np.mean(values)) if values else None
 
@@ -63,6 +66,7 @@ COLUMNS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("clips", lambda f: str(f["clips"])),
     ("seam", lambda f: _number(f["seam_ratio"])),
     ("worst", lambda f: _number(f["seam_worst"])),
+    ("ghosts", lambda f: _number(f["seam_ghost"])),
     ("ΔE drift", lambda f: _number(f["color_drift"])),
     ("look kept", lambda f: f"{100 * f['kept']:.0f} %"),
     ("of open prompts", lambda f: "-" if f["kept_open"] is None else f"{100 * f['kept_open']:.0f} %"),

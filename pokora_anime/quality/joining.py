@@ -12,8 +12,15 @@ import numpy.typing as npt
 from pokora_anime.quality.clip import SIDE, reduced
 from pokora_anime.quality.flow import BothFlows
 from pokora_anime.quality.metrics import BY_ID
-from pokora_anime.quality.pairs import Pair, measure_pair
-from pokora_anime.quality.summary import COLOR_FLOOR, CUT_CONTENT, CUT_RATIO, SPEED_FLOOR, WARP_FLOOR
+from pokora_anime.quality.pairs import Pair, measure_middle, measure_pair
+from pokora_anime.quality.summary import (
+    COLOR_FLOOR,
+    CUT_CONTENT,
+    CUT_RATIO,
+    GHOST_FLOOR,
+    SPEED_FLOOR,
+    WARP_FLOOR,
+)
 from pokora_anime.records import Image, Segment
 
 Values = npt.NDArray[np.float64]
@@ -23,25 +30,33 @@ Values = npt.NDArray[np.float64]
 RATIOS = {
     "warp_error": (WARP_FLOOR, BY_ID["seam_worst"].bands["any"].bad),
     "speed": (SPEED_FLOOR, BY_ID["seam_motion"].bands["any"].bad),
+    "ghost": (GHOST_FLOOR, BY_ID["seam_ghost"].bands["any"].bad),
 }
+PAIRED = ("warp_error", "speed", "color_step", "content")  # of two frames; a ghost is one of three
 COLOR_STEP = BY_ID["color_step"].bands["any"].bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """What the transitions of a stretch of frames measure; the first one may be a join."""
+    """What the transitions of a stretch of frames measure; the first one may be a join.
+
+    `ghost` is that of the frame which a transition leads to: NaN for the last one, which nothing follows.
+    """
 
     warp_error: Values
     speed: Values
     color_step: Values
     content: Values
+    ghost: Values
 
     @classmethod
     def of(cls, frames: Iterable[Image], flows: BothFlows) -> Steps:
         """From frames [h,w,3] of any size."""
         small = (reduced(frame, SIDE) for frame in frames)
         found: list[Pair] = [measure_pair(one, other, flows) for one, other in pairwise(small)]
-        return cls(**{name: np.array([getattr(pair, name) for pair in found]) for name in cls.__slots__})
+        told = {name: np.array([getattr(pair, name) for pair in found]) for name in PAIRED}
+        ghosts = [measure_middle(*both).ghost for both in pairwise(found)]
+        return cls(**told, ghost=np.array([*ghosts, np.nan][: len(found)]))
 
 
 class JoinJudge:
@@ -69,15 +84,16 @@ def failing(steps: Steps, before: Sequence[Steps], *, joined: bool) -> float:
     first = int(joined)
 
     def inside(name: str) -> Values:
-        return np.concatenate([*(getattr(one, name)[1:] for one in before), getattr(steps, name)[first:]])
+        values = np.concatenate([*(getattr(one, name)[1:] for one in before), getattr(steps, name)[first:]])
+        return values[np.isfinite(values)]
 
     content = steps.content[first:]
     found = [_cut(content)]
     if joined and len(steps.content) and len(content):
         for name, (floor, ratio) in RATIOS.items():
-            others = inside(name) + floor
-            value = float(getattr(steps, name)[0]) + floor
-            found.append(min(value / (ratio * float(np.median(others))), value / float(others.max())))
+            others, value = inside(name) + floor, float(getattr(steps, name)[0]) + floor
+            if len(others) and np.isfinite(value):
+                found.append(min(value / (ratio * float(np.median(others))), value / float(others.max())))
         others = inside("color_step") + COLOR_FLOOR
         value = float(steps.color_step[0])
         found.append(min((value - float(np.median(others))) / COLOR_STEP, value / float(others.max())))

@@ -119,6 +119,18 @@ METRICS: tuple[Metric, ...] = (
         bands=_any(1.4, 1.9),
     ),
     Metric(
+        id="seam_ghost",
+        title="Ghosts at joins",
+        group=JOINS,
+        definition="As the seam ratio, with what the first new frame shows and neither of its neighbours, "
+        "warped to it, does: the smaller of the two differences where they have one sign, largest mean over "
+        "squares of a tenth of the shorter side. A second hand that is there for one frame is too small to "
+        "move the warp error",
+        unit="ratio, 1 = none",
+        source="this project",
+        bands=_any(1.2, 1.6),
+    ),
+    Metric(
         id="color_step",
         title="Colour step, worst join",
         group=JOINS,

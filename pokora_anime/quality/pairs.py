@@ -20,6 +20,7 @@ Vector = npt.NDArray[np.float64]
 
 CELLS = 4  # colour steps are taken in so many cells a side
 BLOCK = 8  # pixels a side of the blocks that flicker is averaged in
+GHOST = 0.1  # of the shorter side: a hand that one frame alone shows is about as large
 LEAST_SEEN = 0.02  # share of a frame or cell below which it says nothing
 FASTEST = 0.05  # share of pixels that the dynamic degree looks at (VBench, arXiv 2311.17982)
 CLOSE = 12.0  # Lab distance beyond which two pixels are no longer the same surface
@@ -55,6 +56,7 @@ class Middle:
 
     flicker: float
     quiet_flicker: float
+    ghost: float  # the largest difference of a place from both neighbours that has the same sign
     acceleration: float  # mean length of the change of flow over moving pixels, times their share
     speeds: float  # mean length of both flows over moving pixels, times their share
 
@@ -102,6 +104,7 @@ def measure_middle(before: Pair, after: Pair) -> Middle:
     return Middle(
         flicker=_block_flicker(odd, seen),
         quiet_flicker=_quiet_flicker(odd, still),
+        ghost=_ghost(-before.residual_back, -after.residual),
         acceleration=float(change[moving].sum() / moving.size),
         speeds=float(length[moving].sum() / moving.size),
     )
@@ -191,3 +194,13 @@ def _block_flicker(odd: Floats, seen: Mask) -> float:
 def _quiet_flicker(odd: Floats, still: Floats) -> float:
     moved, unmoved = (_cells(_added(np.abs(change)), _blocks(change)) for change in (odd, still))
     return float(np.quantile(np.minimum(moved, unmoved), 0.25)) / 3
+
+
+def _ghost(since: Floats, until: Floats) -> float:
+    """Of a frame less the one before and less the one after [h,w,3], each warped to it.
+
+    What moves is seen in one of the two and cancels there; what this frame alone shows is far from both.
+    """
+    nearer = np.where(since * until > 0, np.minimum(np.abs(since), np.abs(until)), np.float32(0))
+    side = max(1, round(GHOST * min(nearer.shape[:2])))
+    return float(np.asarray(cv2.blur(_added(nearer), (side, side))).max()) / 3

@@ -87,7 +87,7 @@ def _counts(card: Scorecard) -> str:
 
 def _summary(card: Scorecard) -> str:
     cards = [
-        _card(card, "Joins", ("seam_ratio", "seam_worst", "seam_motion", "color_step")),
+        _card(card, "Joins", ("seam_ratio", "seam_worst", "seam_motion", "seam_ghost", "color_step")),
         _card(card, "Colour", ("color_drift",)),
         _card(card, "Flicker", ("flicker", "background_flicker", "warp_error")),
         _card(card, "Motion", ("median_flow", "dynamic_degree", "motion_smoothness", "mawe")),
@@ -280,7 +280,7 @@ def _joins(card: Scorecard) -> str:
 def _join(join: JoinScore, pictures: dict[str, tuple[JoinPicture, ...]]) -> str:
     told = (
         f"warp error {number(join.warp_ratio)} x, motion {number(join.motion_ratio)} x the median inside; "
-        f"colour step {number(join.color_step)} ΔE"
+        f"colour step {number(join.color_step)} ΔE; ghost {number(join.ghost_ratio)} x"
     )
     rows: list[str] = []
     for stage, all_pictures in pictures.items():

@@ -14,7 +14,7 @@ Values = npt.NDArray[np.float64]
 TRANSITIONS = (
     "warp_error", "warp_squared", "seen", "color_step", "speed", "fastest", "squared_speed", "content",
 )  # fmt: skip
-MIDDLES = ("flicker", "quiet_flicker", "acceleration", "speeds")
+MIDDLES = ("flicker", "quiet_flicker", "ghost", "acceleration", "speeds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

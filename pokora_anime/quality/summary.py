@@ -19,6 +19,8 @@ LEAST_SPEED = 0.02  # pixels, mean over the frame: below it smoothness says noth
 WARP_FLOOR = 0.05  # grey levels that no eye sees
 SPEED_FLOOR = 0.05  # pixels
 COLOR_FLOOR = 0.01  # Lab distance
+GHOST_FLOOR = 2.0  # grey levels, mean of a square: fainter, it is not seen in one frame
+AT_JOINS = ("seam_ratio", "seam_worst", "seam_motion", "seam_ghost", "color_step")
 CUT_RATIO, CUT_WINDOW, CUT_SECONDS = 3.0, 2, 0.6  # as PySceneDetect's AdaptiveDetector
 CUT_CONTENT = (
     20.0  # Lab distance; cuts between drawn scenes reach 24 to 71, their motion 30 at a ratio of 1.4
@@ -27,12 +29,16 @@ CUT_CONTENT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinScore:
-    """One join: its first new source frame, warp error and flow over the inside median, Lab step."""
+    """One join: its first new source frame, warp error, flow and ghost over the inside median, Lab step.
+
+    There is no ghost in a clip's last frame: nothing comes after it to tell.
+    """
 
     frame: int
     seconds: float
     warp_ratio: float
     motion_ratio: float
+    ghost_ratio: float | None
     color_step: float
 
 
@@ -77,6 +83,7 @@ class Score:
                     "seconds": _rounded(join.seconds),
                     "warp_ratio": _rounded(join.warp_ratio),
                     "motion_ratio": _rounded(join.motion_ratio),
+                    "ghost_ratio": _rounded(join.ghost_ratio),
                     "color_step": _rounded(join.color_step),
                 }
                 for join in self.joins
@@ -168,7 +175,7 @@ def _joins(
         for name, floor in (("warp_error", WARP_FLOOR), ("speed", SPEED_FLOOR), ("color_step", COLOR_FLOOR))
     )
     if isinstance(warp, str) or isinstance(speed, str) or isinstance(color, str):
-        for name in ("seam_ratio", "seam_worst", "seam_motion", "color_step"):
+        for name in AT_JOINS:
             found.put(name, None, str(warp))
         return (), {}
     # What interpolation spreads over several transitions is added up again.
@@ -177,12 +184,23 @@ def _joins(
     found.put("seam_worst", warp.worst, "")
     found.put("seam_motion", speed.median, "")
     found.put("color_step", max(0.0, color.excess) * spread, "")
+    # Middles begin at frame 1, as the steps' ends do, and have none at the last.
+    ghost = seams(
+        source_steps(np.append(series.values("ghost"), np.nan), fps, source_fps), joins, GHOST_FLOOR
+    )
+    ghosts: dict[int, float] = {}
+    if isinstance(ghost, str):
+        found.put("seam_ghost", None, ghost)
+    else:
+        found.put("seam_ghost", ghost.median, "")
+        ghosts = dict(zip(ghost.joins, ghost.ratios, strict=True))
     scores = tuple(
         JoinScore(
             frame=join,
             seconds=join / source_fps,
             warp_ratio=ratio,
             motion_ratio=motion,
+            ghost_ratio=ghosts.get(join),
             color_step=step * spread,
         )
         for join, ratio, motion, step in zip(warp.joins, warp.ratios, speed.ratios, color.values, strict=True)

@@ -17,6 +17,7 @@ from pokora_anime.records import Image
 
 FPS = 8
 RAMP = 3.0  # Lab b, first frame to last
+HAND = 0.07  # radius, of a side
 TOLERANCE = 0.05
 MOVES = 0.5  # of the way from good to bad
 Clip = list[Image]
@@ -100,6 +101,18 @@ def seam(given: Ground) -> Clip:
     return frames
 
 
+def ghost(given: Ground) -> Clip:
+    """A pale hand, half transparent, somewhere in the first frame of every segment, and gone in the next."""
+    rng = np.random.default_rng(3)
+    frames = clean(given)
+    rows, columns = np.mgrid[: given.size, : given.size] / given.size
+    for join in given.joins:
+        x, y = rng.uniform(0.2, 0.8, 2)
+        share = np.clip((HAND - np.hypot(columns - x, rows - y)) / 0.01, 0, 1)[..., None] * 0.6
+        frames[join] = _levels(frames[join] * (1 - share) + np.array([250, 225, 205]) * share)
+    return frames
+
+
 def flicker(given: Ground) -> Clip:
     """Every frame lighter or darker by 2 %, with soft blotches of its own."""
     rng = np.random.default_rng(5)
@@ -139,36 +152,39 @@ FAULTS: Mapping[str, Callable[[Ground], Clip]] = {
     "static": static,
     "cut": cut,
     "seam": seam,
+    "ghost": ghost,
     "flicker": flicker,
     "ramp": ramp,
     "shuffled": shuffled,
     "blur": blur,
 }
-IDEAL: Mapping[str, float] = {"seam_ratio": 1, "seam_worst": 1, "seam_motion": 1, "sharpness_hold": 1} | {
+IDEAL: Mapping[str, float] = {"seam_ratio": 1, "seam_worst": 1, "seam_motion": 1, "seam_ghost": 1} | {
+    "sharpness_hold": 1,
     "subject_consistency": 1, "background_consistency": 1, "color_step": 0, "color_drift": 0, "flicker": 0,
     "background_flicker": 0, "warp_error": 0, "scene_cuts": 0,
 }  # fmt: skip
 _U, _D, _S, _G, _F = Expected.up, Expected.down, Expected.stays, Expected.gone, Expected.free
 _I = Expected.ideal
 EXPECTED: Mapping[str, tuple[Expected, ...]] = {  # in the order of FAULTS
-    "seam_ratio": (_I, _S, _U, _S, _S, _F, _F),
-    "seam_worst": (_I, _S, _U, _S, _S, _F, _F),
-    "seam_motion": (_I, _S, _U, _F, _S, _F, _F),
-    "color_step": (_I, _S, _U, _F, _S, _F, _S),
-    "color_drift": (_I, _F, _F, _F, _U, _S, _F),
-    "flicker": (_I, _S, _S, _U, _S, _F, _F),
-    "background_flicker": (_I, _S, _S, _U, _S, _S, _S),
-    "warp_error": (_I, _S, _S, _U, _S, _F, _F),
-    "median_flow": (_D, _S, _S, _F, _S, _F, _F),
-    "dynamic_degree": (_D, _S, _S, _F, _S, _F, _F),
-    "motion_smoothness": (_G, _S, _F, _F, _S, _D, _F),
-    "mawe": (_G, _F, _F, _F, _S, _F, _F),
-    "subject_consistency": (_I, _D, _S, _S, _F, _S, _S),
-    "background_consistency": (_I, _D, _S, _S, _F, _S, _S),
-    "scene_cuts": (_I, _U, _S, _S, _S, _S, _S),
-    "prompt_adherence": (_G, _G, _G, _G, _G, _G, _G),
-    "sharpness": (_S, _S, _S, _S, _S, _S, _D),
-    "sharpness_hold": (_I, _S, _S, _S, _S, _S, _D),
+    "seam_ratio": (_I, _S, _U, _F, _S, _S, _F, _F),
+    "seam_worst": (_I, _S, _U, _F, _S, _S, _F, _F),
+    "seam_motion": (_I, _S, _U, _F, _F, _S, _F, _F),
+    "seam_ghost": (_I, _S, _S, _U, _F, _S, _F, _F),
+    "color_step": (_I, _S, _U, _F, _F, _S, _F, _S),
+    "color_drift": (_I, _F, _F, _S, _F, _U, _S, _F),
+    "flicker": (_I, _S, _S, _S, _U, _S, _F, _F),
+    "background_flicker": (_I, _S, _S, _S, _U, _S, _S, _S),
+    "warp_error": (_I, _S, _S, _S, _U, _S, _F, _F),
+    "median_flow": (_D, _S, _S, _S, _F, _S, _F, _F),
+    "dynamic_degree": (_D, _S, _S, _S, _F, _S, _F, _F),
+    "motion_smoothness": (_G, _S, _F, _S, _F, _S, _D, _F),
+    "mawe": (_G, _F, _F, _F, _F, _S, _F, _F),
+    "subject_consistency": (_I, _D, _S, _S, _S, _F, _S, _S),
+    "background_consistency": (_I, _D, _S, _S, _S, _F, _S, _S),
+    "scene_cuts": (_I, _U, _S, _S, _S, _S, _S, _S),
+    "prompt_adherence": (_G, _G, _G, _G, _G, _G, _G, _G),
+    "sharpness": (_S, _S, _S, _S, _S, _S, _S, _D),
+    "sharpness_hold": (_I, _S, _S, _S, _S, _S, _S, _D),
 }
 
 
