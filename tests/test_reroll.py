@@ -64,9 +64,11 @@ def test_a_hand_that_the_first_new_frame_alone_shows_fails(frame: int, fails: bo
     assert (judged(after) > 1) == fails
 
 
-def test_a_segment_of_one_new_frame_has_no_ghosts() -> None:
-    steps = Steps.of(moving(11, 2), DisFlow())
-    assert np.isnan(steps.ghost).all() and judged(moving(11, 2)) < 1
+@pytest.mark.parametrize("new", [1, 2])
+def test_where_there_is_no_ghost_to_compare_with_none_is_judged(new: int) -> None:
+    steps = Steps.of(moving(11, new + 1), DisFlow())
+    assert np.isfinite(steps.ghost).sum() == new - 1
+    assert failing(steps, [], joined=True) < 2  # nothing was kept of the segment before: a resumed run
 
 
 def test_a_cut_inside_a_segment_fails() -> None:

@@ -92,7 +92,7 @@ def failing(steps: Steps, before: Sequence[Steps], *, joined: bool) -> float:
     if joined and len(steps.content) and len(content):
         for name, (floor, ratio) in RATIOS.items():
             others, value = inside(name) + floor, float(getattr(steps, name)[0]) + floor
-            if len(others) and np.isfinite(value):
+            if len(others):  # there is no ghost to compare with in two new frames alone
                 found.append(min(value / (ratio * float(np.median(others))), value / float(others.max())))
         others = inside("color_step") + COLOR_FLOOR
         value = float(steps.color_step[0])
