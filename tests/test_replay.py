@@ -17,6 +17,7 @@ import replayed
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pictures
+from sealed import zipped
 
 from pokora_anime.commands import replay as command
 from pokora_anime.compliance.replay import thresholds
@@ -162,14 +163,14 @@ def test_another_number_of_threads_passes_within_the_thresholds() -> None:
 
 
 def test_a_bundle_is_replayed_like_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = replayed.zipped(replayed.honest(), tmp_path / "run.zip")
+    bundle = zipped(replayed.honest(), tmp_path / "run.zip")
     assert command.main([str(bundle), "--nonce", "x", "--nodes", "3"]) == 0
     assert "REPLAY     PASS" in capsys.readouterr().out
     assert (tmp_path / "run-reports" / "replay.png").exists()
 
 
 def test_every_part_of_stills_is_bit_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = replayed.zipped(replayed.stills(), tmp_path / "stills.zip")
+    bundle = zipped(replayed.stills(), tmp_path / "stills.zip")
     assert command.main([str(bundle), "--nonce", "x", "--nodes", str(ALL), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     kinds = [part["name"].split()[0] for part in told["parts"]]
