@@ -527,6 +527,11 @@ def test_processes_share_every_batch() -> None:
     assert shared.motion.batch == 1
 
 
+def _hears_ctrl_c() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all that the tests start there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _start(work: Path, *words: str) -> subprocess.Popen[str]:
     """`pokora train nano` with two processes; returns once both are there."""
     command = [sys.executable, "-m", "pokora_anime.cli", "train", "nano", "--preset", "small"]
@@ -535,6 +540,7 @@ def _start(work: Path, *words: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hears_ctrl_c,
     )
     deadline = time.monotonic() + 120
     while process.poll() is None and len(psutil.Process(process.pid).children()) < 2:
