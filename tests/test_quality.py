@@ -275,6 +275,7 @@ def test_a_hand_that_one_frame_shows_is_a_ghost_of_its_join_alone() -> None:
     assert max(ratios, key=lambda at: ratios[at] or 0) == 14 and (ratios[14] or 0) > 3
     assert ratios[29] is None  # nothing comes after it
     assert max(join.warp_ratio for join in found.joins) < 1.6
+    assert "last frame" in score(frames, (29,)).reasons["seam_ghost"]
 
 
 def test_what_moves_is_no_ghost_and_what_comes_to_stay_is_none() -> None:

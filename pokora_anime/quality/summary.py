@@ -190,7 +190,7 @@ def _joins(
     )
     ghosts: dict[int, float] = {}
     if isinstance(ghost, str):
-        found.put("seam_ghost", None, ghost)
+        found.put("seam_ghost", None, f"{ghost} (in the last frame it cannot be told)")
     else:
         found.put("seam_ghost", ghost.median, "")
         ghosts = dict(zip(ghost.joins, ghost.ratios, strict=True))
