@@ -280,7 +280,8 @@ def _joins(card: Scorecard) -> str:
 def _join(join: JoinScore, pictures: dict[str, tuple[JoinPicture, ...]]) -> str:
     told = (
         f"warp error {number(join.warp_ratio)} x, motion {number(join.motion_ratio)} x the median inside; "
-        f"colour step {number(join.color_step)} ΔE; ghost {number(join.ghost_ratio)} x"
+        f"colour step {number(join.color_step)} ΔE"
+        + (f"; ghost {number(join.ghost_ratio)} x" if join.ghost_ratio is not None else "")
     )
     rows: list[str] = []
     for stage, all_pictures in pictures.items():
