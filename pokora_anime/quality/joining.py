@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pokora_anime.quality.clip import SIDE, reduced
 from pokora_anime.quality.flow import BothFlows
 from pokora_anime.quality.metrics import BY_ID
-from pokora_anime.quality.pairs import Pair, measure_middle, measure_pair
+from pokora_anime.quality.pairs import Pair, ghost, measure_pair
 from pokora_anime.quality.summary import (
     COLOR_FLOOR,
     CUT_CONTENT,
@@ -55,7 +55,7 @@ class Steps:
         small = (reduced(frame, SIDE) for frame in frames)
         found: list[Pair] = [measure_pair(one, other, flows) for one, other in pairwise(small)]
         told = {name: np.array([getattr(pair, name) for pair in found]) for name in PAIRED}
-        ghosts = [measure_middle(*both).ghost for both in pairwise(found)]
+        ghosts = [ghost(*both) for both in pairwise(found)]
         return cls(**told, ghost=np.array([*ghosts, np.nan][: len(found)]))
 
 

@@ -104,10 +104,21 @@ def measure_middle(before: Pair, after: Pair) -> Middle:
     return Middle(
         flicker=_block_flicker(odd, seen),
         quiet_flicker=_quiet_flicker(odd, still),
-        ghost=_ghost(-before.residual_back, -after.residual),
+        ghost=ghost(before, after),
         acceleration=float(change[moving].sum() / moving.size),
         speeds=float(length[moving].sum() / moving.size),
     )
+
+
+def ghost(before: Pair, after: Pair) -> float:
+    """What the frame that two pairs share shows and neither of its neighbours, warped to it, does.
+
+    What moves is seen in one of the two and cancels there; what this frame alone shows is far from both.
+    """
+    since, until = before.residual_back, after.residual
+    nearer = np.where(since * until > 0, np.minimum(np.abs(since), np.abs(until)), np.float32(0))
+    side = max(1, round(GHOST * min(nearer.shape[:2])))
+    return float(np.asarray(cv2.blur(_added(nearer), (side, side))).max()) / 3
 
 
 def mean_lab(frame: Image) -> Vector:
@@ -194,13 +205,3 @@ def _block_flicker(odd: Floats, seen: Mask) -> float:
 def _quiet_flicker(odd: Floats, still: Floats) -> float:
     moved, unmoved = (_cells(_added(np.abs(change)), _blocks(change)) for change in (odd, still))
     return float(np.quantile(np.minimum(moved, unmoved), 0.25)) / 3
-
-
-def _ghost(since: Floats, until: Floats) -> float:
-    """Of a frame less the one before and less the one after [h,w,3], each warped to it.
-
-    What moves is seen in one of the two and cancels there; what this frame alone shows is far from both.
-    """
-    nearer = np.where(since * until > 0, np.minimum(np.abs(since), np.abs(until)), np.float32(0))
-    side = max(1, round(GHOST * min(nearer.shape[:2])))
-    return float(np.asarray(cv2.blur(_added(nearer), (side, side))).max()) / 3
