@@ -286,6 +286,11 @@ METRICS: tuple[Metric, ...] = (
 BY_ID: Mapping[str, Metric] = {metric.id: metric for metric in METRICS}
 
 
+def ids_of(group: str) -> list[str]:
+    """The metrics of a group, in the table's order."""
+    return [metric.id for metric in METRICS if metric.group == group]
+
+
 def markdown() -> str:
     """The table for the docs."""
     lines = [

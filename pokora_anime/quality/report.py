@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from string import Template
 
-from pokora_anime.quality.metrics import FINAL, GENERATED, METRICS, Metric, Verdict
+from pokora_anime.quality.metrics import FINAL, GENERATED, METRICS, Metric, Verdict, ids_of
 from pokora_anime.quality.plots import Dot, Level, Line, chart
 from pokora_anime.quality.scorecard import Scorecard
 from pokora_anime.quality.series import JoinPicture
@@ -86,18 +86,8 @@ def _counts(card: Scorecard) -> str:
 
 
 def _summary(card: Scorecard) -> str:
-    cards = [
-        _card(card, "Joins", ("seam_ratio", "seam_worst", "seam_motion", "seam_ghost", "color_step")),
-        _card(card, "Colour", ("color_drift",)),
-        _card(card, "Flicker", ("flicker", "background_flicker", "warp_error")),
-        _card(card, "Motion", ("median_flow", "dynamic_degree", "motion_smoothness", "mawe")),
-        _card(
-            card,
-            "Content",
-            ("subject_consistency", "background_consistency", "scene_cuts", "prompt_adherence"),
-        ),
-        _card(card, "Picture", ("sharpness", "sharpness_hold")),
-    ]
+    groups = dict.fromkeys(metric.group for metric in METRICS)
+    cards = [_card(card, group.capitalize(), ids_of(group)) for group in groups]
     return f'<div class="cards">{"".join(cards)}</div>'
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.quality.features import Consistency, Describer, Looks, consistency
+from pokora_anime.quality.metrics import JOINS, ids_of
 from pokora_anime.quality.seams import seams, source_steps
 from pokora_anime.quality.series import JoinPicture, Series, Values
 
@@ -20,7 +21,6 @@ WARP_FLOOR = 0.05  # grey levels that no eye sees
 SPEED_FLOOR = 0.05  # pixels
 COLOR_FLOOR = 0.01  # Lab distance
 GHOST_FLOOR = 2.0  # grey levels, mean of a square: fainter, it is not seen in one frame
-AT_JOINS = ("seam_ratio", "seam_worst", "seam_motion", "seam_ghost", "color_step")
 CUT_RATIO, CUT_WINDOW, CUT_SECONDS = 3.0, 2, 0.6  # as PySceneDetect's AdaptiveDetector
 CUT_CONTENT = (
     20.0  # Lab distance; cuts between drawn scenes reach 24 to 71, their motion 30 at a ratio of 1.4
@@ -175,7 +175,7 @@ def _joins(
         for name, floor in (("warp_error", WARP_FLOOR), ("speed", SPEED_FLOOR), ("color_step", COLOR_FLOOR))
     )
     if isinstance(warp, str) or isinstance(speed, str) or isinstance(color, str):
-        for name in AT_JOINS:
+        for name in ids_of(JOINS):
             found.put(name, None, str(warp))
         return (), {}
     # What interpolation spreads over several transitions is added up again.
