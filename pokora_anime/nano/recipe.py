@@ -13,6 +13,7 @@ MEMBERS = (
     "unet",
     "motion",
     "controlnet_pose",
+    "steering",
     "lora_lcm",
     "lora_pastel",
     "lora_flat_color",
@@ -62,6 +63,7 @@ class Recipe:
     unet: Training = Training(steps=4500, batch=32, rate=1e-3, warmup=100, decay=0.3, ema=0.998, muon=True)
     motion: Training = Training(steps=3600, batch=4, rate=1e-3, decay=0.4, ema=0.99, muon=True)
     controlnet_pose: Training = Training(steps=1500, batch=16, rate=1e-3, warmup=20, muon=True)
+    steering: Training = Training(steps=2000, batch=4, rate=1e-3, decay=0.5, ema=0.995, muon=True)
     lora_lcm: Training = Training(steps=450, batch=16, rate=1e-3, warmup=10, decay=0.5)
     lora_pastel: Training = Training(steps=400, batch=16, rate=2e-3, warmup=10, decay=0.5)
     lora_flat_color: Training = Training(steps=400, batch=16, rate=2e-3, warmup=10, decay=0.5)
@@ -96,6 +98,7 @@ def _small() -> Recipe:
         unet=short(full.unet),
         motion=replace(short(full.motion), batch=1),
         controlnet_pose=short(full.controlnet_pose),
+        steering=replace(short(full.steering), batch=1),
         lora_lcm=short(full.lora_lcm),
         lora_pastel=short(full.lora_pastel),
         lora_flat_color=short(full.lora_flat_color),

@@ -26,6 +26,7 @@ SIGNS = {
     "vae": "family/vae/config.json",
     "unet": "family/unet/config.json",
     "motion": "family/motion_adapter/config.json",
+    "controlnet_pose": "family/controlnet_pose/config.json",
 }
 PICTURES = ("data", "vae", "latents")
 NEEDS = {
@@ -39,6 +40,7 @@ NEEDS = {
     "depth_extractor": PICTURES,
     "vae_tiny": PICTURES,
     "probe": PICTURES,
+    "steering": ("text", *PICTURES, "unet", "motion", "controlnet_pose"),
     "lora_lcm": ("text", *PICTURES, "unet", "motion"),
 }
 DIFFUSION = ("text", *PICTURES, "unet")  # what every other member needs
@@ -249,6 +251,10 @@ def _train_member(member: str, recipe: Recipe, place: Place, threads: int) -> No
         from pokora_anime.nano.train.control import train_controlnet
 
         train_controlnet(member, getattr(recipe, member), place)
+    elif member == "steering":
+        from pokora_anime.nano.train.steering import train_steering
+
+        train_steering(recipe.steering, place)
     elif member == "lora_lcm":
         from pokora_anime.nano.train.lcm import train_lcm
 

@@ -15,12 +15,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from diffusers import LCMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers import ControlNetModel, LCMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor
 
 from pokora_anime.nano import family
 from pokora_anime.nano.recipe import Training
-from pokora_anime.nano.train import data, diffusion, motion, text
+from pokora_anime.nano.train import data, diffusion, motion, steering, text
 from pokora_anime.nano.train.loop import Dice, Place, train, write_record
 from pokora_anime.nano.train.lora import add_lora, begin_lora, save_lora, share_lora
 from pokora_anime.nano.train.vae import load_latents
@@ -48,12 +48,16 @@ def train_lcm(training: Training, place: Place, preview_every: int = 150) -> Non
     before = begin_lora(student, place, "lora_lcm")
     moving_teacher, moving_student = (_moving(unet, place) for unet in (teacher, diffusion.load_unet(place)))
     add_lora(moving_student)
+    control = _control(place)
     share_lora(student, moving_student)
     named = [(n, p) for n, p in student.named_parameters() if p.requires_grad]
 
     def loss_of(dice: Dice) -> Tensor:
         still = _loss(solver, _still(teacher), _still(student), stills, dice)
-        return still + _loss(solver, _clip(moving_teacher), _clip(moving_student), clips, dice)
+        steered = clips.steering(control, dice)
+        return still + _loss(
+            solver, _clip(moving_teacher, steered), _clip(moving_student, steered), clips, dice
+        )
 
     pipeline = diffusion.make_pipeline(student, encoders, place)
     pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
@@ -76,11 +80,24 @@ class _Items:
         self.place, self.encoders, self.count = place, encoders, count
         self.moving = kind == "clips"
         self.latents = np.asarray(load_latents(place, kind))
-        self.scenes = data.load(place.work, kind, place.seed).scenes
+        self.drawn = data.load(place.work, kind, place.seed)
+        self.scenes = self.drawn.scenes
+        self.index: np.ndarray | None = None  # of the clips that maps were drawn for
+
+    def steering(self, control: ControlNetModel | None, dice: Dice) -> steering.Steering | None:
+        """Maps of the clips that the next draw gives; None without a pose ControlNet."""
+        self.index = dice.numpy.integers(len(self.latents), size=self.count)
+        if control is None or self.drawn.joints is None:
+            return None
+        return steering.Steering(
+            control=control,
+            maps=steering.draw_maps(np.asarray(self.drawn.joints[self.index]), self.place),
+            strength=steering.strengths(dice.numpy, self.count, self.place),
+        )
 
     def draw(self, dice: Dice) -> tuple[Tensor, Tensor, Tensor, diffusion.Conditions, diffusion.Conditions]:
         """Clean latents [B,4,...], their noise, known frames [B,F], what is told, and the empty prompt."""
-        index = dice.numpy.integers(len(self.latents), size=self.count)
+        index = dice.numpy.integers(len(self.latents), size=self.count) if self.index is None else self.index
         scenes = [self.scenes[i] for i in index]
         clean = diffusion.take(self.latents, index, self.place)
         known = torch.zeros(self.count, 1, dtype=torch.bool)
@@ -116,8 +133,18 @@ def _still(unet: UNet2DConditionModel) -> Network:
     return lambda x, timesteps, told: unet(x, timesteps, **told.arguments()).sample.float()
 
 
-def _clip(unet: UNetMotionModel) -> Network:
-    return lambda x, timesteps, told: motion.predict(unet, x, timesteps, told).float()
+def _clip(unet: UNetMotionModel, steered: steering.Steering | None) -> Network:
+    if steered is None:
+        return lambda x, timesteps, told: motion.predict(unet, x, timesteps, told).float()
+    return lambda x, timesteps, told: steering.predict(unet, x, timesteps, told, steered).float()
+
+
+def _control(place: Place) -> ControlNetModel | None:
+    """The pose ControlNet, frozen; None where there is none yet."""
+    folder = place.family / "controlnet_pose"
+    if not (folder / "config.json").exists():
+        return None
+    return ControlNetModel.from_pretrained(folder).to(place.device).eval().requires_grad_(False)
 
 
 def _moving(unet: UNet2DConditionModel, place: Place) -> UNetMotionModel:

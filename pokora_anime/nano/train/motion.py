@@ -110,14 +110,24 @@ def clip_caption(scene: Scene, rng: np.random.Generator, empty: float = EMPTY) -
     return "" if rng.random() < empty else words
 
 
-def predict(motion: UNetMotionModel, noisy: Tensor, timesteps: Tensor, told: diffusion.Conditions) -> Tensor:
-    """Velocity [B,4,F,32,32]; the text is repeated for each frame, pooled text and sizes are not."""
+def predict(
+    motion: UNetMotionModel,
+    noisy: Tensor,
+    timesteps: Tensor,
+    told: diffusion.Conditions,
+    **residuals: object,
+) -> Tensor:
+    """Velocity [B,4,F,32,32]; the text is repeated for each frame, pooled text and sizes are not.
+
+    `residuals`: what a ControlNet adds, by the motion UNet's own argument names.
+    """
     context = told.context.repeat_interleave(noisy.shape[2], 0)
     return motion(
         noisy,
         timesteps,
         encoder_hidden_states=context,
         added_cond_kwargs={"text_embeds": told.pooled, "time_ids": told.sizes},
+        **residuals,
     ).sample
 
 
