@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -99,6 +100,8 @@ def _bench(arguments: list[str]) -> int:
     return bench.main(arguments)
 
 
+BUG_STATUS = 70  # of a fault of ours: no command has a verdict or a mistake of the user's that ends so
+
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "video": (_video, "render an 8-10 s clip from a prompt"),
     "stills": (_stills, "render one to three images"),
@@ -136,8 +139,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("POKORA_DEBUG"):
             traceback.print_exc()
-        _say(f"BUG-1: {type(error).__name__}: {' '.join(str(error).split())}; log: {_crash_log(typed)}")
-        return 1
+        line = f"BUG-1: {type(error).__name__}: {' '.join(str(error).split())}; log: {_crash_log(typed)}"
+        if "--json" in typed:
+            print(json.dumps({"error": line, "exit_status": BUG_STATUS}))
+        _say(line)
+        return BUG_STATUS
 
 
 def _dispatch(typed: list[str]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.commands.arguments import OneLineParser, whole
-from pokora_anime.provenance import layout
+from pokora_anime.provenance import keys, layout
 from pokora_anime.provenance.atomic import write_atomic, writing
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         nonce=options.nonce,
         nodes=options.nodes,
         wishes=Wishes(device=DeviceKind(options.device), dtype=DType(options.dtype), threads=options.threads),
-        key=options.key,
+        key=keys.check_typed(options.key),
     )
     worst = 0
     with opened(options.run) as runs:
@@ -96,7 +96,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
     parser.add_argument(
         "--nodes", type=whole(3, MAX_NODES), default=8, metavar="K", help="how many parts, 3 or more (8)"
     )
-    parser.add_argument("--key", default="", metavar="FINGERPRINT", help="the key that must have signed")
+    parser.add_argument("--key", metavar="FINGERPRINT", help="the key that must have signed")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     parser.add_argument("--dtype", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     parser.add_argument("--threads", type=whole(0, 1024), default=0, metavar="T", help="0: as the run had")
@@ -109,7 +109,7 @@ class _Options:
     run: Path
     nonce: str
     nodes: int
-    key: str
+    key: str | None
     device: str
     dtype: str
     threads: int

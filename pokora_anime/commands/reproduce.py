@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.provenance import keys
 
 DESCRIPTION = """Renders each run of a bundle, or one run, again with this install and compares.
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle or a run, folder or zip")
     parser.add_argument("--out", type=Path, default=Path("reproduced"), metavar="DIR", help="where runs go")
-    parser.add_argument("--key", default="", metavar="FINGERPRINT", help="the key that must have signed")
+    parser.add_argument("--key", metavar="FINGERPRINT", help="the key that must have signed")
     parser.add_argument("--trust-source", action="store_true", help="render with the bundle's own source")
     parser.add_argument("--yes", action="store_true", help="do not ask before the bundle's source runs")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     report = reproduce.reproduce(
         options.bundle,
         options.out,
-        key=options.key,
+        key=keys.check_typed(options.key),
         trust=reproduce.Trust(source=options.trust_source, confirm=ask),
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )

@@ -45,6 +45,7 @@ from pokora_anime.stages.prompt_syntax import parse_travel, stops
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 MOST_REROLLS = 8
+MAX_CRF = 23  # beyond it H.264 changes frames as much as somebody who paints into them
 MOST_SIDE = 2048  # pixels of a generated frame
 # By the role of a speed LoRA; LCM's works with any number.
 DISTILLED_STEPS = {"lightning": 4, "lightning_8step": 8, "hyper": 8}
@@ -378,7 +379,7 @@ def _second_pass(config: VideoConfig) -> list[Problem]:
 
 
 def _encode(encode: EncodeConfig) -> list[Problem]:
-    found = _within("encode.crf", encode.crf, 0, 51)
+    found = _within("encode.crf", encode.crf, 0, MAX_CRF)
     if encode.preset not in PRESETS:
         best = nearest(encode.preset, PRESETS) or "medium"
         found.append(Problem("encode.preset", encode.preset, "|".join(PRESETS), f"did you mean {best}?"))

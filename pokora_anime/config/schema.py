@@ -325,7 +325,7 @@ class FinishConfig:
 class EncodeConfig:
     """H.264 settings; one thread and bit-exact flags are always on."""
 
-    crf: int = 16
+    crf: int = 16  # 0 (lossless) to 23
     preset: str = "medium"
 
 
