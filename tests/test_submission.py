@@ -22,6 +22,7 @@ from submitted import WORDS
 from pokora_anime.bundle import (
     archive,
     build,
+    chosen,
     commands,
     contents_check,
     documents,
@@ -37,6 +38,7 @@ from pokora_anime.bundle import (
 from pokora_anime.bundle.examine import examine_and_show
 from pokora_anime.bundle.project import Member, Project
 from pokora_anime.cli import main
+from pokora_anime.commands import submission
 from pokora_anime.compliance.findings import Severity
 from pokora_anime.compliance.verify.container import Unreadable
 from pokora_anime.compliance.verify.limits import LIMITS
@@ -502,6 +504,40 @@ def test_status_is_a_checklist_with_the_deadline(work: Path) -> None:
     assert "[ ] eligible    cs492c" in page
     assert "deadline    2000-01-01: it is over" in page
     assert "attendance is mandatory; yours: 8 December" in page
+
+
+@pytest.mark.parametrize(
+    "spelled", ["outputs/video/{}", "video/{}", "{}", "outputs/video/{}/", "outputs/video/{}/video.mp4"]
+)
+def test_a_run_is_found_by_every_name_that_it_is_called_by(work: Path, spelled: str) -> None:
+    folder = next((work / "outputs" / "video").iterdir())
+    found = chosen.choose(work, replace(WORDS, video=spelled.format(folder.name)))
+    assert found.video is not None
+    assert found.video.folder.resolve() == folder.resolve()
+    assert found.told(work, "video") == f"outputs/video/{folder.name} (named under video: in the project)"
+
+
+def test_status_says_which_runs_and_why_in_words_that_the_project_takes(work: Path) -> None:
+    submitted.saved(work)
+    page = status.as_text(work)
+    video = next((work / "outputs" / "video").iterdir()).name
+    assert f"outputs/video/{video} (the only finished one; video: in the project names another)" in page
+    assert "1 of outputs/stills/" in page
+
+
+def test_as_many_things_bar_the_entry_as_are_marked(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted.saved(work)
+    monkeypatch.chdir(work)
+    assert submission.main(["build"]) == 1
+    shown = capsys.readouterr()
+    *told, last = shown.out.strip().splitlines()
+    count = sum(line.startswith("bars ") for line in told)
+    assert count > 0
+    assert f"{count} thing" in last
+    assert not any(line.startswith("block") for line in told)
+    assert "video: outputs/video/" in shown.err and "the only finished one" in shown.err
 
 
 def test_status_finds_documents_that_were_edited(work: Path) -> None:

@@ -9,7 +9,7 @@ from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.bundle.chosen import Choice, Run
 from pokora_anime.bundle.project import Project
 from pokora_anime.bundle.source import Source, changed_words
-from pokora_anime.compliance.findings import Finding, Severity, blocking
+from pokora_anime.compliance.findings import Finding, Severity, blocking, worst_first
 from pokora_anime.config.schema import ContestConfig
 from pokora_anime.models.licences import Terms
 
@@ -37,6 +37,15 @@ def examine(
 def barring(findings: Iterable[Finding]) -> list[Finding]:
     """Those that keep a bundle from being written."""
     return [one for one in findings if one.severity is Severity.block or one.ineligible]
+
+
+def lines(findings: Iterable[Finding]) -> list[str]:
+    """All findings in words, those that bar the entry first and marked as such, whatever their severity."""
+    listed = list(findings)
+    bars = barring(listed)
+    others = worst_first(one for one in listed if one not in bars)
+    told = [("bars", one) for one in bars] + [(one.severity.value, one) for one in others]
+    return [f"{mark:6}  {one.line()}" for mark, one in told]
 
 
 def _words(project: Project) -> Iterator[Finding]:
