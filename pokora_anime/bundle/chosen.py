@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -75,9 +75,31 @@ class Choice:
         return f"{folders} ({why})" if folders and why else folders
 
     @property
+    def apart(self) -> str:
+        """A sentence where clip and stills do not come from the same words, seed and base; else empty."""
+        if self.video is None:
+            return ""
+        clip, stills = self.video.config, [run.config for run in self.stills]
+        names = [name for name, of in _DIFFERING.items() if any(of(one) != of(clip) for one in stills)]
+        if not names:
+            return ""
+        differ = "differs" if names in (["seed"], ["base"]) else "differ"
+        return (
+            f"The stills are runs of their own: their {' and '.join(names)} {differ} from the clip's, "
+            "so their character may too."
+        )
+
+    @property
     def pictures(self) -> list[Path]:
         """The stills' files, in order."""
         return [run.folder / name for run in self.stills for name in run.delivered]
+
+
+_DIFFERING: dict[str, Callable[[RunConfig], object]] = {
+    "words": lambda config: config.shot.prompt,
+    "seed": lambda config: config.seed,
+    "base": lambda config: config.base.family,
+}
 
 
 def choose(root: Path, project: Project) -> Choice:

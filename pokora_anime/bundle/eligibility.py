@@ -27,6 +27,7 @@ def examine(
     return [
         *_words(project),
         *_delivered(choice, limits),
+        *_characters(choice),
         *_contests(choice, limits),
         *(found for run in choice.runs for found in _of_run(run)),
         *_licences(checkpoints),
@@ -79,6 +80,11 @@ def _delivered(choice: Choice, limits: ContestConfig) -> Iterator[Finding]:
         wanted = f"{limits.min_stills} to {limits.max_stills}"
         fix = f"`pokora stills count={limits.max_stills}`, or name runs under stills: in the project"
         yield blocking("SUB-STILLS", "the number of stills", "stills", str(count), wanted, fix)
+
+
+def _characters(choice: Choice) -> Iterator[Finding]:
+    if said := choice.apart:
+        yield _note("SUB-CHARACTER", said.rstrip("."), "stills")
 
 
 def _contests(choice: Choice, limits: ContestConfig) -> Iterator[Finding]:
