@@ -90,9 +90,9 @@ class Place:
         return {**row, "files": details, "revision": repository.commit if row.get("revision") else None}
 
     def pokora(
-        self, *words: str, status: int = 0, until: Callable[[], bool] | None = None, typed: str | None = None
+        self, *words: str, allowed: tuple[int, ...] = (0,), until: Callable[[], bool] | None = None
     ) -> Done:
-        """Run `pokora WORDS` as a user would; StepError unless it ends with `status`.
+        """Run `pokora WORDS` as a user would; StepError unless it ends with a status that is `allowed`.
 
         With `until` it is killed (SIGKILL, its children too) as soon as that is true.
         """
@@ -101,21 +101,21 @@ class Place:
             [sys.executable, "-m", "pokora_anime.cli", *words],
             cwd=self.checkout,
             env=self.environment,
-            stdin=subprocess.PIPE if typed is not None else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         watch = _Watch(process, until)
         watch.start()
-        output, _ = process.communicate(typed)
+        output, _ = process.communicate()
         watch.join()
         done = Done(
             status=process.returncode, output=output, seconds=time.monotonic() - begun, peak=watch.peak
         )
         if until is not None and not watch.killed:
             raise StepError(f"pokora {' '.join(words)} ended before it could be killed: {_tail(output)}")
-        if until is None and done.status != status:
+        if until is None and done.status not in allowed:
             raise StepError(f"pokora {' '.join(words)} ended with {done.status}: {_tail(output)}")
         return done
 

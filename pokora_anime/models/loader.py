@@ -225,7 +225,7 @@ class Models:
         # one: two threads loading at once would spoil each other's networks.
         with self._loading:
             if name not in self._loaded:
-                with self.announce(name):
+                with self.announce(name.replace("sha256:", "and hashing ")):
                     self._loaded[name] = load()
             return self._loaded[name]
 
