@@ -24,7 +24,7 @@ from pokora_anime.commands.models import main as command
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import ControlKind, Family
 from pokora_anime.errors import MachineError, PokoraError, WeightsError
-from pokora_anime.models import hashes, hub, leftovers, lock, places, registry
+from pokora_anime.models import hashed, hashes, hub, leftovers, lock, places, registry
 from pokora_anime.models.download import fetch, table
 from pokora_anime.models.fetch import check_available, needs
 from pokora_anime.models.loader import Models
@@ -474,6 +474,23 @@ def test_the_command_fetches_what_previews_need(
     assert "taesdxl: madebyollin/taesdxl" in capsys.readouterr().out
     assert command(["fetch", "base=sdxl", "quality.preview=false", "--dry-run"]) == 0
     assert "taesdxl" not in capsys.readouterr().out
+
+
+def test_long_hashing_shows_how_far_it_is_and_what_was_hashed_is_not_read(
+    loopback: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose("video", ["base=sdxl", "style=none", "control=none", "speed=hq"])
+    fetch(needs(config), Family.sdxl, report=quiet)
+    capsys.readouterr()
+    known: dict[str, str] = {}
+    monkeypatch.setattr("pokora_anime.models.fetch.LONG", 1000)
+    monkeypatch.setattr(hashed._told, "hashes", known)
+    monkeypatch.setattr(hashed, "RACY", 0)
+    check_available(config)
+    shown = capsys.readouterr().err
+    assert "checking weights: " in shown and known
+    check_available(config)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_mirror_stands_in_with_the_same_bytes_only(loopback: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

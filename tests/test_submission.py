@@ -342,7 +342,7 @@ def test_no_page_of_the_write_up_is_nearly_empty() -> None:
         writeup = opened.read(name)
     assert pdf.filled(writeup) > 0.3
     words = "".join(pdf.read(writeup).texts)
-    for paper in ("AnimateDiff", "LatentConsistency", "AddingConditionalControl"):
+    for paper in ("AnimateDiff", "LCM-LoRA", "AddingConditionalControl"):
         assert pdf.squeezed(paper) in words
     config = compose("video", [])
     for said in (config.shot.prefix, config.shot.negative):
