@@ -26,7 +26,7 @@ from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.folder import RunFolder
 from pokora_anime.provenance.hashing import Json, arrays_hash
-from pokora_anime.provenance.layout import CONFIG, REPORTS, still_name, still_texts
+from pokora_anime.provenance.layout import CONFIG, REPORTS, VIDEO, still_name, still_texts
 from pokora_anime.provenance.node import Node
 from pokora_anime.quality import sheet as sheets
 from pokora_anime.quality.live import LiveScore
@@ -69,6 +69,7 @@ class Run:
         loras = merge_loras(config.style.loras, shot_loras(config.shot))
         motion = config.motion if isinstance(config, VideoConfig) else None
         models = models_for(config.base, config.speed, loras, machine, motion)
+        models.announce = self.display.loading
         planned = Planned.of(config, machine)
         for note in (*models.notes, *fetch.unpinned(config), *planned.lines):
             self.display.note(note)
@@ -155,7 +156,7 @@ class Run:
         if self.score is None:
             return
         card = self.score.card()
-        write(card, self.folder.path / REPORTS)
+        write(card, self.folder.path / REPORTS, self.folder.path / VIDEO)
         self.display.note(brief(card))
 
     def _sheet_node(self, picture: Image, video: Video) -> Node:

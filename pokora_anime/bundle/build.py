@@ -87,6 +87,9 @@ def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lam
     """
     tell("verifying the runs")
     judged = consider(root, project, draft=draft)
+    for command in ("video", "stills"):
+        if chosen := judged.choice.told(root, command):
+            tell(f"{command}: {chosen}")
     if eligibility.barring(judged.findings) and not draft:
         return Built(path=None, findings=judged.findings)
     tell("write-up and poster")

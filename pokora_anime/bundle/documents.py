@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +17,14 @@ from pokora_anime.provenance.hashing import Json
 SHARE = 0.95
 FONT_BYTES = 400_000
 WRITEUP_BYTES = 4_000_000
+# Frames of the film in a row and the text's size in points: looser and tighter until the last page is filled.
+LAYOUTS: tuple[dict[str, Json], ...] = (
+    {"film": 4, "text": 9.6},
+    {"film": 8, "text": 9.6},
+    {"film": 4, "text": 10.4},
+    {"film": 8, "text": 10.4},
+)
+ENOUGH = 0.5  # of the last page
 CJK = "pip install 'pokora_anime[cjk]' where names are Chinese, Japanese or Korean"
 
 
@@ -34,7 +42,7 @@ def make(content: Content, checkpoints: Sequence[Checkpoint], limits: ContestCon
     """Compiles and checks both. Raises MachineError SYS-TYPST."""
     most = int(limits.poster_megabytes * 1_000_000)
     small, _ = figures.fitting(content.pictures, WRITEUP_BYTES)
-    writeup = pdf.compile_pdf("writeup", content.data, small, papers(checkpoints))
+    writeup = _laid_out(content, small, papers(checkpoints), limits.writeup_pages)
     budget = int(most * SHARE) - FONT_BYTES
     while True:
         pictures, quality = figures.fitting(content.pictures, budget)
@@ -49,6 +57,20 @@ def make(content: Content, checkpoints: Sequence[Checkpoint], limits: ContestCon
         *_size(poster, most),
     )
     return Documents(writeup=writeup, poster=poster, quality=quality, findings=found)
+
+
+def _laid_out(content: Content, pictures: Mapping[str, bytes], bib: str, pages: int) -> bytes:
+    """The write-up in the first layout that leaves no page nearly empty, else in the fullest one."""
+    best, fullest = b"", (False, -1.0)
+    for layout in LAYOUTS:
+        made = pdf.compile_pdf("writeup", {**content.data, "layout": layout}, pictures, bib)
+        filled = pdf.filled(made)
+        rank = (pdf.read(made).pages <= pages, filled)
+        if rank > fullest:
+            best, fullest = made, rank
+        if rank[0] and filled >= ENOUGH:
+            break
+    return best
 
 
 def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str = "") -> Iterator[Finding]:

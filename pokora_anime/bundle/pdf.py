@@ -22,6 +22,7 @@ FONTS = (
     "fontpkg_kanit",
     "justmytype_intl_cjk",
 )  # the second one is an extra, for names in Korean, Japanese ...
+FOOTER = 48.0  # points above the lower edge that the write-up's footer takes
 TIMESTAMP = 946684800  # 2000-01-01: documents say nothing about when they were made
 
 
@@ -82,6 +83,25 @@ def read(data: bytes) -> Facts:
     except (PyPdfError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"no sound PDF: {error}") from error
     return Facts(pages=len(texts), texts=texts, foreign_fonts=tuple(sorted(foreign)))
+
+
+def filled(data: bytes) -> float:
+    """How far down its last page a PDF's text reaches, without the footer: 0..1 of what can be used."""
+    from pypdf import PdfReader
+
+    page = PdfReader(io.BytesIO(data)).pages[-1]
+    heights: list[float] = []
+
+    def note(text: str, ctm: list[float], tm: list[float], font: object, size: float) -> None:
+        del font, size
+        if text.strip():
+            heights.append(tm[4] * ctm[1] + tm[5] * ctm[3] + ctm[5])
+
+    page.extract_text(visitor_text=note)
+    top, bottom = float(page.mediabox.height), FOOTER
+    # Typst counts from the top or from the bottom, as its matrix says; heights are those of the page.
+    inner = [height for height in heights if bottom < height < top]
+    return 1 - (min(inner, default=top) - bottom) / (top - bottom)
 
 
 def squeezed(text: str) -> str:

@@ -53,10 +53,13 @@ def _parser(action: str, text: str, words: str = "") -> OneLineParser:
 WORDS = "ids of `pokora models list`, or key=value as for `pokora video`"
 
 
-def rows_of(words: Sequence[str]) -> tuple[list[Row], Family]:
-    """The rows that ids and a composition name together, and the composition's base."""
+def rows_of(words: Sequence[str], *, beside: bool = False) -> tuple[list[Row], Family]:
+    """The rows that ids and a composition name together, and the composition's base.
+
+    With `beside` also what a run can do without: the tiny VAE that shows it as it grows.
+    """
     from pokora_anime.config.compose import compose
-    from pokora_anime.models.fetch import needs
+    from pokora_anime.models.fetch import needs, watched
 
     ids = [word for word in words if "=" not in word and not word.startswith(("~", "+"))]
     overrides = [word for word in words if word not in ids]
@@ -65,6 +68,7 @@ def rows_of(words: Sequence[str]) -> tuple[list[Row], Family]:
     if overrides or not ids:
         config = compose("video", overrides)
         rows, family = needs(config), config.base.family
+        rows += watched(config) if beside else []
     rows += [registry.any_row(identifier) for identifier in ids]
     return list({row.id: row for row in rows}.values()), family or rows[0].families[0]
 
@@ -98,7 +102,7 @@ def _fetch(arguments: list[str]) -> int:
         help="you looked at the terms of this row, whose licence is unclear, and take the decision",
     )
     typed = parser.parse_intermixed_args(arguments)
-    rows, family = rows_of(typed.words)
+    rows, family = rows_of(typed.words, beside=True)
     unknown = sorted(set(typed.accept) - {row.id for row in rows})
     if unknown:
         raise ConfigError(
@@ -109,8 +113,28 @@ def _fetch(arguments: list[str]) -> int:
     if typed.dry_run:
         print("\n".join(table(rows)))
         return 0
-    fetch(rows, family, accept=typed.accept)
+    fetch(rows, family, accept=[*typed.accept, *_asked(rows, typed.accept)])
     return 0
+
+
+def _asked(rows: Sequence[Row], accepted: Sequence[str]) -> list[str]:
+    """Ids of rows of unclear licence that the user at the terminal accepts, asked before anything comes."""
+    from pokora_anime.models.download import undecided
+
+    questions = [row for row in undecided(rows) if row.id not in accepted]
+    if not sys.stdin.isatty():
+        return []
+    answers: list[str] = []
+    for row in questions:
+        print(f"{row.id}: {row.terms.name}; {row.reason}. Look at {row.link}")
+        try:
+            answer = input(f"Fetch and use {row.id}? [y/N] ").strip().lower()
+        except EOFError:
+            answer = ""
+        if answer not in ("y", "yes"):
+            break  # what to type instead is told by what follows
+        answers.append(row.id)
+    return answers
 
 
 def _verify(arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.commands import again, key
-from pokora_anime.config.overrides import nearest
+from pokora_anime.config.overrides import nearest, settled
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted
 
@@ -170,6 +170,11 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             raise ConfigError("CFG-SYNTAX", f"unknown option {word}", expected=", ".join(_FLAGS), fix=fix)
         else:
             request.overrides.append(word)
+    drawn = settled(request.overrides)
+    for word in drawn:
+        if word not in request.overrides:
+            print(f"drawn: {word}", file=sys.stderr)
+    request.overrides = drawn
     return request
 
 
