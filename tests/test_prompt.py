@@ -16,7 +16,7 @@ from pokora_anime.config.schema import ShotConfig
 from pokora_anime.errors import PromptError
 from pokora_anime.models.lora_tags import merge_loras, shot_loras, split_tags
 from pokora_anime.models.text import framed
-from pokora_anime.stages import motion, prompt, travel
+from pokora_anime.stages import motion, prompt_chunks, travel
 from pokora_anime.stages.prompt import emphasize, encode, tokenize
 from pokora_anime.stages.prompt_syntax import ParsedPrompt, parse, parse_shot, stops
 
@@ -209,7 +209,7 @@ def test_free_text_drops_the_encoders(family: Path) -> None:
     stack = networks.text_stack()
     networks.free_text()
     assert networks.text_stack() is not stack
-    assert prompt.MAX_CHUNKS == 4
+    assert prompt_chunks.MAX_CHUNKS == 4
 
 
 # Prompt travel
