@@ -11,8 +11,8 @@ from pokora_anime.provenance.atomic import writing
 
 _DESCRIPTION = """What base=nano draws: one girl, described by these words and no others.
 
-Words of the same group exclude each other. Any other word is told before a render and not drawn. What you
-leave open of hair, eyes and clothes is chosen by the seed (base.fill_open=false: by chance, frame by frame)."""
+Words of the same group exclude each other. Any other word is told before a render and not drawn.
+What you leave open of hair, eyes and clothes is chosen by the seed (base.fill_open=false: by chance)."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,9 +43,7 @@ def listing() -> str:
             also = f"  (also {', '.join(_said(name, form) for form in others)})" if others else ""
             lines.append(f"  {label:{width}}{_said(name, value)}{also}")
     lines += ["", f"  {'taken, no effect':{width}} {', '.join(v.QUALITY)}", ""]
-    return "\n".join(
-        [*lines, "Try: pokora stills shot.prompt='1girl, red hair, ponytail, blue kimono, beach'"]
-    )
+    return "\n".join([*lines, "Try: pokora stills shot.prompt='1girl, red hair, ponytail, kimono, beach'"])
 
 
 def _said(name: str, value: str) -> str:

@@ -264,7 +264,10 @@ def _control(config: VideoConfig) -> list[Problem]:
             best = nearest(name, known)
             found.append(
                 Problem(
-                    f"control.scale.{name}", scale, "|".join(known), f"control.scale.{best}" if best else ""
+                    f"control.scale.{name}",
+                    scale,
+                    "|".join(known),
+                    f"control.scale.{best}={scale:g}" if best else "",
                 )
             )
         found += _within(f"control.scale.{name}", scale, 0.0, 2.0)

@@ -45,7 +45,8 @@ def ways(text: str, key: str = "shot.prompt") -> list[str]:
     """Every text that the choices allow, in the order of typing. Raises PromptError PRM-4 for too many."""
     if not has(text):
         return [text]
-    done, open_ = [], [narrow(text)]
+    done: list[str] = []
+    open_ = [narrow(text)]
     while open_:
         first, *rest = open_
         found = _next(first)
@@ -96,7 +97,7 @@ def _options(found: re.Match[str], key: str) -> list[str]:
             "PRM-4",
             f"a count or odds in {shown!r} in {key}",
             expected="a plain choice",
-            fix=f"write {{{'|'.join(plain)}}}",
+            fix=f"write {{{'|'.join(plain)}}} instead of {shown}",
         )
     return options
 
@@ -107,5 +108,5 @@ def _refuse_unfinished(text: str, key: str) -> None:
             "PRM-4",
             f"a choice without its end in {found[0][:40]!r} in {key}",
             expected="{red|blue}",
-            fix=f"write {found[0].strip()}}}",
+            fix=f"write {found[0].strip()}}} instead of {found[0].strip()}",
         )

@@ -23,12 +23,17 @@ def split_tags(text: str, key: str = "shot.prompt") -> tuple[str, list[LoraConfi
     """
     text = narrow(text)
     loras = [
-        LoraConfig(id=name.strip(), weight=_weight(tag, key)) for tag in TAG.finditer(text) for name in [tag[1]]
+        LoraConfig(id=name.strip(), weight=_weight(tag, key))
+        for tag in TAG.finditer(text)
+        for name in [tag[1]]
     ]
     for lora in loras:
         if not lora.id:
             raise PromptError(
-                "PRM-4", f"a LoRA tag without a name in {key}", expected=_EXAMPLE, fix=f"write {_EXAMPLE}"
+                "PRM-4",
+                f"a LoRA tag without a name in {key}",
+                expected=_EXAMPLE,
+                fix=f"write {_EXAMPLE} instead of it",
             )
     bare = TAG.sub("", text)
     if (like := _LIKE.search(bare)) is not None:
@@ -51,8 +56,10 @@ def merge_loras(*groups: list[LoraConfig]) -> list[LoraConfig]:
 def _misspelt(like: re.Match[str], key: str) -> PromptError:
     """What keeps something from being a tag, and the tag that it may stand for."""
     name, *weights = [part.strip() for part in like[1].split(":")]
+    weights.sort(key=lambda part: part.startswith("unet"))  # the pictures' weight counts
     numbers = [found[0] for part in weights if (found := re.search(r"-?\d*\.?\d+$", part))]
     words = name if like[2] else re.split(r"[,\s]", name)[0]
+    tag = like[0] if like[2] else re.split(r"[,\s]", like[0])[0]
     meant = f"<lora:{words or 'pastelAnimeXL'}:{numbers[-1] if numbers else 1}>"
     shown = f"{like[0][:60]!r} in {key}"
     if not like[2]:
@@ -61,7 +68,7 @@ def _misspelt(like: re.Match[str], key: str) -> PromptError:
         got, expected = f"several weights or named ones in {shown}", "one weight for all of the LoRA"
     else:
         got, expected = f"a LoRA tag in another spelling, {shown}", "lora in small letters, and no spaces"
-    return PromptError("PRM-4", got, expected=expected, fix=f"write {meant}")
+    return PromptError("PRM-4", got, expected=expected, fix=f"write {meant} instead of {tag}")
 
 
 def _weight(tag: re.Match[str], key: str) -> float:
@@ -74,6 +81,6 @@ def _weight(tag: re.Match[str], key: str) -> float:
             "PRM-4",
             f"weight {tag[2]!r} of {tag[0]} in {key}",
             expected="a number between -2 and 2",
-            fix=f"write <lora:{tag[1]}:0.8>",
+            fix=f"write <lora:{tag[1]}:0.8> instead of {tag[0]}",
         )
     return weight

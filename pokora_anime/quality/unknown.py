@@ -74,10 +74,7 @@ def line(text: str) -> str:
 def _unpaired(bare: str, found: dict[str, None]) -> str:
     """Without the colours that hair or eyes do not come in, which are put into `found`."""
     for noun, attribute in _COLORED.items():
-        drawn = {
-            *v.ATTRIBUTES[attribute],
-            *(form for forms in v.SYNONYMS[attribute].values() for form in forms),
-        }
+        drawn = {*v.ATTRIBUTES[attribute], *_synonyms(attribute)}
         for match in re.finditer(rf"(?<![\w-])([a-z]+) {noun}(?!\w)", bare):
             if f"{match[1]} {noun}" in kindred() or (match[1] in _colors() and match[1] not in drawn):
                 found[f"{match[1]} {noun}"] = None
@@ -97,18 +94,18 @@ def _forms() -> tuple[str, ...]:
 @cache
 def _names() -> tuple[str, ...]:
     """The tags of everything that is drawn."""
-    found = [value for name, values in v.ATTRIBUTES.items() if "color" not in name for value in values]
-    found += [
-        form for name, said in v.SYNONYMS.items() if "color" not in name for f in said.values() for form in f
-    ]
-    return ("1girl", *found)
+    names = [name for name in v.ATTRIBUTES if "color" not in name]
+    return ("1girl", *(form for name in names for form in (*v.ATTRIBUTES[name], *_synonyms(name))))
 
 
 @cache
 def _colors() -> frozenset[str]:
-    names = [name for name in v.ATTRIBUTES if name.endswith("_color")]
-    synonyms = [form for name in names for forms in v.SYNONYMS[name].values() for form in forms]
-    return frozenset([*synonyms, *(value for name in names for value in v.ATTRIBUTES[name])])
+    names = [name for name in v.ATTRIBUTES if "color" in name]
+    return frozenset(form for name in names for form in (*v.ATTRIBUTES[name], *_synonyms(name)))
+
+
+def _synonyms(attribute: str) -> list[str]:
+    return [form for forms in v.SYNONYMS.get(attribute, {}).values() for form in forms]
 
 
 @cache

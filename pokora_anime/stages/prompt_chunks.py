@@ -49,7 +49,9 @@ def chunked(pieces: Iterable[tuple[str, float]], tokenizer: Tokenizer, what: str
     count = sum(map(len, sections))
     chunks = [chunk for section in sections for chunk in _cut(section)]
     if count > MAX_CHUNKS * CHUNK or len(chunks) > MAX_CHUNKS:
-        many = "" if count > MAX_CHUNKS * CHUNK else f" in {len(chunks)} chunks, which end at commas and BREAK"
+        many = (
+            "" if count > MAX_CHUNKS * CHUNK else f" in {len(chunks)} chunks, which end at commas and BREAK"
+        )
         raise PromptError(
             "PRM-2",
             f"the {what} has {count} tokens{many}",

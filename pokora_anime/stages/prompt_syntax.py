@@ -112,7 +112,9 @@ def stops(text: str) -> tuple[tuple[int, str], ...]:
     )
 
 
-def parse_travel(shot: ShotConfig, chosen: str = "") -> tuple[tuple[tuple[int, ParsedPrompt], ...], ParsedPrompt]:
+def parse_travel(
+    shot: ShotConfig, chosen: str = ""
+) -> tuple[tuple[tuple[int, ParsedPrompt], ...], ParsedPrompt]:
     """A shot's prompt at each of its stops, and its negative prompt. Raises as `parse_shot` and `stops`."""
     parsed = [(frame, *parse_shot(replace(shot, prompt=text), chosen)) for frame, text in stops(shot.prompt)]
     return tuple((frame, positive) for frame, positive, _ in parsed), parsed[0][2]
@@ -177,6 +179,6 @@ def _weight(number: str, token: str, key: str) -> float:
             "PRM-4",
             f"weight {number!r} in {token!r} in {key}",
             expected=f"a number in {WEIGHTS}",
-            fix="write :1.2) there",
+            fix=f"write :1.2) instead of {token}",
         )
     return weight

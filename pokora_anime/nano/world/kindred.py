@@ -36,7 +36,7 @@ NEAREST: dict[str, str] = {
     "sunset": "sunrise dawn dusk twilight",
     "cherry blossoms": "flower flowers petals spring blossom blossoms garden park rose roses",
     "forest": "jungle tree wood nature mountain mountains waterfall autumn leaves castle",
-    "city": "town buildings building cafe shop road room classroom indoors school neon skyscraper house village",
+    "city": "town buildings building cafe shop road room classroom indoors school neon skyscraper house",
     "beach": "sand waves coast island lake river harbor harbour pool underwater",
     "upper body": "closeup close-up face headshot bust",
     "full body": "legs feet wide-shot",
