@@ -11,7 +11,6 @@ from torch import Tensor
 from pokora_anime.stages.prompt_chunks import CHUNK
 
 
-
 class TextStack:
     """Turns chunks of text tokens into embeddings, as the base was trained to read them.
 

@@ -93,7 +93,7 @@ class Tally:
         return np.stack([np.stack(self._tracks[start : start + CLIP_FRAMES]) for start in starts])
 
     def adherence(self, actions: npt.NDArray[np.float32] | None) -> tuple[float | None, str]:
-        """Mean over what the prompt names of the share of frames (windows) that show it; unknown things: 0."""
+        """Mean over what the prompt names of the share of frames (windows) that show it; unknown: 0."""
         if not self._frames:
             return None, "no frame"
         shares = [self._right[name] / self._frames for name in self._asked if name in self._right]
