@@ -88,6 +88,12 @@ def _models(arguments: list[str]) -> int:
     return models.main(arguments)
 
 
+def _words(arguments: list[str]) -> int:
+    from pokora_anime.commands import words
+
+    return words.main(arguments)
+
+
 def _train(arguments: list[str]) -> int:
     from pokora_anime.commands import train
 
@@ -115,6 +121,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "key": (_key, "the key that signs finished runs"),
     "doctor": (_doctor, "what this machine can do, and what to type next"),
     "models": (_models, "list, fetch, check, cite and add weights"),
+    "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
     "train": (_train, "train the nano family from nothing"),
     "bench": (_bench, "measure this machine"),
 }

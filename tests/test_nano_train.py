@@ -35,7 +35,7 @@ from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, STYLES,
 from pokora_anime.nano.train.loop import Dice, Place, Progress, begin, train
 from pokora_anime.nano.train.lora import LORA_FILE, STYLE_RANK, add_lora, save_kohya, save_lora, share_lora
 from pokora_anime.nano.train.vae import standardise
-from pokora_anime.nano.world import words
+from pokora_anime.nano.world.vocabulary import words
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pokora_anime.config.compose import compose
-from pokora_anime.nano.world import ATTRIBUTES, caption_with_labels, draw_frame, sample_scene
+from pokora_anime.nano.world.caption import caption_with_labels
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 from pokora_anime.quality.asked import asked_attributes
 from pokora_anime.quality.clip import ClipScorer
 from pokora_anime.quality.features import MOST_LOOKS, ColorsAndEdges, Look, Looks, consistency

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 
 from pokora_anime.compliance.findings import Severity, of_severity
 from pokora_anime.compliance.rules.case import Case, uses
 from pokora_anime.compliance.rules.contest import judge
 from pokora_anime.compliance.rules.text import MAX_PROMPT
-from pokora_anime.config import camera
+from pokora_anime.config import camera, choices
 from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import (
     Anchor,
@@ -40,7 +41,7 @@ from pokora_anime.config.schema import (
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.models import finishing
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
-from pokora_anime.stages import second_pass, spans
+from pokora_anime.stages import open_words, prompt_length, second_pass, spans
 from pokora_anime.stages.prompt_syntax import parse_travel, stops
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -64,8 +65,14 @@ class Problem:
 
 def check(config: RunConfig) -> None:
     """Raise ConfigError CFG-RANGE naming every problem at once; PromptError for a prompt that is none."""
-    _prompt(config.shot)
-    found = [*_run(config), *_base(config.base), *_speed(config.speed, config.base), *_style(config)]
+    _prompt(config)
+    found = [
+        *_run(config),
+        *_words(config),
+        *_base(config.base),
+        *_speed(config.speed, config.base),
+        *_style(config),
+    ]
     if isinstance(config, VideoConfig):
         found += [*_shot(config), *_control(config), *_motion(config), *_finish(config.finish)]
         found += [*_encode(config.encode), *_quality(config)]
@@ -80,7 +87,8 @@ def check(config: RunConfig) -> None:
             got, expected = config.finish.camera.value, "free: a still has no moves"
             found.append(Problem("finish.camera", got, expected, "finish.camera=free"))
         if stops(config.shot.prompt)[-1][0]:
-            found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames"))
+            fix = f"shot.prompt={shlex.quote(stops(config.shot.prompt)[0][1])}"
+            found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames", fix))
     if not found:
         return
     if len(found) == 1:
@@ -107,7 +115,8 @@ def _multiple(path: str, value: int, of: int, low: int, high: int) -> list[Probl
     return [Problem(path, value, f"a multiple of {of} from {low} to {high}", f"{path}={best}")]
 
 
-def _prompt(shot: ShotConfig) -> None:
+def _prompt(config: RunConfig) -> None:
+    shot = config.shot
     for name, text in (("prompt", shot.prompt), ("negative", shot.negative), ("prefix", shot.prefix)):
         if len(text) > MAX_PROMPT:
             raise PromptError(
@@ -117,6 +126,20 @@ def _prompt(shot: ShotConfig) -> None:
                 fix="keep the words that matter most",
             )
     parse_travel(shot)
+    prompt_length.refuse_long(shot, config.base, open_words.chosen(config))
+
+
+def _words(config: RunConfig) -> list[Problem]:
+    """The prompt's choices are made, as its seed makes them, and only nano is told what is left open."""
+    shot, base = config.shot, config.base
+    found: list[Problem] = []
+    if choices.has(shot.prompt) or (shot.typed and choices.choose(shot.typed, config.seed) != shot.prompt):
+        expected = f"what seed {config.seed} chooses of {shot.typed or shot.prompt!r}"
+        found.append(Problem("shot.prompt", repr(shot.prompt), expected, "type the prompt again"))
+    if base.fill_open and base.family is not Family.nano:
+        expected = "false: only nano's words are few enough to fill in"
+        found.append(Problem("base.fill_open", "true", expected, "base.fill_open=false"))
+    return found
 
 
 def _run(config: RunConfig) -> list[Problem]:
@@ -216,7 +239,8 @@ def _shot(config: VideoConfig) -> list[Problem]:
     last = stops(shot.prompt)[-1][0]
     if not found and last >= round(shot.seconds * shot.fps):
         expected = f"stops before frame {round(shot.seconds * shot.fps)}, where the clip ends"
-        found.append(Problem("shot.prompt", f"a stop at frame {last}", expected, "shot.seconds=..."))
+        fix = f"shot.seconds={(last + 1) / shot.fps:g}"
+        found.append(Problem("shot.prompt", f"a stop at frame {last}", expected, fix))
     if last and config.motion.chain is Chain.windows:
         expected = "one prompt, because windows are denoised together"
         found.append(Problem("shot.prompt", "prompt travel", expected, "motion.chain=overlap"))
@@ -241,7 +265,10 @@ def _control(config: VideoConfig) -> list[Problem]:
             best = nearest(name, known)
             found.append(
                 Problem(
-                    f"control.scale.{name}", scale, "|".join(known), f"control.scale.{best}" if best else ""
+                    f"control.scale.{name}",
+                    scale,
+                    "|".join(known),
+                    f"control.scale.{best}={scale:g}" if best else "",
                 )
             )
         found += _within(f"control.scale.{name}", scale, 0.0, 2.0)

@@ -18,6 +18,7 @@ import yaml
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.rules import words
 from pokora_anime.compliance.rules.text import printable
+from pokora_anime.config import choices
 from pokora_anime.config.groups import groups, keys
 from pokora_anime.errors import ConfigError, PromptError
 
@@ -124,6 +125,12 @@ def _plainer(command: str, override: str) -> list[str]:
 
 def _quote_prompt(key: str, text: str, *, multirun: bool) -> str:
     items = _prompt_list(text)
+    if multirun and key == "shot.prompt":
+        listed = [text] if items is None else items
+        for item in listed:
+            check_text(key, item)
+        ways = dict.fromkeys(way for item in listed for way in choices.ways(item, key))
+        return ",".join(quote(way) for way in ways)
     if multirun and items is not None:
         for item in items:
             check_text(key, item)

@@ -17,7 +17,7 @@ from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
-from pokora_anime.stages import draft, joins, second_pass, spans
+from pokora_anime.stages import draft, joins, open_words, second_pass, spans
 from pokora_anime.stages.second_pass import LATENT_SCALE
 from pokora_anime.stages.spans import Span
 from pokora_anime.stages.timing import frames_delivered, frames_generated
@@ -86,6 +86,7 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
             "prefix": config.shot.prefix,
             "negative": config.shot.negative,
             "loras": drawn["loras"],
+            **open_words.recorded(config),
         },
         "noise": {"seed": config.seed},
         "keyframe": drawn,
