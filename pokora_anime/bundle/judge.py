@@ -18,7 +18,7 @@ With any install of pokora_anime (`pip install` of a release, or `make setup` in
 pokora verify BUNDLE.zip                     # seconds, no torch
 pokora verify BUNDLE.zip --key ed25519:...   # the key that the team registered
 pokora replay BUNDLE.zip --nonce 7           # recomputes parts that your nonce picks
-pokora reproduce BUNDLE.zip                  # renders everything again and compares frame hashes
+pokora reproduce BUNDLE.zip                  # renders everything again and compares every frame
 ```
 
 `verify` compares every file with the signed manifest and judges each run by the contest's limits. `replay`
