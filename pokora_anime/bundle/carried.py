@@ -24,7 +24,7 @@ LABELS = frozenset(
 )  # fmt: skip
 MANIFEST = "urn:c2pa:"
 _CONTENT = (b"cbor",)
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"WEBP", b"<svg", b"ftyp", b"image/j")
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"WEBP", b"<svg", b"image/j")
 
 
 def without_png(data: bytes) -> tuple[bytes, bytes]:

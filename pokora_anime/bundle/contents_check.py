@@ -61,7 +61,10 @@ def signature(folder: Folder, told: Manifest, key: str, limits: Limits) -> Itera
 
 
 def signed_copies(folder: Folder, told: Listed, limits: Limits) -> Iterator[Finding]:
-    """BND-C2PA: each copy is the entry's own file, byte by byte, and credentials that hold."""
+    """BND-COPY: each copy is the entry's own file, byte by byte. BND-C2PA: its credentials hold.
+
+    BND-UNREAD where the extra that validates them is missing: a person has to look.
+    """
     copies = {names.signed_copy(name): name for name in told.entry}
     for copy, plain in copies.items():
         if copy not in folder.sizes or plain not in folder.sizes:
@@ -71,13 +74,13 @@ def signed_copies(folder: Folder, told: Listed, limits: Limits) -> Iterator[Find
         except Unreadable:
             continue  # told by the hashes
         if reason := credentials.misfit(data[0], PurePosixPath(copy).suffix, data[1]):
-            yield finding("BND-C2PA", "a signed copy that is not the entry's file", copy, reason)
+            yield finding("BND-COPY", "a signed copy that is not the entry's file", copy, reason)
         elif credentials.available():
             yield from _state(folder, copy)
         else:
             message = "its credentials were not validated, as the extra [c2pa] is missing; its pictures were"
             fix = "pip install 'pokora_anime[c2pa]'"
-            yield replace(finding("BND-C2PA", message, copy, fix=fix), severity=Severity.review)
+            yield replace(finding("BND-UNREAD", message, copy, fix=fix), severity=Severity.review)
 
 
 def _state(folder: Folder, copy: str) -> Iterator[Finding]:

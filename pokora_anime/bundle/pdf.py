@@ -10,6 +10,7 @@ import tempfile
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -83,6 +84,7 @@ def compile_pdf(
             raise _missing(f"typst refused {name}.typ: {' '.join(str(error).split())[:300]}") from error
 
 
+@lru_cache(maxsize=2)
 def read(data: bytes) -> Facts:
     """Pages, text and fonts of a PDF. Raises ValueError for what cannot be read as one."""
     from pypdf import PdfReader

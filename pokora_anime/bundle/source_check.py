@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -20,6 +21,7 @@ from pokora_anime.provenance.code import PACKAGE as INSTALLED
 
 PREFIX = f"{names.SOURCE}/"
 MOST_TEXT = 2 * 2**20  # bytes of one file that is read by people
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _DATA = (".safetensors", ".json")
 
 
@@ -88,12 +90,14 @@ def installed() -> dict[str, Path]:
 def _no_text(folder: Folder, name: str) -> str:
     if folder.sizes[name] > MOST_TEXT:
         return f"{folder.sizes[name]} bytes"
+    data = _read(folder, name)
+    if odd := _CONTROL.search(data):
+        return f"the character U+{odd.group()[0]:04X}"
     try:
-        text = _read(folder, name).decode()
+        data.decode()
     except UnicodeDecodeError:
         return "it is no UTF-8"
-    odd = next((sign for sign in text if ord(sign) < 32 and sign not in "\n\t\r\f"), "")
-    return f"the character U+{ord(odd):04X}" if odd else ""
+    return ""
 
 
 def _read(folder: Folder, name: str) -> bytes:

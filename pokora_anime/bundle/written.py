@@ -90,7 +90,7 @@ def read_weights(folder: Folder, by_run: Records, limits: Limits) -> tuple[Weigh
         checkpoints.append(one)
         fixed = bool(ours.revision) or ours.packaged
         pinned = pinned and fixed
-        wanted = {**one.to_plain(), "revision": ours.revision if fixed else row["revision"]}
+        wanted = {**one.to_plain(), "revision": one.revision if fixed else row["revision"]}
         if row != wanted or list(row) != list(wanted):
             odd = next((name for name in wanted if row[name] != wanted[name]), "the order")
             found.append(
