@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pokora_anime.bundle import contents_check as contents
-from pokora_anime.bundle import documents_check, manifest, names, source_check, written
+from pokora_anime.bundle import manifest, names
 from pokora_anime.bundle import listed as closed_list
 from pokora_anime.bundle import rules_check as rules
 from pokora_anime.bundle.listed import MOST_RUNS
@@ -67,6 +67,9 @@ def read_manifest(folder: Folder, limits: Limits) -> Manifest:
 
 
 def _bundle(path: Path, folder: Folder, key: str, contest: str, limits: Limits, pictures: bool) -> Examined:
+    # Only a bundle needs them, and `pokora verify` of a run starts sooner without.
+    from pokora_anime.bundle import documents_check, source_check, written
+
     told = read_manifest(folder, limits)
     judged_by = contest or told.contest
     listed = listed_runs(folder, limits)
