@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pokora_anime.bundle import contents_check as contents
-from pokora_anime.bundle import manifest, names
 from pokora_anime.bundle import listed as closed_list
+from pokora_anime.bundle import manifest, names
 from pokora_anime.bundle import rules_check as rules
 from pokora_anime.bundle.listed import MOST_RUNS
 from pokora_anime.bundle.manifest import Manifest
