@@ -204,14 +204,6 @@ def test_another_file_of_the_same_frames_is_never_a_pass_in_the_same_environment
     assert _compared(copy, elsewhere=True).verdict is Verdict.passed
 
 
-def test_a_still_of_the_same_pixels_in_another_file_is_for_a_person(tmp_path: Path) -> None:
-    still = next((submitted.workplace() / "outputs" / "stills").iterdir())
-    copy = Path(shutil.copytree(still, tmp_path / "copy"))
-    Pictures.open(still / "still-1.png").save(copy / "still-1.png", compress_level=1)
-    same = compare.compare("stills", read_run(copy), read_run(still))
-    assert (same.verdict, same.equal) == (Verdict.review, 1)
-
-
 # What a bundle shows beside its runs
 
 
