@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import cast
 
+from pokora_anime.bundle import names
 from pokora_anime.bundle.project import Project
 from pokora_anime.compliance.rules import closed
 from pokora_anime.compliance.verify.examine import examine_and_show
@@ -19,7 +20,6 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.reading import Reading, read_run
 
 OUTPUTS = Path("outputs")
-SCORECARD = ("scorecard.json", "scorecard.html")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,12 @@ class Run:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What goes into the bundle: the sealed part, the signature, and the scorecard if there is one."""
+        """What goes into the bundle: the sealed part, the signature, the scorecard's numbers if it has any.
+
+        Not its page, which shows pictures that nobody could compare with anything.
+        """
         outside = [layout.RECORD, layout.LEDGER, layout.STATEMENT]
-        outside += [f"{layout.REPORTS}/{name}" for name in SCORECARD]
+        outside += [names.SCORECARD]
         present = [name for name in outside if (self.folder / name).is_file()]
         return tuple(sorted({*present, *self.reading.files}))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
 from pokora_anime.bundle import figures, names, pdf
@@ -25,6 +26,7 @@ LAYOUTS: tuple[dict[str, Json], ...] = (
     {"film": 8, "text": 10.4},
 )
 ENOUGH = 0.5  # of the last page
+LIBRARIES = ("typst", "fontpkg-kanit", "justmytype-intl-cjk", "pillow", "numpy", "imageio-ffmpeg")
 CJK = "pip install 'pokora_anime[cjk]' where names are Chinese, Japanese or Korean"
 
 
@@ -50,7 +52,8 @@ def make(content: Content, checkpoints: Sequence[Checkpoint], limits: ContestCon
         if len(poster) <= most * SHARE or budget < FONT_BYTES:
             break
         budget = budget * 9 // 10
-    named = _named(content, checkpoints)
+    title, members = str(content.data["title"]), cast(list[dict[str, str]], content.data["members"])
+    named = must_name(title, members, [one.to_plain() for one in checkpoints])
     found = (
         *check(names.WRITEUP, writeup, limits.writeup_pages, named, _words(content, "artistic", "notes")),
         *check(names.POSTER, poster, 1, named, _words(content, "artistic_short")),
@@ -73,6 +76,17 @@ def _laid_out(content: Content, pictures: Mapping[str, bytes], bib: str, pages: 
     return best
 
 
+def libraries() -> dict[str, str]:
+    """The versions of what draws and sets documents; "" for what is not installed."""
+    found: dict[str, str] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
 def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str = "") -> Iterator[Finding]:
     """SUB-PAGES, SUB-FONT, SUB-TEXT (what must be `named` and is not), SUB-GLYPH (no font has a sign of
     `words`) and SUB-PDF."""
@@ -81,6 +95,9 @@ def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str =
     except ValueError as error:
         yield blocking("SUB-PDF", "a document that cannot be read", name, str(error), "a sound PDF", "")
         return
+    if facts.odd:
+        got, wanted = f"it holds {facts.odd}", "text, pictures and links"
+        yield blocking("SUB-PDF", "a document that does more than show pages", name, got, wanted, "")
     if facts.pages > pages:
         over = sum(len(text) for text in facts.texts[pages:])
         where = facts.texts[pages][:40]
@@ -103,17 +120,15 @@ def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str =
         yield blocking("SUB-GLYPH", "signs that no font has", name, got, "text that the fonts can show", CJK)
 
 
-def _named(content: Content, checkpoints: Sequence[Checkpoint]) -> list[str]:
-    """What both documents must say: members with IDs, and each checkpoint with its link and licence."""
-    members: Json = content.data["members"]
-    assert isinstance(members, list)
-    people = [str(value) for member in members if isinstance(member, dict) for value in member.values()]
-    weights = [
-        text
-        for one in checkpoints
-        for text in (one.name, one.link.removeprefix("https://"), one.row.terms.name)
-    ]
-    return [str(content.data["title"]), *people, *weights]
+def must_name(
+    title: str, members: Sequence[Mapping[str, str]], rows: Iterable[Mapping[str, Json]]
+) -> list[str]:
+    """What both documents must say: title, members with IDs, each row of weights with link and licence."""
+    said = [title, *(text for member in members for text in member.values())]
+    for row in rows:
+        licence = cast(Mapping[str, Json], row["licence"])
+        said += [str(row["name"]), str(row["link"]).removeprefix("https://"), str(licence["name"])]
+    return said
 
 
 def _words(content: Content, *fields: str) -> str:

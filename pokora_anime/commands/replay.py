@@ -22,7 +22,8 @@ keyframe, the control maps and the delivered frames of one segment are always am
 environment that a node ran in, every bit must be equal; elsewhere the measured thresholds of
 COMPLIANCE.md hold. PASS, REVIEW or FAIL.
 
-Of a bundle every run is replayed.
+Of a bundle every run is replayed, and all that it shows beside its runs is compared with what pokora makes
+of them: the entry's files, the documents, the pages, the source.
 
 Writes replay.png (stored, recomputed, difference) and replay.json into the run's reports/ folder, for a
 zip beside it, or where --out says.
@@ -55,7 +56,24 @@ def main(arguments: Sequence[str]) -> int:
             out = (options.out or _reports(options.run)) / name
             subject = f"{options.run}: {name}" if name else str(options.run)
             worst = max(worst, _one(folder, question, out, subject, as_json_only=options.json))
+        if "" not in runs:
+            worst = max(worst, _shown(options))
     return worst
+
+
+def _shown(options: _Options) -> int:
+    """What a bundle shows beside its runs; returns the exit status."""
+    import json
+
+    from pokora_anime.bundle import remade
+    from pokora_anime.compliance.verify.verdict import Verdict
+
+    told = remade.examine(options.run, key=options.key, tell=lambda line: print(line, file=sys.stderr))
+    if told is None:
+        return 2
+    text = "\n".join([f"{told.subject}: entry", *told.lines(), f"ENTRY   {told.verdict.value}"])
+    print(json.dumps(told.to_plain(), indent=2) if options.json else text)
+    return int(told.verdict is not Verdict.passed)
 
 
 def _one(run: Path, question: Question, out: Path, subject: str, *, as_json_only: bool) -> int:

@@ -12,8 +12,9 @@ from pokora_anime.provenance import keys
 
 DESCRIPTION = """Renders each run of a bundle, or one run, again with this install and compares.
 
-In the environment that a run was made in, every frame must be equal, bit for bit. Elsewhere the frames are
-compared by PSNR, with the thresholds that replay has for frames. PASS, REVIEW or FAIL.
+In the environment that a run was made in, every frame and every file must be equal, bit for bit. Elsewhere
+what both videos decode to is compared at full size, within the bounds that replay has for frames. Of a bundle
+the entry's files, documents, pages and source are compared too. PASS, REVIEW or FAIL.
 
 --trust-source renders with the bundle's own source instead, after showing how it differs from this
 install's, in a process that may read the libraries and write in one folder. That shows that the source
