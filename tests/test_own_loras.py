@@ -45,7 +45,7 @@ def lora(folder: Path, width: int = 2048, name: str = "hero.safetensors", style:
     }
     key, down, up = keys[style]
     file = folder / name
-    save_file({key: np.ones((4, width), "f4"), key.replace(down, up): np.ones((64, 4), "f4")}, file)
+    save_file({key: np.ones((4, width), "f4"), key.replace(down, up): np.ones((640, 4), "f4")}, file)
     return file
 
 

@@ -218,9 +218,15 @@ def _add(arguments: list[str]) -> int:
         page=typed.link,
     )
     taken = {name: row.id for row in registry.shipped() for name in row.names}
-    row, header = own.add(new, taken, replace=typed.replace)
+    row, header, checked = own.add(new, taken, replace=typed.replace)
     told = f"for {header.base}" if header.base else "no layer tells for which base, so it is taken as you say"
-    print(f"{row.id}: {header.layers} layers, {told}; sha256 {next(iter(row.sha256.values()))[:12]}")
+    kinds = " and ".join(checked.kinds)
+    print(
+        f"{row.id}: {checked.layers} layers ({kinds}), {told}; sha256 {next(iter(row.sha256.values()))[:12]}"
+    )
     print(f"status {row.status.value}: {row.reason}")
+    if checked.motion:
+        print(f"use it: motion.lora={row.role} motion.lora_weight=0.7")
+        return 0
     print(f"use it: <lora:{row.id}:0.7> in the prompt, or style.loras=[{{id:{row.id},weight:0.7}}]")
     return 0

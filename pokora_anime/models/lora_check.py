@@ -1,0 +1,56 @@
+"""A LoRA read and compared with its base before it is registered: what a run would refuse is refused here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pokora_anime.config.schema import Family
+from pokora_anime.errors import WeightsError
+from pokora_anime.models import lora_shapes
+from pokora_anime.models.lora_names import ENCODER, ENCODER_2, UNET
+from pokora_anime.models.lora_table import Layer, read_table
+from pokora_anime.models.loras import fit, unfit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """How many layers a LoRA changes, of which kinds, and whether they are a motion adapter's."""
+
+    layers: int
+    kinds: tuple[str, ...]
+    motion: bool
+
+
+def check(file: Path, name: str, family: Family) -> Checked:
+    """Read a LoRA as a run does and fit it to its base's published shapes.
+
+    Raises WeightsError WGT-2 or WGT-5 for whatever a run could not use exactly.
+    """
+    layers = read_table(file, name)
+    moving = [layer for layer in layers if "motion_modules" in layer.named.layer]
+    if moving and len(moving) != len(layers):
+        raise WeightsError(
+            "WGT-5",
+            f"LoRA {name}: {len(moving)} of {len(layers)} layers are a motion adapter's",
+            expected="a motion LoRA or a LoRA of pictures",
+            fix="split it into two files",
+        )
+    matched, misfits = 0, list[str]()
+    for network in (UNET, ENCODER, ENCODER_2):
+        mine = [layer for layer in layers if layer.named.network == network]
+        if not mine:
+            continue
+        module = lora_shapes.motion(family) if moving else lora_shapes.network(family, network)
+        if module is None:
+            misfits += [f"{family.value} has no {network}"] * len(mine)
+            continue
+        fitting, others = fit(mine, network, module)
+        matched, misfits = matched + len(fitting), misfits + others
+    if misfits:
+        raise unfit(name, file, matched, len(layers), misfits[0])
+    return Checked(layers=len(layers), kinds=_kinds(layers), motion=bool(moving))
+
+
+def _kinds(layers: list[Layer]) -> tuple[str, ...]:
+    return tuple(sorted({layer.kind for layer in layers}))
