@@ -40,6 +40,11 @@ LDM = {  # of a UNet with two blocks a side, one layer in each block
 Part = dict[str, Tensor]
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(11)
+
+
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.family(tmp_path_factory.mktemp("tiny"))
@@ -65,7 +70,7 @@ def lora(module: nn.Module, rank: int = 2) -> tuple[Part, Tensor]:
 
 def written(folder: Path, tensors: Part, metadata: dict[str, str] | None = None) -> Lora:
     file = folder / "pytorch_lora_weights.safetensors"
-    save_file({name: value.contiguous() for name, value in tensors.items()}, file, metadata=metadata)
+    save_file({name: value.clone() for name, value in tensors.items()}, file, metadata=metadata)
     return Lora(row=replace(registry.any_row("nano-lcm"), sha256={}), folder=folder, weight=WEIGHT)
 
 
@@ -386,6 +391,14 @@ def parts_of(unet: UNet2DConditionModel) -> Part:
     return {kohya(QUERY, part): value for part, value in lora(unet.get_submodule(QUERY))[0].items()}
 
 
+def test_a_layer_in_two_spellings_is_not_added_twice(unet: UNet2DConditionModel, tmp_path: Path) -> None:
+    tensors = Part()
+    for spell in (kohya, SPELLINGS["kohya LDM"]):
+        tensors |= {spell(QUERY, part): value for part, value in lora(unet.get_submodule(QUERY))[0].items()}
+    with pytest.raises(WeightsError, match="twice"):
+        merge_into_unet(unet, [written(tmp_path, tensors)])
+
+
 def broken(unet: UNet2DConditionModel, how: str) -> Part:
     tensors = parts_of(unet)
     up, down = kohya(QUERY, "lora_up.weight"), kohya(QUERY, "lora_down.weight")
@@ -463,12 +476,26 @@ def test_other_files_are_named_for_what_they_are(tmp_path: Path, key: str, told:
 
 
 def test_a_files_shapes_are_compared_with_its_base_at_add(tmp_path: Path) -> None:
-    name = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
+    name = "lora_unet_output_blocks_5_1_transformer_blocks_0_attn1_to_q"
     tensors = {f"{name}.lora_down.weight": torch.ones(2, 640), f"{name}.lora_up.weight": torch.ones(640, 2)}
     made = written(tmp_path, tensors)
     assert check(made.path, "mine", Family.sdxl).layers == 1
     with pytest.raises(WeightsError, match=re.escape("[2, 640]")):
         check(made.path, "mine", Family.sd2)
-    second = {key.replace("unet_input_blocks_4_1", "te2_x"): value for key, value in tensors.items()}
+    second = {key.replace("unet_output_blocks_5_1", "te2_x"): value for key, value in tensors.items()}
     with pytest.raises(WeightsError, match="no text_encoder_2"):
         check(written(tmp_path, second).path, "mine", Family.sd2)
+
+
+def test_alpha_in_a_file_beside_is_not_lost_without_a_word(tmp_path: Path) -> None:
+    tensors = {
+        "base_model.model.conv_in.lora_A.weight": torch.ones(2, 4, 3, 3),
+        "base_model.model.conv_in.lora_B.weight": torch.ones(320, 2, 1, 1),
+    }
+    made = written(tmp_path, tensors)
+    assert check(made.path, "mine", Family.sdxl).unscaled
+    (tmp_path / "adapter_config.json").write_text('{"r": 2, "lora_alpha": 2}')
+    assert check(made.path, "mine", Family.sdxl).unscaled
+    (tmp_path / "adapter_config.json").write_text('{"r": 2, "lora_alpha": 8}')
+    with pytest.raises(WeightsError, match="adapter_config"):
+        check(made.path, "mine", Family.sdxl)

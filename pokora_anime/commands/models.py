@@ -195,7 +195,7 @@ def _add(arguments: list[str]) -> int:
     from pokora_anime.models import own
 
     parser = _parser("add", "Register a LoRA of your own; it is copied into your data folder.")
-    parser.add_argument("file", type=Path, help="a .safetensors in kohya, diffusers or peft format")
+    parser.add_argument("file", type=Path, help="a .safetensors of LoRA, LoCon, LoHa, LoKr or DoRA layers")
     parser.add_argument("--id", required=True, help="how prompts name it: <lora:ID:0.7>")
     parser.add_argument("--base", required=True, choices=[family.value for family in Family])
     parser.add_argument("--slot", default="", choices=["", *own.SLOTS], help="one of each; empty: a style")
@@ -224,6 +224,10 @@ def _add(arguments: list[str]) -> int:
     print(
         f"{row.id}: {checked.layers} layers ({kinds}), {told}; sha256 {next(iter(row.sha256.values()))[:12]}"
     )
+    if checked.unscaled:
+        print(
+            "the file names no alpha for some layers: they are used at the strength that they are stored with"
+        )
     print(f"status {row.status.value}: {row.reason}")
     if checked.motion:
         print(f"use it: motion.lora={row.role} motion.lora_weight=0.7")

@@ -11,9 +11,7 @@ from pokora_anime.config.schema import Family
 from pokora_anime.errors import WeightsError
 
 MAX_HEADER = 64 * 2**20
-_DOWN = re.compile(
-    r"((lora_down|[._]lora\.down|lora_A|lora_linear_layer\.down)(\.[\w-]+)?\.weight|hada_w1_b(\.[\w-]+)?)$"
-)
+_DOWN = re.compile(r"(lora_down|[._]lora\.down|lora_A|lora_linear_layer\.down)(\.[\w-]+)?\.weight$")
 _TEXT_ATTENTION = re.compile(r"attn2[._]to_k")
 # Channels of the text that cross-attention reads.
 _WIDTHS = {2048: Family.sdxl.value, 1024: Family.sd2.value, 768: "SD 1.5"}

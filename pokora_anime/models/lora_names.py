@@ -1,4 +1,4 @@
-"""The names of a LoRA's tensors in every known spelling: which network, which layer, which part. Torch-free."""
+"""The names of a LoRA's tensors, in every known spelling: network, layer and part. Torch-free."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def places(network: str, modules: Iterable[str]) -> dict[str, str]:
 
 
 def _flat(layer: str, network: str) -> str:
-    flat = layer.replace(".", "_")
+    flat = re.sub(r"(?<=_to_out)$", "_0", layer.replace(".", "_"))
     return flat if network == UNET else flat.removeprefix("text_model_")
 
 
@@ -124,10 +124,7 @@ def _others(name: str, original: _Original | None) -> list[str]:
     if original is None:
         older = re.sub(r"self_attn\.(q|k|v|out)_proj$", r"self_attn.to_\1", name)
         return [older] if older != name else []
-    spellings = [name, *original.names(name)]
-    return spellings + [
-        spelling.removesuffix(".0") for spelling in spellings if spelling.endswith(".to_out.0")
-    ]
+    return original.names(name)
 
 
 class _Original:

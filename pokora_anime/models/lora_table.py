@@ -1,4 +1,4 @@
-"""A LoRA file as a table: layer -> kind, tensors, alpha. Every tensor of the file is used once, or it is refused."""
+"""A LoRA file as a table, layer -> kind, tensors, alpha: every tensor is used once, or it is refused."""
 
 from __future__ import annotations
 

@@ -77,6 +77,9 @@ def fit(
         if name is None:
             misfits.append(f"there is no {layer.named.layer}")
             continue
+        if any(name == other for other, _ in fitting):
+            misfits.append(f"{layer.named.layer} is there twice, in two spellings")
+            continue
         try:
             change(layer, _Shapes(modules[name]))
         except Misfit as misfit:
