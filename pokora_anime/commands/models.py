@@ -219,7 +219,7 @@ def _add(arguments: list[str]) -> int:
     from pokora_anime.models import own
 
     parser = _parser("add", "Register a LoRA of your own; it is copied into your data folder.")
-    parser.add_argument("file", type=Path, help="a .safetensors in kohya, diffusers or peft format")
+    parser.add_argument("file", type=Path, help="a .safetensors of LoRA, LoCon, LoHa, LoKr or DoRA layers")
     parser.add_argument("--id", required=True, help="how prompts name it: <lora:ID:0.7>")
     parser.add_argument("--base", required=True, choices=[family.value for family in Family])
     parser.add_argument("--slot", default="", choices=["", *own.SLOTS], help="one of each; empty: a style")
@@ -242,9 +242,19 @@ def _add(arguments: list[str]) -> int:
         page=typed.link,
     )
     taken = {name: row.id for row in registry.shipped() for name in row.names}
-    row, header = own.add(new, taken, replace=typed.replace)
+    row, header, checked = own.add(new, taken, replace=typed.replace)
     told = f"for {header.base}" if header.base else "no layer tells for which base, so it is taken as you say"
-    print(f"{row.id}: {header.layers} layers, {told}; sha256 {next(iter(row.sha256.values()))[:12]}")
+    kinds = " and ".join(checked.kinds)
+    print(
+        f"{row.id}: {checked.layers} layers ({kinds}), {told}; sha256 {next(iter(row.sha256.values()))[:12]}"
+    )
+    if checked.unscaled:
+        print(
+            "the file names no alpha for some layers: they are used at the strength that they are stored with"
+        )
     print(f"status {row.status.value}: {row.reason}")
+    if checked.motion:
+        print(f"use it: motion.lora={row.role} motion.lora_weight=0.7")
+        return 0
     print(f"use it: <lora:{row.id}:0.7> in the prompt, or style.loras=[{{id:{row.id},weight:0.7}}]")
     return 0

@@ -312,7 +312,7 @@ def _motion(config: VideoConfig) -> list[Problem]:
     found += _within("motion.known_ahead", motion.known_ahead, 0.0, 1.0)
     found += _within("motion.anchor_weight", motion.anchor_weight, 0.1, 100.0)
     found += _within("motion.lora_weight", motion.lora_weight, 0.0, 2.0)
-    if motion.lora is not None and not _ID.fullmatch(motion.lora):
+    if motion.lora is not None and not _ID.fullmatch(motion.lora.removeprefix("own:")):
         found.append(Problem("motion.lora", repr(motion.lora), "a role or registry id", "motion.lora=null"))
     found += _within("motion.noise_share", motion.noise_share, 0.0, 1.0)
     found += _within("motion.step_share", motion.step_share, 0.0, 1.0)
