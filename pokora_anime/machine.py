@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pokora_anime import process
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType
 from pokora_anime.errors import ConfigError
@@ -40,13 +41,7 @@ class Timeline:
         """Note that `name` happened now; a name counts the first time only."""
         if any(known == name for known, _ in self.marks):
             return
-        self.marks.append((name, round(time.time() - _process_start(), 3)))
-
-
-def _process_start() -> float:
-    import psutil
-
-    return psutil.Process().create_time()
+        self.marks.append((name, round(time.time() - process.started(), 3)))
 
 
 def cpu_has_bf16() -> bool:

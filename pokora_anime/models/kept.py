@@ -6,9 +6,9 @@ import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
 import torch
 
+from pokora_anime import process
 from pokora_anime.config.schema import BaseConfig, LoraConfig, MotionConfig, SpeedConfig
 from pokora_anime.machine import Machine, give_back_memory
 from pokora_anime.models.loader import Models
@@ -51,4 +51,5 @@ def _roomy(device: torch.device) -> bool:
         whole = torch.cuda.get_device_properties(device).total_memory
         return torch.cuda.memory_allocated(device) < _SHARE * whole
     give_back_memory()
-    return psutil.Process().memory_info().rss < _SHARE * psutil.virtual_memory().total
+    filled, (_, whole) = process.resident(), process.memory()
+    return filled is not None and filled < _SHARE * whole  # else they are loaded anew: slower, never wrong

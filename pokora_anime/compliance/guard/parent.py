@@ -11,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NoReturn, Self, cast
 
-import psutil
-
+from pokora_anime import process
 from pokora_anime.compliance.guard import environment, temporary
 from pokora_anime.compliance.guard.bytecode import compile_later
 from pokora_anime.compliance.guard.grants import Grants
@@ -93,7 +92,7 @@ class Child:
                     "writes": writes,
                     "temporary": str(self._temporary),
                     "encoding": sys.stderr.encoding or "utf-8",
-                    "started": psutil.Process().create_time(),
+                    "started": process.started(),
                 }
             )
         except BaseException:  # Ctrl-C comes at any moment
