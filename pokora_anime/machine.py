@@ -52,6 +52,13 @@ def cpu_has_bf16() -> bool:
     return bool(probe()) if probe is not None else False
 
 
+def cuda_has_bf16() -> bool:
+    """Whether the card computes in bf16 itself: below capability 8.0 cuDNN has no such convolutions."""
+    import torch
+
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
 def settle(config: DeviceConfig) -> Machine:
     """Choose device, dtype and threads, and switch torch to repeatable results.
 
@@ -91,6 +98,17 @@ def give_back_memory() -> bool:
     return trim is not None and bool(trim(0))
 
 
+def give_back(device: torch.device) -> None:
+    """Give memory of freed networks back to the system, or to others on the device."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+    give_back_memory()
+
+
 def _of_c(name: str) -> Callable[..., int] | None:
     """A function of the C library of Linux, if this one has it."""
     import ctypes
@@ -124,13 +142,20 @@ def _dtype(choice: DType, device: torch.device) -> torch.dtype:
     if choice is DType.auto:
         if device.type == "cpu":
             return torch.bfloat16 if cpu_has_bf16() else torch.float32
-        return torch.float16 if device.type == "mps" else torch.bfloat16
+        return torch.float16 if device.type == "mps" or not cuda_has_bf16() else torch.bfloat16
     if device.type == "cpu" and choice is DType.bf16 and not cpu_has_bf16():
         raise ConfigError(
             "CFG-DTYPE",
             "device.dtype=bf16 on a processor without bf16 arithmetic",
             expected="fp32",
             fix="device.dtype=fp32",
+        )
+    if device.type == "cuda" and choice is DType.bf16 and not cuda_has_bf16():
+        raise ConfigError(
+            "CFG-DTYPE",
+            "device.dtype=bf16 on a card without bf16 arithmetic",
+            expected="fp16 or fp32",
+            fix="device.dtype=auto",
         )
     if device.type == "cpu" and choice is DType.fp16:
         raise ConfigError(

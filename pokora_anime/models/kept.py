@@ -10,7 +10,7 @@ import torch
 
 from pokora_anime import process
 from pokora_anime.config.schema import BaseConfig, LoraConfig, MotionConfig, SpeedConfig
-from pokora_anime.machine import Machine, give_back_memory
+from pokora_anime.machine import Machine, give_back, give_back_memory
 from pokora_anime.models.loader import Models
 
 _SHARE = 0.25  # of the memory that what is kept may fill: the next run loads more beside it
@@ -40,6 +40,7 @@ def models_for(
     if _last and (_last[0].made_from != made_from or not _roomy(machine.device)):
         _last.clear()
         gc.collect()
+        give_back(machine.device)
     if not _last:
         models = Models(base, speed, loras, machine.device, machine.dtype, motion=motion)
         _last.append(_Kept(made_from=made_from, models=models))
