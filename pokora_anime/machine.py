@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pokora_anime import process
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType
+from pokora_anime.devices import driver
 from pokora_anime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def cuda_has_bf16() -> bool:
 def settle(config: DeviceConfig) -> Machine:
     """Choose device, dtype and threads, and switch torch to repeatable results.
 
-    Raises ConfigError for a device or a dtype that this machine lacks.
+    Raises ConfigError for a device or a dtype that this machine lacks, MachineError SYS-DRIVER for a card
+    that torch cannot use, unless kind is cpu.
     """
     # cuBLAS reads this when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -124,6 +126,8 @@ def _device(kind: DeviceKind) -> DeviceKind:
         DeviceKind.mps: torch.backends.mps.is_available(),
         DeviceKind.cpu: True,
     }
+    if kind in (DeviceKind.auto, DeviceKind.cuda):
+        driver.require()  # else it would be a run of hours on the processor, without a word
     if kind is DeviceKind.auto:
         return next(choice for choice, there in present.items() if there)
     if not present[kind]:

@@ -14,8 +14,8 @@ import torch
 
 from pokora_anime import machine
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import DeviceConfig, DType
-from pokora_anime.devices import hardware, spare
+from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType
+from pokora_anime.devices import driver, hardware, spare
 from pokora_anime.devices.exhausted import is_out_of_memory
 from pokora_anime.devices.hardware import GIB
 from pokora_anime.devices.job import Job
@@ -189,6 +189,76 @@ def test_the_vae_of_a_card_decodes_in_fp16_where_it_may(
     models = Models(config.base, config.speed, [], torch.device("cpu"), dtype)
     models.device, models.dtype = torch.device(device), dtype
     assert models._vae_dtype(models._base_row) is expected
+
+
+# A driver that torch cannot use
+
+
+@pytest.mark.parametrize(
+    ("capability", "built", "expected"),
+    [
+        ((7, 0), ["sm_75", "sm_80", "sm_90"], False),
+        ((6, 1), ["sm_75", "sm_120"], False),
+        ((7, 5), ["sm_75", "sm_80"], True),
+        ((8, 9), ["sm_80", "sm_86"], True),
+        ((9, 0), ["sm_80", "compute_80"], True),
+        ((12, 1), ["sm_90a", "sm_120"], True),
+        ((9, 1), ["sm_90a"], False),
+    ],
+)
+def test_a_build_runs_on_cards_that_it_has_code_for(
+    capability: tuple[int, int], built: list[str], expected: bool
+) -> None:
+    assert driver.runs_on(capability, built) is expected
+
+
+@pytest.fixture
+def card_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "present", lambda: True)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "Tesla V100")
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (7, 0))
+
+
+@pytest.mark.usefixtures("card_here")
+@pytest.mark.parametrize("kind", [DeviceKind.auto, DeviceKind.cuda])
+def test_a_card_without_kernels_is_named_instead_of_hours_on_the_processor(kind: DeviceKind) -> None:
+    with pytest.raises(
+        MachineError, match=r"SYS-DRIVER: an NVIDIA driver is here .*Tesla V100.*sm_75"
+    ) as told:
+        machine.settle(DeviceConfig(kind=kind))
+    assert told.value.fix == "device.kind=cpu"
+
+
+@pytest.mark.usefixtures("card_here")
+def test_the_processor_is_taken_where_it_was_asked_for() -> None:
+    assert machine.settle(DeviceConfig(kind=DeviceKind.cpu)).device.type == "cpu"
+
+
+@pytest.mark.usefixtures("card_here")
+def test_an_old_driver_is_told_in_torch_s_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 12040).")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", refused)
+    with pytest.raises(MachineError, match=r"too old.*CUDA 13\.2"):
+        machine.settle(DeviceConfig())
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", None)
+    with pytest.raises(MachineError, match="for processors only"):
+        machine.settle(DeviceConfig())
+
+
+def test_hidden_cards_are_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "glob", lambda _: ["found"])
+    monkeypatch.setattr(driver.sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert driver.present()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not driver.present()
 
 
 # Numbers that are no pictures
