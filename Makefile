@@ -15,27 +15,41 @@ export POKORA_PROMPT := $(value PROMPT)
 PROMPT_FLAG := --prompt-env POKORA_PROMPT
 endif
 
+# SEED is seed= in short. Whatever else is typed as NAME=value would be read by nobody, and is refused.
+RENDERS := $(filter video stills sweep,$(MAKECMDGOALS))
+KNOWN := ARGS VENV TORCH SHELL MAKE% MFLAGS GNUMAKEFLAGS -% PIP_% UV_% HF_% POKORA_% OMP_% CUDA_% $(if $(RENDERS),PROMPT SEED) \
+  $(if $(filter submission,$(MAKECMDGOALS)),DRAFT)
+TYPED := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+STRANGE := $(filter-out $(KNOWN),$(TYPED))
+ifneq ($(STRANGE),)
+$(error pokora: CFG-MAKE: make $(MAKECMDGOALS) does not read $(STRANGE)=; \
+fix: keys go into ARGS, as in make video ARGS='seed=3 speed=hq')
+endif
+ifeq ($(filter command,$(origin SEED)),command)
+SEED_FLAG := seed=$(value SEED)
+endif
+
 .PHONY: help setup video stills submission sweep test lint bench clean
 
 help: ## show this page
-	@echo 'make TARGET [PROMPT='"'"'1girl, blue hair, waving'"'"'] [ARGS='"'"'key=value ...'"'"']'
+	@echo 'make TARGET [PROMPT='"'"'1girl, blue hair, waving'"'"'] [SEED=7|random] [ARGS='"'"'key=value ...'"'"']'
 	@echo
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 - \2/p' Makefile | awk -F' - ' '{printf "%-14s %s\n", $$1, $$2}'
 	@echo
 	@echo 'Try:  make video'
-	@echo '      make video PROMPT='"'"'1girl, blue hair, twintails, waving, cherry blossoms'"'"' ARGS=seed=7'
+	@echo '      make video PROMPT='"'"'1girl, blue hair, twintails, waving, cherry blossoms'"'"' SEED=7'
 	@echo '      make video ARGS='"'"'experiment=preview seed=3'"'"
 
 setup: $(SETUP) ## install everything into .venv (the other targets do it by themselves)
 
 video: $(SETUP) ## render an 8 s anime clip
-	@$(POKORA) video $(PROMPT_FLAG) $(value ARGS)
+	@$(POKORA) video $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
 
 stills: $(SETUP) ## render one to three images
-	@$(POKORA) stills $(PROMPT_FLAG) $(value ARGS)
+	@$(POKORA) stills $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
 
 sweep: $(SETUP) ## render a small grid (seeds x speeds) and one sheet of it
-	@$(POKORA) sweep $(PROMPT_FLAG) $(value ARGS)
+	@$(POKORA) sweep $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
 
 submission: $(SETUP) ## pack runs, write-up, poster and source for a jury (DRAFT=1: although something is missing)
 	@$(POKORA) submission build $(if $(DRAFT),--draft) $(value ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -87,6 +88,12 @@ def _models(arguments: list[str]) -> int:
     return models.main(arguments)
 
 
+def _words(arguments: list[str]) -> int:
+    from pokora_anime.commands import words
+
+    return words.main(arguments)
+
+
 def _train(arguments: list[str]) -> int:
     from pokora_anime.commands import train
 
@@ -98,6 +105,8 @@ def _bench(arguments: list[str]) -> int:
 
     return bench.main(arguments)
 
+
+BUG_STATUS = 70  # of a fault of ours: no command has a verdict or a mistake of the user's that ends so
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "video": (_video, "render an 8-10 s clip from a prompt"),
@@ -112,6 +121,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "key": (_key, "the key that signs finished runs"),
     "doctor": (_doctor, "what this machine can do, and what to type next"),
     "models": (_models, "list, fetch, check, cite and add weights"),
+    "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
     "train": (_train, "train the nano family from nothing"),
     "bench": (_bench, "measure this machine"),
 }
@@ -136,8 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("POKORA_DEBUG"):
             traceback.print_exc()
-        _say(f"BUG-1: {type(error).__name__}: {' '.join(str(error).split())}; log: {_crash_log(typed)}")
-        return 1
+        line = f"BUG-1: {type(error).__name__}: {' '.join(str(error).split())}; log: {_crash_log(typed)}"
+        if "--json" in typed:
+            print(json.dumps({"error": line, "exit_status": BUG_STATUS}))
+        _say(line)
+        return BUG_STATUS
 
 
 def _dispatch(typed: list[str]) -> int:

@@ -175,7 +175,11 @@ def _deliver(segments: Iterator[Segment], config: VideoConfig, run: Run) -> Vide
     def consume(arriving: Iterator[Segment]) -> Video:
         frames = run.watch(finish.frames(arriving, config, run.context, run.watch_generated))
         return encode.write(
-            frames, config, run.context, lambda hashes: finish.record(nodes, hashes, config, run.context)
+            frames,
+            config,
+            run.context,
+            lambda hashes: finish.record(nodes, hashes, config, run.context),
+            run.show_decoded,
         )
 
     with Background(consume, depth=1) as worker:

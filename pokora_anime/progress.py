@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pokora_anime.interrupts import Interrupts
+from pokora_anime.remarks import Remarks
 
 PLAIN_SECONDS = 2.0  # between two plain lines of one stage
+LOADING_SECONDS = 1.0  # of loading before anything is said about it
 KEPT = "kept"  # how the detail of a step ends that was read from the run folder, not computed
 
 
@@ -32,16 +35,19 @@ class _Stage:
     begun: float
     latest: float  # when it began or last stepped
     done: int = 0
+    warm: bool = False  # whether a step was computed before
     measured_steps: int = 0
     measured_seconds: float = 0.0
     printed: float = 0.0
     closed: bool = False
 
     def count(self, detail: str, now: float) -> None:
-        """One step. Neither the first (it loads and compiles) nor kept ones say what a step takes."""
-        if self.done and not detail.endswith(KEPT):
+        """One step. Neither the first computed one (it loads, compiles) nor kept ones say what one takes."""
+        computed = not detail.endswith(KEPT)
+        if computed and self.warm:
             self.measured_steps += 1
             self.measured_seconds += now - self.latest
+        self.warm = self.warm or computed
         self.done += 1
         self.latest = now
         self.detail = detail or self.detail
@@ -78,7 +84,9 @@ class Display:
         self._stages: dict[str, _Stage] = {}  # the latest of each name
         self._current: dict[int, _Stage] = {}  # by thread
         self._planned: dict[str, int] = {}
+        self._busy: dict[str, float] = {}  # what is being loaded, and since when it is shown
         self._interrupts = Interrupts()
+        self._remarks = Remarks(self._remark)
 
     def stage(self, name: str, total: int = 0, detail: str = "") -> None:
         """A stage of this thread begins; `total` is its number of steps (0: unknown).
@@ -118,6 +126,27 @@ class Display:
         if not self._quiet:
             self._print(message)
 
+    @contextmanager
+    def loading(self, what: str) -> Generator[None]:
+        """Within the block `what` is read into memory; more than a moment of it is shown."""
+        begun = time.monotonic()
+        shown = threading.Timer(LOADING_SECONDS, self._loads, (what,))
+        shown.daemon = True
+        shown.start()
+        try:
+            yield
+        finally:
+            shown.cancel()
+            with self._lock:
+                self._busy.pop(what, None)
+                self._record(f"{what} loaded: {time.monotonic() - begun:.1f} s")
+
+    def _loads(self, what: str) -> None:
+        with self._lock:
+            self._busy[what] = time.monotonic()
+        if self._live is None and not self._quiet:
+            self._print(f"loading {what}")
+
     def plan(self, steps: Mapping[str, int]) -> None:
         """The stages to come and their steps: no time left is told before every one of them can be judged."""
         with self._lock:
@@ -138,6 +167,7 @@ class Display:
 
     def __enter__(self) -> Self:
         self._interrupts.install()
+        self._remarks.install()
         if self._console.is_terminal and not self._quiet:
             self._live = Live(
                 get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True
@@ -149,6 +179,7 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._interrupts.restore()
+        self._remarks.restore()
         live, self._live = self._live, None
         if live is not None:
             live.stop()
@@ -157,6 +188,10 @@ class Display:
                 self._close(stage)
             how = "ended" if error is None else f"stopped by {type(error).__name__}: {error}"
             self._record(f"{how}, {_clock(time.monotonic() - self._begun)}")
+
+    def _remark(self, text: str) -> None:
+        with self._lock:
+            self._record(text)
 
     def _close(self, stage: _Stage) -> None:
         if not stage.closed:
@@ -190,6 +225,9 @@ class Display:
                 total = stage.total or None
                 bar = ProgressBar(total=total, completed=stage.done, width=24, pulse=total is None)
                 rows.add_row(stage.name, bar, f"{stage.done}/{total}" if total else "", stage.detail)
+            for what, since in self._busy.items():
+                bar = ProgressBar(total=None, width=24, pulse=True)
+                rows.add_row("loading", bar, _clock(time.monotonic() - since), what)
             left = self.left_seconds
             line = f"{_clock(time.monotonic() - self._begun)} elapsed"
             line += f", about {_clock(left)} left" if left else ""

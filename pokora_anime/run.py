@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from pokora_anime.commands import again
 from pokora_anime.compliance.guard.state import in_force
 from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
@@ -20,12 +22,13 @@ from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.machine import Timeline, settle
 from pokora_anime.models.used import weight_files
 from pokora_anime.progress import Display
+from pokora_anime.provenance import yuv
 from pokora_anime.provenance.atomic import writing
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.folder import RunFolder
 from pokora_anime.provenance.hashing import Json, arrays_hash
-from pokora_anime.provenance.layout import CONFIG, REPORTS, still_name
+from pokora_anime.provenance.layout import CONFIG, REPORTS, VIDEO, still_name, still_texts
 from pokora_anime.provenance.node import Node
 from pokora_anime.quality import sheet as sheets
 from pokora_anime.quality.live import LiveScore
@@ -33,6 +36,9 @@ from pokora_anime.quality.preview import PREVIEW, Preview
 from pokora_anime.quality.scorecard import brief, write
 from pokora_anime.quality.sheet import SheetCollector
 from pokora_anime.records import Image, Still, Video
+from pokora_anime.stages.timing import frames_delivered
+
+_NOT_SHOWN = np.zeros((2, 2, 3), np.uint8)  # stands for a frame that the contact sheet leaves out
 
 
 class Run:
@@ -66,6 +72,7 @@ class Run:
         motion = config.motion if isinstance(config, VideoConfig) else None
         planned = Planned.of(config, machine)  # refuses what cannot fit, before anything is loaded
         models = models_for(config.base, config.speed, loras, machine, motion)
+        models.announce = self.display.loading
         for note in (*models.notes, *fetch.unpinned(config), *planned.lines):
             self.display.note(note)
         self.timeline.mark("models found")
@@ -103,12 +110,18 @@ class Run:
         return frames if self.score is None else self.score.watch_generated(frames)
 
     def watch(self, frames: Iterator[Image]) -> Iterator[Image]:
-        """The delivered frames, some of them kept for the contact sheet, all of them scored."""
+        """The delivered frames, scored on their way."""
+        return frames if self.score is None else self.score.watch_delivered(frames)
+
+    def show_decoded(self, frame: bytes) -> None:
+        """Takes a frame as the MP4 gives it back, yuv420p; some of them make the contact sheet."""
         assert isinstance(self.config, VideoConfig)
-        total = round(self.config.shot.seconds * self.config.finish.fps)
-        self.collector = SheetCollector(total, keep=sheets.FRAMES)
-        kept = self.collector.watch(frames)
-        return kept if self.score is None else self.score.watch_delivered(kept)
+        finish = self.config.finish
+        if self.collector is None:
+            total = frames_delivered(self.config.shot.seconds, finish.fps)
+            self.collector = SheetCollector(total, keep=sheets.FRAMES)
+        due = self.collector.due
+        self.collector.add(yuv.rgb_of_yuv(frame, finish.width, finish.height) if due else _NOT_SHOWN)
 
     def finish_video(self, video: Video) -> None:
         """Write the contact sheet and the record that makes the run finished."""
@@ -134,13 +147,7 @@ class Run:
         """Write the stills with their metadata and the record."""
         names: list[Json] = []
         for index, still in enumerate(stills):
-            metadata = {
-                "prompt": self.config.shot.prompt,
-                "negative": self.config.shot.negative,
-                "seed": str(self.config.seed),
-                "config": json.dumps(to_plain(self.config), ensure_ascii=False),
-                "node": still.node.id,
-            }
+            metadata = still_texts(to_plain(self.config), still.node.id)
             name = still_name(index)
             names.append(name)
             self.folder.write_image(name, still.image, still.node, "image", metadata)
@@ -151,7 +158,7 @@ class Run:
         if self.score is None:
             return
         card = self.score.card()
-        write(card, self.folder.path / REPORTS)
+        write(card, self.folder.path / REPORTS, self.folder.path / VIDEO)
         self.display.note(brief(card))
 
     def _sheet_node(self, picture: Image, video: Video) -> Node:

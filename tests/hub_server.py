@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import re
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+MAPPED = 64 * 2**20  # bytes from which a file is not read into memory
 LARGE = (".safetensors", ".onnx", ".pth")
 
 
@@ -28,13 +30,23 @@ LARGE = (".safetensors", ".onnx", ".pth")
 class Repository:
     """One repository: its files by name, at one commit, which main points to."""
 
-    files: dict[str, bytes]
+    files: dict[str, bytes | mmap.mmap]
     gated: bool = False
+    hashed: dict[str, str] = field(default_factory=dict)  # sha256 of the mapped ones, which do not change
 
     @property
     def commit(self) -> str:
-        listed = json.dumps({name: hashlib.sha256(data).hexdigest() for name, data in self.files.items()})
+        listed = json.dumps({name: self.sha256(name) for name in self.files})
         return hashlib.sha1(listed.encode()).hexdigest()
+
+    def sha256(self, name: str) -> str:
+        """The hash of one file."""
+        data = self.files[name]
+        if isinstance(data, bytes):
+            return hashlib.sha256(data).hexdigest()
+        if name not in self.hashed:
+            self.hashed[name] = hashlib.sha256(data).hexdigest()
+        return self.hashed[name]
 
 
 @dataclass
@@ -52,7 +64,7 @@ class Hub:
     def add(self, repo: str, folder: Path, gated: bool = False) -> Repository:
         """Publish all files of a folder."""
         files = {
-            path.relative_to(folder).as_posix(): path.read_bytes()
+            path.relative_to(folder).as_posix(): _content(path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
@@ -138,10 +150,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         siblings: list[dict[str, Any]] = []
         for name, data in repository.files.items():
-            entry: dict[str, Any] = {"rfilename": name, "size": len(data), "blobId": _git(data)}
+            entry: dict[str, Any] = {"rfilename": name, "size": len(data), "blobId": _blob(name, data)}
             if name.endswith(LARGE):
-                sha256 = hashlib.sha256(data).hexdigest()
-                entry["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 130}
+                entry["lfs"] = {"sha256": repository.sha256(name), "size": len(data), "pointerSize": 130}
             siblings.append(entry)
         self._json(
             {
@@ -171,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(name, sent, {**headers, "ETag": f'"{_git(data)}"'}, body=body)
         self.send_response(302)
         headers |= {
-            "X-Linked-ETag": f'"{hashlib.sha256(data).hexdigest()}"',
+            "X-Linked-ETag": f'"{repository.sha256(name)}"',
             "X-Linked-Size": str(len(data)),
             "Location": f"{self.content.store}/{repo}/{name}",
             "Content-Length": "0",
@@ -181,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         return None
 
-    def _send(self, name: str, data: bytes, headers: dict[str, str], *, body: bool) -> None:
+    def _send(self, name: str, data: bytes | mmap.mmap, headers: dict[str, str], *, body: bool) -> None:
         start = 0
         if found := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             start = int(found[1])
@@ -202,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
-        self.wfile.write(data[start:])
+        self.wfile.write(memoryview(data)[start:])
 
     def _json(self, value: object) -> None:
         data = json.dumps(value).encode()
@@ -220,5 +231,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _git(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+def _content(path: Path) -> bytes | mmap.mmap:
+    """A file's bytes, mapped where it is too large to be held."""
+    if path.stat().st_size < MAPPED:
+        return path.read_bytes()
+    with path.open("rb") as handle:
+        return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _blob(name: str, data: bytes | mmap.mmap) -> str:
+    """git's hash: of large files, of the pointer that git holds, so any other than the content's."""
+    return _git(data) if isinstance(data, bytes) else hashlib.sha1(name.encode()).hexdigest()
+
+
+def _git(data: bytes | mmap.mmap) -> str:
+    return hashlib.sha1(b"blob %d\0%b" % (len(data), data)).hexdigest()

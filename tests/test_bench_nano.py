@@ -24,7 +24,9 @@ from pokora_anime.errors import ConfigError, WeightsError
 from pokora_anime.nano.card import write_card
 from pokora_anime.nano.probe import CLOSED_EYES, STILL, UNKNOWN, AttributeProbe
 from pokora_anime.nano.train.data import is_held_out
-from pokora_anime.nano.world import ATTRIBUTES, draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 
 # Metrics
 

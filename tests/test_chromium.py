@@ -18,7 +18,8 @@ import pytest
 import tiny_vae as tiny
 from PIL import Image as Pictures
 
-from pokora_anime.nano.world import draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.provenance.node import Node
 from pokora_anime.quality.clip import ClipScorer
 from pokora_anime.quality.scorecard import Scorecard, write

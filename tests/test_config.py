@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pokora_anime.commands import render
 from pokora_anime.config.checks import contest_notes
 from pokora_anime.config.compose import compose, compose_stills, compose_video, translate
 from pokora_anime.config.groups import conf_dir, defaults, groups, keys, options
@@ -352,3 +353,28 @@ def test_an_unknown_complaint_of_hydra_still_is_one_line() -> None:
     error = translate(RuntimeError("first\nsecond"))
     assert isinstance(error, ConfigError)
     assert error.line().startswith("CFG-SYNTAX: first second")
+
+
+# A seed that is drawn
+
+
+@pytest.mark.parametrize("typed", ["seed=random", "+seed=random"])
+def test_a_random_seed_is_a_number_from_the_start(typed: str) -> None:
+    found = {compose("video", [typed]).seed for _ in range(4)}
+    assert len(found) > 1
+    assert all(0 <= seed < 10**6 for seed in found)
+
+
+def test_a_drawn_seed_is_what_goes_on_after_a_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    request = render.parse("video", ["seed=random", "speed=hq"])
+    seed = compose("video", request.overrides).seed
+    assert render.words(request) == [f"seed={seed}", "speed=hq"]
+    assert f"drawn: seed={seed}" in capsys.readouterr().err
+
+
+def test_a_sweep_draws_each_seed_and_a_prompt_keeps_the_word(capsys: pytest.CaptureFixture[str]) -> None:
+    request = render.parse("video", ["--multirun", "seed=random,7,random", "shot.prompt=seed=random"])
+    first, second, third = request.overrides[0].removeprefix("seed=").split(",")
+    assert (second, first.isdigit(), third.isdigit()) == ("7", True, True)
+    assert first != third
+    assert request.overrides[1] == "shot.prompt=seed=random"

@@ -16,7 +16,8 @@ import pytest
 import tiny_vae as tiny
 
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, RecordError
-from pokora_anime.nano.world import draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.provenance.ffmpeg import yuv_hashes
 from pokora_anime.provenance.hashing import file_hash, text_hash
 from pokora_anime.provenance.node import Node

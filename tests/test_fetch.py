@@ -20,10 +20,11 @@ from diffusers import ControlNetUnionModel
 from hub_server import Hub, Repository, reach, serving
 from safetensors.torch import load_file
 
+from pokora_anime.commands.models import main as command
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import ControlKind, Family
 from pokora_anime.errors import MachineError, PokoraError, WeightsError
-from pokora_anime.models import hashes, hub, leftovers, lock, places, registry
+from pokora_anime.models import hashed, hashes, hub, leftovers, lock, places, registry
 from pokora_anime.models.download import fetch, table
 from pokora_anime.models.fetch import check_available, needs
 from pokora_anime.models.loader import Models
@@ -404,6 +405,92 @@ def test_a_licence_that_nobody_stated_needs_a_decision(loopback: Hub) -> None:
     assert f"--accept {row.id}" in error.fix
     fetch([row], Family.sd2, accept=[row.id], report=quiet)
     assert lock.read().accepted == {row.id: row.licence}
+
+
+def test_a_decision_is_asked_for_before_anything_is_fetched(loopback: Hub) -> None:
+    unclear = registry.resolve("controlnet_depth", Family.sd2)
+    rows = [registry.resolve("motion", Family.sd2), unclear]
+    with pytest.raises(WeightsError) as caught:
+        fetch(rows, Family.sd2, report=quiet)
+    assert caught.value.code == "WGT-7"
+    assert f"--accept {unclear.id}" in caught.value.fix
+    assert not loopback.asked
+
+
+def test_without_a_network_all_rows_are_one_short_line(
+    loopback: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach(monkeypatch, "http://127.0.0.1:9")
+    said: list[str] = []
+    with pytest.raises(MachineError) as caught:
+        fetch(needs(compose("video", ["base=sdxl", "style=pastel"])), Family.sdxl, report=said.append)
+    assert caught.value.code == "SYS-NET"
+    assert not said
+    assert len(caught.value.line()) < 300
+
+
+def test_many_failures_of_one_kind_are_told_once(loopback: Hub) -> None:
+    rows = needs(compose("video", ["base=sdxl", "style=none"]))
+    for row in rows[1:]:
+        loopback.repositories.pop(row.repo, None)
+    with pytest.raises(WeightsError) as caught:
+        fetch(rows, Family.sdxl, report=quiet)
+    assert f"WGT-1 {len(rows) - 1} times" in caught.value.got
+    assert len(caught.value.line()) < 400
+
+
+def test_a_dry_run_asks_the_hub_for_sizes_that_nobody_wrote_down(
+    loopback: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = needs(compose("video", ["base=sdxl", "style=pastel", "control=depth"]))
+    assert any(None in [row.sizes.get(name) for name in row.published] for row in rows)
+    assert not any("size ?" in line for line in table(rows))
+    assert not any("/resolve/" in path for _, path, _ in loopback.asked)
+    reach(monkeypatch, "http://127.0.0.1:9")
+    assert "the hub was not reached" in table(rows)[-1]
+
+
+def test_a_full_data_folder_is_found_before_the_download(
+    loopback: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Path(os.environ["POKORA_DATA"])
+    monkeypatch.setattr("pokora_anime.models.download._device", lambda folder: int(folder == data))
+    monkeypatch.setattr(
+        "pokora_anime.models.download.free_space", lambda folder: 0 if folder == data else 2**50
+    )
+    row = register(monkeypatch, replace(vae_row(), files=("converted.safetensors", "config.json")))
+    assert row.converted
+    error = failure(row)
+    assert error.code == "SYS-DISK"
+    assert str(data) in error.line()
+    assert not any("/resolve/" in path for _, path, _ in loopback.asked)
+
+
+def test_the_command_fetches_what_previews_need(
+    loopback: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del loopback, tmp_path, monkeypatch
+    assert command(["fetch", "base=sdxl", "--dry-run"]) == 0
+    assert "taesdxl: madebyollin/taesdxl" in capsys.readouterr().out
+    assert command(["fetch", "base=sdxl", "quality.preview=false", "--dry-run"]) == 0
+    assert "taesdxl" not in capsys.readouterr().out
+
+
+def test_long_hashing_shows_how_far_it_is_and_what_was_hashed_is_not_read(
+    loopback: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose("video", ["base=sdxl", "style=none", "control=none", "speed=hq"])
+    fetch(needs(config), Family.sdxl, report=quiet)
+    capsys.readouterr()
+    known: dict[str, str] = {}
+    monkeypatch.setattr("pokora_anime.models.fetch.LONG", 1000)
+    monkeypatch.setattr(hashed._told, "hashes", known)
+    monkeypatch.setattr(hashed, "RACY", 0)
+    check_available(config)
+    shown = capsys.readouterr().err
+    assert "checking weights: " in shown and known
+    check_available(config)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_mirror_stands_in_with_the_same_bytes_only(loopback: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from pokora_anime.config.schema import FinishConfig, Interpolation
 from pokora_anime.errors import RecordError
-from pokora_anime.nano.world import draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.quality.sheet import MAX_WIDTH, SheetCollector, contact_sheet
 from pokora_anime.records import Image, Segment
 from pokora_anime.stages import finish, interpolate, timing

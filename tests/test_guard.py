@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import confined
 import psutil
@@ -26,6 +27,7 @@ from pokora_anime.config.identity import to_plain
 from pokora_anime.config.schema import StillsConfig, VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, WeightsError
 from pokora_anime.interrupts import KILL_SECONDS
+from pokora_anime.models import hashed
 from pokora_anime.provenance.ffmpeg import find_ffmpeg
 
 PACKAGE = Path(__file__).parent.parent / "pokora_anime"
@@ -452,6 +454,27 @@ def test_a_run_is_rendered_behind_the_guard_and_its_parent_has_no_torch(tmp_path
     assert (guard["wanted"], guard["level"], guard["network"]) == ("auto", "landlock", "closed")
     assert guard["details"]["writes"] == "run"
     assert list(folder.glob("logs/tmp-*")) == []
+
+
+@pytest.mark.parametrize("guard", ["auto", "require"])
+def test_a_required_guard_is_told_no_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guard: str
+) -> None:
+    monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
+    config = compose("stills", [])
+    weight = PACKAGE / "nano" / "weights" / "model_index.json"
+    hashed.weight_hash(weight)
+    asked: list[messages.Message] = []
+
+    def noting(stream: IO[bytes], message: messages.Message) -> None:
+        asked.append(message)
+        messages.send(stream, message)
+
+    monkeypatch.setattr(parent, "send", noting)
+    with parent.Child(config, needs.needed(config, tmp_path), tmp_path, "run", guard):
+        pass
+    known = [state.partition("|")[0] for state in asked[0]["hashes"]]
+    assert known == ([str(weight)] if guard == "auto" else [])
 
 
 @pytest.mark.slow

@@ -63,6 +63,29 @@ def test_a_prompt_reaches_the_config_through_make(prompt: str) -> None:
     assert (config["shot"]["prompt"], config["seed"]) == (prompt, 7), shown.stderr
 
 
+@pytest.mark.parametrize("target", ["video", "stills"])
+def test_a_seed_reaches_the_config_through_make(target: str) -> None:
+    shown = make(target, "SEED=3", "ARGS=--cfg")
+    assert yaml.safe_load(shown.stdout)["seed"] == 3, shown.stderr
+
+
+def test_a_seed_of_the_environment_is_no_choice() -> None:
+    shown = make("video", "ARGS=--cfg", SEED="3")
+    assert yaml.safe_load(shown.stdout)["seed"] == 0, shown.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("video", "STEPS=4"), ("video", "shot.seconds=9"), ("submission", "SEED=3"), ("stills", "DRAFT=1")],
+)
+def test_what_make_would_not_read_is_refused(words: tuple[str, str]) -> None:
+    shown = make(*words)
+    assert shown.returncode != 0
+    name = words[1].partition("=")[0]
+    assert f"CFG-MAKE: make {words[0]} does not read {name}=" in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+
+
 def test_a_prompt_reaches_the_config_through_the_environment_of_make() -> None:
     shown = make("stills", "ARGS=--cfg", PROMPT=PROMPTS[3])
     assert yaml.safe_load(shown.stdout)["shot"]["prompt"] == PROMPTS[3], shown.stderr

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from pokora_anime.config.schema import Betas, Family, Sampler
 from pokora_anime.errors import WeightsError
-from pokora_anime.models import fetch, hashes
+from pokora_anime.models import fetch, hashed, hashes
 from pokora_anime.models.motion_unet import build_motion_unet
 from pokora_anime.models.schedulers import build_scheduler, motion_betas
 
@@ -56,6 +61,55 @@ def test_a_hash_is_made_anew_when_the_file_changes(tmp_path: Path) -> None:
     first = hashes.weight_hash(file)
     file.write_bytes(b"three")
     assert hashes.weight_hash(file) != first
+
+
+def aged(file: Path) -> str:
+    """The hash of a file, read when it is older than a tick of the file system's clock."""
+    time.sleep(0.15)
+    return hashes.weight_hash(file)
+
+
+def test_bytes_changed_under_their_old_times_are_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(b"one")
+    before = file.stat()
+    first = aged(file)
+    assert hashed.remembered(file)
+    file.write_bytes(b"two")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert not hashed.remembered(file)
+    assert hashes.weight_hash(file) != first
+
+
+def test_a_file_that_changed_a_moment_ago_is_not_remembered(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(b"one")
+    hashes.weight_hash(file)
+    assert not hashed.remembered(file)
+
+
+def test_a_confined_process_believes_its_parent_and_keeps_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(b"one")
+    aged(file)
+    lines = (
+        "import json, sys, pathlib; from pokora_anime.models import hashed; p = pathlib.Path(sys.argv[1]);"
+        "hashed.confine(json.loads(sys.argv[2])); print(hashed.remembered(p)); hashed.weight_hash(p);"
+    )
+    memory = hashed.data_folder() / hashed.MEMORY
+    kept = memory.read_bytes()
+    memory.write_text("{}")
+    for known, expected in ((hashed.known(), "True"), ({}, "False")):
+        told = subprocess.run(
+            [sys.executable, "-c", lines, str(file), json.dumps(known)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert told.stdout.strip() == expected
+        assert memory.read_text() == "{}"
+    assert kept != b"{}"
 
 
 # The motion UNet

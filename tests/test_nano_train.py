@@ -35,7 +35,7 @@ from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, STYLES,
 from pokora_anime.nano.train.loop import Dice, Place, Progress, begin, train
 from pokora_anime.nano.train.lora import LORA_FILE, STYLE_RANK, add_lora, save_kohya, save_lora, share_lora
 from pokora_anime.nano.train.vae import standardise
-from pokora_anime.nano.world import words
+from pokora_anime.nano.world.vocabulary import words
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,26 @@ def test_silent_motion_leaves_the_unet_as_it_is() -> None:
             added_cond_kwargs={"text_embeds": pooled.expand(4, -1), "time_ids": sizes.expand(4, -1)},
         ).sample
     torch.testing.assert_close(moving[0].transpose(0, 1), still, atol=1e-5, rtol=1e-4)
+
+
+def test_a_clip_at_strength_0_is_not_steered(trained: Path) -> None:
+    from pokora_anime.nano.train import diffusion, motion, steering
+
+    unet, control, _ = steering.load_networks(Place(trained))
+    for layer in (*control.controlnet_down_blocks, control.controlnet_mid_block):
+        torch.nn.init.normal_(layer.weight, std=0.1)  # three steps leave it next to silent
+    noisy, timesteps = torch.randn(2, 4, 2, 32, 32), torch.tensor([700, 300])
+    told = diffusion.Conditions(
+        torch.randn(2, 77, 256), torch.randn(2, 128), torch.tensor([[256.0, 256, 0, 0, 256, 256]] * 2)
+    )
+    steered = steering.Steering(
+        control=control, maps=torch.rand(4, 3, 256, 256), strength=torch.tensor([0.0, 0.5])
+    )
+    with torch.no_grad():
+        alone = motion.predict(unet, noisy, timesteps, told)
+        under = steering.predict(unet, noisy, timesteps, told, steered)
+    torch.testing.assert_close(under[0], alone[0], atol=1e-5, rtol=1e-4)
+    assert (under[1] - alone[1]).abs().mean() > 1e-3
 
 
 def test_standardised_latents_have_unit_variance_and_the_same_pictures() -> None:

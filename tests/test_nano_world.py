@@ -8,17 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pokora_anime.nano.world import (
-    ATTRIBUTES,
-    Scene,
-    caption,
-    caption_with_labels,
-    draw_frame,
-    full_caption,
-    openpose_map,
-    sample_scene,
-    words,
-)
+from pokora_anime.nano.world.caption import caption, caption_with_labels, full_caption
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.openpose import openpose_map
+from pokora_anime.nano.world.scene import Scene, sample_scene
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES, words
 
 VALUES = [(name, value) for name, values in ATTRIBUTES.items() for value in values]
 BONES = ((2, 3), (3, 4), (5, 6), (6, 7), (8, 9), (9, 10), (11, 12), (12, 13))

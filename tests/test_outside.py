@@ -30,7 +30,8 @@ from pokora_anime.models import finishing, hashes, rife, upscaler
 from pokora_anime.models.advice import fetch_command
 from pokora_anime.models.fetch import check_available, needs
 from pokora_anime.models.rows import Row
-from pokora_anime.nano.world import draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.records import Image
 from pokora_anime.stages import interpolate, timing
 from pokora_anime.stages.upscale import painted

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+import torch
+from diffusers import MotionAdapter, UNet2DConditionModel
+from safetensors.numpy import load_file, save_file
 
 from pokora_anime.commands import models as command
 from pokora_anime.config.compose import compose
@@ -23,7 +25,10 @@ from pokora_anime.models import (
     places,
     registry,
 )
+from pokora_anime.models.loras import Lora, merge_into_unet
+from pokora_anime.models.motion_unet import build_motion_unet
 
+NANO = Path(own.__file__).parent.parent / "nano/weights"
 DATA = "40 drawings of my own, released as CC0"
 
 
@@ -45,7 +50,7 @@ def lora(folder: Path, width: int = 2048, name: str = "hero.safetensors", style:
     }
     key, down, up = keys[style]
     file = folder / name
-    save_file({key: np.ones((4, width), "f4"), key.replace(down, up): np.ones((64, 4), "f4")}, file)
+    save_file({key: np.ones((4, width), "f4"), key.replace(down, up): np.ones((640, 4), "f4")}, file)
     return file
 
 
@@ -127,6 +132,50 @@ def test_a_lora_of_another_base_is_refused_by_name(tmp_path: Path, style: str) -
 )
 def test_words_that_will_not_do_are_refused(tmp_path: Path, change: dict[str, str], code: str) -> None:
     assert refused(lora(tmp_path), **change).code == code
+    assert not own.rows()
+
+
+def test_an_own_motion_lora_is_used_as_a_camera_move(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensors: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = {}
+    for block, width in enumerate((64, 128, 128)):
+        layer = (
+            f"down_blocks.{block}.motion_modules.0.temporal_transformer.transformer_blocks.0"
+            ".attention_blocks.0.processor.to_q_lora"
+        )
+        tensors[f"{layer}.down.weight"] = np.ones((4, width), "f4")
+        tensors[f"{layer}.up.weight"] = np.ones((width, 4), "f4")
+    save_file(tensors, tmp_path / "pan.safetensors")
+    add(tmp_path / "pan.safetensors", id="my-pan", base="nano", slot="")
+    assert "motion.lora=own:my-pan" in capsys.readouterr().out
+    config = compose("video", ["base=nano", "motion.lora=own:my-pan"])
+    row = fetch.motion_lora_row(config.motion, config.base)
+    assert row is not None
+    assert (row.id, row.kind, row.own) == ("my-pan", registry.Kind.motion_lora, True)
+    folder = places.locate(row)
+    assert folder is not None
+    unet = build_motion_unet(
+        UNet2DConditionModel.from_pretrained(NANO / "unet"),
+        MotionAdapter.from_pretrained(NANO / "motion_adapter"),
+    )
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    merge_into_unet(unet, [Lora(row=row, folder=folder, weight=0.01)])
+    changed = {n: v - before[n] for n, v in unet.state_dict().items() if not torch.equal(v, before[n])}
+    layers = [f"down_blocks.{n}.motion_modules.0.transformer_blocks.0.attn1.to_q.weight" for n in range(3)]
+    assert sorted(changed) == layers
+    for change in changed.values():
+        torch.testing.assert_close(change, torch.full_like(change, 0.04), atol=1e-6, rtol=0)
+    assert refused(tmp_path / "pan.safetensors", id="other", base="nano").code == "CFG-OWN"  # no slot
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+    file = lora(tmp_path)
+    tensors = load_file(file)
+    tensors[next(iter(tensors))][0, 0] = np.nan
+    save_file(tensors, file)
+    error = refused(file)
+    assert (error.code, "NaN" in error.got, bool(error.fix)) == ("WGT-5", True, True)
     assert not own.rows()
 
 

@@ -12,7 +12,8 @@ from PIL import Image as Pictures
 from torch import Tensor
 
 from pokora_anime.config.schema import Family
-from pokora_anime.nano.world import draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.provenance.layout import REPORTS
 from pokora_anime.quality import preview
 from pokora_anime.quality.preview import MOST_FRAMES, PREVIEW, Preview

@@ -24,8 +24,10 @@ from pokora_anime.nano.recipe import Data, Training
 from pokora_anime.nano.train import data, probe_pictures
 from pokora_anime.nano.train.loop import Place
 from pokora_anime.nano.train.probe import still_loss, train_probe
-from pokora_anime.nano.world import ATTRIBUTES, Scene, draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.face import blink
+from pokora_anime.nano.world.scene import Scene, sample_scene
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 
 SHIPPED = Path(family.__file__).parent / "weights" / "probe"
 

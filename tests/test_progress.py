@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import logging
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,61 @@ def test_kept_steps_say_nothing_about_time() -> None:
     for _ in range(50):
         display.step("segment 1/2, kept")
     assert display.left_seconds is None
+
+
+def test_on_resume_the_first_computed_step_says_nothing_about_time() -> None:
+    display = Display(quiet=True)
+    display.stage("motion", total=100)
+    for _ in range(50):
+        display.step("segment 1/2, kept")
+    time.sleep(0.3)  # loads and compiles
+    display.step("segment 2/2")
+    assert display.left_seconds is None
+    for _ in range(4):
+        time.sleep(0.01)
+        display.step("segment 2/2")
+    left = display.left_seconds
+    assert left is not None and left < 45 * 0.05
+
+
+def test_what_libraries_remark_goes_into_the_log_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    theirs = logging.getLogger("somebody.elses")
+    theirs.addHandler(logging.StreamHandler())
+    theirs.propagate = False
+    console, text = plain()
+    before = warnings.showwarning
+    with warnings.catch_warnings(), Display(tmp_path / "run.log", console=console):
+        warnings.simplefilter("always")
+        warnings.warn("this will change in 2.0", FutureWarning, stacklevel=1)
+        theirs.warning("%d weights", 3)
+        logging.getLogger("without.handlers").error("odd")
+        logging.getLogger().handlers[-1].emit(logging.LogRecord("x", 30, "", 0, "%d", ("no",), None))
+    assert capfd.readouterr().err == "" and text.getvalue() == ""
+    log = (tmp_path / "run.log").read_text()
+    for said in (
+        "FutureWarning: this will change in 2.0",
+        "somebody.elses: 3 weights",
+        "without.handlers: odd",
+    ):
+        assert said in log
+    assert warnings.showwarning is before
+    theirs.warning("afterwards")
+    assert "afterwards" in capfd.readouterr().err
+
+
+def test_long_loading_is_told_and_short_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pokora_anime.progress.LOADING_SECONDS", 0.1)
+    console, text = plain()
+    with Display(tmp_path / "run.log", console=console) as display:
+        with display.loading("vae"):
+            pass
+        with display.loading("unet"):
+            time.sleep(0.3)
+    assert "loading unet" in text.getvalue()
+    assert "loading vae" not in text.getvalue()
+    assert "vae loaded: 0.0 s" in (tmp_path / "run.log").read_text()
 
 
 def test_no_time_left_is_told_before_the_long_stage_was_measured() -> None:

@@ -16,7 +16,7 @@ from pokora_anime.config.schema import ShotConfig
 from pokora_anime.errors import PromptError
 from pokora_anime.models.lora_tags import merge_loras, shot_loras, split_tags
 from pokora_anime.models.text import framed
-from pokora_anime.stages import motion, prompt, travel
+from pokora_anime.stages import motion, prompt_chunks, travel
 from pokora_anime.stages.prompt import emphasize, encode, tokenize
 from pokora_anime.stages.prompt_syntax import ParsedPrompt, parse, parse_shot, stops
 
@@ -45,6 +45,32 @@ def test_a_broken_lora_tag_is_refused(tag: str) -> None:
         parse(f"girl {tag}")
 
 
+@pytest.mark.parametrize("tag", ["<lora:pastel:1:0.5>", "<lora:pastel:te=0.5:unet=1>", "<Lora:pastel:1>"])
+def test_a_closed_tag_is_not_called_unfinished(tag: str) -> None:
+    with pytest.raises(PromptError) as caught:
+        split_tags(f"1girl {tag}")
+    assert "end" not in caught.value.got
+    assert "write <lora:pastel:" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("girl AND cat:0.5", "'girl, (cat:0.5)'"),
+        ("a ADDCOL b", "'a, b'"),
+        ("[girl:boy:0.5], hat", "'0: girl, hat, 24: boy, hat'"),
+        ("[red|blue] hair", "'{red|blue} hair'"),
+        ("__color__ hair", "'{red|blue} hair'"),
+        ('"0": "girl", "8": "boy"', "'0: girl, 8: boy'"),
+    ],
+)
+def test_what_only_another_program_reads_is_answered_by_our_way(text: str, way: str) -> None:
+    with pytest.raises(PromptError) as caught:
+        parse(text)
+    assert caught.value.code == "PRM-4"
+    assert caught.value.fix == f"shot.prompt={way}"
+
+
 def test_tags_in_the_prompt_win_over_those_in_the_prefix() -> None:
     loras = shot_loras(ShotConfig(prefix="<lora:a:0.5>", prompt="girl <lora:a:0.9> <lora:b:1>"))
     assert [(lora.id, lora.weight) for lora in merge_loras(loras)] == [("a", 0.9), ("b", 1.0)]
@@ -63,6 +89,15 @@ def test_tags_in_the_prompt_win_over_those_in_the_prefix() -> None:
         ("a)", [("a)", 1.0)]),
         ("time 3:30", [("time 3:30", 1.0)]),
         ("a, b:1.2) c", [("a, b:1.2) c", 1.0)]),
+        ("[a]", [("a", 0.909091)]),
+        ("[[a]] b", [("a", 0.826446), (" b", 1.0)]),
+        ("(a [b])", [("a ", 1.1), ("b", 1.0)]),
+        (r"\[a\]", [("[a]", 1.0)]),
+        ("a]", [("a]", 1.0)]),
+        ("a, BREAK, b", [("a", 1.0), ("BREAK", -1.0), ("b", 1.0)]),
+        ("BREAKFAST", [("BREAKFAST", 1.0)]),
+        ("（blue hair：1.3）", [("blue hair", 1.3)]),
+        ("［a］ ｛curly｝", [("a", 0.909091), (" {curly}", 1.0)]),
     ],
 )
 def test_emphasis_reads_as_in_the_web_ui(text: str, pieces: list[tuple[str, float]]) -> None:
@@ -209,7 +244,7 @@ def test_free_text_drops_the_encoders(family: Path) -> None:
     stack = networks.text_stack()
     networks.free_text()
     assert networks.text_stack() is not stack
-    assert prompt.MAX_CHUNKS == 4
+    assert prompt_chunks.MAX_CHUNKS == 4
 
 
 # Prompt travel

@@ -17,16 +17,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pokora_anime.nano.world import ATTRIBUTES, caption_with_labels, draw_frame, sample_scene
+from pokora_anime.config.compose import compose
+from pokora_anime.nano.world.caption import caption_with_labels
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 from pokora_anime.quality.asked import asked_attributes
 from pokora_anime.quality.clip import ClipScorer
 from pokora_anime.quality.features import MOST_LOOKS, ColorsAndEdges, Look, Looks, consistency
 from pokora_anime.quality.flow import DisFlow, visible, warped
-from pokora_anime.quality.metrics import COLORS, HUB, METRICS, PROBE, STAGES, Band, Verdict, markdown
+from pokora_anime.quality.metrics import ADVICE, COLORS, HUB, METRICS, PROBE, STAGES, Band, Verdict, markdown
 from pokora_anime.quality.pairs import measure_middle, measure_pair, sharpness
 from pokora_anime.quality.plots import MOST_POINTS, Dot, Level, Line, chart
 from pokora_anime.quality.report import page
-from pokora_anime.quality.scorecard import REPORT, SCORECARD, Scorecard, as_text, write
+from pokora_anime.quality.scorecard import REPORT, SCORECARD, Scorecard, advice, as_text, brief, write
 from pokora_anime.quality.seams import Seams, seams, source_steps
 from pokora_anime.quality.summary import Score
 from pokora_anime.records import Image
@@ -428,11 +432,12 @@ class _Page(HTMLParser):
 
 
 def test_the_page_shows_every_number_and_loads_nothing(card: Scorecard) -> None:
-    text = page(replace(card, title=HOSTILE, origin=HOSTILE))
+    text = page(replace(card, title=HOSTILE, origin=HOSTILE), f"../{HOSTILE}.mp4")
     read = _Page()
     read.feed(text)
     assert read.tags.count("svg") == 8 and read.tags.count("img") == 24
     assert not {"script", "link", "iframe", "object"} & set(read.tags)
+    assert read.loads.pop(0) == f"../{HOSTILE}.mp4"
     assert read.loads and all(load.startswith("data:image/jpeg;base64,") for load in read.loads)
     assert "http:" not in text and "https:" not in text and "url(" not in text
     assert all(metric.title in text for metric in METRICS)
@@ -452,6 +457,22 @@ def test_scorecard_json_holds_both_stages_and_strict_numbers(card: Scorecard, tm
         value(card.generated, "median_flow"), abs=1e-3
     )
     assert len(list((tmp_path / "reports").iterdir())) == 2
+
+
+def test_the_page_shows_the_clip_from_wherever_it_lies(card: Scorecard, tmp_path: Path) -> None:
+    for folder, address in (("run/reports", "../video%201.mp4"), ("elsewhere", "../run/video%201.mp4")):
+        _, html = write(card, tmp_path / folder, tmp_path / "run" / "video 1.mp4")
+        assert f'src="{address}"' in html.read_text()
+
+
+def test_bad_numbers_come_with_what_to_type(card: Scorecard) -> None:
+    still = replace(card, final=score([drawn(1)[0]] * 22))
+    assert "seed=random" in advice(still)
+    for told in (brief(still), as_text(still), page(still)):
+        assert all(way in told for way in advice(still))
+    for way in ADVICE.values():
+        assert compose("video", [way])
+    assert set(ADVICE) == {metric.group for metric in METRICS}
 
 
 def test_the_terminal_table_marks_what_is_bad(card: Scorecard) -> None:

@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import bundled
 import numpy as np
 import pytest
 import submitted
 from PIL import Image as Pictures
 
-from pokora_anime.bundle import compare, reproduce, trusted
+from pokora_anime.bundle import compare, content, credentials, names, remade, reproduce, trusted
+from pokora_anime.bundle.examine import examine_and_show, read_manifest
 from pokora_anime.bundle.reproduce import Trust
 from pokora_anime.cli import main
 from pokora_anime.compliance.guard.landlock import landlock_abi
@@ -133,3 +137,135 @@ def _source(target: Path) -> Path:
     shutil.copytree(submitted.ROOT / "pokora_anime", target / "source" / "pokora_anime", ignore=ignored)
     shutil.copytree(submitted.ROOT / "conf", target / "source" / "conf")
     return target / "source"
+
+
+# The MP4 itself: what it decodes to, whatever was recorded of the frames before encoding
+
+
+def _encoded(target: Path, *filters: str, crf: int = 16) -> Path:
+    """A copy of the run whose MP4 was encoded again; the recorded hashes before encoding stay honest."""
+    copy = Path(shutil.copytree(video(), target / "copy"))
+    line = [find_ffmpeg(), "-y", "-loglevel", "error", "-i", str(video() / layout.VIDEO), *filters]
+    line += ["-crf", str(crf), "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]
+    subprocess.run([*line, str(copy / layout.VIDEO)], check=True)
+    return copy
+
+
+def _compared(copy: Path, *, elsewhere: bool = False) -> compare.Same:
+    """The copy as what was recorded against the honest run as what was rendered anew."""
+    recorded, new = read_run(copy), read_run(video())
+    for node in recorded.nodes if elsewhere else ():
+        node.environment["processor"] = "another"
+    return compare.compare("video", recorded, new)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize(
+    "filters",
+    [
+        ("-vf", "negate"),
+        ("-vf", "hflip"),
+        ("-vf", "drawbox=w=24:h=24:c=red:t=fill"),
+        ("-vf", "geq=lum='clip(lum(X,Y)+40*(1-2*mod(X+Y,2)),0,255)':cb='cb(X,Y)':cr='cr(X,Y)'"),
+        ("-vf", "eq=brightness=0.2"),
+    ],
+    ids=["negative", "mirrored", "a box", "a pattern whose 2x2 mean is zero", "brighter"],
+)
+def test_a_foreign_mp4_beside_honest_hashes_fails(
+    filters: tuple[str, ...], elsewhere: bool, tmp_path: Path
+) -> None:
+    same = _compared(_encoded(tmp_path, *filters), elsewhere=elsewhere)
+    assert (same.equal, same.count, same.expected) == (24, 24, not elsewhere)
+    assert same.verdict is Verdict.failed
+    assert "decode to others" in same.reason
+
+
+def test_no_recorded_crf_loosens_the_comparison(tmp_path: Path) -> None:
+    copy = _encoded(tmp_path, "-vf", "drawbox=w=40:h=40:c=red@0.5:t=fill", crf=51)
+    recorded, new = read_run(copy), read_run(video())
+    recorded.config["encode"] = {"crf": 51}
+    for node in recorded.nodes:
+        node.environment["processor"] = "another"
+    assert compare.compare("video", recorded, new).verdict is Verdict.failed
+
+
+def test_the_same_frames_encoded_again_pass_on_another_machine_alone(tmp_path: Path) -> None:
+    copy = _encoded(tmp_path)
+    assert _compared(copy, elsewhere=True).verdict is Verdict.passed
+    assert _compared(copy).verdict is Verdict.failed
+
+
+def test_another_file_of_the_same_frames_is_never_a_pass_in_the_same_environment(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(video(), tmp_path / "copy"))
+    with (copy / layout.VIDEO).open("ab") as file:
+        file.write(b"\0\0\0\x08free")
+    same = _compared(copy)
+    assert (same.verdict, same.video_equal) == (Verdict.review, False)
+    assert _compared(copy, elsewhere=True).verdict is Verdict.passed
+
+
+# What a bundle shows beside its runs
+
+
+def test_what_an_honest_bundle_shows_is_made_again_byte_for_byte() -> None:
+    told = remade.examine(bundled.honest())
+    assert told is not None
+    assert (told.verdict, told.findings) == (Verdict.passed, ())
+
+
+def test_a_poster_with_foreign_pictures_is_found_although_it_is_set_as_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = bundled.copied(tmp_path)
+    opened = Folder(folder, LIMITS)
+    told = read_manifest(opened, LIMITS)
+    with monkeypatch.context() as patch:
+        honest = content.collect
+
+        def painted(*words: Any, **more: Any) -> content.Content:
+            found = honest(*words, **more)
+            return replace(found, pictures={name: 255 - one for name, one in found.pictures.items()})
+
+        patch.setattr(content, "collect", painted)
+        made = remade.make(opened, told, LIMITS)
+    (folder / names.POSTER).write_bytes(made.poster)
+    bundled.mend(folder)
+    assert {one.code for one in examine_and_show(folder, pictures=False)[0].integrity} == set()
+    shown = remade.examine(folder)
+    assert shown is not None
+    assert (shown.verdict, {one.code for one in shown.findings}) == (Verdict.failed, {"BND-DOCUMENT"})
+
+
+def test_other_words_than_the_manifest_has_are_found_in_the_documents(tmp_path: Path) -> None:
+    folder = bundled.copied(tmp_path)
+    bundled.mend(folder, lambda told: told["words"].update(artistic_statement="Something else."))
+    shown = remade.examine(folder)
+    assert shown is not None
+    assert {(one.code, one.where) for one in shown.findings} == {
+        ("BND-DOCUMENT", names.WRITEUP),
+        ("BND-DOCUMENT", names.POSTER),
+    }
+
+
+@pytest.mark.parametrize("command", ["replay", "reproduce"])
+def test_replay_and_reproduce_look_at_the_entry(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = bundled.copied(tmp_path)
+    (folder / names.still(0)).write_bytes((bundled.run(folder) / "keyframe.png").read_bytes())
+    bundled.mend(folder)
+    nonce = ["--nonce", "7", "--nodes", "3"] if command == "replay" else []
+    assert main([command, str(folder), *nonce, "--out", str(tmp_path / "out")]) == 1
+    assert "BND-ENTRY" in capsys.readouterr().out
+
+
+def test_signed_copies_that_nobody_validated_are_no_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "available", lambda: False)
+    folder = bundled.copied(tmp_path)
+    bundled.with_copies(folder)
+    bundled.mend(folder)
+    report = examine_and_show(folder, pictures=False)[0]
+    assert {one.code for one in report.integrity} == {"BND-UNREAD"}
+    assert report.verdicts["INTEGRITY"] is Verdict.review

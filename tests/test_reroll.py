@@ -19,7 +19,8 @@ from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import LIMITS
 from pokora_anime.compliance.verify.record import Step, read_record
 from pokora_anime.compliance.verify.verdict import Verdict
-from pokora_anime.nano.world import draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.provenance.noise import expected
 from pokora_anime.quality.flow import DisFlow
 from pokora_anime.quality.joining import Steps, failing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,11 +18,13 @@ import cv2
 import numpy as np
 import pytest
 import submitted
+from pypdf import PdfReader
 from submitted import WORDS
 
 from pokora_anime.bundle import (
     archive,
     build,
+    chosen,
     commands,
     contents_check,
     documents,
@@ -37,6 +40,7 @@ from pokora_anime.bundle import (
 from pokora_anime.bundle.examine import examine_and_show
 from pokora_anime.bundle.project import Member, Project
 from pokora_anime.cli import main
+from pokora_anime.commands import submission
 from pokora_anime.compliance.findings import Severity
 from pokora_anime.compliance.verify.container import Unreadable
 from pokora_anime.compliance.verify.limits import LIMITS
@@ -288,13 +292,86 @@ def test_a_poster_of_six_large_pictures_fits() -> None:
     assert quality >= 50
 
 
+@pytest.mark.parametrize("sentences", [1, 4, 9])
+def test_the_poster_is_read_from_two_metres(sentences: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    film = [{"file": f"film-{number}", "time": f"{number} s"} for number in range(8)]
+    body = "Wörterbuch fills the lines of every paragraph that a team writes about what it made. " * sentences
+    words = {"artistic_short": [body], "technical_short": [body] * 3, "film": film}
+    pictures = {str(one["file"]): figures.jpeg(noise, 80) for one in film}
+    poster = pdf.compile_pdf("poster", {**_poster_data(), **words}, pictures)
+    page = PdfReader(io.BytesIO(poster)).pages[0]
+    sizes: list[float] = []
+    lowest: list[float] = []
+
+    def note(text: str, ctm: list[float], tm: list[float], font: object, size: float) -> None:
+        del font
+        if "paragraph" in text:
+            sizes.append(size * abs(tm[3] * ctm[3]))
+            lowest.append(tm[5] * ctm[3] + ctm[5])
+
+    page.extract_text(visitor_text=note)
+    assert sizes and min(sizes) >= 24
+    assert len(PdfReader(io.BytesIO(poster)).pages) == 1
+    assert min(lowest) < float(page.mediabox.height) / 3  # the lower third is used
+
+
+def test_what_is_cut_off_a_picture_is_below_the_head() -> None:
+    tall = np.zeros((300, 300, 3), np.uint8)
+    tall[:60, :, 0] = 255  # the head
+    tall[240:, :, 2] = 255
+    film = [{"file": "film", "time": ""}] * 3
+    made = pdf.compile_pdf("poster", {**_poster_data(), "film": film}, {"film": figures.jpeg(tall, 95)})
+    shown = _pixels(made)
+    hero = shown[shown.shape[0] // 5 : shown.shape[0] // 2, shown.shape[1] // 3 : -shown.shape[1] // 3]
+    red = (hero[..., 0] > 200) & (hero[..., 1] < 60) & (hero[..., 2] < 60)
+    assert red.any()
+
+
+def _pixels(document: bytes) -> np.ndarray:
+    """A page as RGB; needs poppler."""
+    if shutil.which("pdftoppm") is None:
+        pytest.skip("needs pdftoppm")
+    done = subprocess.run(["pdftoppm", "-r", "10", "-"], input=document, capture_output=True, check=True)
+    return cv2.imdecode(np.frombuffer(done.stdout, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def test_no_page_of_the_write_up_is_nearly_empty() -> None:
+    with zipfile.ZipFile(submitted.bundle()) as opened:
+        name = next(name for name in opened.namelist() if name.endswith("entry/writeup.pdf"))
+        writeup = opened.read(name)
+    assert pdf.filled(writeup) > 0.3
+    words = "".join(pdf.read(writeup).texts)
+    for paper in ("AnimateDiff", "LCM-LoRA", "AddingConditionalControl"):
+        assert pdf.squeezed(paper) in words
+    config = compose("video", [])
+    for said in (config.shot.prefix, config.shot.negative):
+        assert said and pdf.squeezed(said) in words
+
+
+def test_two_characters_are_told_in_documents_and_findings(work: Path) -> None:
+    assert chosen.choose(work, WORDS).apart == ""
+    other = submitted.still(work, "seed=99", "shot.prompt=1boy, red hair")
+    words = replace(WORDS, stills=(other.relative_to(work).as_posix(),))
+    said = chosen.choose(work, words).apart
+    assert "words and seed differ" in said
+    judged = build.consider(work, words, draft=True)
+    assert "SUB-CHARACTER" in {one.code for one in judged.findings}
+    made = submitted.draft(work, words).path
+    assert made is not None
+    with zipfile.ZipFile(made) as opened:
+        for document in ("writeup", "poster"):
+            text = pdf.read(opened.read(f"{made.stem}/entry/{document}.pdf"))
+            assert text.lacking([said]) == []
+
+
 def _poster_data() -> dict[str, object]:
     lists = ("film stills facts diagram maps scores checkpoints artistic_short technical_short").split()
     members = [{"name": "Kim Minsu", "id": "1"}]
     return {
         **{name: [] for name in lists},
         "draft": False, "title": "T", "tagline": "", "members": members, "contest": "C", "commit": "c",
-        "hue": 200, "prompt": "", "key": "",
+        "hue": 200, "prompt": "", "key": "", "apart": "",
     }  # fmt: skip
 
 
@@ -432,7 +509,7 @@ def test_another_still_in_the_entry_is_found_although_all_is_signed_anew(tmp_pat
     files[names.STATEMENT] = seal.sign(digests, True)
     path = tmp_path / "x.zip"
     path.write_bytes(archive.pack("x", files))
-    assert verified(path) == {"BND-ENTRY"}
+    assert verified(path) >= {"BND-ENTRY"}
 
 
 def test_an_unpacked_bundle_verifies_too(tmp_path: Path) -> None:
@@ -488,7 +565,7 @@ def test_signed_copies_carry_credentials_and_a_changed_one_is_found(work: Path, 
     data[-30] ^= 1
     changed = tmp_path / path.name
     changed.write_bytes(archive.pack(path.stem, {**files, copy: bytes(data)}))
-    assert verified(changed) == {"BND-C2PA", "SIG-CONTENT"}
+    assert verified(changed) == {"BND-COPY", "SIG-CONTENT"}
 
 
 # The state of things
@@ -502,6 +579,40 @@ def test_status_is_a_checklist_with_the_deadline(work: Path) -> None:
     assert "[ ] eligible    cs492c" in page
     assert "deadline    2000-01-01: it is over" in page
     assert "attendance is mandatory; yours: 8 December" in page
+
+
+@pytest.mark.parametrize(
+    "spelled", ["outputs/video/{}", "video/{}", "{}", "outputs/video/{}/", "outputs/video/{}/video.mp4"]
+)
+def test_a_run_is_found_by_every_name_that_it_is_called_by(work: Path, spelled: str) -> None:
+    folder = next((work / "outputs" / "video").iterdir())
+    found = chosen.choose(work, replace(WORDS, video=spelled.format(folder.name)))
+    assert found.video is not None
+    assert found.video.folder.resolve() == folder.resolve()
+    assert found.told(work, "video") == f"outputs/video/{folder.name} (named under video: in the project)"
+
+
+def test_status_says_which_runs_and_why_in_words_that_the_project_takes(work: Path) -> None:
+    submitted.saved(work)
+    page = status.as_text(work)
+    video = next((work / "outputs" / "video").iterdir()).name
+    assert f"outputs/video/{video} (the only finished one; video: in the project names another)" in page
+    assert "1 of outputs/stills/" in page
+
+
+def test_as_many_things_bar_the_entry_as_are_marked(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted.saved(work)
+    monkeypatch.chdir(work)
+    assert submission.main(["build"]) == 1
+    shown = capsys.readouterr()
+    *told, last = shown.out.strip().splitlines()
+    count = sum(line.startswith("bars ") for line in told)
+    assert count > 0
+    assert f"{count} thing" in last
+    assert not any(line.startswith("block") for line in told)
+    assert "video: outputs/video/" in shown.err and "the only finished one" in shown.err
 
 
 def test_status_finds_documents_that_were_edited(work: Path) -> None:

@@ -21,7 +21,8 @@ from pokora_anime.bench.nano_rows import Row
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.machine import give_back_memory
 from pokora_anime.nano.probe import STILL
-from pokora_anime.nano.world import ATTRIBUTES, draw_frame
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 from pokora_anime.provenance.layout import array_name
 from pokora_anime.quality.asked import asked_attributes
 from pokora_anime.quality.clip import scored

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pokora_anime.bench import nano_prompts
-from pokora_anime.nano.world import Scene
+from pokora_anime.nano.world.scene import Scene
 
 STREAM = 20  # no section of the nano bench draws from it
 

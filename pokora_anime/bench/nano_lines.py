@@ -11,7 +11,7 @@ from pokora_anime.bench import nano_metrics as metrics
 from pokora_anime.bench.nano_rows import Row
 from pokora_anime.bench.nano_table import Line, percent, share_line, title
 from pokora_anime.nano.probe import CLOSED_EYES, STILL, UNKNOWN
-from pokora_anime.nano.world import ATTRIBUTES
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 
 # Attribute of the clips' middle frames: the least share that must be right.
 CLIP_BARS = {

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pokora_anime.nano.train.data import LONGEST, is_held_out
-from pokora_anime.nano.world import ATTRIBUTES, Scene, caption_with_labels, full_caption, sample_scene
-from pokora_anime.nano.world.vocabulary import SUBJECTS
+from pokora_anime.nano.world.caption import caption_with_labels, full_caption
+from pokora_anime.nano.world.scene import Scene, sample_scene
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES, SUBJECTS
 
 SEED = 20_261  # no training draws from it
 LEFT_OUT = ("style", "camera")  # defaults that a prompt need not name

@@ -18,7 +18,9 @@ from pokora_anime.bench.nano_rows import Row, Rows
 from pokora_anime.bench.nano_studio import Control, Studio
 from pokora_anime.config.schema import ControlKind
 from pokora_anime.nano.probe import STILL, UNKNOWN, AttributeProbe, labels_of
-from pokora_anime.nano.world import ATTRIBUTES, Frame, draw_frame, openpose_map
+from pokora_anime.nano.world.draw import Frame, draw_frame
+from pokora_anime.nano.world.openpose import openpose_map
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 
 BATCH = 16
 SIZE, FRAMES, FPS = 256, 16, 8

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from pokora_anime.bundle import (
     archive,
@@ -20,19 +18,18 @@ from pokora_anime.bundle import (
     judge,
     manifest,
     names,
+    report,
     seal,
+    written,
 )
 from pokora_anime.bundle import content as contents
 from pokora_anime.bundle.checkpoints import Checkpoint, bibtex, used
 from pokora_anime.bundle.chosen import Choice, Run, choose
-from pokora_anime.bundle.documents import Documents
+from pokora_anime.bundle.documents import Documents, libraries
 from pokora_anime.bundle.project import Project
 from pokora_anime.bundle.source import Source, read
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.rules import limits
-from pokora_anime.compliance.verify.exhibits import Exhibits
-from pokora_anime.compliance.verify.page import as_page
-from pokora_anime.compliance.verify.verdict import Report
 from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.provenance.atomic import write_atomic, writing
 from pokora_anime.provenance.hashing import Json, file_hash
@@ -87,6 +84,9 @@ def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lam
     """
     tell("verifying the runs")
     judged = consider(root, project, draft=draft)
+    for command in ("video", "stills"):
+        if chosen := judged.choice.told(root, command):
+            tell(f"{command}: {chosen}")
     if eligibility.barring(judged.findings) and not draft:
         return Built(path=None, findings=judged.findings)
     tell("write-up and poster")
@@ -99,7 +99,7 @@ def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lam
     if eligibility.barring(findings) and not draft:
         return Built(path=None, findings=findings)
     tell("bundle")
-    files = _files(judged, replace(made, findings=findings), content.data, draft=draft)
+    files = _files(judged, made, content.data, draft=draft)
     listed = manifest.parse(files[names.MANIFEST])
     signed_copies = credentials.make(judged.choice, tell)
     digests = manifest.hashes({name: files[name] for name in (names.MANIFEST, names.SUMS)} | signed_copies)
@@ -122,10 +122,10 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
             entry[own] = f"{names.RUNS}/{run.name}/{name}"
             files[own] = files[entry[own]]
     files |= {f"{names.SOURCE}/{name}": text for name, text in (source.files if source else {}).items()}
-    files[f"{names.ENTRY}/citations.bib"] = bibtex(judged.checkpoints).encode()
-    files[names.WEIGHTS] = _json([one.to_plain() for one in judged.checkpoints])
-    files[names.REPORT] = _report(project, choice, made.findings, draft=draft)
-    runs = [f"{names.RUNS}/{run.name}" for run in choice.runs]
+    files[names.CITATIONS] = bibtex(judged.checkpoints).encode()
+    rows = [one.to_plain() for one in judged.checkpoints]
+    files[names.WEIGHTS] = written.to_json([*rows])
+    runs = [(f"{names.RUNS}/{run.name}", run.report) for run in choice.runs]
     table: Table = {
         "format": names.FORMAT,
         "kind": names.KIND,
@@ -133,22 +133,24 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
         "contest": project.contest,
         "title": str(data["title"]),
         "members": data["members"],
-        "runs": [*runs],
+        "words": {name: str(getattr(project, name)).strip() for name in manifest.WORDS},
+        "runs": [name for name, _ in runs],
         "entry": dict[str, Json](entry),
         "source": {
             "commit": _commit(source),
             "changed": [*(source.changed if source else ())],
             "package_sha256": source.package_sha256 if source else "",
         },
-        "documents": {"poster_jpeg_quality": made.quality},
+        "documents": {
+            "poster_jpeg_quality": made.quality,
+            "made_with": dict[str, Json](libraries()),
+        },
         "files": {},
     }
-    members = cast(list[Table], data["members"])
-    files[names.README] = judge.readme(manifest.Manifest(content=table))
-    sizes = {name: len(text) for name, text in files.items()}
-    files[names.CRATE] = crate.metadata(
-        str(data["title"]), project.tagline, members, judged.checkpoints, runs, sizes
-    )
+    told = manifest.Manifest(content=table)
+    files[names.REPORT] = report.page(told, runs)
+    files[names.README] = judge.readme(told)
+    files[names.CRATE] = crate.metadata(told, rows, {name: len(text) for name, text in files.items()})
     digests = manifest.hashes(files)
     table["files"] = dict[str, Json](digests)
     files[names.MANIFEST] = manifest.to_bytes(table)
@@ -171,33 +173,6 @@ def _unchanged(run: Run, name: str) -> bytes:
 
 def _stills(entry: dict[str, str]) -> int:
     return sum(name != names.VIDEO for name in entry)
-
-
-def _report(project: Project, choice: Choice, found: tuple[Finding, ...], *, draft: bool) -> bytes:
-    """The compliance report: what every run and the submission as a whole come to."""
-    reports = [run.report for run in choice.runs]
-    codes = {one.code for report in reports for one in report.integrity}
-    facts: dict[str, str] = {}
-    for run in choice.runs:
-        shown = ("prompt", "negative", "seed", "base", "speed", "video", "guard", "signed by")
-        facts |= {
-            f"{run.reading.command}: {name}": run.report.facts[name]
-            for name in shown
-            if name in run.report.facts
-        }
-    report = Report(
-        subject=(project.title or "submission") + (" (draft)" if draft else ""),
-        facts=facts,
-        integrity=tuple(one for one in found if one.code in codes),
-        policy=tuple(one for one in found if one.code not in codes),
-        contest=project.contest,
-    )
-    exhibits = choice.runs[0].exhibits if choice.runs else Exhibits()
-    return as_page(report, exhibits).encode()
-
-
-def _json(value: Json) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def _commit(source: Source | None) -> str:

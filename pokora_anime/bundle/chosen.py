@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import cast
 
+from pokora_anime.bundle import names
 from pokora_anime.bundle.project import Project
 from pokora_anime.compliance.rules import closed
 from pokora_anime.compliance.verify.examine import examine_and_show
@@ -19,7 +20,6 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.reading import Reading, read_run
 
 OUTPUTS = Path("outputs")
-SCORECARD = ("scorecard.json", "scorecard.html")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,12 @@ class Run:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What goes into the bundle: the sealed part, the signature, and the scorecard if there is one."""
+        """What goes into the bundle: the sealed part, the signature, the scorecard's numbers if it has any.
+
+        Not its page, which shows pictures that nobody could compare with anything.
+        """
         outside = [layout.RECORD, layout.LEDGER, layout.STATEMENT]
-        outside += [f"{layout.REPORTS}/{name}" for name in SCORECARD]
+        outside += [names.SCORECARD]
         present = [name for name in outside if (self.folder / name).is_file()]
         return tuple(sorted({*present, *self.reading.files}))
 
@@ -60,11 +63,34 @@ class Choice:
 
     video: Run | None
     stills: tuple[Run, ...]
+    why: Mapping[str, str] = field(default_factory=dict[str, str])  # by command
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """All of them, the video first."""
         return (*((self.video,) if self.video else ()), *self.stills)
+
+    def told(self, root: Path, command: str) -> str:
+        """The chosen folders of a command, as the project may name them, and why those; empty for none."""
+        runs = [run for run in self.runs if run.reading.command == command]
+        folders = ", ".join(_below(root, run.folder) for run in runs)
+        why = self.why.get(command, "")
+        return f"{folders} ({why})" if folders and why else folders
+
+    @property
+    def apart(self) -> str:
+        """A sentence where clip and stills do not come from the same words, seed and base; else empty."""
+        if self.video is None:
+            return ""
+        clip, stills = self.video.config, [run.config for run in self.stills]
+        names = [name for name, of in _DIFFERING.items() if any(of(one) != of(clip) for one in stills)]
+        if not names:
+            return ""
+        differ = "differs" if names in (["seed"], ["base"]) else "differ"
+        return (
+            f"The stills are runs of their own: their {' and '.join(names)} {differ} from the clip's, "
+            "so their character may too."
+        )
 
     @property
     def pictures(self) -> list[Path]:
@@ -72,16 +98,54 @@ class Choice:
         return [run.folder / name for run in self.stills for name in run.delivered]
 
 
+_DIFFERING: dict[str, Callable[[RunConfig], object]] = {
+    "words": lambda config: config.shot.prompt,
+    "seed": lambda config: config.seed,
+    "base": lambda config: config.base.family,
+}
+
+
 def choose(root: Path, project: Project) -> Choice:
     """The named runs, or the newest finished ones where none is named.
 
     Raises RecordError SUB-RUN for a named run that cannot be used at all.
     """
-    video = [project.video] if project.video else newest(root, "video")
-    stills = [*project.stills] or newest(root, "stills")
+    named = {"video": [project.video] if project.video else [], "stills": [*project.stills]}
+    known = {command: [] if named[command] else finished(root, command) for command in named}
+    video, stills = (named[command] or known[command][:1] for command in named)
+    why = {command: _why(command, len(known[command]), named=bool(named[command])) for command in named}
     clips = [open_run(root, name, "video", project.contest) for name in video]
     pictures = [open_run(root, name, "stills", project.contest) for name in dict.fromkeys(stills)]
-    return Choice(video=clips[0] if clips else None, stills=tuple(pictures))
+    return Choice(video=clips[0] if clips else None, stills=tuple(pictures), why=why)
+
+
+def _why(command: str, count: int, *, named: bool) -> str:
+    if named:
+        return f"named under {command}: in the project"
+    which = "the only finished one" if count == 1 else f"the newest of {count} finished ones"
+    return f"{which}; {command}: in the project names another"
+
+
+def _below(root: Path, folder: Path) -> str:
+    try:
+        return folder.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return str(folder)
+
+
+def _found(root: Path, name: str, command: str) -> Path:
+    """The folder that a name means: a path, a path below outputs/, or the run's own name, or a file of it."""
+    wanted = root / name
+    if wanted.is_file():
+        wanted = wanted.parent
+    if (wanted / layout.RECORD).is_file():
+        return wanted
+    plain = PurePosixPath(name)
+    ways = [root / OUTPUTS / plain, root / OUTPUTS / command / plain]
+    ways += [
+        folder for folder in _folders(root, command) if folder.name == plain.name and len(plain.parts) < 3
+    ]
+    return next((folder for folder in ways if (folder / layout.RECORD).is_file()), wanted)
 
 
 def newest(root: Path, command: str) -> list[str]:
@@ -104,7 +168,7 @@ def finished(root: Path, command: str) -> list[str]:
 
 def open_run(root: Path, name: str, command: str, contest: str) -> Run:
     """One run, verified. Raises RecordError SUB-RUN for none that is finished and of this kind."""
-    folder = root / name
+    folder = _found(root, name, command)
     try:
         reading = read_run(folder)
         config, _ = closed.read(reading.command, reading.config)

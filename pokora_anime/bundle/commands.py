@@ -75,7 +75,7 @@ def _composed(command: str, overrides: Sequence[str]) -> dict[str, Json] | None:
     return _composed_once(command, tuple(overrides))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _composed_once(command: str, overrides: tuple[str, ...]) -> dict[str, Json] | None:
     try:
         return to_plain(compose(command, overrides))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from pokora_anime.bundle import figures
+from pokora_anime.bundle import decoded
+from pokora_anime.bundle.listed import delivered
 from pokora_anime.compliance.replay import thresholds
-from pokora_anime.compliance.replay.compare import picture_figures
+from pokora_anime.compliance.replay.compare import Figures, picture_figures
+from pokora_anime.compliance.replay.thresholds import Limit
 from pokora_anime.compliance.verify.verdict import Verdict
-from pokora_anime.errors import RecordError
-from pokora_anime.provenance.hashing import Json, array_hash
+from pokora_anime.provenance.hashing import Json, array_hash, file_hash
 from pokora_anime.provenance.reading import Reading
-
-LOOKED_AT = 24  # frames, where they are not equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,33 +58,36 @@ class Same:
 
 
 def compare(name: str, one: Reading, other: Reading) -> Same:
-    """The recorded run `one` against its new rendering. Raises RecordError REC-*."""
+    """The recorded run `one` against its new rendering. Raises RecordError REC-*.
+
+    What was recorded of the frames before encoding, what both videos decode to, and the files themselves: in
+    the same environment all three are equal. Of stills their pixels.
+    """
     first, second = _hashes(one), _hashes(other)
     equal = sum(left == right for left, right in zip(first, second, strict=False))
     is_video = one.command == "video"
     expected = _environment(one) == _environment(other) and not _compiled(one)
-    video = one.files.get("video.mp4") == other.files.get("video.mp4") if is_video else None
-    if first == second:
-        return Same(
-            name=name,
-            verdict=Verdict.passed,
-            equal=equal,
-            count=len(first),
-            video_equal=video,
-            expected=expected,
-        )
+    same_files = [file_hash(one.folder / file) for file in _files(one)] == [
+        file_hash(other.folder / file) for file in _files(other)
+    ]
     if len(first) != len(second):
         verdict, reason = Verdict.failed, f"{len(second)} were rendered"
+    elif is_video:
+        verdict, reason = _videos(one, other, expected)
     else:
-        verdict, reason = _apart(one, other, is_video)
-        if expected and verdict is Verdict.passed:
-            verdict, reason = Verdict.review, f"{reason}; in the same environment every bit should be equal"
+        verdict, reason = _pictures(one, other) if first != second else (Verdict.passed, "")
+    if first != second and expected and verdict is Verdict.passed:
+        verdict, reason = Verdict.review, f"{reason}; in the same environment every bit should be equal"
+    # A still's file also tells of the config that it was asked for with, which names the device otherwise.
+    if is_video and not same_files and expected and verdict is Verdict.passed:
+        what = "the MP4 is another file"
+        verdict, reason = Verdict.review, f"{what}; in the same environment every byte should be equal"
     return Same(
         name=name,
         verdict=verdict,
         equal=equal,
         count=len(first),
-        video_equal=video,
+        video_equal=same_files if is_video else None,
         expected=expected,
         reason=reason,
     )
@@ -95,44 +96,49 @@ def compare(name: str, one: Reading, other: Reading) -> Same:
 def _hashes(reading: Reading) -> list[str]:
     if reading.command == "video":
         return list(reading.frames().rgb)
-    return [array_hash(reading.picture(name)) for name in _stills(reading)]
+    return [array_hash(reading.picture(name)) for name in _files(reading)]
 
 
-def _stills(reading: Reading) -> list[str]:
-    names = reading.summary.get("stills")
-    return [str(name) for name in names] if isinstance(names, list) else []
+def _files(reading: Reading) -> list[str]:
+    """The files that a run delivered."""
+    return delivered(reading.record)
 
 
 def _environment(reading: Reading) -> tuple[object, ...]:
     """What the bits depend on: where each node ran and with which code."""
-    return tuple(
-        (node.environment, node.code) for node in reading.nodes if node.op in ("keyframe", "motion", "finish")
-    )
+    ops = ("keyframe", "motion", "finish", "encode")
+    return tuple((node.environment, node.code) for node in reading.nodes if node.op in ops)
 
 
 def _compiled(reading: Reading) -> bool:
     return any("compile" in node.environment for node in reading.nodes)
 
 
-def _apart(one: Reading, other: Reading, is_video: bool) -> tuple[Verdict, str]:
-    """The worst of the frames looked at, under the limits that replay has."""
-    if is_video:
-        count = one.frames().count
-        indices = figures.spread(count, min(LOOKED_AT, count))
-        if (one.frames().width, one.frames().height) != (other.frames().width, other.frames().height):
-            raise RecordError("REC-FRAMES", "the two clips have different sizes")
-        pairs = list(zip(figures.frames(one, indices), figures.frames(other, indices), strict=True))
-        crf = one.config.get("encode")
-        limit = thresholds.encoded(int(str(crf.get("crf", 23))) if isinstance(crf, dict) else 23)
-    else:
-        pairs = [
-            (one.picture(left), other.picture(right))
-            for left, right in zip(_stills(one), _stills(other), strict=True)
-        ]
-        limit = thresholds.limit(thresholds.HALF, "picture")
-    found = [
-        picture_figures(np.ascontiguousarray(left), np.ascontiguousarray(right)) for left, right in pairs
+def _videos(one: Reading, other: Reading, expected: bool) -> tuple[Verdict, str]:
+    """What both videos decode to: equal where every bit had to be, else within the limits for frames."""
+    apart = decoded.compare(one, other)
+    if apart.equal == apart.count:
+        return Verdict.passed, ""
+    verdict, reason = _worst(apart.figures, decoded.NEAR)
+    told = f"{apart.count - apart.equal} of {apart.count} frames of the MP4 decode to others"
+    if expected and one.frames().rgb == other.frames().rgb:
+        return Verdict.failed, f"{told}, although all frames before encoding are equal: {reason}"
+    return verdict, f"{told}: {reason}"
+
+
+def _pictures(one: Reading, other: Reading) -> tuple[Verdict, str]:
+    """The worst of the stills, under the limits that replay has for pictures."""
+    pairs = [
+        (one.picture(left), other.picture(right))
+        for left, right in zip(_files(one), _files(other), strict=True)
     ]
+    found = [picture_figures(*pair) for pair in pairs if pair[0].shape == pair[1].shape]
+    if len(found) < len(pairs):
+        return Verdict.failed, "a still of another size"
+    return _worst(found, thresholds.limit(thresholds.HALF, "picture"))
+
+
+def _worst(found: Sequence[Figures], limit: Limit) -> tuple[Verdict, str]:
     order = (Verdict.passed, Verdict.review, Verdict.failed)
     worst = max(found, key=lambda told: (order.index(told.judge(limit)), -(told.psnr or 0.0)))
-    return worst.judge(limit), f"the worst of {len(found)} looked at: {worst.line()}"
+    return worst.judge(limit), f"the worst of {len(found)} is {worst.line()}"

@@ -58,6 +58,9 @@ def collect(
         "maps": [],
         "scores": [],
         "prompt": "",
+        "prefix": "",
+        "negative": "",
+        "apart": choice.apart,
         "key": "",
     }
     if choice.video is not None:
@@ -66,9 +69,15 @@ def collect(
         run = choice.stills[0]
         data["technical"] = [*prose.technical(run.config, run.reading, checkpoints)]
         data["technical_short"] = data["technical"]
-        data["prompt"] = run.config.shot.prompt
+        data |= _typed(run)
     data["hue"] = figures.hue([pictures[name] for name in pictures if name.startswith(("film", "still"))])
     return Content(data=data, pictures=pictures)
+
+
+def _typed(run: Run) -> Table:
+    """The words of a run: what was typed, what is put before it, and the negative prompt."""
+    shot = run.config.shot
+    return {"prompt": shot.prompt, "prefix": shot.prefix, "negative": shot.negative}
 
 
 def _members(project: Project) -> list[Json]:
@@ -167,7 +176,7 @@ def _video(run: Run, checkpoints: tuple[Checkpoint, ...], pictures: dict[str, Im
         "film": film,
         "maps": maps,
         "scores": scores(run.folder),
-        "prompt": config.shot.prompt,
+        **_typed(run),
         "key": reading.key,
     }
 

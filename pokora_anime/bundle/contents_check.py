@@ -1,25 +1,24 @@
-"""INTEGRITY of a bundle: its files, its signature, its entry, the signed copies and the zip itself."""
+"""INTEGRITY of a bundle: the hashes of its files, its signature, the signed copies and the zip itself."""
 
 from __future__ import annotations
 
 import hashlib
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import cast
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from pokora_anime.bundle import archive, credentials, manifest, names, seal
+from pokora_anime.bundle.listed import Listed
 from pokora_anime.bundle.manifest import Manifest
 from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.verify.container import Unreadable, finding
 from pokora_anime.compliance.verify.folder import Folder
-from pokora_anime.compliance.verify.limits import LIMITS, Limits
+from pokora_anime.compliance.verify.limits import Limits
 from pokora_anime.compliance.verify.names import problem
 from pokora_anime.errors import RecordError
-from pokora_anime.provenance import layout, statement
-from pokora_anime.provenance.hashing import Json, file_hash, strict_json
-
-MOST_RUNS = 6
+from pokora_anime.provenance import statement
+from pokora_anime.provenance.hashing import file_hash
 
 
 def files(folder: Folder, told: Manifest) -> Iterator[Finding]:
@@ -61,43 +60,39 @@ def signature(folder: Folder, told: Manifest, key: str, limits: Limits) -> Itera
         yield finding("SIG-CONTENT", message, names.STATEMENT)
 
 
-def entry(folder: Folder, told: Manifest) -> Iterator[Finding]:
-    """Each delivered file is the run's own, and every file that a run delivered is there."""
-    for name, origin in told.entry.items():
-        same = told.files.get(name) == told.files.get(origin) is not None
-        in_run = any(origin.startswith(f"{run}/") for run in told.runs)
-        if not same or not in_run or not name.startswith(f"{names.ENTRY}/"):
-            yield finding("BND-ENTRY", "a delivered file is not that of a run", name, origin)
-    pictures = [
-        name for name in told.files if name.startswith(f"{names.ENTRY}/") and name[-4:] in (".mp4", ".png")
-    ]
-    for name in sorted(set(pictures) - set(told.entry)):
-        yield finding("BND-ENTRY", "a picture that comes from no run", name)
-    if len(told.runs) > MOST_RUNS:
-        yield finding("BND-RUN", "too many runs", names.MANIFEST, len(told.runs), expected=MOST_RUNS)
-    for run in told.runs:
-        if problem(run) or not run.startswith(f"{names.RUNS}/") or f"{run}/{layout.RECORD}" not in told.files:
-            yield finding("BND-RUN", "a run that is not there", run)
+def signed_copies(folder: Folder, told: Listed, limits: Limits) -> Iterator[Finding]:
+    """BND-COPY: each copy is the entry's own file, byte by byte. BND-C2PA: its credentials hold.
 
-
-def signed_copies(folder: Folder) -> Iterator[Finding]:
-    copies = [name for name in folder.sizes if names.credential(name)]
-    if not copies:
-        return
-    if not credentials.available():
-        yield _note(
-            "BND-C2PA", "Content Credentials were not read: the extra [c2pa] is not installed", copies[0]
-        )
-        return
-    for name in copies:
-        try:
-            state, failed = credentials.read(folder.root / name)
-        except ValueError as error:
-            yield finding("BND-C2PA", "a signed copy without Content Credentials", name, error)
+    BND-UNREAD where the extra that validates them is missing: a person has to look.
+    """
+    copies = {names.signed_copy(name): name for name in told.entry}
+    for copy, plain in copies.items():
+        if copy not in folder.sizes or plain not in folder.sizes:
             continue
-        # Nobody vouches for a certificate that the entrant made; the bundle's signature binds the copy.
-        if odd := [code for code in failed if code != "signingCredential.untrusted"]:
-            yield finding("BND-C2PA", "Content Credentials that do not hold", name, ", ".join(odd) or state)
+        try:
+            data = [folder.read(name, limits.file_bytes) for name in (copy, plain)]
+        except Unreadable:
+            continue  # told by the hashes
+        if reason := credentials.misfit(data[0], PurePosixPath(copy).suffix, data[1]):
+            yield finding("BND-COPY", "a signed copy that is not the entry's file", copy, reason)
+        elif credentials.available():
+            yield from _state(folder, copy)
+        else:
+            message = "its credentials were not validated, as the extra [c2pa] is missing; its pictures were"
+            fix = "pip install 'pokora_anime[c2pa]'"
+            yield replace(finding("BND-UNREAD", message, copy, fix=fix), severity=Severity.review)
+
+
+def _state(folder: Folder, copy: str) -> Iterator[Finding]:
+    try:
+        state, failed = credentials.read(folder.root / copy)
+    except ValueError as error:
+        yield finding("BND-C2PA", "a signed copy without Content Credentials", copy, error)
+        return
+    # Nobody vouches for a certificate that the entrant made; the bundle's signature binds the copy.
+    odd = [code for code in failed if code != "signingCredential.untrusted"]
+    if odd or state not in ("Valid", "Trusted"):
+        yield finding("BND-C2PA", "Content Credentials that do not hold", copy, ", ".join(odd) or state)
 
 
 def container(path: Path, folder: Folder) -> Iterator[Finding]:
@@ -118,39 +113,8 @@ def container(path: Path, folder: Folder) -> Iterator[Finding]:
         )
 
 
-def weights(folder: Folder, runs: list[str], limits: Limits) -> Iterator[Finding]:
-    """weights.json lists the weights of the runs' records and no others."""
-    used: dict[str, dict[str, Json]] = {}
-    for run in runs:
-        entries = record_of(folder, run).get("weights")
-        for entry in entries.values() if isinstance(entries, dict) else ():
-            if isinstance(entry, dict) and isinstance(entry.get("files"), dict):
-                used.setdefault(str(entry.get("row")), {}).update(cast(dict[str, Json], entry["files"]))
-    try:
-        listed = strict_json(folder.read(names.WEIGHTS, limits.json_bytes), names.WEIGHTS)
-        told = {str(row["id"]): row["files"] for row in cast(list[dict[str, Json]], listed)}
-    except (RecordError, KeyError, TypeError):
-        told = None
-    if told != used:
-        yield finding("BND-WEIGHTS", "not the weights that the runs' records name", names.WEIGHTS)
-
-
-def record_of(folder: Folder, run: str) -> dict[str, Json]:
-    """A run's record as it lies there; empty where it cannot be read."""
-    name = f"{run}/{layout.RECORD}"
-    try:
-        value = strict_json(folder.read(name, LIMITS.json_bytes), name)
-    except (RecordError, KeyError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _sha256(folder: Folder, name: str) -> str:
     try:
         return folder.sha256(name)
     except Unreadable:
         return ""
-
-
-def _note(code: str, message: str, where: str) -> Finding:
-    return Finding(code=code, severity=Severity.note, message=message, where=where)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from pokora_anime.bundle import names
-from pokora_anime.bundle.checkpoints import Checkpoint
+from pokora_anime.bundle.manifest import Manifest
 from pokora_anime.provenance.hashing import Json
 
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
@@ -27,23 +27,24 @@ TYPES = {
 Table = dict[str, Json]
 
 
-def metadata(
-    title: str, tagline: str, members: Sequence[Mapping[str, Json]], checkpoints: Iterable[Checkpoint],
-    runs: Sequence[str], sizes: Mapping[str, int],
-) -> bytes:  # fmt: skip
-    """ro-crate-metadata.json: people, parts, how the entry was made, and the weights it was made with."""
+def metadata(told: Manifest, rows: Iterable[Table], sizes: Mapping[str, int]) -> bytes:
+    """ro-crate-metadata.json: people, parts, how the entry was made, and the weights it was made with.
+
+    `rows` are those of weights.json, `sizes` the bytes of every sealed file but this one.
+    """
+    title, members, runs = told.title, told.members, told.runs
     shown = [name for name in sorted(sizes) if not name.startswith(f"{names.SOURCE}/")]
     people: list[Table] = [
         {"@id": f"#member-{number}", "@type": "Person", "name": member["name"], "identifier": member["id"]}
         for number, member in enumerate(members, start=1)
     ]
-    weights = [_weights(one) for one in checkpoints]
+    weights = [_weights(one) for one in rows]
     entry = [name for name in shown if name.startswith(f"{names.ENTRY}/")]
     root: Table = {
         "@id": "./",
         "@type": "Dataset",
         "name": title,
-        "description": tagline or title,
+        "description": told.words["tagline"] or title,
         "datePublished": PUBLISHED,
         "license": "See the documents and source/LICENSE",
         "author": [_reference(person) for person in people],
@@ -82,14 +83,17 @@ def _file(name: str, size: int) -> Table:
     return {"@id": name, "@type": "File", "contentSize": str(size), "encodingFormat": kind}
 
 
-def _weights(one: Checkpoint) -> Table:
+def _weights(row: Mapping[str, Json]) -> Table:
+    licence = row["licence"]
+    assert isinstance(licence, dict)
+    link = str(row["link"])
     return {
-        "@id": one.link if one.link.startswith("https://") else f"#weights-{one.row.id}",
+        "@id": link if link.startswith("https://") else f"#weights-{row['id']}",
         "@type": "CreativeWork",
-        "name": one.name,
-        "description": one.role,
-        "license": one.row.terms.link or one.row.terms.name,
-        "version": one.revision,
+        "name": row["name"],
+        "description": row["role"],
+        "license": licence["link"] or licence["name"],
+        "version": row["revision"],
     }
 
 

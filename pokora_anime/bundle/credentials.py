@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
-from pokora_anime.bundle import names
+from pokora_anime.bundle import carried, names
 from pokora_anime.bundle.chosen import Choice, Run
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json
@@ -41,9 +41,9 @@ def make(choice: Choice, tell: Tell) -> dict[str, bytes]:
     for run in choice.runs:
         for name in run.delivered:
             is_video = name == layout.VIDEO
-            copy = "video.mp4" if is_video else f"still-{stills + 1}.png"
+            copy = names.signed_copy(names.VIDEO if is_video else names.still(stills))
             stills += not is_video
-            made[f"{names.CREDENTIALS}/{copy}"] = _signed(run, run.folder / name)
+            made[copy] = _signed(run, run.folder / name)
     return made
 
 
@@ -64,6 +64,21 @@ def read(path: Path) -> tuple[str, list[str]]:
     return str(store.get("validation_state")), [str(one.get("code")) for one in listed]
 
 
+def misfit(copy: bytes, suffix: str, plain: bytes) -> str:
+    """Why a signed copy is not the plain file with our credentials and no more; "" where it is.
+
+    Needs no extra.
+    """
+    try:
+        without, store = carried.without_mp4(copy) if suffix == ".mp4" else carried.without_png(copy)
+    except ValueError as error:
+        return str(error)
+    if without != plain:
+        return "without its credentials it is another file than the entry's"
+    reason = carried.misfit(store)
+    return f"its credentials hold more than pokora puts in: {reason}" if reason else ""
+
+
 def _signed(run: Run, path: Path) -> bytes:
     import c2pa  # pyright: ignore[reportMissingImports]
 
@@ -72,7 +87,9 @@ def _signed(run: Run, path: Path) -> bytes:
     signer = c2pa.Signer.from_info(
         c2pa.C2paSignerInfo(alg=b"es256", sign_cert=certificates, private_key=key, ta_url=None)
     )
-    builder = c2pa.Builder(json.dumps(_manifest(run, path.name, kind)))
+    # No thumbnails: a signed copy has no picture but the one that it is a copy of.
+    plain = c2pa.Context(settings=c2pa.Settings.from_dict({"builder": {"thumbnail": {"enabled": False}}}))
+    builder = c2pa.Builder(json.dumps(_manifest(run, path.name, kind)), plain)
     keyframe = run.folder / "keyframe.png"
     if keyframe.name in run.reading.pictures:
         about = {"title": "keyframe, drawn by the model", "format": "image/png", "relationship": "inputTo"}

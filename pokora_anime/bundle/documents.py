@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
 from pokora_anime.bundle import figures, names, pdf
@@ -17,6 +18,15 @@ from pokora_anime.provenance.hashing import Json
 SHARE = 0.95
 FONT_BYTES = 400_000
 WRITEUP_BYTES = 4_000_000
+# Frames of the film in a row and the text's size in points: looser and tighter until the last page is filled.
+LAYOUTS: tuple[dict[str, Json], ...] = (
+    {"film": 4, "text": 9.6},
+    {"film": 8, "text": 9.6},
+    {"film": 4, "text": 10.4},
+    {"film": 8, "text": 10.4},
+)
+ENOUGH = 0.5  # of the last page
+LIBRARIES = ("typst", "fontpkg-kanit", "justmytype-intl-cjk", "pillow", "numpy", "imageio-ffmpeg")
 CJK = "pip install 'pokora_anime[cjk]' where names are Chinese, Japanese or Korean"
 
 
@@ -34,7 +44,7 @@ def make(content: Content, checkpoints: Sequence[Checkpoint], limits: ContestCon
     """Compiles and checks both. Raises MachineError SYS-TYPST."""
     most = int(limits.poster_megabytes * 1_000_000)
     small, _ = figures.fitting(content.pictures, WRITEUP_BYTES)
-    writeup = pdf.compile_pdf("writeup", content.data, small, papers(checkpoints))
+    writeup = _laid_out(content, small, papers(checkpoints), limits.writeup_pages)
     budget = int(most * SHARE) - FONT_BYTES
     while True:
         pictures, quality = figures.fitting(content.pictures, budget)
@@ -42,13 +52,39 @@ def make(content: Content, checkpoints: Sequence[Checkpoint], limits: ContestCon
         if len(poster) <= most * SHARE or budget < FONT_BYTES:
             break
         budget = budget * 9 // 10
-    named = _named(content, checkpoints)
+    title, members = str(content.data["title"]), cast(list[dict[str, str]], content.data["members"])
+    named = must_name(title, members, [one.to_plain() for one in checkpoints])
     found = (
         *check(names.WRITEUP, writeup, limits.writeup_pages, named, _words(content, "artistic", "notes")),
         *check(names.POSTER, poster, 1, named, _words(content, "artistic_short")),
         *_size(poster, most),
     )
     return Documents(writeup=writeup, poster=poster, quality=quality, findings=found)
+
+
+def _laid_out(content: Content, pictures: Mapping[str, bytes], bib: str, pages: int) -> bytes:
+    """The write-up in the first layout that leaves no page nearly empty, else in the fullest one."""
+    best, fullest = b"", (False, -1.0)
+    for layout in LAYOUTS:
+        made = pdf.compile_pdf("writeup", {**content.data, "layout": layout}, pictures, bib)
+        filled = pdf.filled(made)
+        rank = (pdf.read(made).pages <= pages, filled)
+        if rank > fullest:
+            best, fullest = made, rank
+        if rank[0] and filled >= ENOUGH:
+            break
+    return best
+
+
+def libraries() -> dict[str, str]:
+    """The versions of what draws and sets documents; "" for what is not installed."""
+    found: dict[str, str] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
 
 
 def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str = "") -> Iterator[Finding]:
@@ -59,6 +95,9 @@ def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str =
     except ValueError as error:
         yield blocking("SUB-PDF", "a document that cannot be read", name, str(error), "a sound PDF", "")
         return
+    if facts.odd:
+        got, wanted = f"it holds {facts.odd}", "text, pictures and links"
+        yield blocking("SUB-PDF", "a document that does more than show pages", name, got, wanted, "")
     if facts.pages > pages:
         over = sum(len(text) for text in facts.texts[pages:])
         where = facts.texts[pages][:40]
@@ -81,17 +120,15 @@ def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str =
         yield blocking("SUB-GLYPH", "signs that no font has", name, got, "text that the fonts can show", CJK)
 
 
-def _named(content: Content, checkpoints: Sequence[Checkpoint]) -> list[str]:
-    """What both documents must say: members with IDs, and each checkpoint with its link and licence."""
-    members: Json = content.data["members"]
-    assert isinstance(members, list)
-    people = [str(value) for member in members if isinstance(member, dict) for value in member.values()]
-    weights = [
-        text
-        for one in checkpoints
-        for text in (one.name, one.link.removeprefix("https://"), one.row.terms.name)
-    ]
-    return [str(content.data["title"]), *people, *weights]
+def must_name(
+    title: str, members: Sequence[Mapping[str, str]], rows: Iterable[Mapping[str, Json]]
+) -> list[str]:
+    """What both documents must say: title, members with IDs, each row of weights with link and licence."""
+    said = [title, *(text for member in members for text in member.values())]
+    for row in rows:
+        licence = cast(Mapping[str, Json], row["licence"])
+        said += [str(row["name"]), str(row["link"]).removeprefix("https://"), str(licence["name"])]
+    return said
 
 
 def _words(content: Content, *fields: str) -> str:

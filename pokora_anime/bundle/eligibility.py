@@ -9,7 +9,7 @@ from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.bundle.chosen import Choice, Run
 from pokora_anime.bundle.project import Project
 from pokora_anime.bundle.source import Source, changed_words
-from pokora_anime.compliance.findings import Finding, Severity, blocking
+from pokora_anime.compliance.findings import Finding, Severity, blocking, worst_first
 from pokora_anime.config.schema import ContestConfig
 from pokora_anime.models.licences import Terms
 
@@ -27,6 +27,7 @@ def examine(
     return [
         *_words(project),
         *_delivered(choice, limits),
+        *_characters(choice),
         *_contests(choice, limits),
         *(found for run in choice.runs for found in _of_run(run)),
         *_licences(checkpoints),
@@ -37,6 +38,15 @@ def examine(
 def barring(findings: Iterable[Finding]) -> list[Finding]:
     """Those that keep a bundle from being written."""
     return [one for one in findings if one.severity is Severity.block or one.ineligible]
+
+
+def lines(findings: Iterable[Finding]) -> list[str]:
+    """All findings in words, those that bar the entry first and marked as such, whatever their severity."""
+    listed = list(findings)
+    bars = barring(listed)
+    others = worst_first(one for one in listed if one not in bars)
+    told = [("bars", one) for one in bars] + [(one.severity.value, one) for one in others]
+    return [f"{mark:6}  {one.line()}" for mark, one in told]
 
 
 def _words(project: Project) -> Iterator[Finding]:
@@ -70,6 +80,11 @@ def _delivered(choice: Choice, limits: ContestConfig) -> Iterator[Finding]:
         wanted = f"{limits.min_stills} to {limits.max_stills}"
         fix = f"`pokora stills count={limits.max_stills}`, or name runs under stills: in the project"
         yield blocking("SUB-STILLS", "the number of stills", "stills", str(count), wanted, fix)
+
+
+def _characters(choice: Choice) -> Iterator[Finding]:
+    if said := choice.apart:
+        yield _note("SUB-CHARACTER", said.rstrip("."), "stills")
 
 
 def _contests(choice: Choice, limits: ContestConfig) -> Iterator[Finding]:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from pokora_anime.bundle import contents_check as contents
+from pokora_anime.bundle import listed as closed_list
 from pokora_anime.bundle import manifest, names
 from pokora_anime.bundle import rules_check as rules
-from pokora_anime.bundle.contents_check import MOST_RUNS
+from pokora_anime.bundle.listed import MOST_RUNS
 from pokora_anime.bundle.manifest import Manifest
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.verify.container import Unreadable, finding
-from pokora_anime.compliance.verify.examine import examine_folder
+from pokora_anime.compliance.verify.examine import examine_folder, few
 from pokora_anime.compliance.verify.exhibits import Exhibits
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import LIMITS, Limits
@@ -49,11 +50,13 @@ def examine_and_show(
 
 
 def listed_runs(folder: Folder, limits: Limits) -> list[str]:
-    """The folders of a bundle's runs. Raises Unreadable BND-MANIFEST."""
-    return [name for name in _manifest(folder, limits).runs if not problem(name)][:MOST_RUNS]
+    """The folders of a bundle's runs, each once. Raises Unreadable BND-MANIFEST."""
+    told = dict.fromkeys(read_manifest(folder, limits).runs)
+    return [name for name in told if name.startswith(f"{names.RUNS}/") and not problem(name)][:MOST_RUNS]
 
 
-def _manifest(folder: Folder, limits: Limits) -> Manifest:
+def read_manifest(folder: Folder, limits: Limits) -> Manifest:
+    """What the bundle says that it is. Raises Unreadable BND-MANIFEST."""
     try:
         return manifest.parse(folder.read(names.MANIFEST, limits.json_bytes))
     except (RecordError, RecursionError) as error:
@@ -64,39 +67,55 @@ def _manifest(folder: Folder, limits: Limits) -> Manifest:
 
 
 def _bundle(path: Path, folder: Folder, key: str, contest: str, limits: Limits, pictures: bool) -> Examined:
-    told = _manifest(folder, limits)
+    # Only a bundle needs them, and `pokora verify` of a run starts sooner without.
+    from pokora_anime.bundle import documents_check, source_check, written
+
+    told = read_manifest(folder, limits)
+    judged_by = contest or told.contest
+    listed = listed_runs(folder, limits)
+    by_run = closed_list.records(folder, listed, limits)
+    weights, odd_weights = written.read_weights(folder, by_run, limits)
     integrity = [
         *folder.findings,
         *contents.files(folder, told),
         *contents.signature(folder, told, key, limits),
-        *contents.entry(folder, told),
-        *contents.signed_copies(folder),
+        *closed_list.check(folder, told, by_run),
+        *source_check.check(folder, told, limits),
+        *contents.signed_copies(folder, closed_list.of(told, by_run), limits),
         *contents.container(path, folder),
+        *odd_weights,
+        *documents_check.check(folder, told, weights.rows),
     ]
-    judged_by = contest or told.contest
     policy = [*rules.check(folder, told, judged_by)]
     facts = {"title": shown(told.title, 120), "contest": shown(told.contest, 60)}
     show = Exhibits()
-    runs: list[Report] = []
-    for name in listed_runs(folder, limits):
+    runs: list[tuple[str, Report]] = []
+    for name in listed:
         report, exhibits = _run(folder, name, key, judged_by, limits, pictures and not show.graph)
         show = exhibits if exhibits.graph else show
-        runs.append(report)
+        runs.append((name, report))
         if report.unreadable:
             integrity.append(finding("BND-RUN", "a run that cannot be read", name, report.unreadable))
         integrity += [_inside(name, one) for one in report.integrity]
-        policy += [*(_inside(name, one) for one in report.policy), *rules.code(folder, name, told)]
-    integrity += contents.weights(folder, listed_runs(folder, limits), limits)
-    for report in runs:
+        policy += [_inside(name, one) for one in report.policy]
+        policy += rules.code(by_run[name], name, told)
+    as_packed = runs
+    if judged_by != told.contest:  # the page inside was written for the bundle's own contest
+        as_packed = [(name, _run(folder, name, key, told.contest, limits, False)[0]) for name in listed]
+    integrity += written.check(folder, told, weights, as_packed, limits)
+    for _, report in runs:
         facts |= {name: text for name, text in report.facts.items() if name not in facts}
-    commit = shown(told.source.get("commit"), 60)
     facts |= {
-        "members": shown(_members(told), 400),
-        "source": f"commit {commit}",
+        "members": shown(", ".join(f"{one['name']} ({one['id']})" for one in told.members), 400),
+        "source": f"commit {shown(told.source['commit'], 60)}",
         "runs": ", ".join(map(shown, told.runs)),
     }
     return Report(
-        subject=shown(path), facts=facts, integrity=tuple(integrity), policy=tuple(policy), contest=judged_by
+        subject=shown(path),
+        facts=facts,
+        integrity=few(integrity, limits),
+        policy=few(policy, limits),
+        contest=judged_by,
     ), show
 
 
@@ -117,9 +136,3 @@ def _run(folder: Folder, name: str, key: str, contest: str, limits: Limits, pict
 def _inside(run: str, one: Finding) -> Finding:
     short = run.removeprefix(f"{names.RUNS}/").partition("/")[0]
     return replace(one, where=f"{short}: {one.where}" if one.where else short)
-
-
-def _members(told: Manifest) -> str:
-    members = told.content["members"]
-    listed = members if isinstance(members, list) else []
-    return ", ".join(f"{one.get('name')} ({one.get('id')})" for one in listed if isinstance(one, dict))

@@ -18,7 +18,7 @@ With any install of pokora_anime (`pip install` of a release, or `make setup` in
 pokora verify BUNDLE.zip                     # seconds, no torch
 pokora verify BUNDLE.zip --key ed25519:...   # the key that the team registered
 pokora replay BUNDLE.zip --nonce 7           # recomputes parts that your nonce picks
-pokora reproduce BUNDLE.zip                  # renders everything again and compares frame hashes
+pokora reproduce BUNDLE.zip                  # renders everything again and compares every frame
 ```
 
 `verify` compares every file with the signed manifest and judges each run by the contest's limits. `replay`
@@ -34,9 +34,9 @@ Without pokora_anime: `sha256sum -c SHA256SUMS` checks the files.
 |---|---|
 {entry}| `entry/writeup.pdf`, `entry/poster.pdf` | the documents |
 | `entry/citations.bib` | papers and checkpoints |
-| `compliance.html` | the compliance report as the team saw it; make your own with `pokora verify --html` |
+| `compliance.html` | what verification says of the runs; `pokora verify --html` writes it with pictures |
 {runs}| `weights.json` | registry rows and sha256 of every weight file that was used, without the weights |
-| `source/` | the source at commit {commit}, with the lock file |
+| `source/` | the source at commit {commit}: all that renders, the lock file, and text beside it |
 | `bundle.json`, `SHA256SUMS`, `statement.dsse.json` | manifest, checksums, signature |
 | `credentials/` | where made: copies with Content Credentials (C2PA); the plain files are the entry |
 | `ro-crate-metadata.json` | RO-Crate 1.1 metadata |

@@ -8,7 +8,7 @@ FOLDER = Path("submission")
 PROJECT = "project.yaml"
 DIST = "dist"
 
-FORMAT = 1
+FORMAT = 2
 KIND = "pokora_anime submission"
 MANIFEST = "bundle.json"
 SUMS = "SHA256SUMS"
@@ -20,15 +20,23 @@ REPORT = "compliance.html"
 ENTRY = "entry"
 RUNS = "runs"
 SOURCE = "source"
-SCORES = "scorecard"
+SCORECARD = "reports/scorecard.json"  # of a run, below its folder
 CREDENTIALS = "credentials"
 WRITEUP, POSTER = f"{ENTRY}/writeup.pdf", f"{ENTRY}/poster.pdf"
+CITATIONS = f"{ENTRY}/citations.bib"
 VIDEO = f"{ENTRY}/video.mp4"
+# Written from the other files and from the team's words; every bundle has them.
+FIXED = (MANIFEST, SUMS, STATEMENT, README, CRATE, WEIGHTS, REPORT, WRITEUP, POSTER, CITATIONS)
 
 
 def still(index: int) -> str:
     """The entry's still with this index, counted from 0."""
     return f"{ENTRY}/still-{index + 1}.png"
+
+
+def signed_copy(delivered: str) -> str:
+    """The name of the copy with Content Credentials of a video or still of the entry."""
+    return f"{CREDENTIALS}/{PurePosixPath(delivered).name}"
 
 
 def sealed(name: str) -> bool:

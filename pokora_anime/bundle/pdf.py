@@ -10,28 +10,43 @@ import tempfile
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from pokora_anime.errors import MachineError
 from pokora_anime.provenance.hashing import Json
+
+if TYPE_CHECKING:
+    from pypdf import PdfReader
+    from pypdf.generic import IndirectObject
 
 TEMPLATES = Path(__file__).with_name("templates")
 FONTS = (
     "fontpkg_kanit",
     "justmytype_intl_cjk",
 )  # the second one is an extra, for names in Korean, Japanese ...
+FOOTER = 48.0  # points above the lower edge that the write-up's footer takes
+_ROOT = frozenset(
+    "/Type /Pages /Metadata /Lang /StructTreeRoot /MarkInfo /ViewerPreferences /Outlines".split()
+)
+_PAGE = frozenset("/Type /Resources /MediaBox /StructParents /Tabs /Parent /Contents /Annots".split())
 TIMESTAMP = 946684800  # 2000-01-01: documents say nothing about when they were made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a PDF holds: pages, their text without spaces, and fonts that it names and does not carry."""
+    """What a PDF holds: pages, their text without spaces, and fonts that it names and does not carry.
+
+    `odd` names the first thing in it that no page of ours has, such as a script or an attached file.
+    """
 
     pages: int
     texts: tuple[str, ...]
     foreign_fonts: tuple[str, ...]
+    odd: str = ""
 
     def lacking(self, words: Iterable[str]) -> list[str]:
         """Those of `words` that its text does not hold; spaces, hyphens and line breaks do not count."""
@@ -70,6 +85,7 @@ def compile_pdf(
             raise _missing(f"typst refused {name}.typ: {' '.join(str(error).split())[:300]}") from error
 
 
+@lru_cache(maxsize=2)
 def read(data: bytes) -> Facts:
     """Pages, text and fonts of a PDF. Raises ValueError for what cannot be read as one."""
     from pypdf import PdfReader
@@ -79,9 +95,46 @@ def read(data: bytes) -> Facts:
         reader = PdfReader(io.BytesIO(data), strict=True)
         texts = tuple(squeezed(page.extract_text()) for page in reader.pages)
         foreign = {font for page in reader.pages for font in page._get_fonts()[1]}
-    except (PyPdfError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        odd = _odd(reader)
+    except (PyPdfError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError,
+            MemoryError, OSError, NotImplementedError) as error:  # fmt: skip
         raise ValueError(f"no sound PDF: {error}") from error
-    return Facts(pages=len(texts), texts=texts, foreign_fonts=tuple(sorted(foreign)))
+    return Facts(pages=len(texts), texts=texts, foreign_fonts=tuple(sorted(foreign)), odd=odd)
+
+
+def _odd(reader: PdfReader) -> str:
+    """The first key of the catalogue or of a page, or the first annotation, that Typst writes nowhere."""
+    root = cast(Mapping[str, object], reader.trailer["/Root"])
+    if more := sorted(set(root) - _ROOT):
+        return more[0]
+    for page in reader.pages:
+        if more := sorted(set(page) - _PAGE):
+            return more[0]
+        for entry in cast("list[IndirectObject]", page.get("/Annots", [])):
+            link = cast(dict[str, object], entry.get_object())
+            action = cast(dict[str, object], link.get("/A", {"/S": "/GoTo"}))
+            if link.get("/Subtype") != "/Link" or action.get("/S") not in ("/URI", "/GoTo") or "/AA" in link:
+                return str(link.get("/Subtype"))
+    return ""
+
+
+def filled(data: bytes) -> float:
+    """How far down its last page a PDF's text reaches, without the footer: 0..1 of what can be used."""
+    from pypdf import PdfReader
+
+    page = PdfReader(io.BytesIO(data)).pages[-1]
+    heights: list[float] = []
+
+    def note(text: str, ctm: list[float], tm: list[float], font: object, size: float) -> None:
+        del font, size
+        if text.strip():
+            heights.append(tm[4] * ctm[1] + tm[5] * ctm[3] + ctm[5])
+
+    page.extract_text(visitor_text=note)
+    top, bottom = float(page.mediabox.height), FOOTER
+    # Typst counts from the top or from the bottom, as its matrix says; heights are those of the page.
+    inner = [height for height in heights if bottom < height < top]
+    return 1 - (min(inner, default=top) - bottom) / (top - bottom)
 
 
 def squeezed(text: str) -> str:

@@ -72,18 +72,19 @@ def _control(config: VideoConfig) -> Iterator[str]:
         return
     if joins.count(config):
         yield (
-            "Each segment is guided by the frame that it starts from, which the model drew: the keyframe, "
-            f"then the last known one. {_listed(kinds).capitalize()} {are} extracted from it and {steer} the "
-            f"motion through ControlNet at a weight of {scales}. Over {control.fade_frames} frames from the "
-            f"keyframe, and over {control.join_frames} from a known one, the weight fades to "
-            f"{control.fade_floor:g} of that, so that the pose is taken up and then let go."
+            "Each segment starts from a frame that the model drew: the first one from the keyframe, every "
+            "other one from the last frame that it shares with the segment before. "
+            f"{_listed(kinds).capitalize()} {are} extracted from that frame and {steer} the motion through "
+            f"ControlNet. The weight begins at {scales} and falls to {control.fade_floor:g} of that, within "
+            f"{control.fade_frames} frames of the keyframe and within {control.join_frames} of any other "
+            "start. So a segment takes up the pose and is then free to move."
         )
         return
     yield (
         f"The keyframe that the model drew is the only source of guidance: {_listed(kinds)} {are} extracted "
-        f"from it and {steer} the motion through ControlNet at a weight of {scales}. Over "
-        f"{control.fade_frames} frames the weight fades to {control.fade_floor:g} of that, so that the pose "
-        "is taken up and then let go."
+        f"from it and {steer} the motion through ControlNet. The weight begins at {scales} and falls to "
+        f"{control.fade_floor:g} of that within {control.fade_frames} frames. So the clip takes up the pose "
+        "and is then free to move."
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pokora_anime.bundle import names, trusted
+from pokora_anime.bundle import names, remade, trusted
 from pokora_anime.bundle.compare import Same, compare
-from pokora_anime.bundle.examine import examine_and_show, listed_runs
+from pokora_anime.bundle.examine import examine_and_show, listed_runs, read_manifest
+from pokora_anime.bundle.remade import Shown
 from pokora_anime.compliance.findings import Severity, of_severity
 from pokora_anime.compliance.replay.compare import worst
 from pokora_anime.compliance.rules import closed
@@ -26,7 +27,7 @@ from pokora_anime.provenance.reading import Reading, read_run
 Tell = Callable[[str], None]
 _FORMATS = {"float32": DType.fp32, "bfloat16": DType.bf16, "float16": DType.fp16}
 # Findings about contents and numbers: the runs can be rendered again all the same.
-_HARMLESS = ("RULE-", "SUB-", "BND-ZIP", "BND-C2PA")
+_HARMLESS = ("RULE-", "SUB-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,14 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What reproducing came to: one comparison a run, or why nothing was rendered."""
+    """What reproducing came to: one comparison a run and, of a bundle, what it shows beside its runs.
+
+    Or why nothing was rendered.
+    """
 
     subject: str
     runs: tuple[Same, ...] = ()
+    shown: Shown | None = None
     refused: str = ""
     unreadable: bool = False
 
@@ -51,7 +56,8 @@ class Outcome:
         """PASS, REVIEW or FAIL; `not run` for what cannot be read."""
         if self.unreadable:
             return Verdict.not_run
-        return Verdict.failed if self.refused else worst([one.verdict for one in self.runs])
+        entry = [self.shown.verdict] if self.shown else []
+        return Verdict.failed if self.refused else worst([*entry, *(one.verdict for one in self.runs)])
 
     @property
     def exit_code(self) -> int:
@@ -64,12 +70,14 @@ class Outcome:
             "subject": self.subject,
             "verdict": self.verdict.value,
             "refused": self.refused,
+            "entry": self.shown.to_plain() if self.shown else None,
             "runs": [one.to_plain() for one in self.runs],
         }
 
     def as_text(self) -> str:
         """What a judge reads. Safe for a terminal."""
-        lines = [self.subject, *(line for one in self.runs for line in one.lines())]
+        entry = self.shown.lines() if self.shown else []
+        lines = [self.subject, *entry, *(line for one in self.runs for line in one.lines())]
         lines += [self.refused] if self.refused else []
         return "\n".join([*lines, f"REPRODUCE  {self.verdict.value}"])
 
@@ -92,7 +100,13 @@ def reproduce(path: Path, out: Path, *, key: str, trust: Trust, tell: Tell) -> O
         is_bundle = names.MANIFEST in folder.sizes
         runs = listed_runs(folder, LIMITS) if is_bundle else [""]
         source = _source(folder, trust) if is_bundle and trust.source else None
-        return Outcome(subject=subject, runs=tuple(_run(folder, run, out, source, tell) for run in runs))
+        entry = None
+        if is_bundle:
+            tell("setting the documents again")
+            found = [*remade.judged(report), *remade.check(folder, read_manifest(folder, LIMITS), LIMITS)]
+            entry = Shown(subject=subject, findings=tuple(found))
+        made = tuple(_run(folder, run, out, source, tell) for run in runs)
+        return Outcome(subject=subject, shown=entry, runs=made)
 
 
 def _source(folder: Folder, trust: Trust) -> Path:

@@ -1,20 +1,19 @@
-"""POLICY of a bundle: whether it is an entry, and whether its source is the one that rendered."""
+"""POLICY of a bundle: whether it is an entry, and whether its source rendered it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pokora_anime.bundle import names
-from pokora_anime.bundle.contents_check import record_of
 from pokora_anime.bundle.manifest import Manifest
-from pokora_anime.bundle.source import PACKAGE, package_hash
 from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules import limits as contests
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.errors import ConfigError
 from pokora_anime.provenance import layout
+from pokora_anime.provenance.hashing import Json
 
 
 def check(folder: Folder, told: Manifest, contest: str) -> Iterator[Finding]:
@@ -48,38 +47,12 @@ def check(folder: Folder, told: Manifest, contest: str) -> Iterator[Finding]:
     most = limits.poster_megabytes * 1_000_000
     if folder.sizes.get(names.POSTER, 0) > most:
         yield finding("SUB-POSTER", "the poster is too large", names.POSTER, folder.sizes[names.POSTER])
-    yield from _source(folder, told)
 
 
-def _source(folder: Folder, told: Manifest) -> Iterator[Finding]:
-    """The source in the bundle is the one that the manifest names."""
-    if told.source.get("package_sha256") != source_hash(folder):
-        yield finding("BND-SOURCE", "the source is not the one that the manifest names", names.SOURCE)
-    if told.source.get("changed"):
-        yield _review("BND-SOURCE", "the source has changes that no commit holds", names.SOURCE)
-
-
-def code(folder: Folder, run: str, told: Manifest) -> Iterator[Finding]:
+def code(record: Mapping[str, Json], run: str, told: Manifest) -> Iterator[Finding]:
     """The run was rendered by the source in the bundle."""
-    code = record_of(folder, run).get("code")
+    code = record.get("code")
     if not (isinstance(code, dict) and code.get("sha256") == told.source.get("package_sha256")):
         message = "rendered by other source than the bundle carries"
         found = finding("SUB-CODE", message, f"{run}/{layout.RECORD}")
         yield replace(found, severity=Severity.review) if told.draft else found
-
-
-def source_hash(folder: Folder) -> str:
-    """The package's hash over the bundle's source."""
-    prefix = f"{names.SOURCE}/"
-    listed = [name for name in folder.sizes if name.startswith(prefix + PACKAGE)]
-    return package_hash(
-        {
-            name.removeprefix(prefix): (folder.root / name).read_bytes()
-            for name in listed
-            if name.endswith(".py")
-        }
-    )
-
-
-def _review(code: str, message: str, where: str) -> Finding:
-    return Finding(code=code, severity=Severity.review, message=message, where=where)

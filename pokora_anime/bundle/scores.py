@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import cast
 
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, strict_json
-from pokora_anime.quality.metrics import FINAL, GENERATED, METRICS
+from pokora_anime.quality.metrics import FINAL, GENERATED, METRICS, Verdict
 from pokora_anime.quality.scorecard import SCORECARD
 
 MAX_BYTES = 8 * 2**20
+MOST_TEXT, MOST_DEPTH, MOST_VALUES = 240, 5, 2000
+_STAGES = (GENERATED, FINAL)
+_SCORE = set(
+    "frames fps measured_at flow features values reasons joins placements cuts curves verdicts".split()
+)
 Table = dict[str, Json]
 
 
@@ -47,6 +53,41 @@ def scores(folder: Path) -> list[Json]:
             expected="what `pokora score` writes",
             fix=f"delete it, or `pokora score {folder}`",
         ) from error
+
+
+def misfit(data: bytes) -> str:
+    """Why bytes are no scorecard.json; "" for one: written so, of its fields, plain numbers."""
+    try:
+        card = strict_json(data, SCORECARD)
+    except RecordError as error:
+        return error.got
+    if not isinstance(card, dict) or set(card) != {"format", "title", "generated_frames_from", *_STAGES}:
+        return "its fields are not those of a scorecard"
+    if (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode() != data:
+        return "it is not written as pokora writes it"
+    for stage in _STAGES:
+        told = card[stage]
+        if not isinstance(told, dict) or set(told) != _SCORE:
+            return f"{stage}: its fields are not those of a score"
+        lists = [told[name] for name in ("values", "verdicts")]
+        if not all(isinstance(one, dict) and set(one) == {metric.id for metric in METRICS} for one in lists):
+            return f"{stage}: values of other metrics"
+        for value in cast(Table, told["verdicts"]).values():
+            if value not in [verdict.value for verdict in Verdict]:
+                return f"{stage}: a verdict that there is not"
+    return _odd(card, 0)
+
+
+def _odd(value: Json, depth: int) -> str:
+    """What in a value is no number, no short line and no table of them; "" for nothing."""
+    if isinstance(value, str):
+        return "" if len(value) <= MOST_TEXT and value.isprintable() else "a text that is no short line"
+    if isinstance(value, list | dict):
+        inside = [*value.values(), *value] if isinstance(value, dict) else value
+        if depth == MOST_DEPTH or len(inside) > MOST_VALUES:
+            return "more than any scorecard holds"
+        return next((odd for one in inside if (odd := _odd(one, depth + 1))), "")
+    return ""
 
 
 def _number(value: Json) -> str:

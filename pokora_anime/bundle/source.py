@@ -16,8 +16,21 @@ from pokora_anime.errors import ConfigError, MachineError
 
 PACKAGE = "pokora_anime/"
 WEIGHTS = f"{PACKAGE}nano/weights/"
+CONF = "conf/"
 LOCK = "requirements.lock"
 _SHOWN = 3
+# What a bundle carries of a commit: all that renders, and text beside it. No picture, no archive, nothing
+# that a judge's install has no twin of and that is more than text.
+_TOP = frozenset(
+    (LOCK, "LICENSE", "README.md", "COMPLIANCE.md", "Makefile", "pyproject.toml", "setup.py", ".gitignore")
+)
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    WEIGHTS: ("LICENSE", ".json", ".md", ".safetensors"),
+    PACKAGE: (".py", ".yaml", ".typ"),
+    CONF: (".yaml",),
+    "tests/": (".py", ".md"),
+    "docs/": (".md",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +47,20 @@ class Source:
         return package_hash({name: data for name, data in self.files.items() if name.startswith(PACKAGE)})
 
 
+def belongs(name: str) -> bool:
+    """Whether a file of the tree (POSIX name) is one that a bundle's source holds, by place and ending."""
+    place = next((place for place in _KINDS if name.startswith(place)), None)
+    if place is None:
+        return name in _TOP
+    last = name.removeprefix(place).rpartition("/")[2]
+    return any(last[1:].endswith(kind) if kind[0] == "." else last == kind for kind in _KINDS[place])
+
+
+def rendering(name: str) -> bool:
+    """Whether a file of the tree takes part in a rendering, so that every install of this code has it."""
+    return name.startswith((PACKAGE, CONF))
+
+
 def package_hash(files: Mapping[str, bytes]) -> str:
     """As `provenance.code.package_hash`, over files whose names begin with the package's folder."""
     digest = hashlib.sha256()
@@ -47,19 +74,21 @@ def package_hash(files: Mapping[str, bytes]) -> str:
 def read(root: Path, *, weights: bool, working_tree: bool = False) -> Source:
     """The commit that is checked out at `root`, or with `working_tree` what lies there now.
 
-    The nano weights are left out unless `weights`. Raises ConfigError SUB-SOURCE for a folder that is no
-    checkout of pokora_anime, MachineError SYS-GIT without git.
+    Only files that `belongs` names are taken; the nano weights are left out unless `weights`.
+    Raises ConfigError SUB-SOURCE for a folder that is no checkout of pokora_anime, MachineError SYS-GIT
+    without git.
     """
     commit = _git(root, "rev-parse", "--verify", "HEAD").decode().strip()
     changed = _changed(root)
     files = _working_tree(root) if working_tree and changed else _commit(root, commit)
-    kept = {name: data for name, data in files.items() if weights or not _weights(name)}
+    kept = {name: data for name, data in files.items() if belongs(name) and (weights or not optional(name))}
     if f"{PACKAGE}__init__.py" not in kept or LOCK not in kept:
         raise _no_checkout("it holds no pokora_anime with its lock file")
     return Source(commit=commit, changed=changed, files=dict(sorted(kept.items())))
 
 
-def _weights(name: str) -> bool:
+def optional(name: str) -> bool:
+    """Whether a bundle may leave the file out: weights that ship with every install."""
     return name.startswith(WEIGHTS) and name.endswith(".safetensors")
 
 

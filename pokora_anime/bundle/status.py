@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pokora_anime.bundle import build, eligibility, names, project
 from pokora_anime.bundle.project import Project
-from pokora_anime.compliance.findings import Finding, worst_first
+from pokora_anime.compliance.findings import Finding
 from pokora_anime.errors import PokoraError
 
 DONE, OPEN = "[x]", "[ ]"
@@ -34,14 +34,14 @@ def _lines(root: Path) -> Iterator[str]:
     except PokoraError as error:
         yield f"{OPEN} runs        {error.line()}"
     else:
-        yield from _state(judged)
+        yield from _state(root, judged)
     yield from _bundles(root)
     yield _deadline(words)
     day = f"; yours: {words.presentation}" if words.presentation else "; enter your day under presentation:"
     yield f"{DONE if words.presentation else OPEN} present     {PRESENTATION}{day}"
 
 
-def _state(judged: build.Judged) -> Iterator[str]:
+def _state(root: Path, judged: build.Judged) -> Iterator[str]:
     barring = eligibility.barring(judged.findings)
     about = {
         "words": ("SUB-TITLE", "SUB-STATEMENT", "SUB-MEMBER"),
@@ -51,10 +51,14 @@ def _state(judged: build.Judged) -> Iterator[str]:
     source = [one for one in barring if one.code in about["source"]]
     rest = [one for one in barring if one not in words and one not in source]
     choice = judged.choice
-    video = choice.video.name if choice.video else "none"
+    video = choice.told(root, "video") or "none"
     yield _line(words, "words", f"{len(judged.project.members)} members")
     yield _line([one for one in rest if one.code == "SUB-VIDEO"], "video", video)
-    yield _line([one for one in rest if one.code == "SUB-STILLS"], "stills", f"{len(choice.pictures)}")
+    yield _line(
+        [one for one in rest if one.code == "SUB-STILLS"],
+        "stills",
+        f"{len(choice.pictures)} of {choice.told(root, 'stills') or 'no run'}",
+    )
     scored = choice.video is not None and any(name.endswith("scorecard.json") for name in choice.video.files)
     yield f"{DONE if scored else OPEN} scorecard   " + (
         "in the bundle" if scored else "`pokora score RUN` (optional)"
@@ -62,8 +66,8 @@ def _state(judged: build.Judged) -> Iterator[str]:
     yield _line(source, "source", judged.source.commit[:12] if judged.source else "none")
     rest = [one for one in rest if one.code not in ("SUB-VIDEO", "SUB-STILLS")]
     yield _line(rest, "eligible", judged.project.contest)
-    for one in worst_first(judged.findings):
-        yield f"      {one.severity.value:6}  {one.line()}"
+    for line in eligibility.lines(judged.findings):
+        yield f"      {line}"
 
 
 def _line(found: list[Finding], name: str, text: str) -> str:

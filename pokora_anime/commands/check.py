@@ -46,10 +46,11 @@ def examine(command: str, words: Sequence[str]) -> tuple[str, list[Finding]]:
     typed = [finding for override in request.overrides for finding in screen(command, override)]
     if typed:
         return "", typed
+    from pokora_anime.config import told
     from pokora_anime.config.compose import compose
 
     config = compose(command, request.overrides)
-    return config.contest.name, worst_first(gate.examine(config))
+    return config.contest.name, worst_first([*gate.examine(config), *told.findings(config)])
 
 
 def _json(command: str, contest: str, findings: Sequence[Finding]) -> str:

@@ -34,6 +34,7 @@ Try
   pokora video shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms' seed=7
   pokora video experiment=preview shot.prompt='1girl, red kimono, sunset'
   pokora video base=sdxl speed=hq shot.seconds=10 shot.fps=12
+  pokora video seed=random
   pokora video --multirun seed=1,2,3 speed=lcm,hq"""
 
 STILLS = """pokora stills: render one to three images, with their settings as metadata.
@@ -91,13 +92,18 @@ OPTIONS = """Options
   -m, --multirun      render every combination of comma-separated values
   --prompt TEXT       the same as shot.prompt=TEXT
   --prompt-env NAME   take shot.prompt from this environment variable, as it is
+  --prompt-file FILE  a multirun of the prompts in a text file, one a line
   --cfg               print the composed config and stop
   -h, --help          this page"""
 
 PROMPTS = """Prompts
   Everything behind shot.prompt= (and shot.negative=, shot.prefix=) is taken as typed: commas, parentheses,
   quotes, $, <lora:name:0.8>, any script. Only your shell sees it first, so put it in single quotes.
-  With --multirun, shot.prompt=["one", "two"] is a list of prompts; a single prompt needs no brackets."""
+  (word:1.2) and (word) count more, [word] less; BREAK begins a new chunk of 75 tokens, which else end at
+  commas. Of {red|blue} hair the seed takes one; with --multirun each is rendered. A bracket after \\ is a
+  letter. `0: 1girl, 24: 1girl, waving` goes from one prompt to the next by generated frames.
+  With --multirun, shot.prompt=["one", "two"] is a list of prompts; a single prompt needs no brackets.
+  base=nano knows the words of `pokora words` alone."""
 
 MULTIRUN = """Multirun
   hydra.launcher.n_jobs=2 renders two at once. On a Slurm cluster install `pokora_anime[slurm]` and add

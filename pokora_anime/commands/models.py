@@ -53,10 +53,13 @@ def _parser(action: str, text: str, words: str = "") -> OneLineParser:
 WORDS = "ids of `pokora models list`, or key=value as for `pokora video`"
 
 
-def rows_of(words: Sequence[str]) -> tuple[list[Row], Family]:
-    """The rows that ids and a composition name together, and the composition's base."""
+def rows_of(words: Sequence[str], *, beside: bool = False) -> tuple[list[Row], Family]:
+    """The rows that ids and a composition name together, and the composition's base.
+
+    With `beside` also what a run can do without: the tiny VAE that shows it as it grows.
+    """
     from pokora_anime.config.compose import compose
-    from pokora_anime.models.fetch import needs
+    from pokora_anime.models.fetch import needs, watched
 
     ids = [word for word in words if "=" not in word and not word.startswith(("~", "+"))]
     overrides = [word for word in words if word not in ids]
@@ -65,6 +68,7 @@ def rows_of(words: Sequence[str]) -> tuple[list[Row], Family]:
     if overrides or not ids:
         config = compose("video", overrides)
         rows, family = needs(config), config.base.family
+        rows += watched(config) if beside else []
     rows += [registry.any_row(identifier) for identifier in ids]
     return list({row.id: row for row in rows}.values()), family or rows[0].families[0]
 
@@ -98,7 +102,7 @@ def _fetch(arguments: list[str]) -> int:
         help="you looked at the terms of this row, whose licence is unclear, and take the decision",
     )
     typed = parser.parse_intermixed_args(arguments)
-    rows, family = rows_of(typed.words)
+    rows, family = rows_of(typed.words, beside=True)
     unknown = sorted(set(typed.accept) - {row.id for row in rows})
     if unknown:
         raise ConfigError(
@@ -109,8 +113,28 @@ def _fetch(arguments: list[str]) -> int:
     if typed.dry_run:
         print("\n".join(table(rows)))
         return 0
-    fetch(rows, family, accept=typed.accept)
+    fetch(rows, family, accept=[*typed.accept, *_asked(rows, typed.accept)])
     return 0
+
+
+def _asked(rows: Sequence[Row], accepted: Sequence[str]) -> list[str]:
+    """Ids of rows of unclear licence that the user at the terminal accepts, asked before anything comes."""
+    from pokora_anime.models.download import undecided
+
+    questions = [row for row in undecided(rows) if row.id not in accepted]
+    if not sys.stdin.isatty():
+        return []
+    answers: list[str] = []
+    for row in questions:
+        print(f"{row.id}: {row.terms.name}; {row.reason}. Look at {row.link}")
+        try:
+            answer = input(f"Fetch and use {row.id}? [y/N] ").strip().lower()
+        except EOFError:
+            answer = ""
+        if answer not in ("y", "yes"):
+            break  # what to type instead is told by what follows
+        answers.append(row.id)
+    return answers
 
 
 def _verify(arguments: list[str]) -> int:
@@ -195,7 +219,7 @@ def _add(arguments: list[str]) -> int:
     from pokora_anime.models import own
 
     parser = _parser("add", "Register a LoRA of your own; it is copied into your data folder.")
-    parser.add_argument("file", type=Path, help="a .safetensors in kohya, diffusers or peft format")
+    parser.add_argument("file", type=Path, help="a .safetensors of LoRA, LoCon, LoHa, LoKr or DoRA layers")
     parser.add_argument("--id", required=True, help="how prompts name it: <lora:ID:0.7>")
     parser.add_argument("--base", required=True, choices=[family.value for family in Family])
     parser.add_argument("--slot", default="", choices=["", *own.SLOTS], help="one of each; empty: a style")
@@ -218,9 +242,19 @@ def _add(arguments: list[str]) -> int:
         page=typed.link,
     )
     taken = {name: row.id for row in registry.shipped() for name in row.names}
-    row, header = own.add(new, taken, replace=typed.replace)
+    row, header, checked = own.add(new, taken, replace=typed.replace)
     told = f"for {header.base}" if header.base else "no layer tells for which base, so it is taken as you say"
-    print(f"{row.id}: {header.layers} layers, {told}; sha256 {next(iter(row.sha256.values()))[:12]}")
+    kinds = " and ".join(checked.kinds)
+    print(
+        f"{row.id}: {checked.layers} layers ({kinds}), {told}; sha256 {next(iter(row.sha256.values()))[:12]}"
+    )
+    if checked.unscaled:
+        print(
+            "the file names no alpha for some layers: they are used at the strength that they are stored with"
+        )
     print(f"status {row.status.value}: {row.reason}")
+    if checked.motion:
+        print(f"use it: motion.lora={row.role} motion.lora_weight=0.7")
+        return 0
     print(f"use it: <lora:{row.id}:0.7> in the prompt, or style.loras=[{{id:{row.id},weight:0.7}}]")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.commands import again, key
-from pokora_anime.config.overrides import nearest
+from pokora_anime.config.overrides import nearest, settled
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pokora_anime.compliance.guard.parent import Worker
 
 GUARDS = ("auto", "require", "off")
-_FLAGS = ("--out", "--multirun", "--prompt", "--prompt-env", "--cfg", "--help")
+_FLAGS = ("--out", "--multirun", "--prompt", "--prompt-env", "--prompt-file", "--cfg", "--help")
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
     if request.print_config:
         print(to_yaml(config), end="")
         return 0
-    _note(config)
+    note(config)
     folder = render(config, request.out, request.guard)
     key.sign(folder)
     print(folder)
@@ -155,10 +155,15 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             request.print_config = True
         elif name == "guard" and equals:
             request.guard = _guard(value)
-        elif name in ("--out", "--prompt", "--prompt-env"):
+        elif name in ("--out", "--prompt", "--prompt-env", "--prompt-file"):
             value = value if equals else _argument(name, rest)
             if name == "--out":
                 request.out = Path(value)
+            elif name == "--prompt-file":
+                from pokora_anime.commands import prompt_file
+
+                request.multirun = True
+                request.overrides.append(prompt_file.override(Path(value)))
             elif name == "--prompt":
                 request.overrides.append(f"shot.prompt={value}")
             else:
@@ -170,6 +175,11 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             raise ConfigError("CFG-SYNTAX", f"unknown option {word}", expected=", ".join(_FLAGS), fix=fix)
         else:
             request.overrides.append(word)
+    drawn = settled(request.overrides)
+    for word in drawn:
+        if word not in request.overrides:
+            print(f"drawn: {word}", file=sys.stderr)
+    request.overrides = drawn
     return request
 
 
@@ -220,9 +230,19 @@ def _from_environment(name: str) -> str:
     return os.environ[name]
 
 
-def _note(config: RunConfig) -> None:
+def note(config: RunConfig) -> None:
+    """Say on stderr what bars an entry, what of the prompt is not read, and what was chosen for it."""
+    from pokora_anime.config import told
     from pokora_anime.config.checks import contest_notes
 
     notes = contest_notes(config)
     if notes:
         print(f"no entry to {config.contest.name}: {'; '.join(notes)}", file=sys.stderr)
+    for line in told.lines(config):
+        print(_printable(line), file=sys.stderr)
+
+
+def _printable(line: str) -> str:
+    """A line that the terminal's encoding can show."""
+    encoding = sys.stderr.encoding or "utf-8"
+    return line.encode(encoding, "backslashreplace").decode(encoding)

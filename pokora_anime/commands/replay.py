@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.commands.arguments import OneLineParser, whole
-from pokora_anime.provenance import layout
+from pokora_anime.provenance import keys, layout
 from pokora_anime.provenance.atomic import write_atomic, writing
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ keyframe, the control maps and the delivered frames of one segment are always am
 environment that a node ran in, every bit must be equal; elsewhere the measured thresholds of
 COMPLIANCE.md hold. PASS, REVIEW or FAIL.
 
-Of a bundle every run is replayed.
+Of a bundle every run is replayed, and all that it shows beside its runs is compared with what pokora makes
+of them: the entry's files, the documents, the pages, the source.
 
 Writes replay.png (stored, recomputed, difference) and replay.json into the run's reports/ folder, for a
 zip beside it, or where --out says.
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         nonce=options.nonce,
         nodes=options.nodes,
         wishes=Wishes(device=DeviceKind(options.device), dtype=DType(options.dtype), threads=options.threads),
-        key=options.key,
+        key=keys.check_typed(options.key),
     )
     worst = 0
     with opened(options.run) as runs:
@@ -55,7 +56,24 @@ def main(arguments: Sequence[str]) -> int:
             out = (options.out or _reports(options.run)) / name
             subject = f"{options.run}: {name}" if name else str(options.run)
             worst = max(worst, _one(folder, question, out, subject, as_json_only=options.json))
+        if "" not in runs:
+            worst = max(worst, _shown(options))
     return worst
+
+
+def _shown(options: _Options) -> int:
+    """What a bundle shows beside its runs; returns the exit status."""
+    import json
+
+    from pokora_anime.bundle import remade
+    from pokora_anime.compliance.verify.verdict import Verdict
+
+    told = remade.examine(options.run, key=options.key, tell=lambda line: print(line, file=sys.stderr))
+    if told is None:
+        return 2
+    text = "\n".join([f"{told.subject}: entry", *told.lines(), f"ENTRY   {told.verdict.value}"])
+    print(json.dumps(told.to_plain(), indent=2) if options.json else text)
+    return int(told.verdict is not Verdict.passed)
 
 
 def _one(run: Path, question: Question, out: Path, subject: str, *, as_json_only: bool) -> int:
@@ -96,7 +114,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
     parser.add_argument(
         "--nodes", type=whole(3, MAX_NODES), default=8, metavar="K", help="how many parts, 3 or more (8)"
     )
-    parser.add_argument("--key", default="", metavar="FINGERPRINT", help="the key that must have signed")
+    parser.add_argument("--key", metavar="FINGERPRINT", help="the key that must have signed")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     parser.add_argument("--dtype", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     parser.add_argument("--threads", type=whole(0, 1024), default=0, metavar="T", help="0: as the run had")
@@ -109,7 +127,7 @@ class _Options:
     run: Path
     nonce: str
     nodes: int
-    key: str
+    key: str | None
     device: str
     dtype: str
     threads: int

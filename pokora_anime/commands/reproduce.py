@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.provenance import keys
 
 DESCRIPTION = """Renders each run of a bundle, or one run, again with this install and compares.
 
-In the environment that a run was made in, every frame must be equal, bit for bit. Elsewhere the frames are
-compared by PSNR, with the thresholds that replay has for frames. PASS, REVIEW or FAIL.
+In the environment that a run was made in, every frame and every file must be equal, bit for bit. Elsewhere
+what both videos decode to is compared at full size, within the bounds that replay has for frames. Of a bundle
+the entry's files, documents, pages and source are compared too. PASS, REVIEW or FAIL.
 
 --trust-source renders with the bundle's own source instead, after showing how it differs from this
 install's, in a process that may read the libraries and write in one folder. That shows that the source
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle or a run, folder or zip")
     parser.add_argument("--out", type=Path, default=Path("reproduced"), metavar="DIR", help="where runs go")
-    parser.add_argument("--key", default="", metavar="FINGERPRINT", help="the key that must have signed")
+    parser.add_argument("--key", metavar="FINGERPRINT", help="the key that must have signed")
     parser.add_argument("--trust-source", action="store_true", help="render with the bundle's own source")
     parser.add_argument("--yes", action="store_true", help="do not ask before the bundle's source runs")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     report = reproduce.reproduce(
         options.bundle,
         options.out,
-        key=options.key,
+        key=keys.check_typed(options.key),
         trust=reproduce.Trust(source=options.trust_source, confirm=ask),
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.errors import ConfigError
-from pokora_anime.provenance.layout import REPORTS
+from pokora_anime.provenance.layout import REPORTS, VIDEO
 
 DESCRIPTION = """Measures a finished clip before and after interpolation: joins, colour, flicker, motion,
 content, sharpness. Writes scorecard.json and scorecard.html into the run's reports/ folder, which lies
@@ -60,6 +60,6 @@ def _score(run: Path, out: Path, *, as_json: bool) -> int:
             "CFG-FILE", f"{run} is no folder", expected="a finished run's", fix="`ls outputs/video`"
         )
     card = score_run(run)
-    data, page = write(card, out)
+    data, page = write(card, out, run / VIDEO)
     print(data.read_text(encoding="utf-8") if as_json else f"{as_text(card)}\n{data}\n{page}")
     return 0

@@ -75,8 +75,7 @@ def _status(arguments: list[str]) -> int:
 
 def _build(arguments: list[str]) -> int:
     from pokora_anime.bundle import build, project
-    from pokora_anime.bundle.eligibility import barring
-    from pokora_anime.compliance.findings import worst_first
+    from pokora_anime.bundle.eligibility import barring, lines
 
     parser = _parser("build")
     parser.add_argument("--draft", action="store_true", help="write it although something bars the entry")
@@ -85,11 +84,12 @@ def _build(arguments: list[str]) -> int:
     missing = draft and not project.path(root).exists()
     words = project.Project() if missing else project.load(root)
     built = build.build(root, words, draft=draft, tell=lambda line: print(line, file=sys.stderr, flush=True))
-    for found in worst_first(built.findings):
-        print(f"{found.severity.value:6}  {found.line()}")
+    for line in lines(built.findings):
+        print(line)
     if built.path is None:
         count = len(barring(built.findings))
-        print(f"nothing was written: {count} things bar the entry; --draft writes a watermarked one")
+        things = "1 thing bars" if count == 1 else f"{count} things bar"
+        print(f"nothing was written: {things} the entry (`bars` above); --draft writes a watermarked one")
         return 1
     print(f"{built.size / 1e6:.1f} MB, poster pictures at JPEG quality {built.poster_quality}")
     print(built.path)

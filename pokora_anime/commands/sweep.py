@@ -74,7 +74,7 @@ def _job(command: str, composed: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
 
     from pokora_anime.commands import key
-    from pokora_anime.commands.render import render
+    from pokora_anime.commands.render import note, render
     from pokora_anime.quality import minimum
 
     hydra_config = HydraConfig.get()
@@ -89,6 +89,7 @@ def _job(command: str, composed: DictConfig) -> float:
     try:
         # A sweep lies in ROOT/sweep/NAME, its runs in ROOT/sweep/NAME/COMMAND/NAME.
         config = typed(command, composed)
+        note(config)
         rendered = _in_turn(lambda: render(config, folder.parent.parent, "auto", _worker(folder)))
         key.sign(rendered)
         result["path"] = str(rendered)

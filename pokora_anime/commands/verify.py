@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.provenance import keys
 from pokora_anime.provenance.atomic import write_atomic, writing
 
 DESCRIPTION = """Checks a run, or a submission with its runs, without rendering anything, and without torch.
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
 
     page: Path | None = options.html
     report, exhibits = examine_and_show(
-        options.run, key=options.key, contest=options.contest, pictures=page is not None
+        options.run, key=keys.check_typed(options.key), contest=options.contest, pictures=page is not None
     )
     if page is not None:
         from pokora_anime.compliance.verify.page import as_page
@@ -48,7 +49,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, metavar="RUN_OR_BUNDLE", help="a run's folder, or a zip of it")
-    parser.add_argument("--key", default="", metavar="FINGERPRINT", help="the key that must have signed")
+    parser.add_argument("--key", metavar="FINGERPRINT", help="the key that must have signed")
     parser.add_argument("--contest", default="", metavar="NAME", help="judge by this contest's limits")
     parser.add_argument("--strict", action="store_true", help="exit 1 for REVIEW too")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
@@ -58,7 +59,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
 
 class _Options:
     run: Path
-    key: str
+    key: str | None
     contest: str
     strict: bool
     json: bool

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 
 from pokora_anime.compliance.findings import Severity, of_severity
 from pokora_anime.compliance.rules.case import Case, uses
 from pokora_anime.compliance.rules.contest import judge
 from pokora_anime.compliance.rules.text import MAX_PROMPT
-from pokora_anime.config import camera
+from pokora_anime.config import camera, choices
 from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import (
     Anchor,
@@ -40,11 +41,12 @@ from pokora_anime.config.schema import (
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.models import finishing
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
-from pokora_anime.stages import second_pass, spans
+from pokora_anime.stages import open_words, prompt_length, second_pass, spans
 from pokora_anime.stages.prompt_syntax import parse_travel, stops
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 MOST_REROLLS = 8
+MAX_CRF = 23  # beyond it H.264 changes frames as much as somebody who paints into them
 MOST_SIDE = 2048  # pixels of a generated frame
 # By the role of a speed LoRA; LCM's works with any number.
 DISTILLED_STEPS = {"lightning": 4, "lightning_8step": 8, "hyper": 8}
@@ -63,8 +65,14 @@ class Problem:
 
 def check(config: RunConfig) -> None:
     """Raise ConfigError CFG-RANGE naming every problem at once; PromptError for a prompt that is none."""
-    _prompt(config.shot)
-    found = [*_run(config), *_base(config.base), *_speed(config.speed, config.base), *_style(config)]
+    _prompt(config)
+    found = [
+        *_run(config),
+        *_words(config),
+        *_base(config.base),
+        *_speed(config.speed, config.base),
+        *_style(config),
+    ]
     if isinstance(config, VideoConfig):
         found += [*_shot(config), *_control(config), *_motion(config), *_finish(config.finish)]
         found += [*_encode(config.encode), *_quality(config)]
@@ -79,7 +87,8 @@ def check(config: RunConfig) -> None:
             got, expected = config.finish.camera.value, "free: a still has no moves"
             found.append(Problem("finish.camera", got, expected, "finish.camera=free"))
         if stops(config.shot.prompt)[-1][0]:
-            found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames"))
+            fix = f"shot.prompt={shlex.quote(stops(config.shot.prompt)[0][1])}"
+            found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames", fix))
     if not found:
         return
     if len(found) == 1:
@@ -106,7 +115,8 @@ def _multiple(path: str, value: int, of: int, low: int, high: int) -> list[Probl
     return [Problem(path, value, f"a multiple of {of} from {low} to {high}", f"{path}={best}")]
 
 
-def _prompt(shot: ShotConfig) -> None:
+def _prompt(config: RunConfig) -> None:
+    shot = config.shot
     for name, text in (("prompt", shot.prompt), ("negative", shot.negative), ("prefix", shot.prefix)):
         if len(text) > MAX_PROMPT:
             raise PromptError(
@@ -116,6 +126,20 @@ def _prompt(shot: ShotConfig) -> None:
                 fix="keep the words that matter most",
             )
     parse_travel(shot)
+    prompt_length.refuse_long(shot, config.base, open_words.chosen(config))
+
+
+def _words(config: RunConfig) -> list[Problem]:
+    """The prompt's choices are made, as its seed makes them, and only nano is told what is left open."""
+    shot, base = config.shot, config.base
+    found: list[Problem] = []
+    if choices.has(shot.prompt) or (shot.typed and choices.choose(shot.typed, config.seed) != shot.prompt):
+        expected = f"what seed {config.seed} chooses of {shot.typed or shot.prompt!r}"
+        found.append(Problem("shot.prompt", repr(shot.prompt), expected, "type the prompt again"))
+    if base.fill_open and base.family is not Family.nano:
+        expected = "false: only nano's words are few enough to fill in"
+        found.append(Problem("base.fill_open", "true", expected, "base.fill_open=false"))
+    return found
 
 
 def _run(config: RunConfig) -> list[Problem]:
@@ -215,7 +239,8 @@ def _shot(config: VideoConfig) -> list[Problem]:
     last = stops(shot.prompt)[-1][0]
     if not found and last >= round(shot.seconds * shot.fps):
         expected = f"stops before frame {round(shot.seconds * shot.fps)}, where the clip ends"
-        found.append(Problem("shot.prompt", f"a stop at frame {last}", expected, "shot.seconds=..."))
+        fix = f"shot.seconds={(last + 1) / shot.fps:g}"
+        found.append(Problem("shot.prompt", f"a stop at frame {last}", expected, fix))
     if last and config.motion.chain is Chain.windows:
         expected = "one prompt, because windows are denoised together"
         found.append(Problem("shot.prompt", "prompt travel", expected, "motion.chain=overlap"))
@@ -240,7 +265,10 @@ def _control(config: VideoConfig) -> list[Problem]:
             best = nearest(name, known)
             found.append(
                 Problem(
-                    f"control.scale.{name}", scale, "|".join(known), f"control.scale.{best}" if best else ""
+                    f"control.scale.{name}",
+                    scale,
+                    "|".join(known),
+                    f"control.scale.{best}={scale:g}" if best else "",
                 )
             )
         found += _within(f"control.scale.{name}", scale, 0.0, 2.0)
@@ -284,7 +312,7 @@ def _motion(config: VideoConfig) -> list[Problem]:
     found += _within("motion.known_ahead", motion.known_ahead, 0.0, 1.0)
     found += _within("motion.anchor_weight", motion.anchor_weight, 0.1, 100.0)
     found += _within("motion.lora_weight", motion.lora_weight, 0.0, 2.0)
-    if motion.lora is not None and not _ID.fullmatch(motion.lora):
+    if motion.lora is not None and not _ID.fullmatch(motion.lora.removeprefix("own:")):
         found.append(Problem("motion.lora", repr(motion.lora), "a role or registry id", "motion.lora=null"))
     found += _within("motion.noise_share", motion.noise_share, 0.0, 1.0)
     found += _within("motion.step_share", motion.step_share, 0.0, 1.0)
@@ -378,7 +406,7 @@ def _second_pass(config: VideoConfig) -> list[Problem]:
 
 
 def _encode(encode: EncodeConfig) -> list[Problem]:
-    found = _within("encode.crf", encode.crf, 0, 51)
+    found = _within("encode.crf", encode.crf, 0, MAX_CRF)
     if encode.preset not in PRESETS:
         best = nearest(encode.preset, PRESETS) or "medium"
         found.append(Problem("encode.preset", encode.preset, "|".join(PRESETS), f"did you mean {best}?"))

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.config import camera, schema
+from pokora_anime.config import camera, choices, schema
 from pokora_anime.config.checks import check
 from pokora_anime.config.groups import SCHEMAS, conf_dir, register_schemas
 from pokora_anime.config.overrides import nearest, prepare
@@ -68,6 +68,7 @@ def typed(command: str, composed: DictConfig) -> RunConfig:
         raise ConfigError(
             "CFG-KEY", f"a config of type {type(config).__name__}", expected=SCHEMAS[command].__name__
         )
+    choices.settle(config.shot, config.seed)
     if isinstance(config, VideoConfig):
         camera.settle(config)
     check(config)

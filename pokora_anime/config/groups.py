@@ -78,7 +78,7 @@ def purpose(group: str, option: str) -> str:
 def keys(command: str) -> dict[str, str]:
     """Dotted key -> type name, for everything that can be set on the command line."""
     everything = _walk(SCHEMAS[command], "")
-    return {key: kind for key, kind in everything if not key.startswith("contest.")}
+    return {key: kind for key, kind in everything if not key.startswith("contest.") and key != "shot.typed"}
 
 
 def _walk(schema: type[Any], prefix: str) -> list[tuple[str, str]]:

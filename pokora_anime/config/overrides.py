@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -17,9 +18,11 @@ import yaml
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.rules import words
 from pokora_anime.compliance.rules.text import printable
+from pokora_anime.config import choices
 from pokora_anime.config.groups import groups, keys
 from pokora_anime.errors import ConfigError, PromptError
 
+MOST_DRAWN = 10**6  # a drawn seed is below it, so that people can type it again
 RAW_KEYS = ("shot.prompt", "shot.negative", "shot.prefix")
 _RAW = re.compile(rf"(\+{{0,2}})({'|'.join(map(re.escape, RAW_KEYS))})=(.*)", flags=re.DOTALL)
 _PLAIN = re.compile(
@@ -52,11 +55,23 @@ def quote(text: str) -> str:
     return f"'{escaped}'"
 
 
+def settled(typed: Sequence[str]) -> list[str]:
+    """What was typed, each `random` of seed= a number from now on: it is what gets recorded and resumed."""
+    return [_settled(word) for word in typed]
+
+
+def _settled(word: str) -> str:
+    found = re.fullmatch(r"(\+{0,2}seed=)(.*)", word)
+    if found is None:
+        return word
+    return found[1] + re.sub(r"\brandom\b", lambda _: str(secrets.randbelow(MOST_DRAWN)), found[2])
+
+
 def prepare(command: str, typed: Sequence[str], *, multirun: bool) -> list[str]:
     """The overrides for Hydra. Raises ConfigError or PromptError, all unknown names in one."""
     problems: list[Fault] = []
     ready: list[str] = []
-    for override in typed:
+    for override in settled(typed):
         raw = _RAW.fullmatch(override)
         if raw:
             ready.append(f"{raw[1]}{raw[2]}={_quote_prompt(raw[2], raw[3], multirun=multirun)}")
@@ -110,6 +125,12 @@ def _plainer(command: str, override: str) -> list[str]:
 
 def _quote_prompt(key: str, text: str, *, multirun: bool) -> str:
     items = _prompt_list(text)
+    if multirun and key == "shot.prompt":
+        listed = [text] if items is None else items
+        for item in listed:
+            check_text(key, item)
+        ways = dict.fromkeys(way for item in listed for way in choices.ways(item, key))
+        return ",".join(quote(way) for way in ways)
     if multirun and items is not None:
         for item in items:
             check_text(key, item)

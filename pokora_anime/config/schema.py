@@ -159,6 +159,7 @@ class ShotConfig:
     """What to show. `fps` are generated frames a second; delivered ones are in `finish`."""
 
     prompt: str = MISSING
+    typed: str = ""  # the prompt with its {a|b}, where the seed chose; cannot be typed
     prefix: str = ""  # quality tags and LoRA tags put before every prompt
     negative: str = ""
     seconds: float = 8.0
@@ -179,6 +180,7 @@ class BaseConfig:
     anchor: Anchor = Anchor.attention  # the default motion's motion.anchor
     deflicker: float = 0.0  # what it needs of motion.deflicker
     hold: float = 0.0  # and of motion.hold
+    fill_open: bool = False  # words for what the prompt leaves open, chosen by the seed (nano)
     width: int = MISSING
     height: int = MISSING
 
@@ -325,7 +327,7 @@ class FinishConfig:
 class EncodeConfig:
     """H.264 settings; one thread and bit-exact flags are always on."""
 
-    crf: int = 16
+    crf: int = 16  # 0 (lossless) to 23
     preset: str = "medium"
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pokora_anime.config.schema import Family
 from pokora_anime.errors import PokoraError, WeightsError
 from pokora_anime.models import hashes, hub, lock
 from pokora_anime.models.advice import absent, fetch_row, leave_out, refuse_blocked, refuse_empty
 from pokora_anime.models.convert import convert
-from pokora_anime.models.data import free_space
+from pokora_anime.models.data import data_folder, free_space
 from pokora_anime.models.hub import Listing
 from pokora_anime.models.licences import Terms
 from pokora_anime.models.lock import Conversion, Entry, LockedFile
 from pokora_anime.models.meter import Meter, amount
 from pokora_anime.models.places import converted_folder, hub_cache, locate, repo_cache
-from pokora_anime.models.rows import Row, loaded_name
+from pokora_anime.models.rows import WEIGHTS, Row, loaded_name
 from pokora_anime.provenance.atomic import disk_error, writing
 
 SPARE = 256 * 2**20  # bytes that a full disk would miss first
@@ -37,10 +37,10 @@ class _Work:
         return sum(listed.lacking(file) for listed in self.listings for file in listed.waiting())
 
     @property
-    def room(self) -> int:
-        """To be written: downloads, and conversions beside them."""
-        copies = sum(file.size or 0 for one in self.listings if one.row.converted for file in one.files)
-        return self.bytes + copies
+    def copies(self) -> int:
+        """To be written besides: conversions, and what is kept of plain downloads."""
+        copied = [one for one in self.listings if one.row.converted or one.row.plain]
+        return sum(file.size or 0 for one in copied for file in one.files)
 
 
 def fetch(
@@ -49,14 +49,16 @@ def fetch(
     """Download what is not here, at the registered commits; returns the folders of all rows.
 
     What cannot be had is reported and the rest is fetched; then the failure is raised, all of them in
-    one: WGT-1 (not given out), WGT-2 (not as registered), WGT-7 (its licence needs a decision: `accept`),
-    WGT-8 (cannot be converted), WGT-9 (gated), WGT-10 (revision gone), SYS-NET. WGT-3 (blocked) and a
-    disk that is too small (SYS-DISK) end it before anything is fetched.
+    one: WGT-1 (not given out), WGT-2 (not as registered), WGT-8 (cannot be converted), WGT-9 (gated),
+    WGT-10 (revision gone), SYS-NET. Before anything is fetched it is ended by WGT-3 (blocked), WGT-7 (a
+    licence needs a decision: `accept`), no connection (SYS-NET) and a disk that is too small (SYS-DISK).
     """
     for row in rows:
         refuse_blocked(row, family)
         refuse_empty(row)
     _accept(rows, accept)
+    if open_questions := undecided(rows):
+        raise _decide(open_questions, family)
     work = _plan(rows, family, report)
     _check_disk(work)
     if work.listings:
@@ -83,6 +85,27 @@ def _accept(rows: Sequence[Row], accept: Collection[str]) -> None:
             lock.accept(row.id, row.licence)
 
 
+def undecided(rows: Sequence[Row]) -> list[Row]:
+    """Rows that are to be fetched and whose licence nobody has stated or accepted yet."""
+    accepted = lock.read().accepted
+    unclear = [row for row in rows if row.terms.terms is Terms.unclear and not (row.own or row.packaged)]
+    waiting = [row for row in unclear if locate(row) is None or lock.entry(row) is None]
+    return [row for row in waiting if accepted.get(row.id) != row.licence]
+
+
+def _decide(rows: Sequence[Row], family: Family) -> WeightsError:
+    each = ", ".join(f"{row.id} ({row.terms.name}: {row.reason})" for row in rows)
+    links = " and ".join(dict.fromkeys(row.link for row in rows))
+    flags = " ".join(f"--accept {row.id}" for row in rows)
+    without = " ".join(dict.fromkeys(leave_out(row, family) for row in rows))
+    return WeightsError(
+        "WGT-7",
+        f"a person has to decide about {each}; nothing was fetched",
+        expected="a decision",
+        fix=f"look at {links}, then the same command with {flags}, or with {without}",
+    )
+
+
 def _plan(rows: Sequence[Row], family: Family, report: Report) -> _Work:
     listings: list[Listing] = []
     failures: list[PokoraError] = []
@@ -92,6 +115,8 @@ def _plan(rows: Sequence[Row], family: Family, report: Report) -> _Work:
             if listed is not None:
                 listings.append(listed)
         except PokoraError as error:
+            if error.code == "SYS-NET" and not listings:
+                raise  # no connection: the others would say the same
             if len(rows) > 1:  # a single failure is told once, by whoever catches it
                 report(f"{row.id}: {error.line()}")
             failures.append(error)
@@ -107,14 +132,6 @@ def _listed(row: Row, family: Family, report: Report) -> Listing | None:
         return None
     if row.packaged or row.own:
         raise absent([row], [row], family)
-    if row.terms.terms is Terms.unclear and lock.read().accepted.get(row.id) != row.licence:
-        raise WeightsError(
-            "WGT-7",
-            f"{row.id}: {row.terms.name}, so a person has to decide ({row.reason})",
-            expected="a decision",
-            fix=f"look at {row.link}, then {fetch_row(row)} --accept {row.id},"
-            f" or use {leave_out(row, family)}",
-        )
     listed = hub.listing(row)
     size = sum(file.size or 0 for file in listed.files)
     pin = (
@@ -125,13 +142,21 @@ def _listed(row: Row, family: Family, report: Report) -> Listing | None:
 
 
 def _check_disk(work: _Work) -> None:
-    room = work.room
-    if not room:
-        return
-    folder = hub_cache()
-    free = free_space(folder)
-    if free < room + SPARE:
-        raise disk_error(folder, room + SPARE - free, f"{amount(room)} to fetch and {amount(free)} free")
+    """Raise SYS-DISK where downloads do not fit into the hub's cache, or copies into the data folder."""
+    rooms = {hub_cache(): work.bytes, data_folder(): work.copies}
+    together = work.bytes + work.copies
+    if _device(hub_cache()) == _device(data_folder()):
+        rooms = {hub_cache(): together}
+    for folder, room in rooms.items():
+        free = free_space(folder)
+        if room and free < room + SPARE:
+            raise disk_error(folder, room + SPARE - free, f"{amount(room)} to fetch and {amount(free)} free")
+
+
+def _device(folder: Path) -> int:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.stat().st_dev
 
 
 def _obtain(listed: Listing, meter: Meter, report: Report) -> None:
@@ -183,29 +208,54 @@ def _note_main(listed: Listing) -> None:
 
 
 def _together(failures: Sequence[PokoraError]) -> PokoraError:
+    """One error for all: each code once, with what it was about."""
     first = failures[0]
     if len(failures) == 1:
         return first
-    got = "; ".join(f"{error.code} {error.got}" for error in failures)
-    fixes = dict.fromkeys(error.fix for error in failures if error.fix)
+    by_code: dict[str, list[PokoraError]] = {}
+    for error in failures:
+        by_code.setdefault(error.code, []).append(error)
+    got = "; ".join(
+        alike[0].got if len(alike) == 1 else f"{code} {len(alike)} times, first {alike[0].got}"
+        for code, alike in by_code.items()
+    )
+    fixes = dict.fromkeys(alike[0].fix for alike in by_code.values() if alike[0].fix)
     return type(first)(first.code, got, expected=first.expected, fix="; ".join(fixes))
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """What would be fetched, a line for each file: row, file, size, licence; then the total."""
+    """What would be fetched, a line for each file: row, file, size, licence; then the total.
+
+    Sizes of weights that the registry does not know are asked of the hub, where it can be reached.
+    """
     lines: list[str] = []
     total, unknown = 0, 0
+    reached = True
     for row in rows:
         if locate(row) is not None:
             lines.append(f"{row.id}: here")
             continue
         pin = "not pinned" if row.unpinned else (row.revision or "by sha256")[:12]
         lines.append(f"{row.id}: {row.repo} ({pin}), {row.terms.name}, {row.status.value}")
-        for name in row.published:
-            size = row.sizes.get(name)
-            total, unknown = total + (size or 0), unknown + (size is None)
-            lines.append(f"  {amount(size) if size is not None else 'size ?':>8}  {name}")
-        if row.terms.terms is Terms.unclear and lock.read().accepted.get(row.id) != row.licence:
+        sizes, reached = _sizes(row, reached)
+        for name, size in sizes.items():
+            small = size is None and PurePosixPath(name).suffix not in WEIGHTS
+            total, unknown = total + (size or 0), unknown + (size is None and not small)
+            told = amount(size) if size is not None else "small" if small else "size ?"
+            lines.append(f"  {told:>8}  {name}")
+        if undecided([row]):
             lines.append(f"  needs --accept {row.id}: {row.reason}")
-    more = f", and {unknown} files of unknown size" if unknown else ""
-    return [*lines, f"total: {amount(total)}{more}"]
+    more = f", and {unknown} files of unknown size (the hub was not reached)" if unknown else ""
+    return [*lines, f"total: {amount(total)}{more}, {amount(free_space(hub_cache()))} free in {hub_cache()}"]
+
+
+def _sizes(row: Row, reached: bool) -> tuple[dict[str, int | None], bool]:
+    """Bytes by file name, and whether the hub is still worth asking."""
+    sizes: dict[str, int | None] = {name: row.sizes.get(name) for name in row.published}
+    heavy = [size for name, size in sizes.items() if PurePosixPath(name).suffix in WEIGHTS]
+    if row.slot or row.packaged or row.own or None not in heavy or not reached:
+        return sizes, reached
+    try:
+        return {file.name: file.size for file in hub.listing(row).files}, True
+    except PokoraError as error:
+        return sizes, error.code != "SYS-NET"

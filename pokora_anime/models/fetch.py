@@ -28,7 +28,9 @@ from pokora_anime.models.advice import (
     usable_kinds,
 )
 from pokora_anime.models.lora_tags import merge_loras, shot_loras
+from pokora_anime.models.meter import Meter
 from pokora_anime.models.places import PACKAGE, locate
+from pokora_anime.models.reading import LONG, counting
 from pokora_anime.models.registry import Kind, Row
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "speed_row",
     "style_rows",
     "unpinned",
+    "watched",
 ]
 
 
@@ -157,6 +160,13 @@ def needs(config: RunConfig) -> list[Row]:
     return list({row.id: row for row in wanted}.values())
 
 
+def watched(config: RunConfig) -> list[Row]:
+    """What the preview of a clip is decoded with, where the base has a tiny VAE; a run can do without."""
+    asked = isinstance(config, VideoConfig) and config.quality.preview
+    row = registry.find("preview_vae", config.base.family) if asked else None
+    return [] if row is None else [row]
+
+
 def unpinned(config: RunConfig) -> list[str]:
     """A note for the run's record where weights are not tied to a revision or a sha256; else nothing."""
     names = [row.id for row in needs(config) if row.unpinned]
@@ -177,8 +187,9 @@ def check_available(config: RunConfig, folders: Mapping[str, Path] | None = None
     lacking = [row for row in wanted if places[row.id] is None]
     if lacking:
         raise absent(lacking, wanted, config.base.family)
-    for row in wanted:
-        folder = places[row.id]
-        # Only what has a promised hash is read here: hashing gigabytes would delay the first step.
-        if folder is not None and hashes.promised(row, folder):
+    # Only what has a promised hash is read here: hashing gigabytes would delay the first step.
+    checked = [(row, place) for row in wanted if (place := places[row.id]) and hashes.promised(row, place)]
+    unread = hashes.unread(checked)
+    with Meter(unread, about="checking weights", quiet=unread < LONG) as meter, counting(meter.add):
+        for row, folder in checked:
             hashes.verify(row, folder)

@@ -1,64 +1,22 @@
-"""sha256 of weight files, remembered by (path, size, time of change). Torch-free."""
+"""sha256 of weight files against what is promised of them. Torch-free."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path, PurePath
 
 from pokora_anime.errors import WeightsError
 from pokora_anime.models import lock
 from pokora_anime.models.advice import reinstall_or_fetch
+from pokora_anime.models.hashed import remembered, weight_hash
 from pokora_anime.models.registry import Row
-from pokora_anime.provenance.hashing import file_hash
 
 MANIFEST = "MANIFEST.json"
 # Tensors that cannot run code, and the texts beside them; a graph only where its hash is registered.
 PLAIN = frozenset({".safetensors", ".json", ".txt"})
 GRAPHS = frozenset({".onnx"})
-
-
-def _memory_file() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser() / "pokora_anime" / "weights.json"
-
-
-@cache
-def _memory() -> dict[str, str]:
-    try:
-        stored = json.loads(_memory_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(key): str(value) for key, value in stored.items()} if isinstance(stored, dict) else {}
-
-
-def _remember(key: str, digest: str) -> None:
-    """Keep a hash for the next process; a home that cannot be written to only costs time."""
-    _memory()[key] = digest
-    target = _memory_file()
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as handle:
-            json.dump(_memory(), handle)
-        os.replace(handle.name, target)
-    except OSError:
-        pass
-
-
-def weight_hash(path: Path, *, fresh: bool = False) -> str:
-    """sha256 of one file; gigabytes are read once and remembered until the file changes, unless `fresh`."""
-    real = path.resolve()
-    stat = real.stat()
-    key = f"{real}|{stat.st_size}|{stat.st_mtime_ns}"
-    known = None if fresh else _memory().get(key)
-    if known is None:
-        known = file_hash(real)
-        _remember(key, known)
-    return known
 
 
 def files(folder: Path, patterns: Iterable[str]) -> list[Path] | None:
@@ -110,6 +68,12 @@ def verify(row: Row, folder: Path, *, fresh: bool = False) -> dict[str, str]:
                 else f"delete {(folder / name).resolve()} and fetch it again: {reinstall_or_fetch(row)}",
             )
     return found
+
+
+def unread(places: Iterable[tuple[Row, Path]]) -> int:
+    """Bytes that `verify` would have to read of rows in their folders: what was not hashed before."""
+    present = (path for row, folder in places for path in files(folder, row.files) or ())
+    return sum(path.stat().st_size for path in present if not remembered(path))
 
 
 def _refuse_unsafe(row: Row, name: str) -> None:

@@ -77,5 +77,5 @@ def _why(row: Row, repo: str, revision: str | None, need: int, error: Exception)
         "SYS-NET",
         f"cannot fetch {repo}: {reason}",
         expected="a connection to the hub",
-        fix=f"check it (HF_HUB_OFFLINE must be unset), then go on where it broke off: {again}",
+        fix="check it (HF_HUB_OFFLINE must be unset); the same command goes on where it broke off",
     )

@@ -43,6 +43,16 @@ LICENCES = {
             name="CreativeML Open RAIL++-M",
             link="https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md",
         ),
+        Licence(
+            id="LicenseRef-CreativeML-OpenRAIL-M",
+            name="CreativeML Open RAIL-M",
+            link="https://huggingface.co/spaces/CompVis/stable-diffusion-license",
+        ),
+        Licence(
+            id="LicenseRef-Fair-AI-1.0-SD",
+            name="Fair AI Public License 1.0-SD",
+            link="https://freedevproject.org/faipl-1.0-sd/",
+        ),
         Licence(id="LicenseRef-unknown", name="no licence stated", terms=Terms.unclear),
         Licence(
             id="CC-BY-NC-4.0",

@@ -6,6 +6,7 @@ import gc
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ class Models:
 
     `dtype` is the run's; the weights' own (`self.dtype`) stays fp32 on a CPU that computes in bf16
     by autocast. `notes` tells which style LoRAs this base does not have. `folders` overrides, by row
-    id, where weights are looked for. Raises WeightsError WGT-1 at once for what is not there.
+    id, where weights are looked for. `announce` is entered around what is read into memory.
+    Raises WeightsError WGT-1 at once for what is not there.
     """
 
     latent_scale: int = 8
@@ -92,6 +94,7 @@ class Models:
         self._loaded: dict[str, Any] = {}
         self._plan, self._turns = Plan(), Turns(device)
         self._loading = threading.RLock()
+        self.announce: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
         chosen = ([(speed_row, speed.lora_weight)] if speed_row else []) + styles
         self.loras = tuple(Lora(row=row, folder=self._checked(row), weight=w) for row, w in chosen)
         camera = fetch.motion_lora_row(motion, base) if motion is not None else None
@@ -224,7 +227,8 @@ class Models:
         # one: two threads loading at once would spoil each other's networks.
         with self._loading:
             if name not in self._loaded:
-                self._loaded[name] = load()
+                with self.announce(name.replace("sha256:", "and hashing ")):
+                    self._loaded[name] = load()
             return self._loaded[name]
 
     def _place(self, row: Row) -> Path:

@@ -11,7 +11,7 @@ from pokora_anime.config.schema import Family
 from pokora_anime.errors import WeightsError
 
 MAX_HEADER = 64 * 2**20
-_DOWN = re.compile(r"(lora_down|lora\.down|lora_A|lora_linear_layer\.down)(\.default)?\.weight$")
+_DOWN = re.compile(r"(lora_down|[._]lora\.down|lora_A|lora_linear_layer\.down)(\.[\w-]+)?\.weight$")
 _TEXT_ATTENTION = re.compile(r"attn2[._]to_k")
 # Channels of the text that cross-attention reads.
 _WIDTHS = {2048: Family.sdxl.value, 1024: Family.sd2.value, 768: "SD 1.5"}
@@ -20,9 +20,8 @@ _NANO = Path(__file__).resolve().parent.parent / "nano/weights/unet/config.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraHeader:
-    """`layers` low-rank pairs; `width` of the text that they attend to, None if they touch no such layer."""
+    """`width` of the text that its layers attend to, None if they touch no such layer."""
 
-    layers: int
     width: int | None
 
     @property
@@ -32,11 +31,7 @@ class LoraHeader:
         return widths.get(self.width) if self.width is not None else None
 
     def check(self, name: str, family: Family) -> None:
-        """WeightsError WGT-5 if there is no layer, or if they are another base's."""
-        if self.layers == 0:
-            raise WeightsError(
-                "WGT-5", f"{name} holds no LoRA layers", expected="a LoRA in kohya, diffusers or peft format"
-            )
+        """WeightsError WGT-5 if the layers are another base's."""
         if self.width is not None and self.base != family.value:
             base = self.base or f"a base with text of {self.width} channels"
             known = any(one.value == base for one in Family)
@@ -44,7 +39,9 @@ class LoraHeader:
                 "WGT-5",
                 f"{name} was trained for {base}",
                 expected=family.value,
-                fix=f"--base {base}" if known else "train it for one of this project's bases",
+                fix=f"--base {base}"
+                if known
+                else "use a LoRA made for nano, sdxl or sd2: SD 1.5 ones fit none of them",
             )
 
 
@@ -71,4 +68,4 @@ def read_header(file: Path) -> LoraHeader:
         ) from error
     down = {name: shape for name, shape in shapes.items() if _DOWN.search(name)}
     widths = {shape[1] for name, shape in down.items() if _TEXT_ATTENTION.search(name) and len(shape) > 1}
-    return LoraHeader(layers=len(down), width=min(widths) if len(widths) == 1 else None)
+    return LoraHeader(width=min(widths) if len(widths) == 1 else None)

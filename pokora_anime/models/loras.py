@@ -1,32 +1,27 @@
-"""LoRAs read, checked for completeness, blended by weight and merged into the weights.
+"""LoRAs fitted to a network, blended by weight and merged into its weights.
 
-Merging (instead of leaving peft's wrappers in place) costs nothing per step and leaves the module
-names as diffusers and the ControlNets know them.
+Merging costs nothing per step and leaves the module names as diffusers and the ControlNets know them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers import UNet2DConditionModel, UNetMotionModel
-from diffusers.loaders import StableDiffusionXLLoraLoaderMixin as Loader
-from diffusers.utils import recurse_remove_peft_layers, set_weights_and_activate_adapters
-from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pokora_anime.config.schema import Family
 from pokora_anime.errors import WeightsError
 from pokora_anime.models import hashes
+from pokora_anime.models.lora_change import Misfit, change
 from pokora_anime.models.lora_header import read_header
+from pokora_anime.models.lora_names import ENCODER_2, UNET, places
+from pokora_anime.models.lora_table import Layer, read_table
 from pokora_anime.models.registry import Row
-
-# The two halves of a low-rank pair, in the spellings of kohya, diffusers and peft.
-DOWN = ("lora_down", "lora.down", "lora_A", "lora_linear_layer.down")
-UP = ("lora_up", "lora.up", "lora_B", "lora_linear_layer.up")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +33,6 @@ class Lora:
     weight: float
 
     @property
-    def name(self) -> str:
-        """An adapter name that peft accepts (it becomes part of a module path)."""
-        return self.row.id.replace(".", "_")
-
-    @property
     def path(self) -> Path:
         """The one safetensors file."""
         found = hashes.files(self.folder, self.row.files)
@@ -51,129 +41,108 @@ class Lora:
         return found[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """A LoRA's tensors in diffusers' names, prefixed with the network that they belong to."""
-
-    tensors: dict[str, Tensor]
-    alphas: dict[str, float] | None
-    metadata: dict[str, Any] | None
-
-    def pairs(self, network: str) -> int:
-        """How many layers of a network it changes."""
-        return sum(key.startswith(f"{network}.") and _is(key, DOWN) for key in self.tensors)
-
-
-def merge_into_unet(unet: UNet2DConditionModel | UNetMotionModel, loras: Sequence[Lora], config: Any) -> None:
-    """Merge the UNet part of every LoRA, weighted. `config` is the 2D UNet's (for kohya's block names).
+def merge_into_unet(
+    unet: UNet2DConditionModel | UNetMotionModel, loras: Sequence[Lora], config: Any = None
+) -> None:
+    """Merge the UNet part of every LoRA, weighted.
 
     Raises WeightsError WGT-5 unless every layer of every LoRA found its place.
     """
-
-    def load(state: _State, name: str) -> None:
-        Loader.load_lora_into_unet(
-            dict(state.tensors), state.alphas, unet, adapter_name=name, metadata=state.metadata
-        )
-
-    _merge(unet, "unet", loras, config, load)
+    del config  # the network itself tells its blocks
+    _merge(unet, UNET, loras)
 
 
-def merge_into_encoder(encoder: nn.Module, network: str, loras: Sequence[Lora], config: Any) -> None:
+def merge_into_encoder(encoder: nn.Module, network: str, loras: Sequence[Lora], config: Any = None) -> None:
     """Merge the part of every LoRA for a text encoder (`network` text_encoder or text_encoder_2)."""
-
-    def load(state: _State, name: str) -> None:
-        Loader.load_lora_into_text_encoder(
-            dict(state.tensors),
-            state.alphas,
-            encoder,
-            prefix=network,
-            adapter_name=name,
-            metadata=state.metadata,
-        )
-
-    _merge(encoder, network, loras, config, load)
+    del config
+    _merge(encoder, network, loras)
 
 
-def _merge(
-    network: nn.Module,
-    prefix: str,
-    loras: Sequence[Lora],
-    config: Any,
-    load: Callable[[_State, str], None],
-) -> None:
-    active: list[Lora] = []
-    for lora in loras:
-        state = _read(lora, config)
-        expected = state.pairs(prefix)
-        if expected == 0:
+def fit(
+    layers: Sequence[Layer], network: str, module: nn.Module
+) -> tuple[list[tuple[str, Layer]], list[str]]:
+    """The layers of a network by the name of their module, and why each of the others does not fit."""
+    modules = {
+        name: one
+        for name, one in module.named_modules()
+        if isinstance(getattr(one, "weight", None), nn.Parameter)
+    }
+    spelled = places(network, modules)
+    fitting: list[tuple[str, Layer]] = []
+    misfits: list[str] = []
+    for layer in layers:
+        if layer.named.network != network:
+            continue
+        name = spelled.get(layer.named.place)
+        if name is None:
+            misfits.append(f"there is no {layer.named.layer}")
+            continue
+        if any(name == other for other, _ in fitting):
+            misfits.append(f"{layer.named.layer} is there twice, in two spellings")
             continue
         try:
-            load(state, lora.name)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise _unfit(lora, 0, expected, str(error)[:160]) from error
-        matched = sum(
-            isinstance(module, BaseTunerLayer) and lora.name in getattr(module, "lora_A", {})
-            for module in network.modules()
-        )
-        if matched != expected:
-            raise _unfit(lora, matched, expected, prefix)
-        active.append(lora)
-    if not active:
-        return
-    set_weights_and_activate_adapters(
-        network, [lora.name for lora in active], [lora.weight for lora in active]
-    )
-    for module in network.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.merge()
-    recurse_remove_peft_layers(network)
-    if isinstance(network, UNet2DConditionModel | UNetMotionModel):
-        network.unload_lora()  # forgets the adapters' configurations
+            change(layer, _Shapes(modules[name]))
+        except Misfit as misfit:
+            misfits.append(f"{layer.named.layer}: {misfit}")
+        else:
+            fitting.append((name, layer))
+    return fitting, misfits
 
 
-def _read(lora: Lora, config: Any) -> _State:
-    """The tensors in diffusers' names; WeightsError WGT-5 if the conversion loses or lacks any."""
-    try:
-        stored = load_file(lora.path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            "WGT-2", f"{lora.path.name} is no readable safetensors file", fix="fetch it again"
-        ) from error
-    if not any(key.startswith("lora_") for key in stored):
-        # diffusers goes by the first key alone: in a file that mixes the two spellings, the
-        # layers in the other one would be dropped without a word.
-        stored = {_peft_name(key): value for key, value in stored.items()}
-    pairs = sum(_is(key, DOWN) for key in stored)
-    strange = [
-        key for key in stored if not _is(key, DOWN) and not _is(key, UP) and not key.endswith(".alpha")
-    ]
-    if strange:
-        raise _unfit(lora, pairs, pairs + len(strange), f"not understood: {strange[0]}")
-    try:
-        converted: Any = Loader.lora_state_dict(dict(stored), unet_config=config, return_lora_metadata=True)
-    except (ValueError, KeyError, IndexError) as error:
-        raise _unfit(lora, 0, pairs, str(error)[:160]) from error
-    state = _State(*converted)
-    kept = sum(state.pairs(network) for network in ("unet", "text_encoder", "text_encoder_2"))
-    if kept != pairs or pairs == 0:
-        raise _unfit(lora, kept, pairs, "the rest is for another kind of network")
-    return state
+class _Shapes(nn.Module):
+    """A module's weight and bias without their numbers."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        weight, bias = module.get_parameter("weight"), getattr(module, "bias", None)
+        self.weight = weight.detach().to("meta")
+        self.bias = bias.detach().to("meta") if isinstance(bias, Tensor) else None
 
 
-def _peft_name(key: str) -> str:
-    return key.replace(".lora.down.", ".lora_A.").replace(".lora.up.", ".lora_B.")
-
-
-def _is(key: str, halves: tuple[str, ...]) -> bool:
-    return any(f"{half}." in key for half in halves)
-
-
-def _unfit(lora: Lora, matched: int, total: int, why: str) -> WeightsError:
-    base = read_header(lora.path).base
+def unfit(name: str, file: Path, matched: int, total: int, why: str) -> WeightsError:
+    """A LoRA of which some layers have no place in this base."""
+    base = read_header(file).base
     trained = f"; by the width of its text it was trained for {base}" if base is not None else ""
     return WeightsError(
         "WGT-5",
-        f"LoRA {lora.row.id}: {matched} of {total} layers fit this base ({why}{trained})",
+        f"LoRA {name}: {matched} of {total} layers fit this base ({why[:200]}{trained})",
         expected="all of them, or the picture silently ignores a part of the LoRA",
         fix="use a LoRA made for this base, or remove it",
     )
+
+
+@torch.no_grad()
+def _merge(module: nn.Module, network: str, loras: Sequence[Lora]) -> None:
+    found: dict[str, list[tuple[Lora, Layer]]] = {}
+    for lora in loras:
+        layers = read_table(lora.path, lora.row.id)
+        if lora.row.families == (Family.sd2,) and any(one.named.network == ENCODER_2 for one in layers):
+            raise unfit(lora.row.id, lora.path, 0, len(layers), "sd2 has one text encoder")
+        fitting, misfits = fit(layers, network, module)
+        if misfits:
+            raise unfit(lora.row.id, lora.path, len(fitting), len(fitting) + len(misfits), misfits[0])
+        for name, layer in fitting:
+            found.setdefault(name, []).append((lora, layer))
+    for name, shares in found.items():
+        _apply(module.get_submodule(name), shares)
+
+
+def _apply(module: nn.Module, shares: Sequence[tuple[Lora, Layer]]) -> None:
+    """Adds all changes in fp32, each of the base's own weight, and rounds once."""
+    totals: dict[str, Tensor] = {}
+    for lora, layer in shares:
+        for name, part in zip(("weight", "bias"), change(layer, module), strict=True):
+            if part is not None:
+                share = lora.weight * part
+                totals[name] = totals[name] + share if name in totals else share
+    for name, total in totals.items():
+        parameter = module.get_parameter(name)
+        merged = (parameter.float() + total).to(parameter.dtype)
+        if not bool(torch.isfinite(merged).all()):
+            lora, layer = shares[-1]
+            raise WeightsError(
+                "WGT-5",
+                f"LoRA {lora.row.id}: {layer.named.layer} becomes NaN or infinite in {parameter.dtype}",
+                fix="a smaller weight, or another LoRA",
+            )
+        parameter.data = merged

@@ -21,10 +21,16 @@ PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 
 
 class Meter:
-    """Counts towards `total` bytes while it is entered; a live line on a terminal, else plain lines."""
+    """Counts towards `total` bytes while it is entered; a live line on a terminal, else plain lines.
 
-    def __init__(self, total: int, console: Console | None = None) -> None:
+    `about` says of what; a `quiet` one only counts.
+    """
+
+    def __init__(
+        self, total: int, console: Console | None = None, *, about: str = "", quiet: bool = False
+    ) -> None:
         self.total, self.done = total, 0
+        self._about, self._quiet = about, quiet
         self._console = console or Console(file=sys.stderr, highlight=False)
         self._live: Progress | None = None
         self._task: Any = None
@@ -33,6 +39,8 @@ class Meter:
 
     def __enter__(self) -> Self:
         self._begun = self._printed = time.monotonic()
+        if self._quiet:
+            return self
         if self._console.is_terminal:
             self._live = Progress(
                 TextColumn("{task.description}"),
@@ -44,7 +52,7 @@ class Meter:
                 transient=True,
             )
             self._live.start()
-            self._task = self._live.add_task("", total=self.total)
+            self._task = self._live.add_task(self._about, total=self.total)
         return self
 
     def __exit__(
@@ -52,7 +60,7 @@ class Meter:
     ) -> None:
         if self._live is not None:
             self._live.stop()
-        elif self._fresh:
+        elif self._fresh and not self._quiet:
             self._print()
 
     def file(self, name: str, already: int) -> None:
@@ -68,7 +76,7 @@ class Meter:
         self._fresh += count
         if self._live is not None:
             self._live.update(self._task, completed=self.done)
-        elif time.monotonic() - self._printed >= PLAIN_SECONDS:
+        elif not self._quiet and time.monotonic() - self._printed >= PLAIN_SECONDS:
             self._print()
 
     def line(self) -> str:
@@ -76,7 +84,8 @@ class Meter:
         seconds = time.monotonic() - self._begun
         speed = self._fresh / seconds if seconds > 0 else 0.0
         left = f", about {clock((self.total - self.done) / speed)} left" if speed > 0 else ""
-        return f"{amount(self.done)} of {amount(self.total)}, {amount(round(speed))}/s{left}"
+        about = f"{self._about}: " if self._about else ""
+        return f"{about}{amount(self.done)} of {amount(self.total)}, {amount(round(speed))}/s{left}"
 
     def bar(self) -> type[Any]:
         """What the hub's client makes one of for each file: it looks like tqdm and counts here."""

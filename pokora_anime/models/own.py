@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -24,8 +24,12 @@ from pokora_anime.models.lora_header import LoraHeader, read_header
 from pokora_anime.models.rows import Kind, Row, Status, parse
 from pokora_anime.provenance.atomic import disk_error, temporary_path, write_atomic, writing
 
+if TYPE_CHECKING:
+    from pokora_anime.models import lora_check
+
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 SLOTS = ("character", "aesthetic")
+_KINDS = (Kind.style_lora, Kind.motion_lora)
 MIN_STATEMENT = 20  # characters; less says nothing about where data came from
 
 
@@ -68,9 +72,10 @@ def _rows(file: Path, _changed: int, _size: int) -> tuple[Row, ...]:
     for row in found:
         if not row.own or row.id != row.repo.removeprefix("own:") or not ID.fullmatch(row.id):
             raise _no_registry(file, f"{row.id} is no own LoRA")
-        if row.kind is not Kind.style_lora or row.unpinned or len(row.files) != 1:
+        if row.kind not in _KINDS or row.unpinned or len(row.files) != 1:
             raise _no_registry(file, f"{row.id} is no LoRA of one hashed file")
-        if row.role not in (*SLOTS, row.id) or row.aliases or row.status is not Status.review:
+        roles = (f"own:{row.id}",) if row.kind is Kind.motion_lora else (*SLOTS, row.id)
+        if row.role not in roles or row.aliases or row.status is not Status.review:
             raise _no_registry(file, f"{row.id} has a role, a name or a status that is not a user's to give")
     return found
 
@@ -91,8 +96,10 @@ def _no_registry(file: Path, why: str) -> ConfigError:
     )
 
 
-def add(new: NewLora, taken: dict[str, str], *, replace: bool = False) -> tuple[Row, LoraHeader]:
-    """Copy a LoRA into the data folder and register it; returns its row and what its header says.
+def add(
+    new: NewLora, taken: dict[str, str], *, replace: bool = False
+) -> tuple[Row, LoraHeader, lora_check.Checked]:
+    """Copy a LoRA into the data folder and register it; returns its row, what its header and its layers say.
 
     `taken` maps every name of the shipped registry to the id of its row. Raises ConfigError CFG-OWN for
     a word that will not do, WeightsError WGT-3 for a licence that may not be used, WGT-5 for a file that
@@ -108,7 +115,14 @@ def add(new: NewLora, taken: dict[str, str], *, replace: bool = False) -> tuple[
         )
     header = read_header(new.file)
     header.check(new.id, new.family)
-    entry = _entry(new, *_copy(new))
+    from pokora_anime.models.lora_check import check  # torch: not for those who only list or compose
+
+    checked = check(new.file, new.id, new.family)
+    if checked.motion and new.slot:
+        raise ConfigError(
+            "CFG-OWN", f"--slot {new.slot} for a motion LoRA", expected="no slot", fix="leave --slot out"
+        )
+    entry = _entry(new, checked.motion, *_copy(new))
     kept = [row.id for row in rows() if row not in rivals]
     stored = yaml.safe_load(path().read_text(encoding="utf-8")) if path().is_file() else None
     entries = [one for one in stored or () if one["id"] in kept]
@@ -117,7 +131,7 @@ def add(new: NewLora, taken: dict[str, str], *, replace: bool = False) -> tuple[
     for row in rivals:
         if row.id != new.id:
             shutil.rmtree(data_folder() / "loras" / row.id, ignore_errors=True)
-    return parse(entry), header
+    return parse(entry), header, checked
 
 
 def _same_slot(row: Row, new: NewLora) -> bool:
@@ -171,11 +185,11 @@ def _copy(new: NewLora) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _entry(new: NewLora, sha256: str, size: int) -> dict[str, Any]:
+def _entry(new: NewLora, motion: bool, sha256: str, size: int) -> dict[str, Any]:
     return {
         "id": new.id,
-        "kind": Kind.style_lora.value,
-        "role": new.slot or new.id,
+        "kind": (Kind.motion_lora if motion else Kind.style_lora).value,
+        "role": f"own:{new.id}" if motion else new.slot or new.id,
         "families": [new.family.value],
         "repo": f"own:{new.id}",
         "files": {f"{new.id}.safetensors": {"size": size, "sha256": sha256}},

@@ -23,6 +23,7 @@ __all__ = [
     "find",
     "find_style",
     "get",
+    "nearest_names",
     "resolve",
     "rows",
     "shipped",
@@ -119,6 +120,18 @@ def find_style(name: str, family: Family) -> Row | None:
         return for_base[0]
     roles = {row.role for row in matching}
     return next((row for row in styles if family in row.families and row.role in roles), None)
+
+
+def nearest_names(name: str, kind: str, family: str) -> list[str]:
+    """Up to two known names of weights of that kind for that base, the most like `name` first."""
+    fitting = [row for row in rows() if row.kind.value == kind and not row.slot]
+    own = [row for row in fitting if family in {one.value for one in row.families}]
+    known = {
+        label.lower(): label for row in own or fitting for label in (row.role, row.id, *row.aliases) if label
+    }
+    close = difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.0)
+    best = [one for one in close if difflib.SequenceMatcher(None, name.lower(), one).ratio() >= 0.5]
+    return [known[one] for one in best or close[:1]]
 
 
 def style_role(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 75  # text tokens between BOS and EOS
+from pokora_anime.stages.prompt_chunks import CHUNK
 
 
 class TextStack:
@@ -34,6 +34,13 @@ class TextStack:
         """Token ids of a piece of text without BOS, EOS and padding."""
         found = self.tokenizers[which](text, add_special_tokens=False, truncation=False, verbose=False)
         return list(found.input_ids)
+
+    def placed(self, text: str, which: int = 0) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids as `tokens`, and the characters of `text` (first, end) that each stands for."""
+        found = self.tokenizers[which](
+            text, add_special_tokens=False, truncation=False, verbose=False, return_offsets_mapping=True
+        )
+        return list(found.input_ids), [tuple(span) for span in found.offset_mapping]
 
     def encode(self, chunks: list[list[list[int]]]) -> tuple[Tensor, Tensor | None]:
         """Hidden states [chunks, 77, channels] and the pooled embedding [channels] of the first chunk.

@@ -23,7 +23,7 @@ from transformers import (
 
 from pokora_anime.nano.extractors import PoseExtractor
 from pokora_anime.nano.tokenizer import MAX_LENGTH, build_tokenizer
-from pokora_anime.nano.world import words
+from pokora_anime.nano.world.vocabulary import words
 
 PICTURE = 256  # pixels a side
 LATENT = 32  # latent cells a side

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -38,9 +39,15 @@ def missing() -> MachineError:
 
 
 def yuv_hashes(
-    path: Path, width: int, height: int, limit: int, *, seconds: float = DECODE_SECONDS
+    path: Path,
+    width: int,
+    height: int,
+    limit: int,
+    *,
+    seconds: float = DECODE_SECONDS,
+    take: Callable[[bytes], None] = lambda _: None,
 ) -> list[str]:
-    """sha256 of every frame's yuv420p planes (Y, then U, then V) as decoded from an MP4.
+    """sha256 of every frame's yuv420p planes (Y, then U, then V) as decoded from an MP4; `take` gets each.
 
     Holds one frame at a time. Raises RecordError REC-VIDEO for what is no MP4 of frames of that size,
     for more than `limit` frames or more than `seconds`; MachineError SYS-FFMPEG without an ffmpeg.
@@ -60,7 +67,7 @@ def yuv_hashes(
     timer = threading.Timer(seconds, process.kill)
     timer.start()
     try:
-        hashes = _read(process.stdout, size, limit, path)
+        hashes = _read(process.stdout, size, limit, path, take)
     except BaseException:
         process.kill()
         raise
@@ -73,7 +80,7 @@ def yuv_hashes(
     return hashes
 
 
-def _read(stream: IO[bytes], size: int, limit: int, path: Path) -> list[str]:
+def _read(stream: IO[bytes], size: int, limit: int, path: Path, take: Callable[[bytes], None]) -> list[str]:
     hashes: list[str] = []
     while data := stream.read(size):
         if len(data) != size:
@@ -81,6 +88,7 @@ def _read(stream: IO[bytes], size: int, limit: int, path: Path) -> list[str]:
         if len(hashes) == limit:
             raise _undecodable(path, f"more than {limit} frames")
         hashes.append(hashlib.sha256(data).hexdigest())
+        take(data)
     return hashes
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from pokora_anime.errors import RecordError
+
+_BLOCK = 4 << 20
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -60,10 +62,16 @@ def arrays_hash(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
     return text_hash({name: array_hash(array) for name, array in arrays.items()})
 
 
-def file_hash(path: Path) -> str:
-    """sha256 (hex) of a file's bytes."""
+def file_hash(path: Path, add: Callable[[int], None] | None = None) -> str:
+    """sha256 (hex) of a file's bytes; `add` is told of each block that was read."""
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        if add is None:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while block := handle.read(_BLOCK):
+            digest.update(block)
+            add(len(block))
+    return digest.hexdigest()
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

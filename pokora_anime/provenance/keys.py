@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.errors import MachineError, RecordError
+from pokora_anime.errors import ConfigError, MachineError, RecordError
+from pokora_anime.provenance import ed25519_points
 from pokora_anime.provenance.atomic import sync_folder
 
 if TYPE_CHECKING:
@@ -56,11 +57,34 @@ def verify(fingerprint: str, message: bytes, signature: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    raw = public_bytes(fingerprint)
+    if ed25519_points.is_weak(raw):
+        return False
     try:
-        Ed25519PublicKey.from_public_bytes(public_bytes(fingerprint)).verify(signature, message)
-    except InvalidSignature:
+        Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
+    except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def check_typed(fingerprint: str | None) -> str:
+    """A fingerprint that was typed, "" where none was. Raises ConfigError CFG-KEY for what is no key's."""
+    if fingerprint is None:
+        return ""
+    try:
+        raw = public_bytes(fingerprint)
+    except RecordError as error:
+        raise ConfigError(
+            "CFG-KEY", f"--key {fingerprint[:80]!r}", expected=error.expected, fix=error.fix
+        ) from error
+    if ed25519_points.is_weak(raw):
+        raise ConfigError(
+            "CFG-KEY",
+            f"--key {fingerprint}",
+            expected="a key that only its holder can sign with: this one is of small order",
+            fix="ask the entrant for what `pokora key show` prints",
+        )
+    return fingerprint
 
 
 def public_bytes(fingerprint: str) -> bytes:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # it imports numpy, which starts threads
+    from pokora_anime.provenance.hashing import Json
+
 FORMAT = 2
 RECORD = "record.json"
 LEDGER = "ledger.jsonl"
@@ -33,3 +40,16 @@ def array_name(op: str, node_id: str) -> str:
 def still_name(index: int) -> str:
     """The file of the still with this index, counted from 0."""
     return f"still-{index + 1}.png"
+
+
+def still_texts(config: Mapping[str, Json], node: str) -> dict[str, str]:
+    """The texts that a still's PNG carries, a function of the run's plain config and the still's node."""
+    shot = config.get("shot")
+    told = shot if isinstance(shot, dict) else {}
+    return {
+        "prompt": str(told.get("prompt")),
+        "negative": str(told.get("negative")),
+        "seed": str(config.get("seed")),
+        "config": json.dumps(config, ensure_ascii=False),
+        "node": node,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pokora_anime.config.brackets import narrow
 from pokora_anime.nano.world import vocabulary as v
 
 _HAIR = ("hair", "twintails", "twin tails", "pigtails", "ponytail", "pony tail")
@@ -14,7 +15,7 @@ _NEAR = 3  # words that may lie between a colour and what it belongs to
 
 def asked_attributes(prompt: str) -> dict[str, str]:
     """The value of every attribute that the prompt names; what it does not name is left out."""
-    text = _bare(prompt)
+    text = bare_text(prompt)
     found: dict[str, str] = {}
     for name, values in v.ATTRIBUTES.items():
         if name not in ("hair_color", "eye_color", "outfit_color"):
@@ -37,11 +38,11 @@ def asked_attributes(prompt: str) -> dict[str, str]:
     return found
 
 
-def _bare(prompt: str) -> str:
+def bare_text(prompt: str) -> str:
     """Lower case, without LoRA tags and the signs of emphasis; phrases stay apart at their commas."""
-    text = re.sub(r"<[^>]*>", " ", prompt.lower())
+    text = re.sub(r"<[^>]*>", " ", narrow(prompt).replace("BREAK", ",").replace("_", " ").lower())
     text = re.sub(r":\s*[\d.]+\s*\)", ")", text)
-    return re.sub(r"\s+", " ", re.sub(r"[()\\]", " ", text)).strip()
+    return re.sub(r"\s+", " ", re.sub(r"[()\[\]\\]", " ", text)).strip()
 
 
 def _forms(name: str, values: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
-from pokora_anime.quality.asked import asked_attributes
+from pokora_anime.quality.asked import asked_attributes, bare_text
 from pokora_anime.quality.features import ColorsAndEdges, Look, Vector, unit
 from pokora_anime.quality.metrics import HUB, PROBE
+from pokora_anime.quality.unknown import unknown_words
 from pokora_anime.records import Image
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class NanoProbe:
 
         self._probe = AttributeProbe.from_pretrained(folder).to(device)
         self._colors = ColorsAndEdges()
-        self._tally = Tally(asked_attributes(prompt))
+        self._tally = Tally(asked_attributes(prompt), len(unknown_words(bare_text(prompt))))
 
     def look(self, frame: Image) -> Look:
         judged = self._probe.judge(frame[None])
@@ -65,10 +66,11 @@ class NanoProbe:
 
 
 class Tally:
-    """How often each attribute that a prompt names was seen."""
+    """How often each attribute that a prompt names was seen; what is `unknown` to the world never is."""
 
-    def __init__(self, asked: dict[str, str]) -> None:
+    def __init__(self, asked: dict[str, str], unknown: int = 0) -> None:
         self._asked = asked
+        self._unknown = unknown
         self._right: dict[str, int] = {}
         self._frames = 0
         self._tracks: list[npt.NDArray[np.float32]] = []
@@ -91,13 +93,14 @@ class Tally:
         return np.stack([np.stack(self._tracks[start : start + CLIP_FRAMES]) for start in starts])
 
     def adherence(self, actions: npt.NDArray[np.float32] | None) -> tuple[float | None, str]:
-        """Mean over the named attributes of the share of frames (windows) that show the named value."""
+        """Mean over what the prompt names of the share of frames (windows) that show it; unknown: 0."""
         if not self._frames:
             return None, "no frame"
         shares = [self._right[name] / self._frames for name in self._asked if name in self._right]
         if actions is not None:
             wanted = ATTRIBUTES["action"].index(self._asked["action"])
             shares.append(float((actions.argmax(-1) == wanted).mean()))
+        shares += [0.0] * self._unknown
         if not shares:
             return None, "the prompt names nothing that the probe can read"
         return float(np.mean(shares)), PROBE

@@ -87,6 +87,16 @@ def _features(
 
 JOINS, COLOR, FLICKER, MOTION, CONTENT, PICTURE = "joins", "colour", "flicker", "motion", "content", "picture"
 
+# What to type where a number of the group is bad, best first.
+ADVICE = {
+    JOINS: "quality.reroll=2",
+    COLOR: "motion=color_lock",
+    FLICKER: "motion=overlap_8",
+    MOTION: "seed=random",
+    CONTENT: "seed=random",
+    PICTURE: "speed=hq",
+}
+
 METRICS: tuple[Metric, ...] = (
     Metric(
         id="seam_ratio",

@@ -9,7 +9,7 @@ from string import Template
 
 from pokora_anime.quality.metrics import FINAL, GENERATED, METRICS, Metric, Verdict, ids_of
 from pokora_anime.quality.plots import Dot, Level, Line, chart
-from pokora_anime.quality.scorecard import Scorecard
+from pokora_anime.quality.scorecard import Scorecard, advice
 from pokora_anime.quality.series import JoinPicture
 from pokora_anime.quality.style import STYLE
 from pokora_anime.quality.summary import JoinScore, Score
@@ -22,7 +22,7 @@ PAGE = Template("""<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy"
-content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' file:">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>pokora score: $title</title>
 <style>$style</style>
@@ -38,14 +38,16 @@ two clips compare only where flow and features are the same.</footer>
 """)
 
 
-def page(card: Scorecard) -> str:
-    """The page."""
+def page(card: Scorecard, clip: str = "") -> str:
+    """The page; `clip` is the address of the delivered clip as seen from it."""
     return PAGE.substitute(
         title=escape(card.title),
         style=STYLE,
         facts=escape(_facts(card)),
         counts=_counts(card),
-        body="\n".join([_summary(card), _plots(card), _joins(card), _table(card)]),
+        body="\n".join(
+            [_clip(clip), _summary(card), _advice(card), _plots(card), _joins(card), _table(card)]
+        ),
         origin=escape(card.origin),
     )
 
@@ -83,6 +85,17 @@ def _counts(card: Scorecard) -> str:
         if (count := card.count(verdict))
     ]
     return " ".join(pills)
+
+
+def _clip(address: str) -> str:
+    if not address:
+        return ""
+    return f'<video class="clip" controls loop muted preload="auto" src="{escape(address)}"></video>'
+
+
+def _advice(card: Scorecard) -> str:
+    ways = " or ".join(f"<code>{escape(way)}</code>" for way in advice(card))
+    return f"<p>Against what is bad, render again with {ways}.</p>" if ways else ""
 
 
 def _summary(card: Scorecard) -> str:

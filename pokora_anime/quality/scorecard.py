@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from pokora_anime.provenance.atomic import write_atomic, writing
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.quality.metrics import FINAL, GENERATED, METRICS, Verdict
+from pokora_anime.quality.metrics import ADVICE, FINAL, GENERATED, METRICS, Verdict
 from pokora_anime.quality.summary import Score
 
 FORMAT = 1
@@ -52,11 +54,13 @@ class Scorecard:
         return {"format": FORMAT, "title": self.title, "generated_frames_from": self.origin, **stages}
 
 
-def write(card: Scorecard, folder: Path) -> tuple[Path, Path]:
-    """Writes scorecard.json and scorecard.html; returns both. Raises MachineError SYS-*."""
+def write(card: Scorecard, folder: Path, clip: Path | None = None) -> tuple[Path, Path]:
+    """Writes scorecard.json and the page, which shows `clip`; returns both. Raises MachineError SYS-*."""
     from pokora_anime.quality.report import page
 
-    texts = {SCORECARD: json.dumps(card.to_json(), indent=1, ensure_ascii=False) + "\n", REPORT: page(card)}
+    shown = quote(Path(os.path.relpath(clip, folder)).as_posix()) if clip is not None else ""
+    data = json.dumps(card.to_json(), indent=1, ensure_ascii=False) + "\n"
+    texts = {SCORECARD: data, REPORT: page(card, shown)}
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
@@ -78,8 +82,16 @@ def told(card: Scorecard, verdict: Verdict) -> list[str]:
 def brief(card: Scorecard) -> str:
     """One line: how many numbers are good and which are bad."""
     bad = told(card, Verdict.bad)
+    try_next = " or ".join(advice(card))
     counts = f"score: {card.count(Verdict.good)} good, {card.count(Verdict.fair)} fair"
-    return f"{counts}; bad: {listed(bad)}" if bad else f"{counts}, none bad"
+    return f"{counts}; bad: {listed(bad)}; try {try_next}" if bad else f"{counts}, none bad"
+
+
+def advice(card: Scorecard) -> list[str]:
+    """What to type against what is bad, the first group of metrics first."""
+    verdicts = [card.verdicts(stage) for stage in card.stages()]
+    bad = {name for found in verdicts for name, verdict in found.items() if verdict is Verdict.bad}
+    return list(dict.fromkeys(ADVICE[metric.group] for metric in METRICS if metric.id in bad))
 
 
 def listed(numbers: Sequence[str]) -> str:
@@ -100,6 +112,8 @@ def as_text(card: Scorecard) -> str:
         bands = dict.fromkeys(str(metric.band(stage, s.features)) for stage, s in card.stages().items())
         lines.append(f"{metric.title:34}{'  '.join(cells)}   {'; '.join(bands)}")
     lines += ["", f"{card.count(Verdict.bad)} bad (!), {card.count(Verdict.fair)} fair (~)"]
+    if ways := advice(card):
+        lines.append(f"try {' or '.join(ways)}")
     return "\n".join(lines)
 
 

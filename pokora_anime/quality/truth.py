@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pokora_anime.nano.world import Scene, draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import Scene, sample_scene
 from pokora_anime.quality.clip import scored
 from pokora_anime.quality.metrics import COLORS, GENERATED, METRICS, Metric
 from pokora_anime.records import Image

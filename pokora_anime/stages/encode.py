@@ -39,9 +39,11 @@ def write(
     config: VideoConfig,
     context: RunContext,
     source: Callable[[Sequence[str]], Node],
+    decoded_frame: Callable[[bytes], None] = lambda _: None,
 ) -> Video:
     """Encodes the frames into the run folder and records two hashes of each in frames.json.
 
+    `decoded_frame` is handed each frame as the file gives it back, yuv420p.
     `source` is told the frames' RGB hashes once all have come and returns the node that made them.
     Raises MachineError SYS-FFMPEG or SYS-DISK; a partial file is removed.
     """
@@ -61,7 +63,7 @@ def write(
             raise RecordError(
                 "REC-FRAMES", "no frame to encode", fix="start the same command with fresh=true"
             )
-        decoded = _decoded(temporary, size, len(hashes))
+        decoded = _decoded(temporary, size, len(hashes), decoded_frame)
         path = context.folder.commit(temporary, VIDEO)
     finally:
         temporary.unlink(missing_ok=True)
@@ -83,9 +85,9 @@ def write(
     )
 
 
-def _decoded(path: Path, size: tuple[int, int], count: int) -> list[str]:
+def _decoded(path: Path, size: tuple[int, int], count: int, take: Callable[[bytes], None]) -> list[str]:
     """The hashes of the frames as the file gives them back. Raises MachineError if it has not kept all."""
-    decoded = yuv_hashes(path, *size, limit=count + 1)
+    decoded = yuv_hashes(path, *size, limit=count + 1, take=take)
     if len(decoded) != count:
         raise MachineError(
             "SYS-FFMPEG",
@@ -119,8 +121,20 @@ def command(ffmpeg: str, size: tuple[int, int], fps: int, config: VideoConfig, t
     codec = f"-c:v libx264 -preset {config.encode.preset} -crf {config.encode.crf} -g {2 * fps} -threads 1"
     tags = "-color_range tv -colorspace bt709 -color_primaries bt709 -color_trc bt709"
     exact = "-fflags +bitexact -flags:v +bitexact -map_metadata -1 -movflags +faststart -f mp4"
+    # The encoder's own notes would be bytes that are no picture; a judge accepts none.
+    plain = "-bsf:v filter_units=remove_types=6"
     start = [ffmpeg, "-hide_banner", "-loglevel", "error", "-y", "-filter_threads", "1", *source.split()]
-    return [*start, "-an", "-vf", convert, *codec.split(), *tags.split(), *exact.split(), str(target)]
+    return [
+        *start,
+        "-an",
+        "-vf",
+        convert,
+        *codec.split(),
+        *tags.split(),
+        *plain.split(),
+        *exact.split(),
+        str(target),
+    ]
 
 
 class _Ffmpeg:

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from pokora_anime.config import brackets, choices
 from pokora_anime.config.schema import RunConfig, ShotConfig
 from pokora_anime.context import RunContext
-from pokora_anime.errors import PromptError
 from pokora_anime.models import lora_tags, text
-from pokora_anime.models.text import CHUNK, TextStack
+from pokora_anime.models.text import TextStack
+from pokora_anime.nano.world import vocabulary
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.node import Node
+from pokora_anime.quality import asked
 from pokora_anime.records import Prompt, Stop
-from pokora_anime.stages import prompt_syntax
+from pokora_anime.stages import open_words, prompt_chunks, prompt_foreign, prompt_syntax
+from pokora_anime.stages.prompt_chunks import chunked
 from pokora_anime.stages.prompt_syntax import ParsedPrompt, parse_travel
 
-MAX_CHUNKS = 4
+_READERS = (
+    prompt_syntax,
+    prompt_foreign,
+    prompt_chunks,
+    open_words,
+    asked,
+    vocabulary,
+    brackets,
+    choices,
+    lora_tags,
+    text,
+)
 Chunks = list[list[list[int]]]  # [tokenizer][chunk][token]
 
 
@@ -31,7 +46,8 @@ def encode(shot: ShotConfig, config: RunConfig, context: RunContext) -> Prompt:
     PRM-5 (bad stops).
     """
     context.progress.stage("prompt")
-    positives, negative = parse_travel(shot)
+    chosen = open_words.chosen(config)
+    positives, negative = parse_travel(shot, chosen)
     stack = context.models.text_stack()
     tokenized = [tokenize(positive, stack, "prompt") for _, positive in positives]
     tokenized.append(tokenize(negative, stack, "negative prompt"))
@@ -89,19 +105,9 @@ def tokenize(parsed: ParsedPrompt, stack: TextStack, what: str) -> tuple[Chunks,
     ids: Chunks = []
     weights: list[list[list[float]]] = []
     for which in range(len(stack.tokenizers)):
-        pieces = [(stack.tokens(piece, which), weight) for piece, weight in parsed.pieces if piece.strip()]
-        flat = [token for tokens, _ in pieces for token in tokens]
-        scale = [weight for tokens, weight in pieces for _ in tokens]
-        if len(flat) > MAX_CHUNKS * CHUNK:
-            raise PromptError(
-                "PRM-2",
-                f"the {what} has {len(flat)} tokens",
-                expected=f"at most {MAX_CHUNKS * CHUNK}",
-                fix="shorten it: a few strong tags work better than many",
-            )
-        starts = range(0, max(len(flat), 1), CHUNK)
-        ids.append([flat[start : start + CHUNK] for start in starts])
-        weights.append([scale[start : start + CHUNK] for start in starts])
+        chunks = chunked(parsed.pieces, partial(stack.placed, which=which), what)
+        ids.append([[token.id for token in chunk] for chunk in chunks])
+        weights.append([[token.weight for token in chunk] for chunk in chunks])
     return ids, weights
 
 
@@ -145,8 +151,9 @@ def _node(parsed: list[ParsedPrompt], tokens: list[Chunks], config: RunConfig, c
             "pieces": [[list(piece) for piece in one.pieces] for one in parsed],
             "tokens": text_hash(tokens),
             "loras": dict(context.models.lora_weights),
+            **open_words.recorded(config),
         },
         weights=context.models.weights_hash("text"),
-        code=code_hash(sys.modules[__name__], prompt_syntax, lora_tags, text),
+        code=code_hash(sys.modules[__name__], *_READERS),
         environment=environment(context),
     )

@@ -62,6 +62,11 @@ def _begin(header: Message) -> Message:
     sys.path[:] = [*interpreter, *header["libraries"]]
     sys.prefix = sys.exec_prefix = header["prefix"]  # as site would have it
     state.enter(_confined(header, interpreter))
+    from pokora_anime.models import hashed
+    from pokora_anime.remarks import Remarks
+
+    hashed.confine(header.get("hashes", {}))
+    Remarks(lambda _: None).install()  # until a display is there, whose log keeps them
     return {"guard": state.in_force().to_json()}
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 from pokora_anime.compliance.guard.environment import DRIVER_FOLDERS
 from pokora_anime.compliance.guard.grants import Grants
 from pokora_anime.config.groups import conf_dir
-from pokora_anime.config.schema import RunConfig, VideoConfig
+from pokora_anime.config.schema import RunConfig
 from pokora_anime.devices import compiler
-from pokora_anime.models import hashes, lock, own, places, registry
+from pokora_anime.models import hashes, lock, own, places
 from pokora_anime.models.data import data_folder
-from pokora_anime.models.fetch import locate, needs
-from pokora_anime.models.rows import Row
+from pokora_anime.models.fetch import locate, needs, watched
 from pokora_anime.provenance.atomic import writing
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -77,7 +76,7 @@ def _weights(config: RunConfig) -> tuple[list[str], list[str]]:
     """Files to read and folders to list; what ships with the package is readable with it."""
     read = [str(own.path()), str(lock.path())]
     look: list[str] = []
-    for row in (*needs(config), *_watched(config)):
+    for row in (*needs(config), *watched(config)):
         folder = None if row.packaged else locate(row)
         if folder is None:
             continue
@@ -87,13 +86,6 @@ def _weights(config: RunConfig) -> tuple[list[str], list[str]]:
         if ":" not in row.repo:  # a hub id
             read.append(str(places.repo_cache(row.repo) / "refs" / "main"))
     return read, look
-
-
-def _watched(config: RunConfig) -> list[Row]:
-    """What the preview is decoded with, where the base has a tiny VAE of its own file."""
-    asked = isinstance(config, VideoConfig) and config.quality.preview
-    row = registry.find("preview_vae", config.base.family) if asked else None
-    return [] if row is None else [row]
 
 
 def _compiled() -> list[str]:

@@ -24,6 +24,7 @@ from pokora_anime.config.schema import RunConfig
 from pokora_anime.devices import spare
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.interrupts import Relay
+from pokora_anime.models import hashed
 from pokora_anime.provenance.layout import LOGS
 
 _BOOT = """
@@ -75,7 +76,8 @@ class Child:
     """A rendering process. `grants` is what it may open, final from its start on.
 
     `home` is the folder for its temporary files, which go with it; `writes` tells the record whether
-    it may write in a run's or a sweep's folder. Raises MachineError SYS-WRITE or SYS-DISK.
+    it may write in a run's or a sweep's folder. It is told the hashes of weights that are known here, and
+    of none under guard=require: then it reads every byte itself. Raises MachineError SYS-WRITE or SYS-DISK.
     """
 
     def __init__(self, config: RunConfig, grants: Grants, home: Path, writes: str, guard: str) -> None:
@@ -91,6 +93,7 @@ class Child:
                     "grants": grants.to_json(),
                     "wanted": guard,
                     "writes": writes,
+                    "hashes": {} if guard == "require" else hashed.known(),
                     "temporary": str(self._temporary),
                     "encoding": sys.stderr.encoding or "utf-8",
                     "started": process.started(),

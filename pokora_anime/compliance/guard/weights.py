@@ -17,8 +17,8 @@ ARRAYS = frozenset({".pickle", ".npy", ".npz"})
 def check(config: RunConfig) -> None:
     """Every file with a promised hash has it, and no pickle lies among the weights of this package.
 
-    Raises WeightsError WGT-1, WGT-2, WGT-3 or WGT-6. A process whose cache folder is new reads every
-    byte.
+    Raises WeightsError WGT-1, WGT-2, WGT-3 or WGT-6. Every byte is read that the parent has not hashed
+    since the file last changed; under guard=require, every byte.
     """
     for row in needs(config):
         folder = locate(row)

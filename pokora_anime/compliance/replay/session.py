@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from pokora_anime.compliance.replay import thresholds
-from pokora_anime.compliance.replay.compare import Compared, Figures, Numbers, figures, picture_figures, worst
+from pokora_anime.compliance.replay.compare import Compared, Figures, Numbers, figures, worst
 from pokora_anime.compliance.replay.delivered import decoded
 from pokora_anime.compliance.replay.picture import Row, of_maps, of_numbers
+from pokora_anime.compliance.replay.recode import coded_figures, recoded
 from pokora_anime.compliance.replay.recompute import Redone, Replayer
 from pokora_anime.compliance.replay.units import FRAMES, ORDER, Unit
 from pokora_anime.compliance.verify import pictures
@@ -26,7 +27,7 @@ from pokora_anime.config.schema import RunConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.devices.exhausted import is_out_of_memory
 from pokora_anime.errors import MachineError, PictureError, RecordError
-from pokora_anime.provenance import layout
+from pokora_anime.provenance import layout, yuv
 from pokora_anime.provenance.code import package_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
@@ -119,28 +120,34 @@ class Session:
         listed = read_frames(self._folder, self._limits)
         made = self._replayer.frames(unit)
         wanted = range(made.first, made.first + made.count)
-        hashes: list[str] = []
-        told: list[tuple[Figures, Image, Image]] = []
         shown_frames = decoded(self._folder, listed, wanted, self._limits)
-        for frame, delivered in zip(made.frames, shown_frames, strict=True):
-            hashes.append(self._replayer.rgb_hash(frame))
-            small = pictures.halved(frame)
-            told.append((picture_figures(delivered, small), delivered, small))
+        fresh = list(made.frames)
+        hashes = [self._replayer.rgb_hash(frame) for frame in fresh]
+        size = (self._config.finish.width, self._config.finish.height)
+        coded = recoded(fresh, self._config, self._limits) if fresh else []
+        told = [
+            (coded_figures(delivered, again, *size), delivered, again)
+            for delivered, again in zip(shown_frames, coded, strict=True)
+        ]
         if not told:
             reasons = ("no delivered frame depends on this segment",)
             return Compared(name=unit.name, verdict=Verdict.passed, exact=True, reasons=reasons)
         exact = hashes == listed.rgb[wanted.start : wanted.stop]
         node = self._replayer.finish_node(unit, listed.rgb)
         same, reasons, odd = _compare_nodes(unit.step, node, claimed=self._claimed)
-        limit = thresholds.encoded(self._config.encode.crf, self._precision(unit.step, unit.segment))
+        limit = thresholds.encoded(self._precision(unit.step, unit.segment))
         verdicts = [odd, *(one.judge(limit) for one, _, _ in told)]
         if same and not exact:
             verdicts.append(Verdict.review)
             reasons.append("other RGB hashes although the node says that it ran in this very environment")
+        if same and exact and len(told) == listed.numbers["count"] and shown_frames != coded:
+            verdicts.append(Verdict.failed)
+            reasons.append("the MP4 does not decode to what these very frames are encoded to")
         lowest = max(range(len(told)), key=lambda index: told[index][0].rms)
         reasons.insert(0, f"frames {wanted.start} to {wanted.stop - 1} of {listed.numbers['count']}")
         label = f"{unit.name}: frame {wanted.start + lowest} of the MP4"
-        self.rows.append(Row(label=label, stored=told[lowest][1], made=told[lowest][2]))
+        pair = [yuv.half_of_yuv(frame, *size) for frame in told[lowest][1:]]
+        self.rows.append(Row(label=label, stored=pair[0], made=pair[1]))
         return Compared(
             name=unit.name,
             verdict=worst(verdicts),

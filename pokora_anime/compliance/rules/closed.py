@@ -46,6 +46,7 @@ def _choice(known: Callable[[], tuple[str, ...]], value: str, where: str) -> lis
 # What a string may be, by its place: [] stands for any item of a list, {} for any key of a map.
 STRINGS: dict[str, Judge] = {
     "shot.prompt": _prompt,
+    "shot.typed": _prompt,
     "shot.prefix": _prompt,
     "shot.negative": _prompt,
     "base.weights": _identifier,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules import text
 from pokora_anime.compliance.rules.case import Case, Use
+from pokora_anime.models import registry
 
 Rule = Callable[[Case, Use], Iterator[Finding]]
 
@@ -19,10 +20,12 @@ def name(_: Case, use: Use) -> Iterator[Finding]:
         yield found
 
 
-def registered(_: Case, use: Use) -> Iterator[Finding]:
+def registered(case: Case, use: Use) -> Iterator[Finding]:
     """A row of the registry answers to the name, and no empty place for a user's own LoRA."""
     if use.weights is None:
-        yield _block("GATE-UNREGISTERED", f"no registered {_plain(use.kind)}", use, repr(use.name[:60]))
+        unknown = _block("GATE-UNREGISTERED", f"no registered {_plain(use.kind)}", use, repr(use.name[:60]))
+        near = registry.nearest_names(use.name, use.kind, case.family)
+        yield replace(unknown, fix=f"did you mean {' or '.join(near)}?") if near else unknown
     elif use.weights.empty:
         message = f"no LoRA of yours plays the role {use.weights.role}"
         fix = f"pokora models add FILE --slot {use.weights.role}"

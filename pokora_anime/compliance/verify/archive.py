@@ -7,11 +7,11 @@ import stat
 import struct
 import zipfile
 import zlib
-from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
 from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.verify import zip_layout
 from pokora_anime.compliance.verify.container import (
     Unreadable,
     check_size,
@@ -23,9 +23,7 @@ from pokora_anime.compliance.verify.limits import Limits
 from pokora_anime.compliance.verify.names import problem, shown
 
 _END = struct.Struct("<4s4H2LH")  # end of central directory record
-_LOCAL_HEADER = 30
 _ENCRYPTED, _UTF8 = 1, 0x800
-_PIECE = 2**20
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -38,12 +36,12 @@ def unpack(path: Path, target: Path, limits: Limits) -> list[Finding]:
         try:
             end = _check_table(file, limits)
             opened = zipfile.ZipFile(file)
-            _check_layout(opened.infolist(), end)
+            zip_layout.check(file, opened.infolist(), *end)
         except (*_BROKEN, ValueError, struct.error) as error:
             raise _no_zip(str(error)) from error
         members, found = _sort(opened.infolist(), limits)
         for name, member in members.items():
-            found += _write(opened, member, target / name, name)
+            found += _write(file, member, target / name, name)
         return found
 
 
@@ -65,25 +63,20 @@ def _sort(members: list[zipfile.ZipInfo], limits: Limits) -> tuple[dict[str, zip
     return kept, found + double_names(kept)
 
 
-def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, name: str) -> list[Finding]:
-    left = member.file_size
+def _write(file: IO[bytes], member: zipfile.ZipInfo, path: Path, name: str) -> list[Finding]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with opened.open(member) as packed, path.open("xb") as target:
-            while piece := packed.read(_PIECE):
-                left -= len(piece)
+        with path.open("xb") as target:
+            for piece in zip_layout.content(file, member):
                 target.write(piece)
-    except (*_BROKEN, OSError) as error:
+    except (*_BROKEN, ValueError, struct.error, OSError) as error:
         path.unlink(missing_ok=True)
         return [finding("SRC-DAMAGED", "a member of the zip cannot be unpacked", name, error)]
-    if left:
-        path.unlink()
-        return [finding("SRC-DAMAGED", "a member of the zip is shorter than stated", name)]
     return []
 
 
-def _check_table(file: IO[bytes], limits: Limits) -> int:
-    """Where the table of contents begins; it must be small, and nothing may follow it.
+def _check_table(file: IO[bytes], limits: Limits) -> tuple[int, int]:
+    """Where the table of contents begins, and its length; it must be small, and nothing may follow it.
 
     Checked before zipfile reads it whole. Raises Unreadable.
     """
@@ -101,18 +94,7 @@ def _check_table(file: IO[bytes], limits: Limits) -> int:
         raise _no_zip("it is of the 64-bit kind, which no bundle needs")
     if entries > limits.files or length > limits.directory_bytes:
         raise too_many(limits.files)
-    return start
-
-
-def _check_layout(members: list[zipfile.ZipInfo], end: int) -> None:
-    """Raises Unreadable unless the members lie one behind the other, from the first byte to the table."""
-    ordered = sorted(members, key=lambda member: member.header_offset)
-    if ordered and ordered[0].header_offset != 0:
-        raise _no_zip("bytes that belong to no file lie before its first one")
-    starts = [member.header_offset for member in ordered] + [end]
-    for member, (start, after) in zip(ordered, pairwise(starts), strict=True):
-        if start + _LOCAL_HEADER + member.compress_size > after:
-            raise _no_zip(f"{shown(member.filename)} overlaps the file behind it")
+    return start, length
 
 
 def _refused(member: zipfile.ZipInfo, limits: Limits) -> Finding | None:

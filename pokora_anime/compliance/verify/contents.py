@@ -96,10 +96,15 @@ def check(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> lis
         if name not in folder.sizes:
             continue
         try:
-            picture = pictures.decode_png(folder.read(name, limits.file_bytes), left)
+            data = folder.read(name, limits.file_bytes)
+            picture = pictures.decode_png(data, left)
         except (pictures.BadPicture, Unreadable) as error:
             found.append(finding("INT-PICTURE", "a picture cannot be decoded", name, error))
             continue
+        texts = layout.still_texts(record.config, step.id) if step.op == "still" else {}
+        if problem := pictures.closed_png_problem(data, texts):
+            message = "a picture's file holds something else than its picture"
+            found.append(finding("INT-PICTURE", message, name, problem, fix="render the run again"))
         left -= picture.shape[0] * picture.shape[1]
         if not _shows(picture, arrays, step, array):
             message, what = "a picture does not show what its node made", f"{shown(array, 20)} of {step.name}"

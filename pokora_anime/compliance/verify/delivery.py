@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO, cast
 
 from pokora_anime.compliance.findings import Finding
-from pokora_anime.compliance.verify import sheet, strict_json, timing, video
+from pokora_anime.compliance.verify import mp4_form, sheet, strict_json, timing, video
 from pokora_anime.compliance.verify.container import Unreadable, finding
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import Limits
@@ -92,13 +92,9 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
     numbers = cast(dict[str, int], listed.numbers)
     shape = video.Shape(width=numbers["width"], height=numbers["height"], frames=numbers["count"])
     with folder.open(layout.VIDEO) as file:
-        try:
-            video.check_container(file, folder.sizes[layout.VIDEO])
-        except video.BadVideo as error:
-            return [
-                finding("VID-BOX", "the video's container is not as pokora writes it", layout.VIDEO, error)
-            ]
-        late = _timing(file, folder.sizes[layout.VIDEO], numbers)
+        late = _container(file, folder.sizes[layout.VIDEO], shape, numbers["fps"])
+    if late and late[0].code == "VID-BOX":
+        return late
     hashes: list[str] = []
     redrawn: list[sheet.Redrawn] = []
 
@@ -112,24 +108,30 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
         video.decode(folder.root / layout.VIDEO, shape, limits, take)
     except video.BadVideo as error:
         return [finding("VID-DECODE", "the video does not decode", layout.VIDEO, error)]
+    if not hashes:
+        return [finding("VID-FRAMES", "the video has no frames", layout.VIDEO, expected=shape.frames)]
     told = _compare(hashes, listed.yuv) or late
-    return told or list(redrawn[0].check(folder, numbers["fps"], _crf(record), limits))
+    return told or list(redrawn[0].check(folder, numbers["fps"], limits))
 
 
-def _timing(file: IO[bytes], size: int, numbers: Mapping[str, int]) -> list[Finding]:
+def _container(file: IO[bytes], size: int, shape: video.Shape, fps: int) -> list[Finding]:
+    """VID-BOX for a container that the encoder does not write, VID-TIME for one that plays otherwise."""
+    foreign = "the video's container is not as pokora writes it"
     try:
-        timing.check_timing(file, size, numbers["count"], numbers["fps"])
+        video.check_container(file, size)
+    except video.BadVideo as error:
+        return [finding("VID-BOX", foreign, layout.VIDEO, error)]
+    try:
+        timing.check_timing(file, size, shape.frames, fps)
     except video.BadVideo as error:
         message = "the video does not play its frames one after the other at the record's rate"
         return [finding("VID-TIME", message, layout.VIDEO, error)]
+    try:
+        mp4_form.check_form(file, size, shape, fps)
+    except video.BadVideo as error:
+        fix = "render again: older releases wrote other files"
+        return [finding("VID-BOX", foreign, layout.VIDEO, error, fix=fix)]
     return []
-
-
-def _crf(record: Record) -> int:
-    """How coarsely the config lets x264 draw; 0 for what is no such number, which POLICY tells."""
-    encode = record.config.get("encode")
-    crf = encode.get("crf") if isinstance(encode, dict) else None
-    return crf if type(crf) is int and 0 <= crf <= 51 else 0
 
 
 def _compare(got: Sequence[str], listed: Sequence[str]) -> list[Finding]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
 from pokora_anime.compliance.findings import Finding
-from pokora_anime.compliance.verify import strict_json
+from pokora_anime.compliance.verify import strict_json, surroundings
 from pokora_anime.compliance.verify.container import Unreadable, finding
 from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import Limits
-from pokora_anime.compliance.verify.names import brief, shown
-from pokora_anime.compliance.verify.record import Record, Table
+from pokora_anime.compliance.verify.names import brief, is_digest, shown
+from pokora_anime.compliance.verify.record import Record, Step, Table, step_of
 from pokora_anime.provenance import layout
-from pokora_anime.provenance.hashing import canonical_json
+from pokora_anime.provenance.hashing import Json, canonical_json
+from pokora_anime.provenance.node import OPS
+
+MOST_TRIES = 12  # lines of each node and file: a run may be continued, and a segment be made again
+_STAGE = re.compile(r"stages/[a-z_]+-[0-9a-f]{12}\.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +80,59 @@ def _ends(record: Record, entries: list[Table], heads: list[str]) -> Iterable[Fi
     first = {"kind": "run", "format": layout.FORMAT, "key": record.content["key"]}
     if not entries or entries[0] != first:
         yield finding("INT-LEDGER", "the ledger does not begin with this run", f"{layout.LEDGER} line 1")
+    most = MOST_TRIES * (len(record.steps) + len(record.files))
+    if len(entries) > most:
+        message = "more lines than a run writes, however often it was continued"
+        yield finding("INT-LEDGER", message, layout.LEDGER, len(entries), expected=f"at most {most}")
     for number, entry in enumerate(entries[1:], start=2):
-        if entry.get("kind") not in ("file", "node"):
+        if problem := _line_problem(entry, record):
             where = f"{layout.LEDGER} line {number}"
-            yield finding("INT-LEDGER", "a line of no known kind", where, shown(entry.get("kind"), 40))
+            yield finding("INT-LEDGER", "a line that no run writes", where, problem)
+
+
+def _line_problem(entry: Table, record: Record) -> str:
+    """What of a line is not as a run writes it: a file's name and hash, or a node and nothing else."""
+    told = {name: value for name, value in entry.items() if name != "kind"}
+    kind = entry.get("kind")
+    if kind == "file":
+        name = told.get("name")
+        known = isinstance(name, str) and (name in record.files or _STAGE.fullmatch(name) is not None)
+        fits = set(told) == {"name", "sha256"} and is_digest(told["sha256"])
+        return "" if known and fits else f"a file that the run does not have: {shown(name, 60)}"
+    if kind == "node":
+        step = step_of(told)
+        if step is None or step.true_id != step.id:
+            return "a node that is not what its id says"
+        return "" if step.id in record.by_id else _superseded_problem(step, record)
+    return f"of the kind {shown(kind, 40)}"
+
+
+def _superseded_problem(step: Step, record: Record) -> str:
+    """The same of a node that was made again: it has the words of the record's own, and other numbers."""
+    alike = [other for other in record.steps if other.op == step.op]
+    if step.op not in OPS or not (alike or step.op in ("draft", "draft_maps")):
+        return f"a node of the operation {shown(step.op, 40)}"
+    hashes = [step.code, step.output, *step.parents, *step.inputs, *step.weights.values()]
+    if problem := surroundings.node_problem(step.environment):
+        return f"a node that tells of where it ran: {problem}"
+    if not all(is_digest(value) for value in hashes) or len(step.parents) > len(record.steps):
+        return "a node whose parents, weights or code are no hashes"
+    words = {word for other in record.steps for word in _texts(other.raw)} | set(_texts(record.config))
+    unknown = [word for word in _texts(step.params) if word not in words and not is_digest(word)]
+    return f"a node with words that the run does not have: {shown(unknown[0], 60)}" if unknown else ""
+
+
+def _texts(value: Json) -> Iterable[str]:
+    """Every text in a value, names of fields too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _nodes(record: Record, entries: list[Table]) -> Iterable[Finding]:

@@ -7,6 +7,7 @@ import unicodedata
 
 SHOWN = 160
 _DRIVE = re.compile(r"^[A-Za-z]:")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
@@ -23,6 +24,11 @@ def shown(text: object, length: int = SHOWN) -> str:
 def brief(digest: object) -> str:
     """The first digits of a hash."""
     return shown(str(digest)[:12])
+
+
+def is_digest(value: object) -> bool:
+    """Whether a value is a sha256 in lower-case hexadecimal."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def problem(name: str) -> str:

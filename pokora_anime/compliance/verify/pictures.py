@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pictures
 from PIL import PngImagePlugin
 
@@ -16,6 +18,67 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 class BadPicture(ValueError):
     """A file that is no RGB PNG, or is cut, or is too large."""
+
+
+def closed_png_problem(data: bytes, texts: Mapping[str, str] | None = None) -> str:
+    """What of a PNG is not as this project writes it; "" for one RGB picture and nothing else.
+
+    The header, `texts` in their order, the picture's data and the end, each in its place and whole: no
+    animation, gamma, palette, transparency, orientation, pixel aspect, other text or private chunk, no byte
+    behind the end, and no byte in the compressed data that is no pixel (W3C PNG, third edition, 5.3, 11.2).
+    """
+    try:
+        chunks = list(_chunks(data))
+    except (struct.error, BadPicture) as error:
+        return f"its chunks do not fit ({error})"
+    wanted = [(b"iTXt", _text(key, value)) for key, value in (texts or {}).items()]
+    if chunks[1 : 1 + len(wanted)] != wanted:
+        return "its texts are not those that the run's config gives"
+    del chunks[1 : 1 + len(wanted)]
+    kinds = [kind for kind, _ in chunks]
+    if kinds[:1] != [b"IHDR"] or kinds[-1:] != [b"IEND"] or set(kinds[1:-1]) != {b"IDAT"}:
+        odd = [kind.decode("latin-1") for kind in kinds if kind not in (b"IHDR", b"IDAT", b"IEND")]
+        return (
+            f"it holds chunks that no picture of a run has ({', '.join(map(repr, odd[:4])) or 'misplaced'})"
+        )
+    header, end = chunks[0][1], chunks[-1][1]
+    if len(header) != 13 or header[8:] != b"\x08\x02\0\0\0" or end:
+        return "it is no plain picture of 8 bits a channel, RGB"
+    width, height = struct.unpack(">II", header[:8])
+    return _pixels_problem(b"".join(content for kind, content in chunks if kind == b"IDAT"), width, height)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of each chunk up to the last byte. Raises BadPicture or struct.error."""
+    at = len(_SIGNATURE)
+    if not data.startswith(_SIGNATURE):
+        raise BadPicture("no PNG file")
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        content = data[at + 8 : at + 8 + length]
+        (crc,) = struct.unpack(">I", data[at + 8 + length : at + 12 + length])
+        if crc != zlib.crc32(kind + content):
+            raise BadPicture(f"chunk {kind!r} is damaged")
+        yield kind, content
+        at += 12 + length
+
+
+def _text(key: str, value: str) -> bytes:
+    """The content of an uncompressed iTXt chunk without language and translated key."""
+    return key.encode("latin-1", "replace") + b"\0\0\0\0\0" + value.encode()
+
+
+def _pixels_problem(packed: bytes, width: int, height: int) -> str:
+    """What is wrong with the compressed data of an RGB picture; rows of a filter byte and three a pixel."""
+    wanted = height * (1 + 3 * width)
+    unpacker = zlib.decompressobj()
+    try:
+        pixels = unpacker.decompress(packed, wanted + 1)
+    except zlib.error as error:
+        return f"its data cannot be unpacked ({error})"
+    if len(pixels) != wanted or not unpacker.eof or unpacker.unused_data:
+        return "its data are not its pixels alone"
+    return "" if max(pixels[:: 1 + 3 * width], default=0) <= 4 else "its rows have unknown filters"
 
 
 def decode_png(data: bytes, most: int) -> Image:
@@ -46,15 +109,3 @@ def halved(frame: Image) -> Image:
     height, width = (side // 2 for side in frame.shape[:2])
     blocks = frame[: height * 2, : width * 2].reshape(height, 2, width, 2, 3)
     return np.rint(blocks.mean((1, 3), dtype=np.float32)).astype(np.uint8)
-
-
-def half_of_yuv(frame: bytes, width: int, height: int) -> Image:
-    """A yuv420p frame (BT.709, limited range, as `encode` tags it) as RGB of half its size."""
-    planes = np.frombuffer(frame, np.uint8)
-    rows, columns = height // 2, width // 2
-    luma = planes[: width * height].reshape(height, width)[: rows * 2, : columns * 2]
-    y = (luma.reshape(rows, 2, columns, 2).mean((1, 3), dtype=np.float32) - 16) * np.float32(255 / 219)
-    chroma: npt.NDArray[np.uint8] = planes[width * height :].reshape(2, -(-height // 2), -(-width // 2))
-    u, v = (chroma[:, :rows, :columns].astype(np.float32) - 128) * np.float32(255 / 224)
-    rgb = np.stack([y + 1.5748 * v, y - 0.1873 * u - 0.4681 * v, y + 1.8556 * u], axis=2)
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 from pokora_anime.compliance import gate
 from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules import closed, limits
-from pokora_anime.compliance.verify import graph, origin, settings, used
+from pokora_anime.compliance.verify import graph, origin, settings, surroundings, used
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.contents import Arrays
-from pokora_anime.compliance.verify.names import shown
+from pokora_anime.compliance.verify.names import is_digest, shown
 from pokora_anime.compliance.verify.record import Record
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.code import package_hash
+
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+_-]{0,39}")
 
 
 def check(record: Record, arrays: Arrays, contest: str) -> list[Finding]:
@@ -30,7 +33,8 @@ def check(record: Record, arrays: Arrays, contest: str) -> list[Finding]:
         judged = gate.examine_recorded(record.command, record.config)
     found = [_safe(one) for one in judged]
     readable = config is not None and not any(one.code.startswith(("GATE-", "CFG-", "PRM-")) for one in found)
-    found += [*graph.check(record), *origin.check(record, arrays), *_guard(record), *_code(record)]
+    found += [*graph.check(record), *origin.check(record, arrays), *_guard(record), *_machine(record)]
+    found += _code(record)
     if config is not None and readable:
         found += [*settings.check(record, config), *used.check(record, config)]
     return found
@@ -41,6 +45,8 @@ def _guard(record: Record) -> Iterable[Finding]:
     level = guard.get("level") if isinstance(guard, dict) else None
     if guard is not None and level not in ("landlock", "process", "none"):
         yield finding("POL-GUARD", "a guard of no known level", layout.RECORD, shown(guard, 60))
+    elif problem := surroundings.guard_problem(guard):
+        yield finding("POL-GUARD", "a guard that tells something else than itself", layout.RECORD, problem)
     elif level is None or level == "none":
         yield _about_guard(
             Severity.review,
@@ -53,6 +59,13 @@ def _guard(record: Record) -> Iterable[Finding]:
             f"guard level {level}, network {shown(guard.get('network'), 20)}: this system had no more",
             "",
         )
+
+
+def _machine(record: Record) -> Iterable[Finding]:
+    told = record.content["environment"]
+    if problem := surroundings.machine_problem(told if isinstance(told, dict) else {}):
+        message = "the record tells something else of its machine than system, processor and Python"
+        yield finding("POL-PARAMS", message, layout.RECORD, problem)
 
 
 def _about_guard(severity: Severity, message: str, fix: str) -> Finding:
@@ -68,6 +81,10 @@ def _about_guard(severity: Severity, message: str, fix: str) -> Finding:
 
 def _code(record: Record) -> Iterable[Finding]:
     code = record.content["code"]
+    if isinstance(code, dict) and not (
+        _VERSION.fullmatch(str(code["version"])) and is_digest(code["sha256"])
+    ):
+        yield finding("POL-CODE", "the sources are not named by version and hash", layout.RECORD, shown(code))
     if isinstance(code, dict) and code["sha256"] != package_hash():
         yield Finding(
             code="POL-CODE",

@@ -59,6 +59,7 @@ class Step:
     inputs: tuple[str, ...]
     weights: dict[str, str]
     output: str
+    code: str
     environment: Table
     raw: Table
 
@@ -215,6 +216,7 @@ def _step(node: Table) -> Step:
         inputs=tuple(cast(list[str], node["inputs"])),
         weights=cast(dict[str, str], node["weights"]),
         output=cast(str, node["output"]),
+        code=cast(str, node["code"]),
         environment=cast(Table, node["environment"]),
         raw=node,
     )

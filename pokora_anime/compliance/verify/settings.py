@@ -7,16 +7,17 @@ from dataclasses import asdict
 
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.rules.case import Use, uses
+from pokora_anime.compliance.verify import surroundings
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.names import shown
-from pokora_anime.compliance.verify.record import Record, Step, Table, misfit
+from pokora_anime.compliance.verify.record import Record, Step, Table
 from pokora_anime.config.identity import part, to_plain
 from pokora_anime.config.schema import Compile, DType, RunConfig, VideoConfig
 from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
-from pokora_anime.stages import draft, joins, second_pass, spans
+from pokora_anime.stages import draft, joins, open_words, second_pass, spans
 from pokora_anime.stages.second_pass import LATENT_SCALE
 from pokora_anime.stages.spans import Span
 from pokora_anime.stages.timing import frames_delivered, frames_generated
@@ -24,8 +25,6 @@ from pokora_anime.stages.timing import frames_delivered, frames_generated
 CHANNELS = 4  # of the latents of SD2, SDXL and nano (stages/noise.py)
 FORMATS = {DType.fp32: "float32", DType.bf16: "bfloat16", DType.fp16: "float16"}
 SEGMENTS = ("draft", "motion", "hires")  # operations that denoise segments
-_ENVIRONMENT = {"device": str, "processor": str, "dtype": str, "threads": int, "libraries": {"": str}}
-MAX_ENVIRONMENT = 2000  # characters
 # Params that the run itself settles; they are checked where their meaning is known.
 FREE = {
     "prompt": {"pieces", "tokens"},
@@ -87,6 +86,7 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
             "prefix": config.shot.prefix,
             "negative": config.shot.negative,
             "loras": drawn["loras"],
+            **open_words.recorded(config),
         },
         "noise": {"seed": config.seed},
         "keyframe": drawn,
@@ -170,10 +170,9 @@ def _formats(record: Record, config: RunConfig) -> Iterable[Finding]:
             message = "a node that was compiled otherwise than the config asks"
             expected = config.device.compile.value
             yield finding("POL-PARAMS", message, step.name, shown(compiled, 40), expected=expected)
-        basic = {name: value for name, value in told.items() if name in _ENVIRONMENT}
-        if misfit(basic, _ENVIRONMENT) or len(canonical_json(told)) > MAX_ENVIRONMENT:
+        if problem := surroundings.node_problem(told):
             message = "a node that tells something else than where it ran"
-            yield finding("POL-PARAMS", message, step.name, shown(told), expected=", ".join(_ENVIRONMENT))
+            yield finding("POL-PARAMS", message, step.name, problem)
 
 
 def _places(record: Record, config: RunConfig) -> Iterable[Finding]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import cast
 
 import pokora_anime
@@ -43,6 +43,7 @@ NEEDS = {
     "join_maps": {"vae"},
     "finish": {"vae"},
 }
+TENSORS = (".safetensors", ".onnx")
 DRAWS = ("prompt", "keyframe", *SEGMENTS)
 
 
@@ -60,6 +61,9 @@ def check(record: Record, config: RunConfig) -> Iterable[Finding]:
             )
             continue
         yield from _files(rows[name], files)
+        if lacking := missing_files(rows[name], files):
+            message, fix = "weights without files that they consist of", "render again with whole weights"
+            yield finding("POL-WEIGHTS", message, f"weights {name}", ", ".join(lacking[:4]), fix=fix)
         known = promised(rows[name])
         unknown += [f"{name}/{file}" for file in files if file not in known and _loads(rows[name], file)]
     yield from _uses(record, config, rows)
@@ -93,6 +97,24 @@ def _files(row: Row, files: Mapping[str, str]) -> Iterable[Finding]:
                 expected=f"sha256 {known[name][:12]}",
                 fix="verify with the version of pokora_anime that rendered the run" if row.packaged else "",
             )
+
+
+def missing_files(row: Row, files: Mapping[str, str]) -> list[str]:
+    """Files of a row that a record of it, or of a part of a base (a folder), must name and does not.
+
+    At least one file holds tensors; of each folder that a file lies in, every file is there.
+    """
+    if not any(PurePath(name).suffix in TENSORS for name in files):
+        return ["the tensors themselves"]
+    folders = {name.rpartition("/")[0] for name in files}
+    patterns = [one for one in row.files if one.rpartition("/")[0] in folders and one != "model_index.json"]
+    lacking = [one for one in patterns if not any(fnmatchcase(name, one) for name in files)]
+    shipped = _shipped(row.repo, row.folder) if row.packaged else {}
+    return lacking + [
+        name
+        for name in shipped
+        if name not in files and any(fnmatchcase(name, one) for one in patterns) and name not in lacking
+    ]
 
 
 def _loads(row: Row, name: str) -> bool:

@@ -15,7 +15,8 @@ from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents, load_vae, to_rgb
-from pokora_anime.nano.world import full_caption, openpose_map
+from pokora_anime.nano.world.caption import full_caption
+from pokora_anime.nano.world.openpose import openpose_map
 
 EMPTY = 0.5  # without a caption only the map can tell the shape, so it gets learnt
 PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 3.0

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from pokora_anime.nano.family import FPS, FRAMES, PICTURE
 from pokora_anime.nano.recipe import Data
-from pokora_anime.nano.world import Scene, draw_frame, sample_scene
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import Scene, sample_scene
 
 Chunk = tuple[Path, str, int, int, int]  # folder, kind, first and last item, seed
 

@@ -20,7 +20,8 @@ from pokora_anime.nano import family
 from pokora_anime.nano.train import text
 from pokora_anime.nano.train.loop import Dice, Place
 from pokora_anime.nano.train.vae import load_vae
-from pokora_anime.nano.world import Scene, caption
+from pokora_anime.nano.world.caption import caption
+from pokora_anime.nano.world.scene import Scene
 
 STEPS = 1000
 # OpenPose joint: how much more its surroundings count, and how far that reaches in head sizes.

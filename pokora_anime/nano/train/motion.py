@@ -14,7 +14,9 @@ from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents, load_vae, to_rgb
-from pokora_anime.nano.world import ATTRIBUTES, Scene, caption_with_labels, full_caption
+from pokora_anime.nano.world.caption import caption_with_labels, full_caption
+from pokora_anime.nano.world.scene import Scene
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 
 EMPTY = 0.1
 KNOWN, KNOWN_END = 0.7, 0.1  # share of clips that know their first frames; of these, their last ones too

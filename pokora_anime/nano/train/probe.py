@@ -18,7 +18,8 @@ from pokora_anime.nano.train.extract import MIRROR
 from pokora_anime.nano.train.loop import Dice, Place, train, write_record
 from pokora_anime.nano.train.probe_pictures import Pictures, moments, shrunk, through_vae
 from pokora_anime.nano.train.vae import load_vae
-from pokora_anime.nano.world import Scene, draw_frame
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import Scene
 
 EYES = (14, 15)
 EYE_SPREAD, EYE_WEIGHT = 1.2, 0.2  # cells of the attention map

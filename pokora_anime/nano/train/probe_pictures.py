@@ -18,7 +18,7 @@ from pokora_anime.nano.train import data
 from pokora_anime.nano.train.extract import MIRROR
 from pokora_anime.nano.train.loop import Dice, Place
 from pokora_anime.nano.train.vae import load_vae, to_rgb, to_tensor
-from pokora_anime.nano.world import Scene
+from pokora_anime.nano.world.scene import Scene
 
 SHARES = {"stills": 0.55, "pastel": 0.15, "flat_color": 0.15, "clips": 0.15}
 DECODED, DECODED_CLIPS = 800, 50  # pictures and whole clips that go through the autoencoder

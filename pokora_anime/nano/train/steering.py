@@ -24,7 +24,7 @@ from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, motion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents
-from pokora_anime.nano.world import openpose_map
+from pokora_anime.nano.world.openpose import openpose_map
 
 FREE = 0.4  # share of clips that no map steers
 STRENGTHS = (0.35, 1.0)  # of the others' ControlNet: what `control.scale.pose` is set to lies between

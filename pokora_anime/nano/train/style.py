@@ -16,7 +16,7 @@ from pokora_anime.nano.train import data, diffusion, text
 from pokora_anime.nano.train.loop import Dice, Place, train, write_record
 from pokora_anime.nano.train.lora import STYLE_RANK, add_lora, save_lora
 from pokora_anime.nano.train.vae import load_latents
-from pokora_anime.nano.world import caption
+from pokora_anime.nano.world.caption import caption
 
 EMPTY = 0.1
 NAMED = 0.5  # share of captions that may name the style: the LoRA gives it with and without

@@ -13,7 +13,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from pokora_anime.nano import family
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train.loop import Dice, Place, train, write_record
-from pokora_anime.nano.world import ATTRIBUTES, caption_with_labels, sample_scene
+from pokora_anime.nano.world.caption import caption_with_labels
+from pokora_anime.nano.world.scene import sample_scene
+from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 
 NAMES = tuple(ATTRIBUTES)
 SIZES = tuple(len(ATTRIBUTES[name]) + 1 for name in NAMES)  # the last class: not mentioned

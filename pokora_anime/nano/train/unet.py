@@ -13,7 +13,7 @@ from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents
-from pokora_anime.nano.world import Scene
+from pokora_anime.nano.world.scene import Scene
 
 EMPTY = 0.1
 

@@ -43,28 +43,6 @@ def caption_with_labels(scene: Scene, rng: np.random.Generator) -> tuple[str, di
     return text, labels
 
 
-def words() -> tuple[str, ...]:
-    """Every word a caption can contain, random letter strings aside, sorted."""
-    phrases: list[str] = [*v.QUALITY, *v.FILLER, *v.CONNECTORS, *v.SUBJECTS]
-    for values in v.ATTRIBUTES.values():
-        phrases.extend(values)
-    for synonyms in v.SYNONYMS.values():
-        for forms in synonyms.values():
-            phrases.extend(forms)
-    for table in (
-        v.HAIR_PHRASES,
-        v.ACTION_PHRASES,
-        v.PLACE_PHRASES,
-        v.EXPRESSION_PHRASES,
-        v.SHOT_PHRASES,
-        v.CAMERA_PHRASES,
-        v.STYLE_PHRASES,
-    ):
-        for forms in table.values():
-            phrases.extend(forms)
-    return tuple(sorted({word for phrase in phrases for word in re.findall(r"[a-z0-9-]+", phrase)}))
-
-
 def _hidden(scene: Scene) -> set[str]:
     """Attributes a full caption leaves out: unseen ones and defaults."""
     hidden: set[str] = set()

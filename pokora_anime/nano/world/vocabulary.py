@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "hair_color": ("black", "brown", "blonde", "blue", "pink", "green", "silver", "red", "purple"),
     "hair_style": ("short hair", "long hair", "twintails", "ponytail"),
@@ -198,3 +200,25 @@ CONNECTORS: tuple[str, ...] = (
     "drawing",
     "style",
 )
+
+
+def words() -> tuple[str, ...]:
+    """Every word a caption can contain, random letter strings aside, sorted."""
+    phrases: list[str] = [*QUALITY, *FILLER, *CONNECTORS, *SUBJECTS]
+    for values in ATTRIBUTES.values():
+        phrases.extend(values)
+    for synonyms in SYNONYMS.values():
+        for forms in synonyms.values():
+            phrases.extend(forms)
+    for table in (
+        HAIR_PHRASES,
+        ACTION_PHRASES,
+        PLACE_PHRASES,
+        EXPRESSION_PHRASES,
+        SHOT_PHRASES,
+        CAMERA_PHRASES,
+        STYLE_PHRASES,
+    ):
+        for forms in table.values():
+            phrases.extend(forms)
+    return tuple(sorted({word for phrase in phrases for word in re.findall(r"[a-z0-9-]+", phrase)}))

@@ -1,0 +1,53 @@
+"""The two PDFs of a bundle as far as they can be judged without setting them again; `remade` does that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from pokora_anime.bundle import documents, names
+from pokora_anime.bundle.manifest import Manifest
+from pokora_anime.compliance.findings import Finding, Severity
+from pokora_anime.compliance.rules import limits as contests
+from pokora_anime.compliance.verify.container import Unreadable, finding
+from pokora_anime.compliance.verify.folder import Folder
+from pokora_anime.errors import ConfigError
+from pokora_anime.provenance.hashing import Json
+
+HEAD, TAIL = b"%PDF-1.7\n%", b"%%EOF"
+MOST = 16_000_000  # bytes of a document that is read
+
+
+def check(folder: Folder, told: Manifest, rows: Sequence[dict[str, Json]]) -> Iterator[Finding]:
+    """BND-PDF and SUB-*: PDFs as Typst writes them, of so many pages, that say what a document must say."""
+    try:
+        most = contests.load(told.contest).writeup_pages
+    except ConfigError:
+        most = 4
+    named = documents.must_name(told.title, told.members, rows)
+    for name, pages in ((names.WRITEUP, most), (names.POSTER, 1)):
+        if name not in folder.sizes:
+            continue
+        try:
+            data = folder.read(name, MOST)
+        except Unreadable as error:
+            yield finding("BND-PDF", "a document that cannot be read", name, error.got)
+            continue
+        if reason := misfit(data):
+            yield finding("BND-PDF", "no document as pokora sets it", name, reason)
+            continue
+        for one in documents.check(name, data, pages, named):
+            # A draft may be too long, or lack a font.
+            lesser = told.draft and one.code != "SUB-PDF"
+            yield replace(one, severity=Severity.review) if lesser else one
+
+
+def misfit(data: bytes) -> str:
+    """Why bytes are no PDF that Typst has written in one go; "" where they may be one."""
+    if not data.startswith(HEAD) or not data.rstrip(b"\n").endswith(TAIL):
+        return "it does not begin and end as one"
+    if data.count(TAIL) != 1 or data.count(b"startxref") != 1:
+        return "it was changed after it was written"
+    if b"/Typst" not in data and b"(Typst" not in data:
+        return "it was set by something else"
+    return ""

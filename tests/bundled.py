@@ -1,0 +1,147 @@
+"""A bundle in the hands of an entrant: all that follows from a change is computed and signed again."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import shutil
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sealed
+import submitted
+
+from pokora_anime.bundle import crate, judge, manifest, names, seal
+from pokora_anime.bundle.carried import MP4_HEAD
+from pokora_anime.bundle.manifest import Manifest
+from pokora_anime.bundle.source import PACKAGE, package_hash
+from pokora_anime.provenance import statement
+
+Told = dict[str, Any]
+ACTIONS = b"\xa1gactions\x80"
+
+
+@cache
+def honest() -> Path:
+    """The folder of an honest draft of one clip and one still: read it, and edit copies."""
+    root = Path(tempfile.mkdtemp(prefix="pokora-bundle-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    with zipfile.ZipFile(submitted.bundle()) as opened:
+        opened.extractall(root)
+    return root / submitted.bundle().stem
+
+
+def copied(target: Path) -> Path:
+    """A copy of the honest bundle's folder below `target`."""
+    return Path(shutil.copytree(honest(), target / "bundle"))
+
+
+def told(folder: Path) -> Told:
+    """The manifest as data."""
+    return json.loads((folder / names.MANIFEST).read_bytes())
+
+
+def run(folder: Path, command: str = "video") -> Path:
+    """The bundle's run of a command."""
+    return next((folder / names.RUNS / command).iterdir())
+
+
+def mend(folder: Path, change: Callable[[Told], object] = lambda told: None, *, rewrite: bool = True) -> None:
+    """What an entrant can do after an edit: pages, hashes, checksums and signature made anew, for a manifest
+    that `change` has edited; with `rewrite=False` the pages stay as they are.
+    """
+    table = told(folder)
+    change(table)
+    table["files"] = {}
+    found = Manifest(content=table)
+    if rewrite:
+        (folder / names.README).write_bytes(judge.readme(found))
+        sizes = {name: len(data) for name, data in _files(folder).items()}
+        sizes = {name: size for name, size in sizes.items() if names.sealed(name) and name != names.CRATE}
+        rows = json.loads((folder / names.WEIGHTS).read_bytes())
+        (folder / names.CRATE).write_bytes(crate.metadata(found, rows, sizes))
+    files = _files(folder)
+    listed = {name: data for name, data in files.items() if names.sealed(name)}
+    table["files"] = manifest.hashes(listed)
+    listed[names.MANIFEST] = manifest.to_bytes(table)
+    sign(folder, listed)
+
+
+def sign(folder: Path, listed: dict[str, bytes]) -> None:
+    """Writes manifest, checksums and signature for these sealed files, the manifest among them."""
+    (folder / names.MANIFEST).write_bytes(listed[names.MANIFEST])
+    sums = manifest.sums(manifest.hashes(listed))
+    (folder / names.SUMS).write_bytes(sums)
+    copies = {name: data for name, data in _files(folder).items() if names.credential(name)}
+    digests = manifest.hashes({names.MANIFEST: listed[names.MANIFEST], names.SUMS: sums} | copies)
+    draft = json.loads(listed[names.MANIFEST])["draft"]
+    (folder / names.STATEMENT).write_bytes(statement.seal(seal.build(digests, draft), sealed.key()))
+
+
+def source_hash(folder: Path) -> str:
+    """The package's hash over the bundle's source as it lies there."""
+    prefix = f"{names.SOURCE}/{PACKAGE}"
+    found = {name: data for name, data in _files(folder).items() if name.startswith(prefix)}
+    return package_hash({name.removeprefix(f"{names.SOURCE}/"): data for name, data in found.items()})
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box of an MP4 or of JUMBF."""
+    return struct.pack(">I4s", len(content) + 8, kind) + content
+
+
+def labelled(label: str, *inside: bytes) -> bytes:
+    """A JUMBF box with a label and what it holds."""
+    return box(b"jumb", box(b"jumd", bytes(16) + b"\x03" + label.encode() + b"\0") + b"".join(inside))
+
+
+def store(*more: bytes) -> bytes:
+    """Content Credentials of the form that the builder's have, with `more` among the assertions."""
+    actions = labelled("c2pa.actions.v2", box(b"cbor", ACTIONS))
+    claim = labelled("c2pa.claim.v2", box(b"cbor", b"\xa0"))
+    assertions = labelled("c2pa.assertions", actions, *more)
+    return labelled("c2pa", labelled("urn:c2pa:0e8fbe00", assertions, claim))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def signed_png(plain: bytes, carried: bytes) -> bytes:
+    """A PNG with credentials behind its header."""
+    return plain[:33] + chunk(b"caBX", carried) + plain[33:]
+
+
+def signed_mp4(plain: bytes, carried: bytes, *, moved: int = 0) -> bytes:
+    """An MP4 with credentials behind its first box; `moved` adds to the samples' way."""
+    first = int.from_bytes(plain[:4], "big")
+    added = box(b"uuid", MP4_HEAD + carried)
+    rest = bytearray(plain[first:])
+    at = rest.index(b"stco")
+    for place in range(at + 12, at + 12 + 4 * int.from_bytes(rest[at + 8 : at + 12], "big"), 4):
+        offset = int.from_bytes(rest[place : place + 4], "big") + len(added) + moved
+        rest[place : place + 4] = offset.to_bytes(4, "big")
+    return plain[:first] + added + bytes(rest)
+
+
+def with_copies(folder: Path) -> None:
+    """Puts honest signed copies into the bundle; nobody validates their signature without the extra."""
+    place = folder / names.CREDENTIALS
+    place.mkdir()
+    (place / "still-1.png").write_bytes(signed_png((folder / names.still(0)).read_bytes(), store()))
+    (place / "video.mp4").write_bytes(signed_mp4((folder / names.VIDEO).read_bytes(), store()))
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
