@@ -124,7 +124,7 @@ class Session:
         fresh = list(made.frames)
         hashes = [self._replayer.rgb_hash(frame) for frame in fresh]
         size = (self._config.finish.width, self._config.finish.height)
-        coded = recoded(fresh, self._config, self._limits) if fresh else []
+        coded = recoded(fresh, self._config, self._replayer.encoder, self._limits) if fresh else []
         told = [
             (coded_figures(delivered, again, *size), delivered, again)
             for delivered, again in zip(shown_frames, coded, strict=True)
