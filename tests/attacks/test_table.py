@@ -38,3 +38,13 @@ def test_every_code_of_the_table_is_one_of_the_programs() -> None:
     )
     assert len(codes) > 50
     assert {code for code in codes if f'"{code}"' not in sources} == set()
+
+
+def test_every_promise_of_compliance_names_a_test_that_exists() -> None:
+    page = (HERE.parent.parent / "COMPLIANCE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) > 45
+    assert named - functions_of(HERE.parent) == set()
+    verify = page[page.index("## Verify:") : page.index("### A submission bundle")]
+    promises = [item for item in re.split(r"\n- ", verify)[1:] if "VID-BOX" not in item]
+    assert [item for item in promises if "`test_" not in item] == []
