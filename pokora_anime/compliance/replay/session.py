@@ -182,7 +182,7 @@ class Session:
             one, other = stored.get(name), made.arrays.get(name)
             if one is None or other is None or one.shape != other.shape or one.ndim < 3:
                 continue
-            if unit.kind == "draft_maps":
+            if unit.kind in ("draft_maps", "choreography"):
                 pair = of_maps(one, other, unit.step.params["size"])
             elif one.dtype == np.uint8:
                 pair = [one.astype(np.uint8), other.astype(np.uint8)]
