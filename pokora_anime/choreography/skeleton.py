@@ -51,6 +51,7 @@ def features(joints: Array) -> Array:
     lift = (-low - body.ANKLE) / LEG
     ahead = joints[:, FACE, 2] - joints[:, 1:2, 2]
     shown = ahead > np.array([-2.0, -2.0, -2.0, -7.0, -7.0])
+    shown = shown.astype(np.float64)
     return np.concatenate([vectors.reshape(len(joints), -1), across, lift, shown], 1)
 
 
@@ -123,6 +124,7 @@ def joints_of(poses: Array, figure: Figure, size: tuple[int, int]) -> NDArray[np
     down = figure.ground - poses[:, ends + 1] * leg - placed[:, LEGS, 1].max(1)
     placed += np.stack([across, down], -1)[:, None]
     height, width = size
-    inside = ((placed >= 0) & (placed < [width, height])).all(-1)
+    within = (placed >= 0) & (placed < np.array([width, height]))
+    inside: NDArray[np.bool_] = np.asarray(within.all(-1))
     inside[:, FACE] &= poses[:, ends + 2 :] > 0.5
     return np.concatenate([placed, inside[..., None]], -1).astype(np.float32)

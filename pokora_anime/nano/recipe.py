@@ -74,7 +74,7 @@ class Recipe:
     vae_tiny: Training = Training(steps=500, batch=8, rate=2e-3, decay=0.4)
     probe: Training = Training(steps=2400, batch=32, rate=1e-3, decay=0.4, ema=0.998, muon=True)
     choreographer: Training = Training(
-        steps=2200, batch=384, rate=2e-3, warmup=60, decay=0.6, ema=0.995, weight_decay=0.0
+        steps=1800, batch=384, rate=2e-3, warmup=60, decay=0.6, ema=0.995, weight_decay=0.0
     )
 
 
