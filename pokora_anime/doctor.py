@@ -17,7 +17,7 @@ from pokora_anime.compliance.guard.landlock import landlock_abi
 from pokora_anime.config.compose import compose, usable_cores
 from pokora_anime.config.groups import options
 from pokora_anime.config.schema import DeviceConfig, DeviceKind
-from pokora_anime.devices import compiler, describe, hardware
+from pokora_anime.devices import compiler, describe, driver, hardware
 from pokora_anime.devices.hardware import Hardware
 from pokora_anime.devices.hardware import memory_here as memory
 from pokora_anime.devices.job import Job
@@ -145,6 +145,7 @@ def _device() -> list[Finding]:
     if torch.backends.mps.is_available():
         return [Finding(OK, "device", "MPS (Apple silicon)")]
     advice = "there is a graphics driver, but this build of torch cannot use it"
+    advice = f"{advice}: {reason}" if (reason := driver.unusable()) else advice
     return [Finding(WARN, "device", "CPU only: nano runs well, SDXL takes hours", advice)]
 
 

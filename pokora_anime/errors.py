@@ -52,6 +52,10 @@ class WeightsError(PokoraError):
     exit_code = 3
 
 
+class PictureError(WeightsError):
+    """Numbers that came out of the networks and are no picture (codes WGT-NAN, WGT-BLANK)."""
+
+
 class MachineError(PokoraError):
     """The machine lacks something: ffmpeg, memory, disk space, a writable folder (codes SYS-*)."""
 

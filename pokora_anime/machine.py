@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pokora_anime import process
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType
+from pokora_anime.devices import driver
 from pokora_anime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,13 +42,7 @@ class Timeline:
         """Note that `name` happened now; a name counts the first time only."""
         if any(known == name for known, _ in self.marks):
             return
-        self.marks.append((name, round(time.time() - _process_start(), 3)))
-
-
-def _process_start() -> float:
-    import psutil
-
-    return psutil.Process().create_time()
+        self.marks.append((name, round(time.time() - process.started(), 3)))
 
 
 def cpu_has_bf16() -> bool:
@@ -57,10 +53,18 @@ def cpu_has_bf16() -> bool:
     return bool(probe()) if probe is not None else False
 
 
+def cuda_has_bf16() -> bool:
+    """Whether the card computes in bf16 itself: below capability 8.0 cuDNN has no such convolutions."""
+    import torch
+
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
 def settle(config: DeviceConfig) -> Machine:
     """Choose device, dtype and threads, and switch torch to repeatable results.
 
-    Raises ConfigError for a device or a dtype that this machine lacks.
+    Raises ConfigError for a device or a dtype that this machine lacks, MachineError SYS-DRIVER for a card
+    that torch cannot use, unless kind is cpu.
     """
     # cuBLAS reads this when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -96,6 +100,17 @@ def give_back_memory() -> bool:
     return trim is not None and bool(trim(0))
 
 
+def give_back(device: torch.device) -> None:
+    """Give memory of freed networks back to the system, or to others on the device."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+    give_back_memory()
+
+
 def _of_c(name: str) -> Callable[..., int] | None:
     """A function of the C library of Linux, if this one has it."""
     import ctypes
@@ -111,6 +126,8 @@ def _device(kind: DeviceKind) -> DeviceKind:
         DeviceKind.mps: torch.backends.mps.is_available(),
         DeviceKind.cpu: True,
     }
+    if kind in (DeviceKind.auto, DeviceKind.cuda):
+        driver.require()  # else it would be a run of hours on the processor, without a word
     if kind is DeviceKind.auto:
         return next(choice for choice, there in present.items() if there)
     if not present[kind]:
@@ -129,13 +146,20 @@ def _dtype(choice: DType, device: torch.device) -> torch.dtype:
     if choice is DType.auto:
         if device.type == "cpu":
             return torch.bfloat16 if cpu_has_bf16() else torch.float32
-        return torch.float16 if device.type == "mps" else torch.bfloat16
+        return torch.float16 if device.type == "mps" or not cuda_has_bf16() else torch.bfloat16
     if device.type == "cpu" and choice is DType.bf16 and not cpu_has_bf16():
         raise ConfigError(
             "CFG-DTYPE",
             "device.dtype=bf16 on a processor without bf16 arithmetic",
             expected="fp32",
             fix="device.dtype=fp32",
+        )
+    if device.type == "cuda" and choice is DType.bf16 and not cuda_has_bf16():
+        raise ConfigError(
+            "CFG-DTYPE",
+            "device.dtype=bf16 on a card without bf16 arithmetic",
+            expected="fp16 or fp32",
+            fix="device.dtype=auto",
         )
     if device.type == "cpu" and choice is DType.fp16:
         raise ConfigError(

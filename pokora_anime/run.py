@@ -15,6 +15,8 @@ from pokora_anime.compliance.guard.state import in_force
 from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.config.schema import RunConfig, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.devices import spare
+from pokora_anime.devices.exhausted import is_out_of_memory
 from pokora_anime.devices.planned import Planned
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.machine import Timeline, settle
@@ -68,9 +70,9 @@ class Run:
         machine = settle(config.device)
         loras = merge_loras(config.style.loras, shot_loras(config.shot))
         motion = config.motion if isinstance(config, VideoConfig) else None
+        planned = Planned.of(config, machine)  # refuses what cannot fit, before anything is loaded
         models = models_for(config.base, config.speed, loras, machine, motion)
         models.announce = self.display.loading
-        planned = Planned.of(config, machine)
         for note in (*models.notes, *fetch.unpinned(config), *planned.lines):
             self.display.note(note)
         self.timeline.mark("models found")
@@ -215,19 +217,16 @@ def open_run(
                 f"stopped; everything finished so far is in {folder.path}",
                 fix=f"to go on from there: {again.how()}",
             ) from error
-        except MemoryError as error:
-            raise _out_of_memory(folder) from error
-        except RuntimeError as error:
-            # torch's own, which is not imported here: a finished run needs no torch.
-            if type(error).__name__ != "OutOfMemoryError":
+        except Exception as error:
+            if not is_out_of_memory(error):
                 raise
-            raise _out_of_memory(folder) from error
+            raise _out_of_memory(folder, config) from error
 
 
-def _out_of_memory(folder: RunFolder) -> MachineError:
+def _out_of_memory(folder: RunFolder, config: RunConfig) -> MachineError:
     return MachineError(
         "SYS-MEMORY",
         f"out of memory; everything finished so far is in {folder.path}",
         expected="more free memory",
-        fix="speed.guidance_batched=false finish.decode_chunk=1, or a smaller base",
+        fix=spare.advice(config),
     )

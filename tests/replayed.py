@@ -31,7 +31,7 @@ SMALL = (
 )
 QUIET = ("quality.score=false", "quality.preview=false")
 ALL = Question(nonce="7", nodes=99, wishes=Wishes())
-GUARD = {"level": "landlock", "network": "closed"}
+GUARD = {"wanted": "auto", "level": "landlock", "landlock_abi": 7, "network": "closed", "details": {}}
 
 
 @cache

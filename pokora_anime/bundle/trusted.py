@@ -10,8 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
-
+from pokora_anime import process
 from pokora_anime.bundle import names
 from pokora_anime.bundle.source import PACKAGE
 from pokora_anime.compliance.guard import environment, temporary
@@ -96,7 +95,7 @@ def render(config: RunConfig, root: Path, source: Path) -> Path:
         "writes": "run",
         "temporary": str(home),
         "encoding": sys.stderr.encoding or "utf-8",
-        "started": psutil.Process().create_time(),
+        "started": process.started(),
         "command": command_of(config),
         "config": to_plain(config),
         "root": str(root),

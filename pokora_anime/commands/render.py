@@ -45,7 +45,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
     if request.multirun:
         from pokora_anime.commands import sweep
 
-        _no_guard_for_all(request)
+        _one_run_only(request)
         return sweep.run(command, request.overrides, request.out)
     from pokora_anime.config.compose import compose
     from pokora_anime.config.identity import to_yaml
@@ -77,10 +77,10 @@ def sweep_main(arguments: Sequence[str]) -> int:
 
         print(help_pages.page("sweep"))
         return 0
+    _one_run_only(request)
     again.remember("sweep", words(request))
     from pokora_anime.commands import sweep
 
-    _no_guard_for_all(request)
     named = any(override.startswith("sweep=") for override in request.overrides)
     return sweep.run("video", request.overrides if named else ["sweep=grid", *request.overrides], request.out)
 
@@ -183,7 +183,15 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
     return request
 
 
-def _no_guard_for_all(request: Request) -> None:
+def _one_run_only(request: Request) -> None:
+    """Raises ConfigError for what one run takes and a grid of them does not."""
+    if request.print_config:
+        raise ConfigError(
+            "CFG-SYNTAX",
+            "--cfg with a sweep",
+            expected="one config to print",
+            fix="leave out --multirun and give each key one value",
+        )
     if request.guard != Request().guard:
         raise ConfigError(
             "CFG-RANGE",

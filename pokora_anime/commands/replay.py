@@ -68,7 +68,9 @@ def _shown(options: _Options) -> int:
     from pokora_anime.bundle import remade
     from pokora_anime.compliance.verify.verdict import Verdict
 
-    told = remade.examine(options.run, key=options.key, tell=lambda line: print(line, file=sys.stderr))
+    told = remade.examine(
+        options.run, key=keys.check_typed(options.key), tell=lambda line: print(line, file=sys.stderr)
+    )
     if told is None:
         return 2
     text = "\n".join([f"{told.subject}: entry", *told.lines(), f"ENTRY   {told.verdict.value}"])

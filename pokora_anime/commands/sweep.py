@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pokora_anime.records import Image
 
 _FRAMES_A_RUN = 4
+_LOOK_AGAIN = 0.5  # seconds between two looks at a run that an equal job renders
 
 
 def run(command: str, overrides: Sequence[str], root: Path) -> int:
@@ -89,7 +90,7 @@ def _job(command: str, composed: DictConfig) -> float:
         # A sweep lies in ROOT/sweep/NAME, its runs in ROOT/sweep/NAME/COMMAND/NAME.
         config = typed(command, composed)
         note(config)
-        rendered = render(config, folder.parent.parent, "auto", _worker(folder))
+        rendered = _in_turn(lambda: render(config, folder.parent.parent, "auto", _worker(folder)))
         key.sign(rendered)
         result["path"] = str(rendered)
         minimum.require(config, rendered)
@@ -101,6 +102,20 @@ def _job(command: str, composed: DictConfig) -> float:
             _write_result(folder, result, started)
         raise
     return _write_result(folder, result, started)
+
+
+def _in_turn(attempt: Callable[[], Path]) -> Path:
+    """A job's run folder, after an equal job beside it: it renders, this one is answered from its folder.
+
+    Runs of a sweep lie below the sweep's own folder, so that nobody else holds their locks.
+    """
+    while True:
+        try:
+            return attempt()
+        except MachineError as error:
+            if error.code != "SYS-LOCK":
+                raise
+        time.sleep(_LOOK_AGAIN)
 
 
 @cache

@@ -82,7 +82,8 @@ def page(job: Job, hardware: Hardware) -> list[str]:
         f"expected  {chosen.peak / GIB:.1f} GB at its peak, roughly {duration(chosen.seconds)}",
     ]
     if hardware.memory and chosen.peak > hardware.memory:
-        found.append("          -> this may not fit: a smaller base.width and base.height need less")
+        smaller = "fewer or united ControlNets need" if job.controls else "a smaller frame or base=nano needs"
+        found.append(f"          -> this may not fit: {smaller} less")
     found += [f"if short  {short(one, job, hardware)}" for one in steps[index + 1 : index + 3]]
     return found + [f"quicker   {one}" for one in quicker(job, hardware, chosen)]
 

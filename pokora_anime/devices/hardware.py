@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pokora_anime import process
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType
 
@@ -120,10 +121,7 @@ def _half(asked: DType, kind: DeviceKind) -> DType:
 
 def memory_here() -> tuple[int, int]:
     """(free, total) bytes that this process may use; a container's limit counts. Zeros if unknown."""
-    import psutil
-
-    whole = psutil.virtual_memory()
-    free, total = int(whole.available), int(whole.total)
+    free, total = process.memory()
     try:
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pokora_anime.config.schema import Chain, Compile, Family, RunConfig, StillsConfig, VideoConfig
+from pokora_anime.config.schema import (
+    Chain,
+    Compile,
+    ControlNetwork,
+    Family,
+    RunConfig,
+    StillsConfig,
+    VideoConfig,
+)
 from pokora_anime.stages import draft, second_pass, spans
 from pokora_anime.stages.second_pass import LATENT_SCALE
 from pokora_anime.stages.timing import frames_generated
@@ -107,7 +115,7 @@ class Job:
             steps=speed.steps,
             guided=max(0.0, speed.guidance_end - speed.guidance_start) if on else 0.0,
             batched=speed.guidance_batched,
-            controls=len(video.control.kinds) if video else 0,
+            controls=_controls(video) if video else 0,
             decode_chunk=video.finish.decode_chunk if video else 1,
             draft_steps=draft.settings(video).speed.steps if video and draft.wanted(video) else 0,
             hires=_hires(video) if video and second_pass.asked(video) else None,
@@ -151,6 +159,12 @@ def _hires(config: VideoConfig) -> Hires:
     height, width = second_pass.latent_size(config)
     tiled = config.finish.hires.tiled
     return Hires(latent_pixels=height * width, steps=second_pass.steps(config), tiled=tiled)
+
+
+def _controls(config: VideoConfig) -> int:
+    """ControlNets that a clip loads: the union network stands for all kinds of maps."""
+    kinds = len(config.control.kinds)
+    return min(1, kinds) if config.control.network is ControlNetwork.union else kinds
 
 
 def _segments(config: VideoConfig) -> int:

@@ -32,7 +32,11 @@ class Turns:
         """`network` comes to the device when it is called, and makes the one there before leave."""
         tensors = [*network.parameters(), *network.buffers()]
         pin = self.device.type == "cuda"
-        waiting = [(one, one.data.pin_memory() if pin else one.data) for one in tensors]
+        waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for one in tensors:
+            host = one.data.pin_memory() if pin else one.data
+            one.data = host  # now, not when it first leaves: every weight would be there twice until then
+            waiting.append((one, host))
 
         def leave() -> None:
             for tensor, host in waiting:

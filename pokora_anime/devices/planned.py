@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pokora_anime.config.schema import RunConfig
-from pokora_anime.devices import describe, hardware
+from pokora_anime.devices import describe, hardware, spare
 from pokora_anime.devices.execution import Execution
 from pokora_anime.devices.job import Job
 from pokora_anime.devices.plan import first_fitting, ladder
@@ -22,9 +22,13 @@ class Planned:
 
     @classmethod
     def of(cls, config: RunConfig, machine: Machine) -> Self:
-        """The fastest plan that fits the device's memory; the ones after it wait for an out-of-memory."""
+        """The fastest plan that fits the device's memory; the ones after it wait for an out-of-memory.
+
+        Raises MachineError SYS-MEMORY where not even the smallest fits.
+        """
         job = Job.of(config)
         here = hardware.read(config.device, machine.device, machine.dtype)
+        spare.refuse(config, here)
         steps = ladder(job, here)
         index = first_fitting(steps, here.memory)
         return cls(

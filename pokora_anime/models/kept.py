@@ -6,11 +6,11 @@ import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
 import torch
 
+from pokora_anime import process
 from pokora_anime.config.schema import BaseConfig, LoraConfig, MotionConfig, SpeedConfig
-from pokora_anime.machine import Machine, give_back_memory
+from pokora_anime.machine import Machine, give_back, give_back_memory
 from pokora_anime.models.loader import Models
 
 _SHARE = 0.25  # of the memory that what is kept may fill: the next run loads more beside it
@@ -40,6 +40,7 @@ def models_for(
     if _last and (_last[0].made_from != made_from or not _roomy(machine.device)):
         _last.clear()
         gc.collect()
+        give_back(machine.device)
     if not _last:
         models = Models(base, speed, loras, machine.device, machine.dtype, motion=motion)
         _last.append(_Kept(made_from=made_from, models=models))
@@ -51,4 +52,5 @@ def _roomy(device: torch.device) -> bool:
         whole = torch.cuda.get_device_properties(device).total_memory
         return torch.cuda.memory_allocated(device) < _SHARE * whole
     give_back_memory()
-    return psutil.Process().memory_info().rss < _SHARE * psutil.virtual_memory().total
+    filled, (_, whole) = process.resident(), process.memory()
+    return filled is not None and filled < _SHARE * whole  # else they are loaded anew: slower, never wrong

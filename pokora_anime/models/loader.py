@@ -37,10 +37,12 @@ from pokora_anime.config.schema import (
     SpeedConfig,
 )
 from pokora_anime.devices.compiled import compile_blocks
+from pokora_anime.devices.exhausted import is_out_of_memory
 from pokora_anime.devices.layout import laid_out
 from pokora_anime.devices.place import Turns, place
 from pokora_anime.devices.plan import Plan
 from pokora_anime.errors import WeightsError
+from pokora_anime.machine import give_back
 from pokora_anime.models import extractors, fetch, hashes, registry, rife, upscaler
 from pokora_anime.models.advice import absent, refuse_blocked, reinstall_or_fetch
 from pokora_anime.models.loras import Lora, merge_into_encoder, merge_into_unet
@@ -58,6 +60,7 @@ for _log in (diffusers_logging, transformers_logging):
 ENCODERS = (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
 # What decides about a prompt's embedding; the index tells whether "no prompt" means zeros.
 TEXT_PARTS = ("text_encoder", "tokenizer", "model_index.json")
+FP16_VAES = ("sdxl-vae-fp16-fix",)
 PLACED = ("unet", "motion")  # and the ControlNets: what a plan may hold elsewhere than on the device
 
 
@@ -188,8 +191,7 @@ class Models:
             self._turns.clear()
             dropped.clear()
             gc.collect()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            give_back(self.device)
 
     def hold(self, plan: Plan) -> None:
         """Hold the UNets and ControlNets as the plan says; those that are held otherwise are dropped."""
@@ -260,6 +262,8 @@ class Models:
                 dtype=dtype or self.dtype,
             )
         except (OSError, ValueError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise  # the weights are well
             raise self._unloadable(row, subfolder, error) from error
 
     def _unloadable(self, row: Row, part: str, error: Exception) -> WeightsError:
@@ -283,13 +287,22 @@ class Models:
 
     def _load_vae(self) -> AutoencoderKL:
         named = registry.get(self.base.vae, self.family) if self.base.vae else None
-        # SDXL's own VAE overflows in fp16; the fixed one does not.
-        overflows = named is None and self.family is Family.sdxl and self.dtype == torch.float16
-        dtype = torch.float32 if overflows else self.dtype
         row, part = (named, "") if named else (self._base_row, "vae")
+        dtype = self._vae_dtype(row)
         vae = self._pretrained(AutoencoderKL, row, part, dtype)
         vae = laid_out(vae.to(self.device), DeviceKind(self.device.type), "VAE")
         return arguments.only(vae.eval().requires_grad_(False))
+
+    def _vae_dtype(self, row: Row) -> torch.dtype:
+        """On a card fp16 where the VAE keeps within its range: right to a grey level, bf16 to seven.
+
+        SDXL's own VAE overflows in fp16; the fixed one and nano's do not.
+        """
+        half = self.dtype in (torch.float16, torch.bfloat16)
+        if half and self.device.type == "cuda" and (row.id in FP16_VAES or self.family is Family.nano):
+            return torch.float16
+        overflows = row.id not in FP16_VAES and self.family is Family.sdxl and self.dtype == torch.float16
+        return torch.float32 if overflows else self.dtype
 
     def _load_text(self) -> TextStack:
         self._checked(self._base_row)

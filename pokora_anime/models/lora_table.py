@@ -244,7 +244,7 @@ def _scale(name: str, layer: Layer, settings: Mapping[str, Any]) -> None:
 def _pattern(patterns: Any, layer: str, default: Any) -> Any:
     if not isinstance(patterns, Mapping) or not patterns:
         return default
-    return patterns.get(get_pattern_key(patterns.keys(), layer), default)
+    return patterns.get(get_pattern_key(list(patterns), layer), default)
 
 
 def _changes(layer: Layer) -> bool:

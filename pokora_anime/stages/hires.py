@@ -38,6 +38,7 @@ from pokora_anime.stages.conditions import ahead_of, condition, middle, shared_n
 from pokora_anime.stages.deflicker import finished
 from pokora_anime.stages.denoise import Chaining, Guidance
 from pokora_anime.stages.less import Steps, with_less
+from pokora_anime.stages.sound import require_finite
 from pokora_anime.stages.spans import Span
 from pokora_anime.stages.tiles import Tiled, cover
 
@@ -108,6 +109,7 @@ class _SecondPass:
         if stored is None:
             told = Steps(lambda: context.progress.step(detail))
             latents = with_less(detail, lambda: self._denoised(span, sources, noise, told), context)
+            require_finite(latents, detail)
             node = context.folder.save(under(context.execution.plan), {"latents": latents.numpy()})
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)

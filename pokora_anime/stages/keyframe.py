@@ -26,6 +26,7 @@ from pokora_anime.stages.denoise import Guidance
 from pokora_anime.stages.guidance import combine
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.pictures import decode_chunks
+from pokora_anime.stages.sound import require_finite
 
 
 def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
@@ -118,7 +119,7 @@ def denoise(
         predicted = _predict(scaled, timestep, prompt, config, context, guided.on(step, config.speed.steps))
         latents = scheduler.step(predicted, timestep, latents, generator=generator, return_dict=False)[0]
         on_step()
-    return latents[0].float().cpu()
+    return require_finite(latents[0].float().cpu(), "keyframe")
 
 
 def _predict(

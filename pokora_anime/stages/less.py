@@ -6,25 +6,25 @@ import gc
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
 from pokora_anime.context import RunContext
+from pokora_anime.devices.exhausted import is_out_of_memory
 from pokora_anime.devices.plan import Offload, Plan
+from pokora_anime.machine import give_back
 
 T = TypeVar("T")
 _WORDS = {Offload.model: "one network on the device at a time", Offload.group: "weights streamed"}
 
 
 def with_less(part: str, attempt: Callable[[], T], context: RunContext) -> T:
-    """What `attempt` returns; on torch.OutOfMemoryError again under the run's next plan, which is noted.
+    """What `attempt` returns; where memory runs out, again under the run's next plan, which is noted.
 
-    Raises torch.OutOfMemoryError where no plan is left.
+    Raises what `attempt` raised where no plan is left.
     """
     while True:
         try:
             return attempt()
-        except torch.OutOfMemoryError:
-            if not context.execution.denoise_with_less():
+        except Exception as error:
+            if not (is_out_of_memory(error) and context.execution.denoise_with_less()):
                 raise
         # Only now is the error gone, and with it the frames that held the tensors.
         _tidy(context)
@@ -32,11 +32,11 @@ def with_less(part: str, attempt: Callable[[], T], context: RunContext) -> T:
 
 
 def decode_with_less(attempt: Callable[[], T], chunk: int, context: RunContext) -> T | None:
-    """What `attempt` returns; None on torch.OutOfMemoryError, after which smaller chunks are the plan."""
+    """What `attempt` returns; None out of memory, after which smaller chunks are the plan."""
     try:
         return attempt()
-    except torch.OutOfMemoryError:
-        if not context.execution.decode_with_less(chunk):
+    except Exception as error:
+        if not (is_out_of_memory(error) and context.execution.decode_with_less(chunk)):
             raise
     _tidy(context)
     plan = context.execution.plan
@@ -65,8 +65,7 @@ class Steps:
 
 def _tidy(context: RunContext) -> None:
     gc.collect()
-    if context.device.type == "cuda":
-        torch.cuda.empty_cache()
+    give_back(context.device)
 
 
 def _words(plan: Plan) -> str:

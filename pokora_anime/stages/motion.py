@@ -46,6 +46,7 @@ from pokora_anime.stages.deflicker import finished
 from pokora_anime.stages.denoise import Ahead, Anchor, Chaining, ControlSource, Guidance
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.reference import Reference
+from pokora_anime.stages.sound import require_finite
 from pokora_anime.stages.spans import Span
 
 # What a segment is made from.
@@ -192,7 +193,7 @@ class _Worker:
         """Latents [C, F, H, W] float32 of one segment, with less memory where it runs out."""
         detail = f"segment {order.span.index + 1}/{segments}"
         steps = Steps(lambda: self._step(detail))
-        return with_less(detail, lambda: self._run(order, steps), self.context)
+        return require_finite(with_less(detail, lambda: self._run(order, steps), self.context), detail)
 
     def rest(self) -> None:
         """Lets go of the networks until the next segment: others may hold them otherwise meanwhile."""

@@ -13,6 +13,7 @@ from pokora_anime.config.schema import FinishConfig
 from pokora_anime.context import RunContext
 from pokora_anime.records import Image
 from pokora_anime.stages.less import decode_with_less
+from pokora_anime.stages.sound import require_finite, require_picture
 
 
 def decode_chunks(latents: Tensor, asked: int, context: RunContext) -> Iterator[Image]:
@@ -36,8 +37,10 @@ def decode(latents: Tensor, context: RunContext) -> Iterator[Image]:
     with torch.inference_mode(), context.autocast(), context.execution.turn():
         scaled = latents.transpose(0, 1).to(vae.device, vae.dtype) / vae.config["scaling_factor"] + shift
         decoded = vae.decode(scaled, return_dict=False)[0].float()
+        require_finite(decoded, "decoding")
         levels = (decoded * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
-    yield from levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    for frame in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy():
+        yield require_picture(frame, "decoding")
 
 
 def fitted(frame: Image, finish: FinishConfig) -> Image:

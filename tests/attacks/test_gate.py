@@ -312,7 +312,7 @@ PROMPT_ATTACKS = {
     "1girl, <lora:pаstelAnimeXL:0.8>": "GATE-LOOKALIKE",  # a Cyrillic letter
     "1girl, <lora:lcm-lora-sdxl:0.8>": "GATE-KIND",
 }
-PROMPTS = ("shot.prompt", "shot.prefix", "shot.negative")
+PROMPTS = ("shot.prompt", "shot.prefix", "shot.negative", "shot.typed")
 
 
 def found_in(plain: object) -> set[str]:

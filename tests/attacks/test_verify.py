@@ -998,7 +998,7 @@ def test_video_and_record_both_edited(forgery: Forgery, tmp_path: Path) -> None:
     forgery.deliver(frames)
     forgery.rehash()
     forgery.write_record()
-    assert codes(forgery.folder) == {"INT-LEDGER-FILE", "INT-LEDGER-NODE", "SIG-CONTENT"}
+    assert codes(forgery.folder) == {"INT-LEDGER-FILE", "INT-LEDGER-NODE", "SIG-CONTENT", "VID-BOX"}
 
 
 def test_a_stripped_signature(forgery: Forgery) -> None:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NoReturn, cast
 
+from pokora_anime import process
 from pokora_anime.compliance.guard import state
 from pokora_anime.compliance.guard.grants import Grants
 from pokora_anime.compliance.guard.landlock import Confinement, confine, landlock_abi, no_new_privileges
@@ -71,6 +72,7 @@ def _begin(header: Message) -> Message:
 
 def _confined(header: Message, interpreter: list[str]) -> Guard:
     """The guard that holds from now on; what it claims was tried out."""
+    process.started()  # asked while it can be; nothing asks the system again
     confinement: Confinement | None = None
     if sys.platform == "linux":
         _no_core_dumps()
@@ -93,7 +95,7 @@ def _confined(header: Message, interpreter: list[str]) -> Guard:
             "signals_scoped": confinement is not None and confinement.scoped,
             "environment": [*sorted(os.environ)],
         },
-        head_start=_head_start(header["started"]),
+        head_start=process.started() - header["started"],
     )
 
 
@@ -115,12 +117,6 @@ def _open_socket() -> None:
     import socket
 
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
-
-
-def _head_start(started: float) -> float:
-    import psutil
-
-    return psutil.Process().create_time() - started
 
 
 def _answers() -> IO[bytes]:

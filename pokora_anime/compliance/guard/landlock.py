@@ -63,6 +63,9 @@ _NEWER = {2: Access.refer, 3: Access.truncate, 5: Access.ioctl_dev}  # by the AB
 _TCP_ABI, _SCOPE_ABI = 4, 6
 _BIND_AND_CONNECT_TCP = 0b11
 _SCOPES = 0b11  # abstract unix sockets, signals
+# A rule hangs on an inode, and procfs makes another one once the kernel has dropped an entry (memory
+# is short, /proc is mounted again): every later read would be refused. A descriptor keeps the entry.
+_kept_open: list[int] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def confine(rules: Sequence[Rule]) -> Confinement:
     """Restrict this thread and its descendants to `rules`; what does not exist is left out.
 
     Call it before any other thread is started: threads that run already stay free. Raises OSError
-    where the kernel refuses.
+    where the kernel refuses. The files of the rules stay open, unread, for as long as the process lives.
     """
     abi = landlock_abi()
     handled = _handled(abi)
@@ -135,16 +138,12 @@ def _add(ruleset: int, rule: Rule, handled: Access) -> None:
         descriptor = os.open(rule.path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return
-    try:
-        folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-        allowed = rule.access & handled & (handled if folder else _OF_A_FILE)
-        if allowed:
-            beneath = struct.pack("=Qi", allowed, descriptor)
-            _checked(
-                _ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), beneath, ctypes.c_uint32(0)
-            )
-    finally:
-        os.close(descriptor)
+    _kept_open.append(descriptor)
+    folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    allowed = rule.access & handled & (handled if folder else _OF_A_FILE)
+    if allowed:
+        beneath = struct.pack("=Qi", allowed, descriptor)
+        _checked(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), beneath, ctypes.c_uint32(0))
 
 
 def _checked(number: int, *arguments: object) -> int:

@@ -11,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NoReturn, Self, cast
 
-import psutil
-
+from pokora_anime import process
 from pokora_anime.compliance.guard import environment, temporary
 from pokora_anime.compliance.guard.bytecode import compile_later
 from pokora_anime.compliance.guard.grants import Grants
@@ -22,6 +21,7 @@ from pokora_anime.compliance.guard.places import command_of, run_folder
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.config.identity import to_plain
 from pokora_anime.config.schema import RunConfig
+from pokora_anime.devices import spare
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.interrupts import Relay
 from pokora_anime.models import hashed
@@ -81,7 +81,7 @@ class Child:
     """
 
     def __init__(self, config: RunConfig, grants: Grants, home: Path, writes: str, guard: str) -> None:
-        self.grants = grants
+        self.grants, self._config = grants, config
         self._temporary = temporary.make(home)
         try:
             self._process = _start(self._environment(config))
@@ -96,7 +96,7 @@ class Child:
                     "hashes": {} if guard == "require" else hashed.known(),
                     "temporary": str(self._temporary),
                     "encoding": sys.stderr.encoding or "utf-8",
-                    "started": psutil.Process().create_time(),
+                    "started": process.started(),
                 }
             )
         except BaseException:  # Ctrl-C comes at any moment
@@ -110,6 +110,7 @@ class Child:
 
     def render(self, config: RunConfig, root: Path) -> Path:
         """One run; returns its folder or raises what it raised."""
+        self._config = config
         self._ask({"command": command_of(config), "config": to_plain(config), "root": str(root)})
         with Relay(self._process) as relay:
             answer = self._answer()
@@ -178,9 +179,7 @@ class Child:
             "SYS-MEMORY" if killed else "SYS-RENDER",
             f"the rendering process was ended {how}; everything finished so far is in {folder}",
             expected="more free memory" if killed else "a run that ends by itself",
-            fix="speed.guidance_batched=false finish.decode_chunk=1"
-            if killed
-            else "start the same command again",
+            fix=spare.advice(self._config) if killed else "start the same command again",
         )
 
 

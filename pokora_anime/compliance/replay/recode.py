@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,17 @@ from pokora_anime.compliance.verify import video
 from pokora_anime.compliance.verify.limits import Limits
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.errors import MachineError
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
 from pokora_anime.records import Image
-from pokora_anime.stages.encode import command
 
 Planes = tuple[npt.NDArray[np.float32], ...]
 
 
-def recoded(frames: Sequence[Image], config: VideoConfig, limits: Limits) -> list[bytes]:
+def recoded(
+    frames: Sequence[Image], config: VideoConfig, encoder: Callable[[Path], Sequence[str]], limits: Limits
+) -> list[bytes]:
     """The frames uint8 [height, width, 3] encoded by the config's settings, as they decode: yuv420p.
+
+    `encoder` gives the command line that encodes raw frames into a file.
 
     Raises MachineError SYS-FFMPEG where they cannot be encoded, video.BadVideo where they do not decode.
     """
@@ -37,8 +39,7 @@ def recoded(frames: Sequence[Image], config: VideoConfig, limits: Limits) -> lis
     decoded: list[bytes] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "segment.mp4"
-        line = command(find_ffmpeg(), size, config.finish.fps, config, path)
-        with subprocess.Popen(line, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(encoder(path), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdin is not None
             for frame in frames:
                 process.stdin.write(np.ascontiguousarray(frame).data)

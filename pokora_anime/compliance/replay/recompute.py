@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
+from pokora_anime.provenance.ffmpeg import find_ffmpeg
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
 from pokora_anime.stages import (
@@ -90,6 +92,12 @@ class Replayer:
     def rgb_hash(self, frame: Image) -> str:
         """The hash that `encode` lists of a frame before it encodes it."""
         return encode.rgb_hash(frame)
+
+    def encoder(self, path: Path) -> list[str]:
+        """The command line that encodes this run's raw frames into a file."""
+        assert isinstance(self._config, VideoConfig)
+        finish = self._config.finish
+        return encode.command(find_ffmpeg(), (finish.width, finish.height), finish.fps, self._config, path)
 
     def _on(self, shelf: Shelf) -> RunContext:
         return replace(self._context, folder=shelf.folder)

@@ -25,7 +25,8 @@ from pokora_anime.compliance.verify.record import Record, Step
 from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.config.schema import RunConfig, VideoConfig
 from pokora_anime.context import RunContext
-from pokora_anime.errors import MachineError, RecordError
+from pokora_anime.devices.exhausted import is_out_of_memory
+from pokora_anime.errors import MachineError, PictureError, RecordError
 from pokora_anime.provenance import layout, yuv
 from pokora_anime.provenance.code import package_hash
 from pokora_anime.provenance.environment import environment
@@ -75,11 +76,16 @@ class Session:
         self._context.execution.follow(cast(dict[str, Json], dict(unit.step.environment)))
         try:
             return self._frames(unit) if unit.kind == FRAMES else self._node(unit)
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise MachineError(
-                "SYS-MEMORY", "out of memory", fix="--device cpu, or a larger machine"
-            ) from error
-        except (RuntimeError, ValueError, IndexError, TypeError, RecordError) as error:
+        except PictureError as error:
+            reason = f"what comes of its stored parents is no picture: {shown(error, 200)}"
+            return Compared(name=unit.name, verdict=Verdict.failed, reasons=(reason,))
+        except (MemoryError, OSError, RuntimeError, ValueError, IndexError, TypeError, RecordError) as error:
+            if is_out_of_memory(error):
+                raise MachineError(
+                    "SYS-MEMORY", "out of memory", fix="--device cpu, or a larger machine"
+                ) from error
+            if isinstance(error, OSError):
+                raise
             # The parents are a stranger's: a shape that fits no network is no honest run's.
             reason = f"it cannot be computed from its stored parents: {shown(error, 200)}"
             return Compared(name=unit.name, verdict=Verdict.failed, reasons=(reason,))
@@ -118,7 +124,7 @@ class Session:
         fresh = list(made.frames)
         hashes = [self._replayer.rgb_hash(frame) for frame in fresh]
         size = (self._config.finish.width, self._config.finish.height)
-        coded = recoded(fresh, self._config, self._limits) if fresh else []
+        coded = recoded(fresh, self._config, self._replayer.encoder, self._limits) if fresh else []
         told = [
             (coded_figures(delivered, again, *size), delivered, again)
             for delivered, again in zip(shown_frames, coded, strict=True)

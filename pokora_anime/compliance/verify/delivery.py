@@ -18,6 +18,7 @@ from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import text_hash
 
 _FRAMES = {"count": int, "fps": int, "width": int, "height": int, "rgb_sha256": [str], "yuv_sha256": [str]}
+FOREIGN = "the video's container is not as pokora writes it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,35 +93,34 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
     numbers = cast(dict[str, int], listed.numbers)
     shape = video.Shape(width=numbers["width"], height=numbers["height"], frames=numbers["count"])
     with folder.open(layout.VIDEO) as file:
+        try:
+            video.check_container(file, folder.sizes[layout.VIDEO])
+        except video.BadVideo as error:
+            return [finding("VID-BOX", FOREIGN, layout.VIDEO, error)]
+        try:
+            video.check_shape(shape, limits)
+        except video.BadVideo as error:
+            return [finding("VID-DECODE", "the video does not decode", layout.VIDEO, error)]
         late = _container(file, folder.sizes[layout.VIDEO], shape, numbers["fps"])
-    if late and late[0].code == "VID-BOX":
-        return late
     hashes: list[str] = []
-    redrawn: list[sheet.Redrawn] = []
+    redrawn = sheet.Redrawn(shape)
 
     def take(frame: bytes) -> None:
         hashes.append(hashlib.sha256(frame).hexdigest())
-        redrawn[0].take(frame)
+        redrawn.take(frame)
 
     try:
-        video.check_shape(shape, limits)
-        redrawn.append(sheet.Redrawn(shape))
         video.decode(folder.root / layout.VIDEO, shape, limits, take)
     except video.BadVideo as error:
         return [finding("VID-DECODE", "the video does not decode", layout.VIDEO, error)]
     if not hashes:
         return [finding("VID-FRAMES", "the video has no frames", layout.VIDEO, expected=shape.frames)]
     told = _compare(hashes, listed.yuv) or late
-    return told or list(redrawn[0].check(folder, numbers["fps"], limits))
+    return told or list(redrawn.check(folder, numbers["fps"], limits))
 
 
 def _container(file: IO[bytes], size: int, shape: video.Shape, fps: int) -> list[Finding]:
     """VID-BOX for a container that the encoder does not write, VID-TIME for one that plays otherwise."""
-    foreign = "the video's container is not as pokora writes it"
-    try:
-        video.check_container(file, size)
-    except video.BadVideo as error:
-        return [finding("VID-BOX", foreign, layout.VIDEO, error)]
     try:
         timing.check_timing(file, size, shape.frames, fps)
     except video.BadVideo as error:
@@ -130,7 +130,7 @@ def _container(file: IO[bytes], size: int, shape: video.Shape, fps: int) -> list
         mp4_form.check_form(file, size, shape, fps)
     except video.BadVideo as error:
         fix = "render again: older releases wrote other files"
-        return [finding("VID-BOX", foreign, layout.VIDEO, error, fix=fix)]
+        return [finding("VID-BOX", FOREIGN, layout.VIDEO, error, fix=fix)]
     return []
 
 

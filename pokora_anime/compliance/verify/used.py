@@ -125,8 +125,9 @@ def _loads(row: Row, name: str) -> bool:
 
 def _uses(record: Record, config: RunConfig, rows: Mapping[str, Row]) -> Iterable[Finding]:
     """Each node names the weights that its operation loads, under the role that they play."""
+    moving, still = set(loras(config, SEGMENTS[0])), set(loras(config, "prompt"))
     for step in record.steps:
-        merged = set(loras(config, step.op))
+        merged = moving if step.op in SEGMENTS else still
         allowed = LOADS.get(step.op, set())
         used: set[str] = set()
         for role, digest in step.weights.items():
