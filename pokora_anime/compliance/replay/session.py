@@ -169,6 +169,8 @@ class Session:
 
     def _limit(self, step: Step, name: str, one: Figures) -> thresholds.Limit:
         what = "picture" if one.psnr is not None else _WHAT.get(name, "embeds")
+        if step.op == "choreography":
+            what = "planned"
         return thresholds.limit(self._precision(step), what)
 
     def _precision(self, *steps: Step | None) -> str:
