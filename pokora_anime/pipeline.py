@@ -16,8 +16,9 @@ from pokora_anime.quality.flow import DisFlow
 from pokora_anime.quality.joining import JoinJudge
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Video
 from pokora_anime.run import Run, open_run
-from pokora_anime.stages import control as control_stage
 from pokora_anime.stages import (
+    choreographed,
+    choreography,
     draft,
     draft_maps,
     encode,
@@ -31,6 +32,7 @@ from pokora_anime.stages import (
     second_pass,
     spans,
 )
+from pokora_anime.stages import control as control_stage
 from pokora_anime.stages.attempts import ONCE, Attempts
 from pokora_anime.stages.pictures import decode_chunks
 from pokora_anime.stages.timing import frames_generated
@@ -76,6 +78,8 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
     if draft.wanted(config):
         maps = _drafted(text, first, config, context)
         context.models.free(*EXTRACTORS)
+    elif choreographed.wanted(config):
+        maps = _choreographed(text, first, config, context)
     elif joins.mapped(config):
         maps = _joined(control, config, context)
     total = frames_generated(config)
@@ -95,6 +99,17 @@ def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context:
     )
     nodes = [draft_maps.read(segment, config, context) for segment in segments]
     return lambda index, _: draft_maps.track(nodes[index], config, context)
+
+
+def _choreographed(
+    text: Prompt, first: Keyframe | None, config: VideoConfig, context: RunContext
+) -> motion.Tracks:
+    """What tells each segment its frames of the poses planned for the whole clip."""
+    assert first is not None  # the config's checks see to it
+    node = choreography.plan(text, first, config, context)
+    context.models.free(*EXTRACTORS, choreography.ROLE)
+    choreography.show(node, config, context)
+    return lambda index, _: choreography.track(node, index, config, context)
 
 
 def _joined(first: ControlTrack | None, config: VideoConfig, context: RunContext) -> motion.Tracks:
@@ -158,7 +173,7 @@ def _first_frame(
     """A keyframe and its control maps; another seed where nobody is found for the pose."""
     for attempt in range(config.control.attempts):
         first = keyframe.render(text, config, context, attempt)
-        if not config.control.kinds or draft.wanted(config):
+        if not config.control.kinds or draft.wanted(config) or choreographed.wanted(config):
             return first, None
         last = attempt == config.control.attempts - 1
         found = control_stage.extract(first, config, context, last_attempt=last)

@@ -40,7 +40,18 @@ SMALL = (
     *("base.width=64", "base.height=64", "finish.width=64", "finish.height=64"),
     *("shot.seconds=2", "speed.steps=1", "control=depth", "seed=3", "device.threads=1"),
 )
-STORED = ("prompt", "noise", "keyframe", "control", "draft", "draft_maps", "join_maps", "motion", "hires")
+STORED = (
+    "prompt",
+    "noise",
+    "keyframe",
+    "control",
+    "choreography",
+    "draft",
+    "draft_maps",
+    "join_maps",
+    "motion",
+    "hires",
+)
 Node = dict[str, Any]
 
 

@@ -20,6 +20,7 @@ ROLES = {
     "style_lora": "style LoRA",
     "controlnet": "ControlNet",
     "extractor": "map extractor",
+    "choreographer": "pose planner",
     "interpolator": "interpolation",
     "upscaler": "upscaling",
     "scorer": "scoring",

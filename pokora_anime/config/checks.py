@@ -296,10 +296,34 @@ def _map_source(config: VideoConfig) -> list[Problem]:
     elif control.source is MapSource.draft and config.motion.chain is Chain.windows:
         expected = "segments, because a draft's maps are read a segment at a time"
         found.append(Problem("motion.chain", "windows with control.source=draft", expected, "motion=default"))
+    elif control.source is MapSource.choreography:
+        found += _choreography(config, kinds)
     elif control.source is not MapSource.draft and kinds and not config.keyframe.enabled:
         expected = "none, because control maps come from the keyframe"
         found.append(Problem("control", kinds, expected, "control=none, or control.source=draft"))
     return found
+
+
+def _choreography(config: VideoConfig, kinds: str) -> list[Problem]:
+    """Poses are planned, of whom the keyframe shows, for segments one after another."""
+    if [kind.name for kind in config.control.kinds] != ["pose"]:
+        expected = "pose alone, because nothing else is planned"
+        return [
+            Problem(
+                "control.kinds",
+                f"{kinds or 'none'} with control.source=choreography",
+                expected,
+                "control=pose",
+            )
+        ]
+    if not config.keyframe.enabled:
+        expected = "a keyframe, whose figure is moved"
+        return [Problem("keyframe", "none with control.source=choreography", expected, "keyframe=default")]
+    if config.motion.chain is Chain.windows:
+        expected = "segments, which share the poses"
+        got = "windows with control.source=choreography"
+        return [Problem("motion.chain", got, expected, "motion=default")]
+    return []
 
 
 def _motion(config: VideoConfig) -> list[Problem]:

@@ -40,12 +40,14 @@ class ControlKind(Enum):
 
 class MapSource(Enum):
     """Where control maps are read: in the keyframe once, in the frame that each segment starts from (the
-    keyframe, then the last known one), or in every frame of a draft of the clip.
+    keyframe, then the last known one), or in every frame of a draft of the clip; or, for poses, planned by
+    the choreographer from the words.
     """
 
     keyframe = "keyframe"
     segment = "segment"
     draft = "draft"
+    choreography = "choreography"
 
 
 class ControlNetwork(Enum):
@@ -231,8 +233,8 @@ class ControlConfig:
 
     `scale` is the weight per kind; it applies to steps in [start, end) of the schedule. That of the
     keyframe's maps fades over a clip's frames from 1 at the keyframe to `fade_floor` after `fade_frames`
-    frames, that of a later segment's own from 1 at its last known frame after `join_frames`; a draft's are
-    each frame's own, and none fades.
+    frames, that of a later segment's own from 1 at its last known frame after `join_frames`; those of a
+    draft or of a choreography are each frame's own, and none fades.
     """
 
     kinds: list[ControlKind] = field(default_factory=list)

@@ -60,6 +60,7 @@ def leave_out(row: Row, family: Family) -> str:
         Kind.style_lora: f"style={others[0] if row.role in STYLES and others else 'none'}",
         Kind.controlnet: control_options(family),
         Kind.extractor: control_options(family),
+        Kind.choreographer: "control.source=keyframe",
         Kind.interpolator: "finish.interpolation=flow",
         Kind.upscaler: "finish.upscale=lanczos",
         Kind.scorer: "the measures that need no weights",

@@ -11,6 +11,7 @@ from pokora_anime.config.schema import (
     ControlNetwork,
     Family,
     LoraConfig,
+    MapSource,
     MotionConfig,
     RunConfig,
     Sampler,
@@ -154,6 +155,8 @@ def needs(config: RunConfig) -> list[Row]:
         camera = motion_lora_row(config.motion, config.base)
         wanted += [] if camera is None else [camera]
         wanted += control_rows(config.control.kinds, family, config.control.network)
+        if config.control.kinds and config.control.source is MapSource.choreography:
+            wanted.append(registry.resolve("choreographer", family))
         wanted += finishing.rows(config.finish, family)
     for row in wanted:
         refuse_blocked(row, family)

@@ -23,6 +23,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from pokora_anime.choreography.network import Choreographer
 from pokora_anime.compliance.guard import arguments
 from pokora_anime.config.schema import (
     BaseConfig,
@@ -148,6 +149,11 @@ class Models:
         """A picture in, an OpenPose map and the number of confident joints out."""
         row = registry.resolve("pose_extractor", self.family)
         return self._once(row.role, lambda: extractors.load_pose(row, self._checked(row), self.device))
+
+    def choreographer(self) -> Choreographer:
+        """The network that plans poses from words; on the CPU, where every machine plans alike."""
+        row = registry.resolve("choreographer", self.family)
+        return self._once(row.role, lambda: Choreographer.load(self._checked(row)))
 
     def depth_extractor(self) -> extractors.DepthReader:
         """A picture in, its depth map in 0..1 out."""

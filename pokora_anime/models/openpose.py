@@ -19,13 +19,16 @@ COLORS: tuple[tuple[int, int, int], ...] = (
 )  # fmt: skip
 
 
-def openpose_map(joints: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
+def openpose_map(
+    joints: NDArray[np.float32], size: int, half_width: float | None = None
+) -> NDArray[np.uint8]:
     """RGB uint8 [size,size,3] on black from joints [18,3] in pixels; invisible ones skipped.
 
+    `half_width` of limbs in pixels is controlnet_aux's for the size unless it is given.
     Limbs are ellipses at 0.6 brightness and joints are discs, as in controlnet_aux `draw_bodypose`.
     """
     image: NDArray[np.uint8] = np.zeros((size, size, 3), np.uint8)
-    width = max(1.0, size * 4 / 512 * 1.5)
+    width = half_width or max(1.0, size * 4 / 512 * 1.5)
     for (a, b), color in zip(LIMBS, COLORS[:17], strict=True):
         if joints[a, 2] < 0.5 or joints[b, 2] < 0.5:
             continue

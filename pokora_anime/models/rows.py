@@ -31,6 +31,7 @@ class Kind(Enum):
     style_lora = "style_lora"
     controlnet = "controlnet"
     extractor = "extractor"
+    choreographer = "choreographer"
     interpolator = "interpolator"
     upscaler = "upscaler"
     scorer = "scorer"

@@ -28,6 +28,7 @@ ABOUT: dict[str, str] = {
     "lora_flat_color": "style LoRA, diffusers and kohya format",
     "pose_extractor": "18 OpenPose joints of a picture",
     "depth_extractor": "DepthAnythingForDepthEstimation",
+    "choreographer": "words to the poses of a whole clip",
     "probe": "attribute probe: the judge in benches and tests",
     "scheduler": "DPM-Solver++ configuration",
 }

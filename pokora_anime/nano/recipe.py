@@ -22,6 +22,7 @@ MEMBERS = (
     "depth_extractor",
     "vae_tiny",
     "probe",
+    "choreographer",
 )
 PROBE = "probe"  # the family's folder of the judge: shipped as it was trained, in its own format
 
@@ -72,6 +73,9 @@ class Recipe:
     depth_extractor: Training = Training(steps=1500, batch=16, rate=1e-3, decay=0.5, ema=0.998, muon=True)
     vae_tiny: Training = Training(steps=500, batch=8, rate=2e-3, decay=0.4)
     probe: Training = Training(steps=2400, batch=32, rate=1e-3, decay=0.4, ema=0.998, muon=True)
+    choreographer: Training = Training(
+        steps=1800, batch=384, rate=2e-3, warmup=60, decay=0.6, ema=0.995, weight_decay=0.0
+    )
 
 
 def make_recipe(preset: str) -> Recipe:
@@ -107,4 +111,5 @@ def _small() -> Recipe:
         depth_extractor=short(full.depth_extractor),
         vae_tiny=short(full.vae_tiny),
         probe=short(full.probe),
+        choreographer=short(full.choreographer),
     )

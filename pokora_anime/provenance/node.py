@@ -16,10 +16,14 @@ OPS: Mapping[str, tuple[str, ...]] = {
     "noise": (),
     "keyframe": ("prompt", "noise"),
     "control": ("keyframe",),
+    "choreography": ("prompt", "keyframe"),
     "draft": ("prompt", "noise", "keyframe?", "draft?", "draft?"),
     "draft_maps": ("draft",),
     "join_maps": ("motion",),
-    "motion": ("prompt", "noise", "keyframe?", "control?", "draft_maps?", "join_maps?", "motion?", "motion?"),
+    "motion": (
+        *("prompt", "noise", "keyframe?", "control?", "choreography?", "draft_maps?", "join_maps?"),
+        *("motion?", "motion?"),
+    ),
     "hires": ("prompt", "noise", "motion", "hires?", "hires?"),
     "finish": ("motion|hires+",),
     "encode": ("finish",),
@@ -30,7 +34,10 @@ OPS: Mapping[str, tuple[str, ...]] = {
 GENERATORS = frozenset({"prompt", "noise", "keyframe", "draft", "motion"})
 # Operations whose arrays are kept in the run folder.
 STORED = frozenset(
-    {"prompt", "noise", "keyframe", "control", "draft", "draft_maps", "join_maps", "motion", "hires"}
+    {
+        *("prompt", "noise", "keyframe", "control", "choreography", "draft", "draft_maps", "join_maps"),
+        *("motion", "hires"),
+    }
 )
 
 _FIELDS = frozenset({"id", "op", "params", "parents", "inputs", "weights", "code", "environment", "output"})

@@ -98,13 +98,15 @@ def read_map(
     return canny_map(picture, size)
 
 
-def pose_map(joints: NDArray[np.float32], size: tuple[int, int]) -> Image | NobodyFound:
+def pose_map(
+    joints: NDArray[np.float32], size: tuple[int, int], half_width: float | None = None
+) -> Image | NobodyFound:
     """The OpenPose picture of 18 joints in pixels; NobodyFound without a head and both shoulders."""
     seen = joints[:, 2] >= CONFIDENT
     if not (seen[[NOSE, NECK]].any() and seen[[RIGHT_SHOULDER, LEFT_SHOULDER]].all()):
         return NobodyFound(int(seen.sum()))
     height, width = size
-    square = openpose.openpose_map(joints, max(size))
+    square = openpose.openpose_map(joints, max(size), half_width)
     return np.ascontiguousarray(square[:height, :width])
 
 

@@ -24,6 +24,7 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.stages import attempts as tries
 from pokora_anime.stages import (
+    choreographed,
     conditions,
     control_nets,
     deflicker,
@@ -153,9 +154,9 @@ def frame_weights(span: Span, frames: int, config: VideoConfig) -> Tensor:
     floor.
 
     That is the keyframe or, where each segment has maps of its own, its last known frame; those before it
-    are left alone. A draft's maps are each frame's own and hold all of them alike.
+    are left alone. The maps of a draft or a choreography are each frame's own and hold all of them alike.
     """
-    if draft.wanted(config):
+    if draft.wanted(config) or choreographed.wanted(config):
         return torch.ones(frames)
     first, over = span.start, config.control.fade_frames
     if span.index and joins.mapped(config):

@@ -22,6 +22,7 @@ from pokora_anime.provenance.ffmpeg import find_ffmpeg
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
 from pokora_anime.stages import (
+    choreography,
     control,
     draft,
     draft_maps,
@@ -149,6 +150,12 @@ class Replayer:
             raise RecordError("RPL-NOBODY", "nobody is found in the keyframe whose maps are recorded")
         return found
 
+    def _choreography(self, step: Step, context: RunContext) -> Node:
+        del step
+        config, first = self._config, self._first(context)
+        assert isinstance(config, VideoConfig) and first is not None
+        return choreography.plan(self._text(context), first, config, context)
+
     def _drafted(self, context: RunContext) -> Iterator[Segment]:
         config = self._config
         assert isinstance(config, VideoConfig)
@@ -178,6 +185,10 @@ class Replayer:
         nodes = [Node.from_json(one.raw) for one in self._record.steps if one.op == "draft_maps"]
         if nodes:
             return lambda index, _: draft_maps.track(nodes[index], config, context)
+        if any(one.op == "choreography" for one in self._record.steps):
+            planned = next(one for one in self._record.steps if one.op == "choreography")
+            node = self._choreography(planned, context)
+            return lambda index, _: choreography.track(node, index, config, context)
         first = None if mapped is None else self._control(mapped, context)
         if joins.mapped(config):
             return lambda _, before: first if before is None else join_maps.read(before, config, context)
@@ -212,6 +223,7 @@ _STAGES: Mapping[str, Callable[[Replayer, Step, RunContext], object]] = {
     "noise": Replayer._noise,
     "keyframe": Replayer._keyframe,
     "control": Replayer._control,
+    "choreography": Replayer._choreography,
     "draft": Replayer._draft,
     "draft_maps": Replayer._draft_maps,
     "join_maps": Replayer._join_maps,

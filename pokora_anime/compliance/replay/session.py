@@ -169,6 +169,8 @@ class Session:
 
     def _limit(self, step: Step, name: str, one: Figures) -> thresholds.Limit:
         what = "picture" if one.psnr is not None else _WHAT.get(name, "embeds")
+        if step.op == "choreography":
+            what = "planned"
         return thresholds.limit(self._precision(step), what)
 
     def _precision(self, *steps: Step | None) -> str:
@@ -188,7 +190,7 @@ class Session:
             one, other = stored.get(name), made.arrays.get(name)
             if one is None or other is None or one.shape != other.shape or one.ndim < 3:
                 continue
-            if unit.kind == "draft_maps":
+            if unit.kind in ("draft_maps", "choreography"):
                 pair = of_maps(one, other, unit.step.params["size"])
             elif one.dtype == np.uint8:
                 pair = [one.astype(np.uint8), other.astype(np.uint8)]

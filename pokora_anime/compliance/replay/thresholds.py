@@ -48,6 +48,9 @@ LIMITS: Mapping[tuple[str, str], Limit] = {
     # In pixels and confidence; a joint that an extractor is not sure of may be seen anywhere.
     (FULL, "joints"): Limit(passes=Bound(rms=1e-3, most=1.0), fails=Bound(rms=0.05)),
     (HALF, "joints"): Limit(passes=Bound(rms=0.02, most=32), fails=Bound(rms=0.2)),
+    # Planned poses come from one network on the CPU: only how the keyframe's pose was read may differ.
+    (FULL, "planned"): Limit(passes=Bound(rms=1e-4, most=0.1), fails=Bound(rms=1e-3, most=2.0)),
+    (HALF, "planned"): Limit(passes=Bound(rms=0.02, most=8.0), fails=Bound(rms=0.1, most=64)),
     (FULL, "picture"): Limit(
         passes=Bound(psnr=60, most=4, block=0.5), fails=Bound(psnr=40, most=48, block=6)
     ),
@@ -63,7 +66,7 @@ FLOW = Bound(psnr=22, block=110)
 
 
 def limit(precision: str, what: str) -> Limit:
-    """The limit for one kind of array: noise, embeds, latent, joints or picture."""
+    """The limit for one kind of array: noise, embeds, latent, joints, planned joints or picture."""
     return LIMITS[precision, what]
 
 

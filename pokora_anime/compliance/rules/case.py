@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pokora_anime.config.schema import ContestConfig, ControlNetwork, RunConfig, VideoConfig
+from pokora_anime.config.schema import ContestConfig, ControlNetwork, MapSource, RunConfig, VideoConfig
 from pokora_anime.models import finishing, registry
 from pokora_anime.models.advice import leave_out
 from pokora_anime.models.eligibility import Facts, of_row
@@ -87,6 +87,8 @@ def _uses(config: RunConfig) -> Iterator[Use]:
             extractor = f"{kind.value}_extractor"
             if any(row.role == extractor for row in registry.rows()):  # edges are found without weights
                 yield _use(config, "control.kinds", extractor, Kind.extractor)
+        if config.control.kinds and config.control.source is MapSource.choreography:
+            yield _use(config, "control.source", "choreographer", Kind.choreographer)
         for wish in finishing.asked(config.finish):
             yield _use(config, wish.where, wish.name, wish.kind)
 

@@ -47,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     numbers.second_pass,
     numbers.outside_upscaler,
     numbers.turned_frames,
+    numbers.choreography,
     numbers.delivered_size,
     numbers.seconds,
     numbers.generated_fps,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules.case import Case
 from pokora_anime.compliance.rules.wording import block, review, within
-from pokora_anime.config.schema import Camera, StillsConfig, Upscale, VideoConfig
+from pokora_anime.config.schema import Camera, MapSource, StillsConfig, Upscale, VideoConfig
 from pokora_anime.stages import second_pass as passes
 
 ROLLS = (Camera.rolling_clockwise, Camera.rolling_anticlockwise)
@@ -128,6 +128,21 @@ def turned_frames(case: Case) -> Iterator[Finding]:
             "finish.camera",
             config.finish.camera.value,
             "a pan, a tilt or a zoom",
+        )
+
+
+def choreography(case: Case) -> Iterator[Finding]:
+    """Poses planned by a network from the words: the rules name maps, not who may draw them."""
+    config = case.config
+    planned = isinstance(config, VideoConfig) and config.control.source is MapSource.choreography
+    if planned and config.control.kinds:
+        yield review(
+            "RULE-CHOREOGRAPHY",
+            "a network plans the poses from the words, which the rules do not name",
+            "control.source",
+            "choreography",
+            "keyframe or draft",
+            fix="ask the organisers: may an own free network plan OpenPose poses from the prompt?",
         )
 
 

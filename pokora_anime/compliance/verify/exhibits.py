@@ -93,8 +93,9 @@ def _stored(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> t
         for name, array in arrays.of(step).items():
             if len(found) == FILM:
                 break
-            if step.op == "draft_maps":
-                picture, caption = _drafted(array), f"{shown(name, 20)} map of the draft"
+            if step.op in ("draft_maps", "choreography"):
+                of = "draft" if step.op == "draft_maps" else "choreography"
+                picture, caption = _drafted(array), f"{shown(name, 20)} map of the {of}"
             else:
                 picture = array.astype(np.uint8) if array.dtype == np.uint8 and array.ndim == 3 else None
                 caption = "keyframe" if name == "image" else f"{shown(name, 20)} map"

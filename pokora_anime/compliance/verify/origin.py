@@ -33,6 +33,7 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
     "noise": {"noise": ("<f4", 0)},  # 3 or 4 axes, by its params
     "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},
     "control": _MAPS,
+    "choreography": {"pose": ("<f4", 3)},  # joints of every frame
     "draft": {"latents": ("<f4", 4)},
     # Joints of every frame, and grey maps.
     "draft_maps": {**_MAPS, "pose?": ("<f4", 3)},
@@ -67,6 +68,8 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
             values = stored["noise"]
             left -= values.shape[1] if values.ndim == 4 else 1
             yield from _noise(step, values, left)
+        elif step.op == "choreography":
+            yield from _planned(step, stored["pose"])
         elif step.op == "draft_maps":
             yield from _maps(step, stored, steps)
         elif step.op in SEGMENTS:
@@ -110,6 +113,14 @@ def _maps(step: Step, stored: NodeArrays, steps: dict[str, Step]) -> Iterable[Fi
         if list(array.shape) != shapes[kind]:
             reason = f"{shown(kind, 20)}: {array.shape}"
             yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
+
+
+def _planned(step: Step, joints: npt.NDArray[np.generic]) -> Iterable[Finding]:
+    """A choreography has poses for each frame of the clip."""
+    wanted = [step.params.get("frames"), JOINTS, 3]
+    if list(joints.shape) != wanted:
+        reason = f"pose: {joints.shape}"
+        yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
 
 
 def _no_text(stored: NodeArrays) -> str:

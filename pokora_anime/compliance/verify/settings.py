@@ -17,7 +17,7 @@ from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
 from pokora_anime.quality.sheet import FRAMES as SHEET_FRAMES
-from pokora_anime.stages import draft, joins, open_words, second_pass, spans
+from pokora_anime.stages import choreographed, draft, joins, open_words, second_pass, spans
 from pokora_anime.stages.second_pass import LATENT_SCALE
 from pokora_anime.stages.spans import Span
 from pokora_anime.stages.timing import frames_delivered, frames_generated
@@ -109,6 +109,7 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
         larger: list[Json] = [*reversed(second_pass.frame_size(config))]
         wanted |= {
             "control": {**base, "kinds": _kinds(config)},
+            "choreography": {**base, **choreographed.recorded(config)},
             "draft": {**moving, "speed": to_plain(draft.settings(config))["speed"]},
             "draft_maps": {**base, "kinds": _kinds(config)},
             "join_maps": {**base, "kinds": _kinds(config)},
@@ -243,7 +244,8 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
     drafted = draft.wanted(config)
     wanted = {
         "keyframe": int(config.keyframe.enabled),
-        "control": int(bool(config.control.kinds) and not drafted),
+        "control": int(bool(config.control.kinds) and not drafted and not choreographed.wanted(config)),
+        "choreography": int(choreographed.wanted(config)),
         "draft": len(spans.of(config, frames_generated(config))) if drafted else 0,
         "join_maps": joins.count(config),
     }
@@ -285,14 +287,14 @@ def _spans(segments: Sequence[Step], planned: Sequence[Span], total: int) -> Ite
 
 
 def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
-    mapped = any(step.op in ("control", "draft_maps") for step in record.steps)
+    mapped = any(step.op in ("control", "choreography", "draft_maps") for step in record.steps)
     settings = to_plain(config)["control"]
     # INTEGRITY has compared these pictures with the maps that are stored. Those of single frames and of
     # joins are of every kind.
     named = [name for name in record.pictures if name.startswith("control_")]
     drawn: list[Json] = [*sorted(name.removeprefix("control_").removesuffix(".png") for name in named)]
     for place, step in enumerate(segments):
-        if draft.wanted(config) or (place and joins.mapped(config)):
+        if draft.wanted(config) or choreographed.wanted(config) or (place and joins.mapped(config)):
             drawn = _kinds(config)
         told = step.params.get("control")
         kinds = told.get("kinds") if isinstance(told, dict) else None

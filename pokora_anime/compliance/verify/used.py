@@ -28,6 +28,7 @@ LOADS = {
     "prompt": {"base", "speed_lora", "style_lora"},
     "keyframe": {"base", "vae", "speed_lora", "style_lora"},
     "control": {"extractor"},
+    "choreography": {"choreographer", "extractor"},
     "draft": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
     "draft_maps": {"base", "vae", "extractor"},
     "join_maps": {"base", "vae", "extractor"},
@@ -39,6 +40,7 @@ LOADS = {
 NEEDS = {
     "prompt": {"text"},
     "keyframe": {"unet", "vae"},
+    "choreography": {"choreographer", "pose_extractor"},
     "draft_maps": {"vae"},
     "join_maps": {"vae"},
     "finish": {"vae"},

@@ -16,7 +16,13 @@ from pokora_anime.nano.recipe import MEMBERS, PROBE, Recipe, Training, make_reci
 from pokora_anime.provenance.atomic import writing
 
 ALONE = ("data", "probe")  # one process does it
-ANEW = ("text", "pose_extractor", "depth_extractor", "probe")  # these never go on from other weights
+ANEW = (
+    "text",
+    "pose_extractor",
+    "depth_extractor",
+    "probe",
+    "choreographer",
+)  # these never go on from other weights
 UNTRAINED = ("data", "latents")
 # What shows that a member is in a work folder, where others are trained on it.
 SIGNS = {
@@ -40,6 +46,7 @@ NEEDS = {
     "depth_extractor": PICTURES,
     "vae_tiny": PICTURES,
     "probe": PICTURES,
+    "choreographer": (),
     "steering": ("text", *PICTURES, "unet", "motion", "controlnet_pose"),
     "lora_lcm": ("text", *PICTURES, "unet", "motion"),
 }
@@ -171,7 +178,7 @@ def copy_family(start: Path, family: Path) -> None:
         for path in (index, *shards):
             path.unlink()
     for path in part.glob("*/*.safetensors"):
-        if path.parent.name != PROBE:
+        if path.parent.name not in (PROBE, "choreographer"):
             tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
             save_file(tensors, path, metadata={"format": "pt"})
     part.rename(family)
@@ -223,6 +230,10 @@ def _train_member(member: str, recipe: Recipe, place: Place, threads: int) -> No
         from pokora_anime.nano.train.probe import train_probe
 
         train_probe(recipe.probe, place)
+    elif member == "choreographer":
+        from pokora_anime.nano.train.choreographer import train_choreographer
+
+        train_choreographer(recipe.choreographer, place)
     elif member == "data":
         from pokora_anime.nano.train.data import render
 

@@ -31,6 +31,7 @@ from pokora_anime.nano.train.loop import Place
 from pokora_anime.nano.train.lora import LORA_FILE, make_lora_weights, save_kohya
 
 SHARD = "14MB"
+CHOREOGRAPHER = "choreographer"
 LARGEST_FILE, LARGEST_FAMILY = 15_000_000, 50_000_000
 STYLES = {"lora_pastel": "nano_pastel.safetensors", "lora_flat_color": "nano_flat_color.safetensors"}
 LICENSE = """CC0 1.0 Universal (public domain dedication)
@@ -63,8 +64,9 @@ def export_family(place: Place, target: Path) -> None:
     _lcm(place, unet, part)
     for name, kohya in STYLES.items():
         _style(place, name, part, kohya)
-    if (place.family / PROBE).exists():
-        shutil.copytree(place.family / PROBE, part / PROBE)
+    for name in (PROBE, CHOREOGRAPHER):  # in formats of their own
+        if (place.family / name).exists():
+            shutil.copytree(place.family / name, part / name)
     _processor(part / "depth_extractor")
     for record in sorted(place.family.glob("*/training*.json")):
         if (part / record.parent.name).exists():

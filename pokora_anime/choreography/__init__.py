@@ -1,0 +1,1 @@
+"""The choreographer: words in, the poses of a whole clip out."""

@@ -1,0 +1,32 @@
+"""Which clips move after a choreography, and what it is planned for. Needs no torch (verification)."""
+
+from __future__ import annotations
+
+from pokora_anime.config.schema import MapSource, VideoConfig
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.stages.prompt_syntax import stops
+from pokora_anime.stages.timing import frames_generated
+
+
+def wanted(config: VideoConfig) -> bool:
+    """Whether the clip's poses are planned from its words."""
+    return bool(config.control.kinds) and config.control.source is MapSource.choreography
+
+
+def frames(config: VideoConfig) -> int:
+    """How many frames are planned: a loop's once around, else as many as are generated."""
+    if config.motion.loop:
+        return round(config.shot.seconds * config.shot.fps)
+    return frames_generated(config)
+
+
+def recorded(config: VideoConfig) -> dict[str, Json]:
+    """What the plan depends on beside the size, as its node tells it."""
+    words: list[Json] = [[frame, text] for frame, text in stops(config.shot.prompt)]
+    return {
+        "stops": words,
+        "seed": config.seed,
+        "frames": frames(config),
+        "fps": config.shot.fps,
+        "loop": config.motion.loop,
+    }

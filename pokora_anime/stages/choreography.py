@@ -1,0 +1,119 @@
+"""The poses of a whole clip, planned from its words for whom the keyframe shows."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from pokora_anime.choreography import body, motions, network, skeleton, words
+from pokora_anime.choreography import plan as planning
+from pokora_anime.config.schema import Family, VideoConfig
+from pokora_anime.context import RunContext
+from pokora_anime.errors import MachineError
+from pokora_anime.models import extractors, openpose, vitpose
+from pokora_anime.progress import KEPT
+from pokora_anime.provenance.atomic import writing
+from pokora_anime.provenance.code import code_hash
+from pokora_anime.provenance.environment import environment
+from pokora_anime.provenance.layout import REPORTS
+from pokora_anime.provenance.node import Node
+from pokora_anime.records import ControlTrack, Keyframe, Prompt
+from pokora_anime.stages import choreographed, control, spans
+from pokora_anime.stages.prompt_syntax import stops
+from pokora_anime.stages.timing import frames_generated
+
+ROLE = "choreographer"
+FILM = "choreography.webp"
+FILM_SIDE = 192
+NOBODY = "nobody was found in the keyframe: the poses are planned for a figure in its middle"
+# Half the width of limbs that the SDXL pose ControlNets were trained on, by the longer side from which on.
+_WIDTHS = ((1000, 12.0), (500, 8.0), (0, 4.0))
+
+
+def plan(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Node:
+    """Plans the clip's joints float32 [frames,18,3], stored under their node; says so where nobody is found.
+
+    The first pose is the keyframe's. It is computed on the CPU in float32 on every machine.
+    """
+    node = _node(text, keyframe, config, context)
+    if context.folder.load(node) is not None:
+        context.progress.step(f"choreography, {KEPT}")
+        return context.folder.recorded(node)
+    size = (config.base.height, config.base.width)
+    figure = skeleton.read(np.asarray(context.models.pose_extractor()(keyframe.image), np.float32))
+    if figure is None:
+        context.progress.note(NOBODY)
+        figure = skeleton.default_figure(size)
+    order = planning.Order(
+        stops=stops(config.shot.prompt),
+        frames=choreographed.frames(config),
+        fps=config.shot.fps,
+        seed=config.seed,
+        loop=config.motion.loop,
+    )
+    joints = planning.plan(context.models.choreographer(), order, figure, size)
+    node = context.folder.save(node, {"pose": joints})
+    context.progress.step("choreography")
+    return node
+
+
+def track(node: Node, index: int, config: VideoConfig, context: RunContext) -> ControlTrack:
+    """The pose maps of a segment's frames, uint8 [frames, height, width, 3], of the poses read back.
+
+    Frames past a loop are its first ones; past the end of another clip the last pose is held. Raises
+    MachineError SYS-IO if the poses are gone.
+    """
+    stored = context.folder.load(node)
+    if stored is None:
+        raise MachineError("SYS-IO", "the choreography changed on the disk while the clip was rendered")
+    joints = stored["pose"].astype(np.float32)
+    span = spans.of(config, frames_generated(config))[index]
+    frames = np.arange(span.start, span.start + span.frames)
+    frames = frames % len(joints) if config.motion.loop else np.minimum(frames, len(joints) - 1)
+    size = (config.base.height, config.base.width)
+    wide = half_width(config)
+    found = [control.pose_map(joints[frame], size, wide) for frame in frames]
+    maps = {"pose": np.stack([control.black_for_nobody(one, size) for one in found])}
+    return ControlTrack(maps=maps, notes=(), node=node)
+
+
+def show(node: Node, config: VideoConfig, context: RunContext) -> None:
+    """Writes the planned poses as a small animated picture into the run's reports; nothing depends on it."""
+    from PIL import Image as Pictures
+
+    stored = context.folder.load(node)
+    path = context.folder.path / REPORTS / FILM
+    if stored is None or path.exists():
+        return
+    share = FILM_SIDE / max(config.base.width, config.base.height)
+    joints = stored["pose"].astype(np.float32) * np.array([share, share, 1], np.float32)
+    size = (round(config.base.height * share), round(config.base.width * share))
+    drawn = [openpose.openpose_map(one, FILM_SIDE)[: size[0], : size[1]] for one in joints]
+    first, *others = [Pictures.fromarray(np.ascontiguousarray(one)) for one in drawn]
+    pace = round(1000 / config.shot.fps)
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        first.save(path, save_all=True, append_images=others, duration=pace, loop=0, quality=80)
+
+
+def half_width(config: VideoConfig) -> float | None:
+    """Half the width of limbs that the base's pose ControlNet knows; None: as controlnet_aux draws them."""
+    if config.base.family is not Family.sdxl:
+        return None
+    longer = max(config.base.width, config.base.height)
+    return next(width for side, width in _WIDTHS if longer >= side)
+
+
+def _node(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Node:
+    modules = (body, motions, network, planning, skeleton, words)
+    return Node.after(
+        [text.node, keyframe.node],
+        "choreography",
+        {"size": [config.base.width, config.base.height], **choreographed.recorded(config)},
+        weights=context.models.weights_hash(ROLE) | context.models.weights_hash("pose_extractor"),
+        code=code_hash(
+            sys.modules[__name__], choreographed, control, *modules, extractors, openpose, vitpose
+        ),
+        environment=environment(context),
+    )

@@ -1,0 +1,313 @@
+"""`control.source=choreography`: the poses of a whole clip, planned from its words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import replayed
+import torch
+from replayed import ALL, QUIET, honest_codes, steps
+from safetensors.numpy import load_file
+from sealed import Forgery
+
+from pokora_anime import pipeline
+from pokora_anime.choreography import body, motions, skeleton
+from pokora_anime.choreography.network import Choreographer
+from pokora_anime.choreography.plan import Order, features, plan
+from pokora_anime.compliance.replay.examine import Question, replay
+from pokora_anime.compliance.replay.judge import Wishes
+from pokora_anime.compliance.replay.units import choose
+from pokora_anime.compliance.rules.case import Case, uses
+from pokora_anime.compliance.rules.contest import judge
+from pokora_anime.compliance.verify.folder import Folder
+from pokora_anime.compliance.verify.limits import LIMITS
+from pokora_anime.compliance.verify.record import read_record
+from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.config.compose import compose
+from pokora_anime.config.schema import VideoConfig
+from pokora_anime.errors import ConfigError, Interrupted, PokoraError
+from pokora_anime.nano.recipe import make_recipe
+from pokora_anime.nano.train.choreographer import MEMBER, train_choreographer
+from pokora_anime.nano.train.loop import Place
+from pokora_anime.progress import Display
+from pokora_anime.provenance.layout import REPORTS, array_name
+from pokora_anime.stages import choreography
+
+WEIGHTS = Path(choreography.__file__).parent.parent / "nano" / "weights" / "choreographer"
+PLANNED = ("control=pose", "control.source=choreography")
+SIZE = (256, 256)
+FIGURE = skeleton.default_figure(SIZE)
+
+
+@pytest.fixture(scope="module")
+def model() -> Choreographer:
+    return Choreographer.load(WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of two segments under one choreography."""
+    return replayed.rendered(tmp_path_factory.mktemp("planned"), *PLANNED, *QUIET)
+
+
+def ordered(text: str, seed: int = 1, frames: int = 48, **more: Any) -> Order:
+    return Order(stops=more.pop("stops", ((0, text),)), frames=frames, fps=8, seed=seed, **more)
+
+
+# What it plans
+
+
+def moment(count: int, phase: float = 0.0) -> motions.Moment:
+    ones, style = np.ones(count), np.zeros((count, motions.STYLES))
+    style[:, 0] = 1
+    w = phase + 2 * np.pi * np.arange(count) / count
+    return motions.Moment(w, w / motions.BARS, ones, ones, style)
+
+
+def test_a_figure_is_found_again_in_its_own_joints() -> None:
+    # Other proportions than the drawn world's: a body is planned for whoever stands there.
+    tall = skeleton.Figure(
+        lengths=FIGURE.lengths * np.linspace(0.9, 1.2, 17), hip_x=120.0, ground=240.0, first=FIGURE.first
+    )
+    poses = skeleton.features(body.joints(motions.posed(("standing",), moment(1))))
+    joints = skeleton.joints_of(poses, tall, SIZE)
+    found = skeleton.read(joints[0])
+    assert found is not None
+    again = skeleton.joints_of(found.first[None], found, SIZE)[0]
+    seen = joints[0, :, 2] > 0
+    assert np.abs(again[seen, :2] - joints[0, seen, :2]).max() < 0.01
+
+
+def test_joints_outside_of_the_frame_and_faces_that_look_away_do_not_show() -> None:
+    near = skeleton.Figure(lengths=FIGURE.lengths * 2, hip_x=128, ground=460.0, first=FIGURE.first)
+    poses = skeleton.features(body.joints(motions.posed(("standing",), moment(1))))
+    assert not skeleton.joints_of(poses, near, SIZE)[0, [10, 13], 2].any()
+    back = skeleton.features(body.joints(motions.posed(("turning back",), moment(1, np.pi / 2))))
+    assert not skeleton.joints_of(back, FIGURE, SIZE)[0, [0, 14, 15], 2].any()
+
+
+@pytest.mark.parametrize("action", motions.NAMES)
+def test_every_action_is_read_in_tags_and_in_english(action: str, model: Choreographer) -> None:
+    from pokora_anime.choreography.words import PHRASES
+
+    phrases = PHRASES[action]
+    texts = [f"1girl, red hair, kimono, {one}, night sky" for one in phrases]
+    texts += [f"a girl with blue hair is {one} in a city" for one in phrases]
+    right = [action in model.read(text).names for text in texts]
+    assert np.mean(right) >= 0.8, [text for text, ok in zip(texts, right, strict=True) if not ok]
+
+
+@pytest.mark.parametrize("text", ["1girl, long hair, hair bow, looking at viewer", "teapot, quantum", ""])
+def test_words_without_an_action_leave_her_alive(text: str, model: Choreographer) -> None:
+    assert model.read(text).names == ("standing",)
+    poses = features(model, ordered(text), FIGURE)
+    assert 0.001 < np.abs(np.diff(poses[:, :24], axis=0)).mean() < 0.05
+
+
+def test_of_two_that_contradict_each_other_the_first_is_done() -> None:
+    assert motions.together(("sitting", "jumping")) == ("sitting",)
+    assert motions.together(("waving", "walking")) == ("walking", "waving")
+
+
+def test_adverbs_do_what_they_say(model: Choreographer) -> None:
+    paces = [model.read(f"1girl, dancing {word}").tempo for word in ("slowly", "", "quickly")]
+    assert paces[0] < 0.8 < paces[1] < 1.25 < paces[2]
+    assert model.read("dancing gently").size < 0.85 < 1.15 < model.read("dancing wildly").size
+
+
+def test_the_first_pose_is_the_keyframes(model: Choreographer) -> None:
+    start = skeleton.features(body.joints(motions.posed(("arms up",), moment(1))))[0]
+    start[34:36] = 0
+    figure = skeleton.Figure(lengths=FIGURE.lengths, hip_x=100, ground=240, first=start)
+    joints = plan(model, ordered("1girl, dancing"), figure, SIZE)
+    first = skeleton.joints_of(start[None], figure, SIZE)[0]
+    assert np.abs(joints[0, :, :2] - first[:, :2]).max() < 1e-3
+
+
+def test_another_seed_dances_another_dance(model: Choreographer) -> None:
+    one, same, other = (features(model, ordered("dancing", seed), FIGURE) for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert np.abs(one - other)[8:, :24].mean() > 0.05
+
+
+def test_a_loop_ends_where_it_begins(model: Choreographer) -> None:
+    for stops in (((0, "dancing"),), ((0, "sitting"), (24, "waving"))):
+        poses = features(model, ordered("", stops=stops, loop=True), FIGURE)[:, :24]
+        paces = np.abs(np.diff(poses, axis=0)).mean(1)
+        assert np.abs(poses[0] - poses[-1]).mean() < 1.6 * paces.max()
+
+
+def test_an_action_passes_smoothly_into_the_next(model: Choreographer) -> None:
+    poses = features(model, ordered("", stops=((0, "arms up"), (24, "walking"))), FIGURE)[:, :24]
+    assert np.abs(np.diff(poses, axis=0)).max() < 0.75
+    wrists = skeleton.joints_of(
+        features(model, ordered("", stops=((0, "arms up"), (24, "walking"))), FIGURE), FIGURE, SIZE
+    )
+    assert wrists[16, 4, 1] < wrists[16, 2, 1] and wrists[40, 4, 1] > wrists[40, 2, 1]
+
+
+def test_thirty_stops_and_two_frames_are_planned(model: Choreographer) -> None:
+    stops = tuple((4 * i, motions.NAMES[i % len(motions.NAMES)]) for i in range(30))
+    assert np.isfinite(plan(model, ordered("", stops=stops, frames=128), FIGURE, SIZE)).all()
+    assert plan(model, ordered("dancing", frames=2), FIGURE, SIZE).shape == (2, 18, 3)
+
+
+def test_its_training_learns_and_is_recorded(tmp_path: Path) -> None:
+    train_choreographer(make_recipe("small").choreographer, Place(tmp_path))
+    again = Choreographer.load(tmp_path / "family" / MEMBER)
+    assert (tmp_path / "family" / MEMBER / "training.json").exists()
+    assert again.read("dancing").names and not torch.isnan(again.poser.out.weight).any()
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("control=none", "control.source=choreography"),
+        ("control=pose_depth", "control.source=choreography"),
+        (*PLANNED, "keyframe=none"),
+        (*PLANNED, "motion.chain=windows"),
+    ],
+)
+def test_what_it_cannot_do_is_one_clear_line(overrides: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="choreography"):
+        compose("video", ["base=nano", *overrides])
+
+
+def test_the_organisers_are_to_be_asked() -> None:
+    for overrides, expected in ((PLANNED, True), (("control=pose",), False)):
+        config = compose("video", ["base=sdxl", *overrides])
+        found = judge(Case(config=config, limits=config.contest, uses=uses(config)))
+        assert ("RULE-CHOREOGRAPHY" in {one.code for one in found}) is expected
+
+
+@pytest.mark.parametrize(("side", "wide"), [(512, 8.0), (768, 8.0), (1024, 12.0)])
+def test_limbs_are_as_thick_as_sdxls_pose_network_knows_them(side: int, wide: float) -> None:
+    config = compose("video", ["base=sdxl", *PLANNED, f"base.width={side}", f"base.height={side}"])
+    assert isinstance(config, VideoConfig) and choreography.half_width(config) == wide
+
+
+# A whole run
+
+
+def test_the_segments_share_one_choreography_of_the_record(run: Path) -> None:
+    (planned,), clip = steps(run, "choreography"), steps(run, "motion")
+    assert len(clip) == 2 and all(planned.id in step.parents for step in clip)
+    assert not steps(run, "control") and not steps(run, "join_maps")
+    joints = load_file(run / array_name("choreography", planned.id))["pose"]
+    assert joints.dtype == np.float32 and joints.shape == (planned.params["frames"], 18, 3)
+
+
+def test_the_plan_is_shown_beside_the_clip(run: Path) -> None:
+    from PIL import Image
+
+    with Image.open(run / REPORTS / choreography.FILM) as film:
+        assert film.n_frames > 1  # type: ignore[attr-defined]
+
+
+def test_verification_finds_nothing_wrong(run: Path) -> None:
+    assert honest_codes(run) == set()
+
+
+def test_every_part_is_replayed_bit_by_bit(run: Path) -> None:
+    report, _ = replay(run, ALL)
+    assert sum(part.name.startswith("choreography ") for part in report.parts) == 1
+    assert [part.exact for part in report.parts] == [True] * len(report.parts)
+    assert report.verdict is Verdict.passed
+
+
+def test_the_choreography_is_replayed_whatever_the_nonce(run: Path) -> None:
+    record = read_record(Folder(run, LIMITS), LIMITS)
+    for nonce in range(5):
+        assert [unit.kind for unit in choose(record, str(nonce), 1).units].count("choreography") == 1
+
+
+def test_a_run_that_was_stopped_goes_on_under_the_same_poses(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose("video", [*replayed.SMALL, *PLANNED, *QUIET])
+    assert isinstance(config, VideoConfig)
+    told: list[str] = []
+    stops = ["segment 1/2"]
+    step = Display.step
+
+    def stopping(self: Display, detail: str = "") -> None:
+        step(self, detail)
+        told.append(detail)
+        if stops and detail == stops[0]:
+            stops.pop()
+            raise Interrupted("INT-1", "Ctrl-C")
+
+    monkeypatch.setattr(Display, "step", stopping)
+    with pytest.raises(PokoraError, match="INT-1"):
+        pipeline.render_video(config, tmp_path)
+    told.clear()
+    folder = pipeline.render_video(config, tmp_path)
+    assert told.count("choreography, kept") == 1
+    assert (folder / "frames.json").read_bytes() == (run / "frames.json").read_bytes()
+
+
+# Forgeries
+
+
+def test_poses_from_elsewhere_are_found_by_a_replay(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealed.honest", lambda: run)
+    forgery = Forgery(tmp_path)
+    node = forgery.of("choreography")
+    arrays = forgery.arrays(node)
+    arrays["pose"][4:, 4, 0] += 5
+    forgery.store(node, arrays)
+    folder = forgery.seal()
+    assert honest_codes(folder) == set()  # nothing tells who planned a pose, but planning it again
+    report, _ = replay(folder, Question(nonce="0", nodes=1, wishes=Wishes()))
+    failed = [part.name for part in report.parts if part.verdict is Verdict.failed]
+    assert any(name.startswith("choreography") for name in failed)
+
+
+def other_frames(forgery: Forgery) -> None:
+    node = forgery.of("choreography")
+    forgery.store(node, {"pose": forgery.arrays(node)["pose"][:-1]})
+
+
+def other_words(forgery: Forgery) -> None:
+    forgery.of("choreography")["params"]["stops"] = [[0, "1girl, jumping"]]
+
+
+def other_seed(forgery: Forgery) -> None:
+    forgery.of("choreography")["params"]["seed"] = 99
+
+
+def unplanned(forgery: Forgery) -> None:
+    node = forgery.of("motion", 1)
+    planned = forgery.of("choreography")["id"]
+    node["parents"] = [parent for parent in node["parents"] if parent != planned]
+
+
+def not_steered(forgery: Forgery) -> None:
+    forgery.of("motion")["params"]["control"]["source"] = "keyframe"
+
+
+@pytest.mark.parametrize(
+    ("forge", "code"),
+    [
+        (other_frames, "POL-ARRAYS"),
+        (other_words, "POL-PARAMS"),
+        (other_seed, "POL-PARAMS"),
+        (unplanned, "POL-CHAIN"),
+        (not_steered, "POL-PARAMS"),
+    ],
+)
+def test_a_choreography_that_no_run_makes_is_refused(
+    forge: Any, code: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealed.honest", lambda: run)
+    forgery = Forgery(tmp_path)
+    forge(forgery)
+    assert code in honest_codes(forgery.seal())
