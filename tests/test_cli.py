@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from pokora_anime import doctor
-from pokora_anime.cli import COMMANDS, main
+from pokora_anime.cli import BUG_STATUS, COMMANDS, main
 from pokora_anime.commands import again
 from pokora_anime.commands.render import parse
 from pokora_anime.config.groups import defaults, groups, keys
@@ -146,8 +146,10 @@ def test_an_unforeseen_error_names_its_log(
         raise RuntimeError("two\nlines")
 
     monkeypatch.setitem(COMMANDS, "doctor", (fail, ""))
-    assert main(["doctor"]) == 1
-    shown = capsys.readouterr().err
+    assert main(["doctor", "--json"]) == BUG_STATUS == 70  # no verdict and no mistake of a user ends so
+    told = capsys.readouterr()
+    shown = told.err
+    assert json.loads(told.out)["exit_status"] == BUG_STATUS
     assert shown.startswith("pokora: BUG-1: RuntimeError: two lines; log: ")
     log = Path(shown.strip().rsplit("log: ", 1)[1])
     assert "Traceback" in log.read_text()
@@ -162,7 +164,7 @@ def test_an_unforeseen_error_is_one_line_although_its_log_cannot_be_written(
 
     monkeypatch.setitem(COMMANDS, "doctor", (fail, ""))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
-    assert main(["doctor"]) == 1
+    assert main(["doctor"]) == BUG_STATUS
     shown = capsys.readouterr().err
     assert shown.startswith("pokora: BUG-1: RuntimeError: broken; log: none (")
     assert shown.count("\n") == 1

@@ -170,7 +170,8 @@ def test_the_report_says_what_guides_each_segment() -> None:
     config = compose("video", ["base=nano"])
     assert isinstance(config, VideoConfig)
     (told,) = prose._control(config)
-    assert "the last known one" in told and "0.35 and 0.4" in told and "4 frames" in told and "over 2" in told
+    assert "the last frame that it shares" in told and "0.35 and 0.4" in told
+    assert "4 frames" in told and "within 2" in told
 
 
 # A whole run

@@ -30,8 +30,11 @@ from pokora_anime.compliance.verify.names import problem, shown
 from pokora_anime.compliance.verify.page import as_page
 from pokora_anime.compliance.verify.report import as_json, as_text
 from pokora_anime.compliance.verify.verdict import Report, Verdict
+from pokora_anime.config.compose import compose
+from pokora_anime.config.schema import VideoConfig
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.ffmpeg import find_ffmpeg, yuv_hashes
+from pokora_anime.stages import encode
 
 COMMAND = [sys.executable, "-m", "pokora_anime.cli", "verify"]
 HOSTILE = "\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e\r\n"
@@ -136,10 +139,12 @@ def test_varied_honest_runs_neither(tmp_path: Path) -> None:
 def test_an_8_second_clip_takes_under_3_seconds_and_no_torch(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     forgery = Forgery(tmp_path)
-    source = ["-f", "lavfi", "-i", "testsrc2=s=768x768:r=24", "-frames:v", "192", "-threads", "2"]
-    line = [find_ffmpeg(), "-v", "error", "-y", *source, "-preset", "veryfast", "-pix_fmt", "yuv420p"]
+    source = ["-f", "lavfi", "-i", "testsrc2=s=768x768:r=24,setsar=0", "-frames:v", "192", "-threads", "2"]
     video = forgery.folder / "video.mp4"
-    subprocess.run([*line, "-bf", "0", "-crf", "16", "-movflags", "+faststart", str(video)], check=True)
+    config = compose("video", ["base=nano", "encode.preset=veryfast"])
+    assert isinstance(config, VideoConfig)
+    line = encode.command(find_ffmpeg(), (768, 768), 24, config, video)
+    subprocess.run([line[0], "-v", "error", "-y", *source, *line[line.index("-an") :]], check=True)
     hashes = yuv_hashes(video, 768, 768, 192)
     numbers = {"count": 192, "fps": 24, "width": 768, "height": 768}
     forgery.deliver({**numbers, "rgb_sha256": hashes, "yuv_sha256": hashes})
@@ -176,7 +181,7 @@ def test_exit_status_0_1_2(tmp_path: Path) -> None:
 
 
 def test_json(tmp_path: Path) -> None:
-    done = verify(sealed.honest(), "--json", "--key", "ed25519:" + "0" * 64)
+    done = verify(sealed.honest(), "--json", "--key", sealed.key(2).fingerprint)
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert [one["code"] for one in report["integrity"]] == ["SIG-KEY"]

@@ -34,7 +34,6 @@ Try
   pokora video shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms' seed=7
   pokora video experiment=preview shot.prompt='1girl, red kimono, sunset'
   pokora video base=sdxl speed=hq shot.seconds=10 shot.fps=12
-  pokora video seed=random
   pokora video --multirun seed=1,2,3 speed=lcm,hq"""
 
 STILLS = """pokora stills: render one to three images, with their settings as metadata.
