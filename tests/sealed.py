@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image as Pictures
+from PIL.PngImagePlugin import PngInfo
 from safetensors.numpy import load, save
 
 from pokora_anime.compliance.verify.examine import examine
@@ -136,8 +137,16 @@ class Forgery:
         self.array_path(node).write_bytes(save(arrays, metadata={"node": node["id"]}))
         node["output"] = arrays_hash(arrays)
 
-    def draw(self, name: str, picture: np.ndarray) -> None:
-        Pictures.fromarray(picture).save(self.folder / name)
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.record["summary"]["config"]
+
+    def draw(self, name: str, picture: np.ndarray, texts: Mapping[str, str] | None = None) -> None:
+        """Writes a PNG as a run does, with the texts that a still carries."""
+        info = PngInfo()
+        for key_, value in (texts or {}).items():
+            info.add_itxt(key_, value)
+        Pictures.fromarray(picture).save(self.folder / name, pnginfo=info)
 
     def write_record(self) -> None:
         data = json.dumps(self.record, indent=1, ensure_ascii=False).encode()

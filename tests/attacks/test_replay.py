@@ -26,6 +26,7 @@ from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import arrays_hash
+from pokora_anime.provenance.layout import still_texts
 from pokora_anime.quality.sheet import SheetCollector
 from pokora_anime.records import Image
 from pokora_anime.stages import keyframe
@@ -100,8 +101,9 @@ def test_a_swapped_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     forgery = replayed.forged(tmp_path, monkeypatch, replayed.stills)
     outside = np.zeros((64, 64, 3), np.uint8)
     for number in (1, 2):
-        forgery.draw(f"still-{number}.png", outside)
-        forgery.of("still", number - 1)["output"] = arrays_hash({"image": outside})
+        node = forgery.of("still", number - 1)
+        node["output"] = arrays_hash({"image": outside})
+        forgery.draw(f"still-{number}.png", outside, still_texts(forgery.config, node["id"]))
     folder = forgery.seal()
     assert clean(folder)
     assert failed(replay(folder, Question(nonce="any", nodes=3))[0]) == {"still"}
