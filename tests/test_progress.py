@@ -123,6 +123,8 @@ def test_what_libraries_remark_goes_into_the_log_alone(
     theirs = logging.getLogger("somebody.elses")
     theirs.addHandler(logging.StreamHandler())
     theirs.propagate = False
+    theirs.setLevel(logging.WARNING)  # whatever tests before this one made of the root
+    theirs.disabled = False
     console, text = plain()
     before = warnings.showwarning
     with warnings.catch_warnings(), Display(tmp_path / "run.log", console=console):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,8 @@ from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import arrays_hash
 from pokora_anime.provenance.layout import still_texts
-from pokora_anime.quality.sheet import SheetCollector
 from pokora_anime.records import Image
+from pokora_anime.run import Run
 from pokora_anime.stages import keyframe
 
 
@@ -187,17 +187,17 @@ def test_a_fabricated_chain_from_a_foreign_keyframe(tmp_path: Path, monkeypatch:
 
 def test_frames_composited_before_they_were_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A patch drawn into every frame after finish; hashes, sheet and MP4 are made after it."""
-    honest = SheetCollector.watch
+    honest = Run.watch
 
-    def drawn(collector: SheetCollector, frames: Iterable[Image]) -> Iterator[Image]:
-        yield from honest(collector, (painted(frame) for frame in frames))
+    def drawn(run: Run, frames: Iterator[Image]) -> Iterator[Image]:
+        yield from honest(run, (painted(frame) for frame in frames))
 
     def painted(frame: Image) -> Image:
         frame[20:36, 20:36] = (255, 0, 255)
         return frame
 
     with monkeypatch.context() as patched:
-        patched.setattr(SheetCollector, "watch", drawn)
+        patched.setattr(Run, "watch", drawn)
         folder = replayed.rendered(tmp_path)
     assert clean(folder)
     report = replay(folder, Question(nonce="judge", nodes=3))[0]
