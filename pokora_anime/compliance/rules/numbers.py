@@ -134,8 +134,9 @@ def turned_frames(case: Case) -> Iterator[Finding]:
 def choreography(case: Case) -> Iterator[Finding]:
     """Poses planned by a network from the words: the rules name maps, not who may draw them."""
     config = case.config
-    planned = isinstance(config, VideoConfig) and config.control.source is MapSource.choreography
-    if planned and config.control.kinds:
+    if not isinstance(config, VideoConfig):
+        return
+    if config.control.source is MapSource.choreography and config.control.kinds:
         yield review(
             "RULE-CHOREOGRAPHY",
             "a network plans the poses from the words, which the rules do not name",
