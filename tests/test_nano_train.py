@@ -495,7 +495,8 @@ def test_a_controlnet_that_goes_on_is_made_stronger_once(trained: Path, tmp_path
 
 
 def test_a_whole_training_keeps_what_cannot_go_on(exported: Path) -> None:
-    assert kept_from(exported) == ("text", "pose_extractor", "depth_extractor", "probe")
+    kept = ("text", "pose_extractor", "depth_extractor", "probe", "choreographer")
+    assert kept_from(exported) == kept
     assert kept_from(None) == ()
 
 
