@@ -133,10 +133,8 @@ def test_a_clip_at_strength_0_is_not_steered(trained: Path) -> None:
     told = diffusion.Conditions(
         torch.randn(2, 77, 256), torch.randn(2, 128), torch.tensor([[256.0, 256, 0, 0, 256, 256]] * 2)
     )
-    steered = steering.Steering(
-        control=control, maps=torch.rand(4, 3, 256, 256), strength=torch.tensor([0.0, 0.5])
-    )
     with torch.no_grad():
+        steered = steering.Steering.of(control, torch.rand(4, 3, 256, 256), torch.tensor([0.0, 0.5]))
         alone = motion.predict(unet, noisy, timesteps, told)
         under = steering.predict(unet, noisy, timesteps, told, steered)
     torch.testing.assert_close(under[0], alone[0], atol=1e-5, rtol=1e-4)

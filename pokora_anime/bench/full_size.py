@@ -7,28 +7,14 @@ from typing import Any
 
 from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
+from pokora_anime.models.lora_shapes import SD2_UNET, SDXL_UNET
 from pokora_anime.models.motion_unet import build_motion_unet
 
-_SDXL_UNET: dict[str, Any] = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "layers_per_block": 2,
-    "attention_head_dim": (5, 10, 20),
-    "transformer_layers_per_block": (1, 2, 10),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
+_SDXL_UNET: dict[str, Any] = {"sample_size": 128, "layers_per_block": 2, **SDXL_UNET}
 _SD2_UNET: dict[str, Any] = {
     "sample_size": 96,
     "block_out_channels": (320, 640, 1280, 1280),
-    "attention_head_dim": (5, 10, 20, 20),
-    "cross_attention_dim": 1024,
-    "use_linear_projection": True,
+    **SD2_UNET,
 }
 _VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),

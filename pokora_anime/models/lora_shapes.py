@@ -16,7 +16,7 @@ from pokora_anime.config.schema import Family
 from pokora_anime.models.lora_names import ENCODER_2, UNET
 
 _NANO = Path(__file__).resolve().parent.parent / "nano/weights"
-_SDXL = {
+SDXL_UNET: dict[str, Any] = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
     "block_out_channels": (320, 640, 1280),
@@ -28,7 +28,7 @@ _SDXL = {
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
 }
-_SD2 = {
+SD2_UNET: dict[str, Any] = {
     "attention_head_dim": (5, 10, 20, 20),
     "cross_attention_dim": 1024,
     "use_linear_projection": True,
@@ -75,7 +75,7 @@ def _empty(build: Callable[[], Any]) -> nn.Module:
 
 
 def _unet(family: Family) -> dict[str, Any]:
-    return _read("unet") if family is Family.nano else _SDXL if family is Family.sdxl else _SD2
+    return _read("unet") if family is Family.nano else SDXL_UNET if family is Family.sdxl else SD2_UNET
 
 
 def _text(family: Family, name: str) -> CLIPTextConfig:

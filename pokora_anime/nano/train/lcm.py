@@ -89,11 +89,8 @@ class _Items:
         self.index = dice.numpy.integers(len(self.latents), size=self.count)
         if control is None or self.drawn.joints is None:
             return None
-        return steering.Steering(
-            control=control,
-            maps=steering.draw_maps(np.asarray(self.drawn.joints[self.index]), self.place),
-            strength=steering.strengths(dice.numpy, self.count, self.place),
-        )
+        maps = steering.draw_maps(np.asarray(self.drawn.joints[self.index]), self.place)
+        return steering.Steering.of(control, maps, steering.strengths(dice.numpy, self.count, self.place))
 
     def draw(self, dice: Dice) -> tuple[Tensor, Tensor, Tensor, diffusion.Conditions, diffusion.Conditions]:
         """Clean latents [B,4,...], their noise, known frames [B,F], what is told, and the empty prompt."""

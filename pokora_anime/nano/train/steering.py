@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from pokora_anime.nano.train import data, diffusion, motion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.train.vae import load_latents
 from pokora_anime.nano.world.openpose import openpose_map
+from pokora_anime.stages.hints import hint_embedded
 
 FREE = 0.4  # share of clips that no map steers
 STRENGTHS = (0.35, 1.0)  # of the others' ControlNet: what `control.scale.pose` is set to lies between
@@ -34,26 +36,32 @@ DRAWING_THREADS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steering:
-    """A pose ControlNet with the maps of a batch of clips."""
+    """A pose ControlNet with the maps of a batch of clips, embedded once: the hint knows no timestep."""
 
     control: ControlNetModel
-    maps: Tensor
+    embedded: Tensor  # [B*F,channels,32,32]
     strength: Tensor
+
+    @classmethod
+    def of(cls, control: ControlNetModel, maps: Tensor, strength: Tensor) -> Self:
+        """From maps [B*F,3,256,256] in 0..1."""
+        return cls(control=control, embedded=control.controlnet_cond_embedding(maps), strength=strength)
 
     def residuals(self, noisy: Tensor, timesteps: Tensor, told: diffusion.Conditions) -> dict[str, object]:
         """What the ControlNet adds to a motion UNet at noisy latents; a guided pass has each clip twice."""
         frames = noisy.shape[2]
-        times = len(noisy) * frames // len(self.maps)
+        times = len(noisy) * frames // len(self.embedded)
         every = diffusion.Conditions(
             *(part.repeat_interleave(frames, 0) for part in (told.context, told.pooled, told.sizes))
         )
-        down, middle = self.control(
-            noisy.transpose(1, 2).flatten(0, 1),
-            timesteps.repeat_interleave(frames, 0),
-            controlnet_cond=self.maps.repeat(times, 1, 1, 1),
-            return_dict=False,
-            **every.arguments(),
-        )
+        with hint_embedded(self.control):
+            down, middle = self.control(
+                noisy.transpose(1, 2).flatten(0, 1),
+                timesteps.repeat_interleave(frames, 0),
+                controlnet_cond=self.embedded.repeat(times, 1, 1, 1),
+                return_dict=False,
+                **every.arguments(),
+            )
         weight = self.strength.repeat(times).repeat_interleave(frames, 0).view(-1, 1, 1, 1)
         return {
             "down_block_additional_residuals": [part * weight for part in down],
@@ -112,11 +120,8 @@ def train_steering(training: Training, place: Place, preview_every: int = 500) -
         nearly = (timesteps * motion.NEARLY_CLEAN * dice.numpy.random()).long()
         levels = torch.where(known, nearly[:, None], timesteps[:, None])
         noisy, velocity = schedule.noised(clean, noise, levels[:, None, :, None, None])
-        steering = Steering(
-            control=control,
-            maps=draw_maps(joints[index], place),
-            strength=strengths(dice.numpy, len(index), place),
-        )
+        maps = draw_maps(joints[index], place)
+        steering = Steering.of(control, maps, strengths(dice.numpy, len(index), place))
         error = (predict(unet, noisy, timesteps, told, steering).float() - velocity).square()
         weights = diffusion.attention_to(joints[index].reshape(-1, 18, 3), place)
         weights = weights.view(len(index), 1, *error.shape[2:]) * ~known[:, None, :, None, None]
