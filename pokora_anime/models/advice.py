@@ -50,16 +50,18 @@ def control_options(family: Family) -> str:
 
 def leave_out(row: Row, family: Family) -> str:
     """How to make do without a row."""
-    others = [name for name in STYLES if name != row.role and registry.find(name, family)]
+    if row.kind in (Kind.controlnet, Kind.extractor):
+        # Of a row that is not blocked, its own kind is among the usable ones.
+        return control_options(family) if row.status is Status.blocked else "control=none"
+    if row.kind is Kind.style_lora:
+        others = [name for name in STYLES if name != row.role and registry.find(name, family)]
+        return f"style={others[0] if row.role in STYLES and others else 'none'}"
     ways = {
         Kind.base: "another base, for example base=nano",
         Kind.motion: "another base, for example base=nano",
         Kind.motion_lora: "motion.lora=null",
         Kind.vae: "base.vae=null",
         Kind.speed_lora: "speed=hq",
-        Kind.style_lora: f"style={others[0] if row.role in STYLES and others else 'none'}",
-        Kind.controlnet: control_options(family),
-        Kind.extractor: control_options(family),
         Kind.choreographer: "control.source=keyframe",
         Kind.interpolator: "finish.interpolation=flow",
         Kind.upscaler: "finish.upscale=lanczos",
@@ -67,8 +69,6 @@ def leave_out(row: Row, family: Family) -> str:
     }
     if row.kind is Kind.base and row.role != "base":
         return f"speed={SPEED}"  # a distilled base is a speed mode of its family
-    if row.status is not Status.blocked and row.kind in (Kind.controlnet, Kind.extractor):
-        return "control=none"  # the row's own kind is among the usable ones
     return ways[row.kind]
 
 

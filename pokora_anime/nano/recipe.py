@@ -102,7 +102,7 @@ def _small() -> Recipe:
         unet=short(full.unet),
         motion=replace(short(full.motion), batch=1),
         controlnet_pose=short(full.controlnet_pose),
-        steering=replace(short(full.steering), batch=1),
+        steering=replace(short(full.steering), steps=1, batch=1),
         lora_lcm=short(full.lora_lcm),
         lora_pastel=short(full.lora_pastel),
         lora_flat_color=short(full.lora_flat_color),
