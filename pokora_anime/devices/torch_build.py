@@ -18,7 +18,7 @@ PINS = ".pokora-pins"  # the lock file's lines that hold for the chosen build
 _STAMP = ".pokora-setup"
 _ROOT = Path(__file__).parent.parent.parent
 # What differs between builds. CUDA libraries of two builds lie in the same folders and overwrite each other.
-_OF_A_BUILD = re.compile(r"(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==")
+_OF_A_BUILD = re.compile(r"(torch|torchvision|(?:pytorch-)?triton[a-z-]*|nvidia-[a-z0-9-]+|cuda-[a-z]+)==")
 _PASCAL_AND_VOLTA = (7, 5)  # builds for CUDA 13 hold nothing for cards below
 _BLACKWELL = (10, 0)  # builds before CUDA 12.8 hold nothing for these
 
@@ -89,7 +89,9 @@ def _named(venv: Path, build: str, *options: str) -> int:
     if not done.returncode:
         return 0
     how = "fix: make setup TORCH=auto, or TORCH=lock for the lock file's"
-    return _refuse(4, "SYS-TORCH", f"uv did not install torch for TORCH={build} (its reason stands above); {how}")
+    return _refuse(
+        4, "SYS-TORCH", f"uv did not install torch for TORCH={build} (its reason stands above); {how}"
+    )
 
 
 def _uv(venv: Path, command: str, *arguments: str, output: bool = False) -> subprocess.CompletedProcess[str]:
