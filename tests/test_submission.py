@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from pokora_anime.bundle import (
     project,
     seal,
     status,
+    untrusted_pdf,
 )
 from pokora_anime.bundle.examine import examine_and_show
 from pokora_anime.bundle.project import Member, Project
@@ -270,6 +272,40 @@ def test_a_document_that_leaves_somebody_out_is_found() -> None:
     assert (named, unnamed) == ([], ["SUB-TEXT"])
     assert [one.code for one in documents.check("poster", data[:-50], 0, [])] == ["SUB-PDF"]
     assert [one.code for one in documents.check("poster", data, 0, [])] == ["SUB-PAGES"]
+
+
+def test_a_pdf_of_somebody_else_is_read_as_ours_is() -> None:
+    data = pdf.compile_pdf("poster", _poster_data(), {})
+    assert untrusted_pdf.read(data) == pdf.read(data)
+    with pytest.raises(ValueError, match="no sound PDF"):
+        untrusted_pdf.read(data[:-50])
+
+
+def test_a_pdf_that_takes_too_long_is_no_sound_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(untrusted_pdf, "SECONDS", 0.01)
+    with pytest.raises(ValueError, match="more than 0.01 s"):
+        untrusted_pdf.read(pdf.compile_pdf("poster", _poster_data(), {}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is bounded on Linux alone")
+def test_a_pdf_that_takes_too_much_memory_is_no_sound_pdf() -> None:
+    zeros = zlib.compress(bytes(1500 * 2**20), 1)
+    stream = b"1 0 obj<</Length %d/Filter/FlateDecode>>stream\n%b\nendstream endobj\n" % (len(zeros), zeros)
+    page = b"2 0 obj<</Type/Page/Parent 3 0 R/MediaBox[0 0 9 9]/Contents 1 0 R>>endobj\n"
+    pages = b"3 0 obj<</Type/Pages/Kids[2 0 R]/Count 1>>endobj\n4 0 obj<</Type/Catalog/Pages 3 0 R>>endobj\n"
+    parts, data, places = (stream, page, pages), b"%PDF-1.7\n", list[int]()
+    for part in parts:
+        places.append(len(data))
+        data += part
+    places += [places[2] + pages.index(b"4 0 obj")]
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    start = len(data)
+    data += b"xref\n0 5\n0000000000 65535 f \n%btrailer<</Size 5/Root 4 0 R>>\nstartxref\n%d\n%%%%EOF" % (
+        table,
+        start,
+    )
+    with pytest.raises(ValueError):
+        untrusted_pdf.read(data)
 
 
 def test_signs_that_no_font_has_are_found() -> None:

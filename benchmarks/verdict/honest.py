@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SMALL = (
 )
 MOTIONS = (
     *("anchor_attention", "anchor_both", "anchor_frame", "carried_start", "color_lock"),
-    *("last_latent", "loop", "overlap_2", "overlap_4", "overlap_8", "shared_noise", "windows"),
+    *("last_latent", "overlap_2", "overlap_4", "overlap_8", "shared_noise", "windows"),
 )
 CAMERAS = (
     *("zoom_in", "zoom_out", "pan_left", "pan_right", "tilt_up", "tilt_down"),
@@ -48,6 +48,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     *((f"shot.seconds={seconds}",) for seconds in (1, 3.5, 5)),
     ("control=depth", "control.source=segment"),
     ("control=depth", "control.source=keyframe"),
+    ("motion=loop", "shot.seconds=3"),
     ("keyframe=none",),
     ("speed=hq", "speed.steps=3"),
     ("finish=hires",),
@@ -80,7 +81,7 @@ class Honest:
 def render(work: Path) -> Iterator[Honest]:
     """Renders what is not there yet; each run once it is."""
     for number, words in enumerate(GROUPS):
-        yield from rendered(work, f"video-{number:02}", "video", *SMALL, *words)
+        yield from rendered(work, f"video-{number:02}", "video", *smaller(words), *words)
     for number, words in enumerate(FIGURES):
         yield from rendered(work, f"figure-{number:02}", "video", *words, "speed.steps=2", "device.threads=1")
     small = [word for word in SMALL if not word.startswith(("shot.", "control"))]
@@ -94,13 +95,19 @@ def render(work: Path) -> Iterator[Honest]:
 def bundles(work: Path) -> Iterator[Honest]:
     """Drafts of five submissions: a clip and stills, each with other options."""
     small = [word for word in SMALL if not word.startswith(("shot.", "control"))]
-    options = ("seed=1", "style=pastel", "motion=loop", "encode.crf=23", "control=depth")
+    options = ("seed=1", "style=pastel", "motion=windows", "encode.crf=23", "control=depth")
     for number, option in enumerate(options):
         yield bundle(
             work / f"bundle-{number}",
-            ("video", *SMALL, option),
+            ("video", *smaller([option]), option),
             ("stills", *small, f"count={1 + number % 3}"),
         )
+
+
+def smaller(words: Iterable[str]) -> tuple[str, ...]:
+    """What makes a clip small, but for the keys that `words` set."""
+    keys = {word.partition("=")[0] for word in words}
+    return tuple(word for word in SMALL if word.partition("=")[0] not in keys)
 
 
 def rendered(work: Path, name: str, *words: str) -> Iterator[Honest]:
@@ -108,7 +115,11 @@ def rendered(work: Path, name: str, *words: str) -> Iterator[Honest]:
     if not (place / "done").exists():
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        pokora(work, *words, "--out", str(place))
+        try:
+            pokora(work, *words, "--out", str(place))
+        except RuntimeError as error:
+            print(f"not rendered: {error}", flush=True)
+            return
         (place / "done").touch()
     for record in sorted(place.rglob("record.json")):
         yield Honest(path=record.parent, typed=" ".join(words))
