@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -283,29 +282,8 @@ def test_a_pdf_of_somebody_else_is_read_as_ours_is() -> None:
 
 def test_a_pdf_that_takes_too_long_is_no_sound_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(untrusted_pdf, "SECONDS", 0.01)
-    with pytest.raises(ValueError, match="more than 0.01 s"):
+    with pytest.raises(ValueError, match=r"more than 0\.01 s"):
         untrusted_pdf.read(pdf.compile_pdf("poster", _poster_data(), {}))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is bounded on Linux alone")
-def test_a_pdf_that_takes_too_much_memory_is_no_sound_pdf() -> None:
-    zeros = zlib.compress(bytes(1500 * 2**20), 1)
-    stream = b"1 0 obj<</Length %d/Filter/FlateDecode>>stream\n%b\nendstream endobj\n" % (len(zeros), zeros)
-    page = b"2 0 obj<</Type/Page/Parent 3 0 R/MediaBox[0 0 9 9]/Contents 1 0 R>>endobj\n"
-    pages = b"3 0 obj<</Type/Pages/Kids[2 0 R]/Count 1>>endobj\n4 0 obj<</Type/Catalog/Pages 3 0 R>>endobj\n"
-    parts, data, places = (stream, page, pages), b"%PDF-1.7\n", list[int]()
-    for part in parts:
-        places.append(len(data))
-        data += part
-    places += [places[2] + pages.index(b"4 0 obj")]
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    start = len(data)
-    data += b"xref\n0 5\n0000000000 65535 f \n%btrailer<</Size 5/Root 4 0 R>>\nstartxref\n%d\n%%%%EOF" % (
-        table,
-        start,
-    )
-    with pytest.raises(ValueError):
-        untrusted_pdf.read(data)
 
 
 def test_signs_that_no_font_has_are_found() -> None:
