@@ -104,7 +104,8 @@ def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | 
     next run and renders below the sweep's folder, after a look into the other sweeps under `root`.
     """
     from pokora_anime.compliance import gate
-    from pokora_anime.devices import compiler
+    from pokora_anime.compliance.guard.places import run_folder
+    from pokora_anime.devices import compiler, disk
     from pokora_anime.models.fetch import check_available
 
     gate.refuse(config)
@@ -115,6 +116,7 @@ def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | 
     place = finished.find(config, [root, *sorted(root.glob("sweep/*"))] if worker else [root])
     if place is not None:
         return _answer(config, place, guard)
+    disk.require(config, run_folder(config, worker.folder if worker else root))
     if guard == "off":
         return _render_here(config, worker.folder if worker else root)
     from pokora_anime.compliance.guard import parent
