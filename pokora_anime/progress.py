@@ -196,8 +196,8 @@ class Display:
     def _correct(self) -> str:
         """The line that corrects the forecast, once, at the first measured step of the last planned stage."""
         left = self.left_seconds
-        if self._expected is None or self._corrected is not None or left is None:
-            return ""
+        if self._expected is None or self._corrected is not None or not left:
+            return ""  # also after the last step, when there is nothing left to forecast
         self._corrected = total = time.monotonic() - self._begun + left
         resumed = any(stage.kept for stage in self._stages.values())
         apart = max(total / self._expected, self._expected / total)

@@ -79,7 +79,7 @@ def test_a_bundle_that_does_not_fit_is_refused_before_its_documents_are_made(
     root = submitted.copied(tmp_path)
     told: list[str] = []
     free[0] = MB
-    with pytest.raises(MachineError, match="SYS-DISK: .* to write and 1 MB free .*then build again"):
+    with pytest.raises(MachineError, match=r"SYS-DISK: .* to write and 1 MB free .*then build again"):
         build.build(root, submitted.WORDS, draft=True, tell=told.append)
     assert not any("write-up" in line for line in told)
     assert not (root / names.FOLDER / names.DIST).exists()
