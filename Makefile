@@ -52,7 +52,7 @@ help: ## show this page
 	@echo '      make video PROMPT='"'"'1girl, blue hair, twintails, waving, cherry blossoms'"'"' SEED=7'
 	@echo '      make video ARGS='"'"'experiment=preview seed=3'"'"
 
-setup: $(SETUP) ## install everything into .venv (the other targets do it by themselves)
+setup: $(SETUP) ## install everything into .venv, as all others do (TORCH=cu126: a torch for older NVIDIA drivers)
 
 video: $(SETUP) ## render an 8 s anime clip
 	@$(POKORA) video $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)

@@ -1,4 +1,4 @@
-"""Free disk is asked before anything is computed: what a run and a bundle need, and the refusal."""
+"""Free disk is asked before anything is computed: what a run needs, and the refusal."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-import replayed
-import submitted
 
-from pokora_anime.bundle import build, names
 from pokora_anime.commands import render
 from pokora_anime.compliance.guard.places import run_folder
 from pokora_anime.config.compose import compose
@@ -45,13 +42,6 @@ def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_needs_at_least_what_one_like_it_wrote() -> None:
-    config = compose("video", [*replayed.SMALL])
-    run = replayed.rendered(submitted.workplace() / "outputs")
-    wrote = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
-    assert wrote < disk.needed(config) < 100 * MB
-
-
 def test_what_is_there_already_is_not_needed_again(tmp_path: Path, free: list[int]) -> None:
     config = compose("video")
     folder = run_folder(config, tmp_path)
@@ -71,18 +61,3 @@ def test_more_segments_maps_pixels_and_quality_need_more() -> None:
         "quality.reroll=3",
     ):  # fmt: skip
         assert disk.needed(compose("video", [words])) > plain + 2 * MB, words
-
-
-def test_a_bundle_that_does_not_fit_is_refused_before_its_documents_are_made(
-    tmp_path: Path, free: list[int]
-) -> None:
-    root = submitted.copied(tmp_path)
-    told: list[str] = []
-    free[0] = MB
-    with pytest.raises(MachineError, match=r"SYS-DISK: .* to write and 1 MB free .*then build again"):
-        build.build(root, submitted.WORDS, draft=True, tell=told.append)
-    assert not any("write-up" in line for line in told)
-    assert not (root / names.FOLDER / names.DIST).exists()
-    made = sum(path.stat().st_size for path in submitted.bundle().parent.iterdir())
-    free[0] = 10**12
-    assert made < build._size(build.consider(root, submitted.WORDS, draft=True))

@@ -106,8 +106,8 @@ def test_a_mistake_in_one_job_and_an_unknown_part_are_told() -> None:
         ([], ""),
         (["hydra/launcher=basic"], ""),
         (["hydra.launcher.n_jobs=1"], ""),
-        (["hydra.launcher.n_jobs=2"], "job 3 seed=1,shot.prompt=1girl, long, long, l..."),
-        (["hydra.launcher.n_jobs=-1"], "job 3 seed=1,shot.prompt=1girl, long, long, l..."),
+        (["hydra.launcher.n_jobs=2"], "job 3 seed=1,shot.prompt='1girl, long, long..."),
+        (["hydra.launcher.n_jobs=-1"], "job 3 seed=1,shot.prompt='1girl, long, long..."),
     ],
 )
 def test_a_job_beside_others_is_labelled_by_what_sets_it_apart(launcher: list[str], label: str) -> None:
