@@ -30,16 +30,12 @@ def labelled(label: str) -> Generator[None]:
 class _Lines(io.TextIOBase):
     """Whole lines, each written at once, so that those of other processes do not get in between."""
 
+    encoding: str = "utf-8"
+    errors: str | None = None
+
     def __init__(self, label: str, target: TextIO) -> None:
         self._label, self._target, self._begun = label, target, ""
-
-    @property
-    def encoding(self) -> str:
-        return self._target.encoding
-
-    @property
-    def errors(self) -> str | None:
-        return self._target.errors
+        self.encoding, self.errors = target.encoding, target.errors
 
     def fileno(self) -> int:
         return self._target.fileno()

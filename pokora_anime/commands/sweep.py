@@ -23,6 +23,7 @@ from pokora_anime.provenance.atomic import write_atomic, writing
 from pokora_anime.provenance.hashing import text_hash
 
 if TYPE_CHECKING:
+    from hydra.conf import HydraConf
     from omegaconf import DictConfig
 
     from pokora_anime.compliance.guard.parent import Worker
@@ -119,7 +120,7 @@ def _job(command: str, composed: DictConfig) -> float:
     return _write_result(folder, result, started)
 
 
-def _side_by_side(hydra_config: DictConfig) -> str:
+def _side_by_side(hydra_config: HydraConf) -> str:
     """A job's number and what sets it apart; empty where the launcher runs one job after the other."""
     launcher = hydra_config.launcher
     if launcher["_target_"].endswith(".BasicLauncher") or launcher.get("n_jobs") == 1:
