@@ -93,8 +93,8 @@ def page() -> str:
     lines = [
         "# Error codes",
         "",
-        "Made from the source by `python docs/errors.py`. A message is one line: the code, what was got, what",
-        "was expected, and a fix to type. `...` stands for what is filled in. Exit status 70 is our own fault.",
+        "Made from the source by `python docs/errors.py`. A message is one line: the code, what was got,",
+        "what was expected, and a fix to type. `...` stands for what is filled in. Exit status 70: our own fault.",
     ]
     for family, (title, status, what) in FAMILIES.items():
         mine = {code: said for code, said in codes.items() if code.partition("-")[0] == family}

@@ -30,7 +30,6 @@ PROMPTS = (
     "소녀, 파란 머리, 벚꽃",
     'a dragon 🐉, "quoted", it\'s 100% fine',
     "1girl, <lora:pastel:0.8>, beach",
-    "",
 )
 GROUPS: tuple[tuple[str, ...], ...] = (
     *((f"motion={name}",) for name in MOTIONS),
