@@ -23,7 +23,6 @@ CAMERAS = (
     *("zoom_in", "zoom_out", "pan_left", "pan_right", "tilt_up", "tilt_down"),
     *("rolling_clockwise", "rolling_anticlockwise", "static"),
 )
-SHAPES = ("depth", "canny", "lineart")  # a figure is found at 256 pixels alone: poses are rendered there
 PROMPTS = (
     "1girl, {red|blue|green} hair, waving",
     "0: 1girl, standing, 8: 1girl, waving",
@@ -31,12 +30,10 @@ PROMPTS = (
     "소녀, 파란 머리, 벚꽃",
     'a dragon 🐉, "quoted", it\'s 100% fine',
     "1girl, <lora:pastel:0.8>, beach",
-    "",
 )
 GROUPS: tuple[tuple[str, ...], ...] = (
     *((f"motion={name}",) for name in MOTIONS),
     *((f"motion.camera={name}",) for name in CAMERAS),
-    *((f"control={name}",) for name in SHAPES),
     *((f"shot.prompt={prompt}",) for prompt in PROMPTS),
     *((f"style={name}",) for name in ("pastel", "flat_color")),
     *((f"negative={name}",) for name in ("anime", "contest", "none")),
