@@ -35,10 +35,9 @@ def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises(MachineError) as refused:
         render.main(command, ["--out", str(tmp_path / "out")])
     line = refused.value.line()
-    assert line.startswith(
-        f"SYS-DISK: {need / 1e6:.3g} MB to write and {free[0] / 1e6:.3g} MB free in {tmp_path}"
-    )
-    assert line.endswith("expected about 3 MB more; fix: free some space, or --out DIR on another disk")
+    sizes = f"{need / 1e6:.3g} MB to write and {free[0] / 1e6:.3g} MB free in {tmp_path}"
+    assert line.startswith(f"SYS-DISK: a run does not fit: {sizes}")
+    assert line.endswith("expected 3 MB more; fix: free some space, or --out DIR on another disk")
     assert not (tmp_path / "out").exists()
 
 

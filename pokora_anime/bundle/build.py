@@ -31,7 +31,7 @@ from pokora_anime.bundle.source import Source, read
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.rules import limits
 from pokora_anime.devices import disk
-from pokora_anime.errors import ConfigError, RecordError
+from pokora_anime.errors import ConfigError, MachineError, RecordError
 from pokora_anime.provenance.atomic import write_atomic, writing
 from pokora_anime.provenance.hashing import Json, file_hash
 
@@ -91,7 +91,7 @@ def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lam
             tell(f"{command}: {chosen}")
     if eligibility.barring(judged.findings) and not draft:
         return Built(path=None, findings=judged.findings)
-    disk.fit(root / names.FOLDER / names.DIST, _size(judged), "free some space, then build again")
+    _require_disk(root / names.FOLDER / names.DIST, judged)
     tell("write-up and poster")
     source = judged.source
     content = contents.collect(
@@ -159,6 +159,17 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
     files[names.MANIFEST] = manifest.to_bytes(table)
     files[names.SUMS] = manifest.sums(manifest.hashes(files))
     return files
+
+
+def _require_disk(folder: Path, judged: Judged) -> None:
+    if found := disk.shortage(folder, _size(judged)):
+        got, expected = found
+        raise MachineError(
+            "SYS-DISK",
+            f"the bundle does not fit: {got}",
+            expected=expected,
+            fix="free some space, then build again",
+        )
 
 
 def _size(judged: Judged) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.devices.job import Job
+from pokora_anime.errors import MachineError
 from pokora_anime.models.data import free_space
 from pokora_anime.models.meter import amount
-from pokora_anime.provenance.atomic import disk_error
 from pokora_anime.stages import choreographed, draft, joins
 
 _LATENT = 4 * 4  # bytes of a latent pixel: four channels in fp32
@@ -47,12 +47,19 @@ def needed(config: RunConfig) -> int:
 def require(config: RunConfig, folder: Path) -> None:
     """Raise MachineError SYS-DISK where a run's folder has no room for what the run has still to write."""
     there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    fix = "free some space, or --out DIR on another disk"
-    fit(folder, max(_AROUND, needed(config) - there), fix)
+    if found := shortage(folder, max(_AROUND, needed(config) - there)):
+        got, expected = found
+        raise MachineError(
+            "SYS-DISK",
+            f"a run does not fit: {got}",
+            expected=expected,
+            fix="free some space, or --out DIR on another disk",
+        )
 
 
-def fit(folder: Path, need: int, fix: str) -> None:
-    """Raise MachineError SYS-DISK unless so many bytes are free where `folder` is or will be."""
+def shortage(folder: Path, need: int) -> tuple[str, str] | None:
+    """What is to write and what is free where `folder` is or will be, and how much is lacking, in words."""
     free = free_space(folder)
-    if free < need:
-        raise disk_error(folder, need - free, f"{amount(need)} to write and {amount(free)} free", fix)
+    if free >= need:
+        return None
+    return f"{amount(need)} to write and {amount(free)} free in {folder}", f"{amount(need - free)} more"

@@ -59,7 +59,7 @@ def require() -> None:
             "SYS-DRIVER",
             f"an NVIDIA driver is here but torch cannot use it: {reason}",
             expected="a card that torch computes on, or the word to render on the processor",
-            fix=f"{setup}, or device.kind=cpu" if (setup := remedy()) else "device.kind=cpu",
+            fix=f"{f'{setup}, or ' if (setup := remedy()) else ''}device.kind=cpu",
         )
 
 

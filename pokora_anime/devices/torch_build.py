@@ -45,7 +45,7 @@ def choose(venv: Path, build: str) -> int:
     pins = [line for line in lock if build == LOCK or not _OF_A_BUILD.match(line)]
     if build != LOCK and build not in (known := _known(venv)):
         expected = ", ".join((LOCK, *known)) if known else f"{LOCK}, or uv, which pip did not install"
-        return _refuse(2, "CFG-TORCH", f"TORCH={build}; expected {expected}; fix: make setup TORCH=auto")
+        return _refuse("CFG-TORCH", f"TORCH={build}", expected=expected, fix="make setup TORCH=auto")
     (venv / PINS).write_text("".join(pins), encoding="utf-8")
     if build == kept(venv):
         return 0
@@ -88,9 +88,11 @@ def _named(venv: Path, build: str, *options: str) -> int:
     done = _uv(venv, "install", *options, f"--torch-backend={build}", *pins, *wanted, "torchvision")
     if not done.returncode:
         return 0
-    how = "fix: make setup TORCH=auto, or TORCH=lock for the lock file's"
     return _refuse(
-        4, "SYS-TORCH", f"uv did not install torch for TORCH={build} (its reason stands above); {how}"
+        "SYS-TORCH",
+        f"uv did not install torch for TORCH={build}",
+        expected="a build that can be had (uv's reason stands above)",
+        fix="make setup TORCH=auto, or TORCH=lock for the lock file's",
     )
 
 
@@ -102,9 +104,9 @@ def _uv(venv: Path, command: str, *arguments: str, output: bool = False) -> subp
         return subprocess.CompletedProcess(line, 127, "", str(error))
 
 
-def _refuse(status: int, code: str, text: str) -> int:
-    print(f"pokora: {code}: {text}", file=sys.stderr)
-    return status
+def _refuse(code: str, got: str, *, expected: str, fix: str) -> int:
+    print(f"pokora: {code}: {got}; expected {expected}; fix: {fix}", file=sys.stderr)
+    return 2 if code.startswith("CFG") else 4
 
 
 if __name__ == "__main__":

@@ -16,17 +16,14 @@ _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENO
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
-_AGAIN = "free some space, then start the same command again: finished parts are kept"
-
-
-def disk_error(folder: Path, need: int, reason: str = "no space left", fix: str = _AGAIN) -> MachineError:
+def disk_error(folder: Path, need: int, reason: str = "no space left") -> MachineError:
     """The error for a full disk or quota; `need` in bytes, 0 when it is not known."""
     amount = f"about {max(1, round(need / 1e6))} MB more" if need else "some space"
     return MachineError(
         "SYS-DISK",
         f"{reason} in {folder}",
         expected=amount,
-        fix=fix,
+        fix="free some space, then start the same command again: finished parts are kept",
     )
 
 
