@@ -124,7 +124,21 @@ def test_what_all_jobs_share_is_no_label() -> None:
         "stills", ["seed=1,2", "count=1", "style=none", "shot.prompt={a|b} c", "hydra.launcher.n_jobs=2"],
         multirun=True,
     )  # fmt: skip
-    assert sweep._constant(ready) == ["count", "style"]
+    assert jobs.constant(ready) == ["count", "style"]
+    assert jobs.constant(prepare("video", ["control.scale.pose=0.5"], multirun=True)) == [
+        "control.scale.pose"
+    ]
+
+
+@pytest.mark.parametrize("start", ["--multirun", "--multirun --cfg", "--cfg"])
+def test_a_value_that_cannot_be_read_is_one_line(start: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"CFG-SYNTAX"):
+        render.main("stills", [*start.split(), "seed=[1,2", "--out", str(tmp_path)])
+
+
+def test_one_config_with_several_values_asks_for_a_multirun() -> None:
+    with pytest.raises(ConfigError, match="CFG-SWEEP"):
+        render.main("stills", ["--cfg", "seed=1,2"])
 
 
 def test_every_line_of_a_labelled_process_says_whose_it_is() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pokora_anime.config.compose import translate, typed
+from pokora_anime.config.compose import refuse_sweeps, translate, typed
 from pokora_anime.config.groups import conf_dir, register_schemas
 from pokora_anime.config.identity import to_yaml
 from pokora_anime.config.overrides import prepare
@@ -25,7 +25,10 @@ def page(command: str, overrides: Sequence[str], part: str, *, multirun: bool) -
     from omegaconf.errors import OmegaConfBaseException
 
     ready = prepare(command, overrides, multirun=multirun)
-    ready = [*one_at_a_time(ready), *ready] if multirun else ready
+    if multirun:
+        ready = [*one_at_a_time(ready), *ready]
+    else:
+        refuse_sweeps(ready)
     register_schemas()
     shown: list[str] = []
     try:
@@ -42,8 +45,9 @@ def page(command: str, overrides: Sequence[str], part: str, *, multirun: bool) -
 
 
 def constant(ready: Sequence[str]) -> list[str]:
-    """The keys that have one value for all jobs."""
-    return [one.get_key_element() for one in _parsed(ready) if not one.is_sweep_override()]
+    """The keys of a run that have one value for all jobs. Raises HydraException."""
+    keys = [one.key_or_group for one in _parsed(ready) if not one.is_sweep_override()]
+    return [key for key in keys if not key.startswith(("hydra.", "hydra/"))]
 
 
 def one_at_a_time(ready: Sequence[str]) -> list[str]:

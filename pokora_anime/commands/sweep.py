@@ -44,21 +44,13 @@ def run(command: str, overrides: Sequence[str], root: Path) -> int:
     folder = (root / "sweep" / f"{command}-{text_hash([command, *ready])[:12]}").absolute()
     _clear(folder)
     register_schemas()
-    # What sets a job apart is its label where several render side by side.
-    apart = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(_constant(ready))}]"
     job = {"video": video_job, "stills": stills_job}[command]
     start = hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(job)
     try:
-        with _command_line(
-            [
-                "pokora",
-                "--multirun",
-                f"hydra.sweep.dir={quote(str(folder))}",
-                *jobs.one_at_a_time(ready),
-                apart,
-                *ready,
-            ]
-        ):
+        # What sets a job apart is its label where several render side by side.
+        apart = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(jobs.constant(ready))}]"
+        added = [f"hydra.sweep.dir={quote(str(folder))}", *jobs.one_at_a_time(ready), apart]
+        with _command_line(["pokora", "--multirun", *added, *ready]):
             start()
     except (HydraException, OmegaConfBaseException) as error:
         raise translate(error) from error
@@ -128,11 +120,6 @@ def _side_by_side(hydra_config: HydraConf) -> str:
     apart = str(hydra_config.job.override_dirname)
     apart = apart if len(apart) <= _LABEL else f"{apart[: _LABEL - 3]}..."
     return " ".join(["job", str(hydra_config.job.num), apart]).strip()
-
-
-def _constant(ready: Sequence[str]) -> list[str]:
-    """Keys of a run that have one value in all jobs."""
-    return [name for name in jobs.constant(ready) if not name.startswith("hydra")]
 
 
 def _in_turn(attempt: Callable[[], Path]) -> Path:
