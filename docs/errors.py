@@ -94,7 +94,7 @@ def page() -> str:
         "# Error codes",
         "",
         "Made from the source by `python docs/errors.py`. A message is one line: the code, what was got,",
-        "what was expected, and a fix to type. `...` stands for what is filled in. Exit status 70: our own fault.",
+        "what was expected, and a fix to type. `...` stands for what is filled in. Status 70: our own fault.",
     ]
     for family, (title, status, what) in FAMILIES.items():
         mine = {code: said for code, said in codes.items() if code.partition("-")[0] == family}
