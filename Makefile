@@ -57,7 +57,7 @@ setup: $(SETUP) ## install everything into .venv, as all others do (TORCH=cu126:
 video: $(SETUP) ## render an 8 s anime clip
 	@$(POKORA) video $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
 
-stills: $(SETUP) ## render one to three images
+stills: $(SETUP) ## render images, each with the next seed
 	@$(POKORA) stills $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
 
 sweep: $(SETUP) ## render a small grid (seeds x speeds) and one sheet of it

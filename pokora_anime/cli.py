@@ -110,7 +110,7 @@ BUG_STATUS = 70  # of a fault of ours: no command has a verdict or a mistake of 
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "video": (_video, "render an 8-10 s clip from a prompt"),
-    "stills": (_stills, "render one to three images"),
+    "stills": (_stills, "render images, each with the next seed: to pick from"),
     "sweep": (_sweep, "render a small grid (seeds x speeds) and put it on one sheet"),
     "check": (_check, "is a config an entry to the contest? Nothing is rendered"),
     "verify": (_verify, "check a run or a bundle against its record and the rules"),

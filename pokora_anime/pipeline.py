@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pokora_anime.config import camera
 from pokora_anime.config.schema import StillsConfig, VideoConfig
+from pokora_anime.config.stills import of_still
 from pokora_anime.context import RunContext
 from pokora_anime.provenance.ffmpeg import find_ffmpeg
 from pokora_anime.provenance.hashing import Json
@@ -55,13 +56,15 @@ def render_video(config: VideoConfig, root: Path, guard: Mapping[str, Json] | No
 
 
 def render_stills(config: StillsConfig, root: Path, guard: Mapping[str, Json] | None = None) -> Path:
-    """Render one to three images from the prompt; returns the run folder. `guard` as for a video."""
+    """Render images, each with the next seed; returns the run folder. `guard` as for a video."""
     with open_run("stills", config, root, guard) as run:
         if not run.folder.finished:
-            text = prompt.encode(config.shot, config, run.context)
+            own = [of_still(config, index) for index in range(config.count)]
+            texts = [prompt.encode(one.shot, one, run.context) for one in own]
             run.context.models.free_text()
             images = [
-                keyframe.render_still(text, index, config, run.context) for index in range(config.count)
+                keyframe.render_still(text, one, replace(run.context, seed=one.seed))
+                for text, one in zip(texts, own, strict=True)
             ]
             run.finish_stills([keyframe.deliver(image, config, run.context) for image in images])
         return run.folder.path

@@ -149,7 +149,7 @@ class Run:
         """Write the stills with their metadata and the record."""
         names: list[Json] = []
         for index, still in enumerate(stills):
-            metadata = still_texts(to_plain(self.config), still.node.id)
+            metadata = still_texts(to_plain(self.config), index, still.node.id, still.node.inputs[0])
             name = still_name(index)
             names.append(name)
             self.folder.write_image(name, still.image, still.node, "image", metadata)

@@ -174,7 +174,7 @@ def test_what_follows_from_the_base_is_no_choice() -> None:
 
 def test_stills_compose() -> None:
     assert compose_stills(["count=3"]).count == 3
-    assert "CFG-RANGE: count=4; expected 1 to 3" in refusal("count=4", command="stills")
+    assert "CFG-RANGE: count=65; expected 1 to 64" in refusal("count=65", command="stills")
 
 
 def test_a_launcher_without_n_jobs_composes() -> None:

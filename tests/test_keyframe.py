@@ -140,5 +140,17 @@ def test_stills_differ_by_their_index(family: Path, tmp_path: Path) -> None:
     config = tiny.config()
     context = tiny.context(tmp_path, tiny.models(family, settings=config))
     prompt = encode(config.shot, config, context)
-    one, two = (keyframe.render_still(prompt, index, config, context) for index in range(2))
+    own = [of_still(config, index) for index in range(2)]
+    one, two = (keyframe.render_still(prompt, each, replace(context, seed=each.seed)) for each in own)
     assert not np.array_equal(one.image, two.image)
+
+
+def test_the_still_with_a_seed_is_the_keyframe_of_the_clip_with_that_seed(
+    family: Path, tmp_path: Path
+) -> None:
+    clip, _ = render(family, tmp_path / "clip", tiny.config())
+    context = tiny.context(tmp_path / "stills", tiny.models(family, settings=tiny.config()))
+    config = of_still(stills_of(tiny.config()), 0)
+    still = keyframe.render_still(encode(config.shot, config, context), config, context)
+    assert still.node == clip.node
+    assert np.array_equal(still.image, clip.image)

@@ -36,7 +36,10 @@ Try
   pokora video base=sdxl speed=hq shot.seconds=10 shot.fps=12
   pokora video --multirun seed=1,2,3 speed=lcm,hq"""
 
-STILLS = """pokora stills: render one to three images, with their settings as metadata.
+STILLS = """pokora stills: render images, each with the next seed, with their settings as metadata.
+
+The still with a seed is the keyframe of the clip with that seed: look at a dozen, then animate one with
+`pokora video --from outputs/stills/NAME#2`. A contest takes one to three.
 
 Usage: pokora stills [group=option ...] [key=value ...] [options]
 

@@ -11,7 +11,7 @@ from pokora_anime.compliance.findings import Severity, of_severity
 from pokora_anime.compliance.rules.case import Case, uses
 from pokora_anime.compliance.rules.contest import judge
 from pokora_anime.compliance.rules.text import MAX_PROMPT
-from pokora_anime.config import camera, choices
+from pokora_anime.config import camera, choices, stills
 from pokora_anime.config.overrides import nearest
 from pokora_anime.config.schema import (
     Anchor,
@@ -78,7 +78,8 @@ def check(config: RunConfig) -> None:
         found += [*_encode(config.encode), *_quality(config)]
         found += _second_pass(config) if second_pass.asked(config) and not found else []
     if isinstance(config, StillsConfig):
-        found += [*_within("count", config.count, 1, 3), *_finish(config.finish)]
+        found += [*_within("count", config.count, 1, stills.MOST), *_finish(config.finish)]
+        found += _within("seed", config.seed, 0, 2**63 - max(1, config.count))
         if config.finish.upscale is not Upscale.lanczos:
             expected = "lanczos: the other ways are a clip's"
             upscale = config.finish.upscale.value
@@ -126,7 +127,8 @@ def _prompt(config: RunConfig) -> None:
                 fix="keep the words that matter most",
             )
     parse_travel(shot)
-    prompt_length.refuse_long(shot, config.base, open_words.chosen(config))
+    for one in stills.each(config):
+        prompt_length.refuse_long(shot, config.base, open_words.chosen(one))
 
 
 def _words(config: RunConfig) -> list[Problem]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import yaml
 
 from pokora_anime.config.schema import RunConfig
+from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, text_hash
 
 if TYPE_CHECKING:
@@ -46,11 +47,7 @@ def run_key(command: str, config: RunConfig) -> str:
 
 def plain_key(command: str, plain: Mapping[str, Json]) -> str:
     """The key of a config that is plain data, as a record holds it."""
-    kept = {name: value for name, value in plain.items() if name != "fresh"}
-    quality = kept.get("quality")
-    if isinstance(quality, dict):
-        kept["quality"] = {"reroll": quality.get("reroll")}
-    return text_hash({"command": command, "config": kept})
+    return text_hash({"command": command, "config": layout.lasting(plain)})
 
 
 def run_slug(config: RunConfig) -> str:

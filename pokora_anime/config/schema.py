@@ -447,7 +447,7 @@ class VideoConfig(RunConfig):
 
 @dataclass(kw_only=True, slots=True)
 class StillsConfig(RunConfig):
-    """`pokora stills`: one to three images."""
+    """`pokora stills`: images, each with the next seed."""
 
     count: int = 1
     finish: FinishConfig = field(default_factory=FinishConfig)

@@ -6,6 +6,7 @@ None of it bars a render or an entry. Torch-free.
 from __future__ import annotations
 
 from pokora_anime.compliance.findings import Finding, Severity
+from pokora_anime.config import stills
 from pokora_anime.config.schema import Family, RunConfig, SpeedConfig
 from pokora_anime.quality import unknown
 from pokora_anime.stages import open_words
@@ -64,11 +65,12 @@ def _chosen(config: RunConfig) -> list[Finding]:
     if config.shot.typed:
         message, got = f"chosen by seed {config.seed}", config.shot.prompt
         found.append(_note("PRM-CHOSEN", message, got, "--multirun renders each way", "shot.prompt"))
-    words = open_words.chosen(config)
-    if words:
-        fix = "name them in the prompt, or base.fill_open=false"
-        message = f"chosen by seed {config.seed} for what the prompt leaves open"
-        found.append(_note("PRM-CHOSEN", message, words, fix, "shot.prompt"))
+    each = stills.each(config)
+    for one in each:
+        if words := open_words.chosen(one):
+            fix = "name them in the prompt, or base.fill_open=false" if one is each[-1] else ""
+            message = f"chosen by seed {one.seed} for what the prompt leaves open"
+            found.append(_note("PRM-CHOSEN", message, words, fix, "shot.prompt"))
     return found
 
 

@@ -42,14 +42,60 @@ def still_name(index: int) -> str:
     return f"still-{index + 1}.png"
 
 
-def still_texts(config: Mapping[str, Json], node: str) -> dict[str, str]:
-    """The texts that a still's PNG carries, a function of the run's plain config and the still's node."""
-    shot = config.get("shot")
-    told = shot if isinstance(shot, dict) else {}
+def lasting(config: Mapping[str, Json]) -> dict[str, Json]:
+    """What of a plain config changes the result: all but `fresh`, and how the result is judged."""
+    kept = {name: value for name, value in config.items() if name != "fresh"}
+    quality = kept.get("quality")
+    if isinstance(quality, dict):
+        kept["quality"] = {"reroll": quality.get("reroll")}
+    return kept
+
+
+def video_tag(config: Mapping[str, Json]) -> str:
+    """The comment that a clip's MP4 carries: its settings as ASCII JSON, a function of the plain config."""
+    return json.dumps({"command": "video", "config": lasting(config)}, sort_keys=True, separators=(",", ":"))
+
+
+def still_texts(config: Mapping[str, Json], index: int, node: str, keyframe: str) -> dict[str, str]:
+    """The texts that a still's PNG carries.
+
+    A function of the run's plain config, the still's index, its node's id, and what the node of its
+    picture made (`keyframe`, a sha256). `seed` is the still's own; `parameters` is for other tools.
+    """
+    shot, first = _section(config, "shot"), config.get("seed")
+    seed = first + index if isinstance(first, int) else first
     return {
-        "prompt": str(told.get("prompt")),
-        "negative": str(told.get("negative")),
-        "seed": str(config.get("seed")),
+        "parameters": _parameters(config, seed),
+        "prompt": str(shot.get("prompt")),
+        "negative": str(shot.get("negative")),
+        "seed": str(seed),
         "config": json.dumps(config, ensure_ascii=False),
         "node": node,
+        "keyframe": keyframe,
     }
+
+
+_SAMPLERS = {"lcm": "LCM", "dpmpp_2m_karras": "DPM++ 2M Karras", "euler_trailing": "Euler"}
+
+
+def _parameters(config: Mapping[str, Json], seed: Json) -> str:
+    """Prompt, negative prompt and settings in the three lines of the Stable Diffusion web UI."""
+    shot, speed, base = (_section(config, name) for name in ("shot", "speed", "base"))
+    prompt = ", ".join(str(shot[name]) for name in ("prefix", "prompt") if shot.get(name))
+    negative = f"\nNegative prompt: {shot['negative']}" if shot.get("negative") else ""
+    sampler = str(speed.get("sampler"))
+    told = {
+        "Steps": speed.get("steps"),
+        "Sampler": _SAMPLERS.get(sampler, sampler),
+        "CFG scale": speed.get("guidance_scale"),
+        "Seed": seed,
+        "Size": f"{base.get('width')}x{base.get('height')}",
+        "Model": base.get("weights"),
+        "Version": "pokora_anime",
+    }
+    return f"{prompt}{negative}\n" + ", ".join(f"{name}: {value}" for name, value in told.items())
+
+
+def _section(config: Mapping[str, Json], name: str) -> dict[str, Json]:
+    value = config.get(name)
+    return value if isinstance(value, dict) else {}

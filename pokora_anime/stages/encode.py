@@ -17,6 +17,7 @@ from typing import IO, Self
 
 import numpy as np
 
+from pokora_anime.config.identity import to_plain
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import ConfigError, MachineError, PokoraError, RecordError
@@ -26,7 +27,7 @@ from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.ffmpeg import find_ffmpeg, missing, yuv_hashes
 from pokora_anime.provenance.hashing import file_hash, text_hash
-from pokora_anime.provenance.layout import FRAMES, VIDEO
+from pokora_anime.provenance.layout import FRAMES, VIDEO, video_tag
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Image, Video
 from pokora_anime.stages.timing import frames_delivered
@@ -51,7 +52,8 @@ def write(
     hashes: list[str] = []
     temporary = context.folder.temporary(VIDEO)
     try:
-        with _Ffmpeg(command(find_ffmpeg(), size, fps, config, temporary), context.folder.path) as ffmpeg:
+        line = command(find_ffmpeg(), size, fps, config, temporary, video_tag(to_plain(config)))
+        with _Ffmpeg(line, context.folder.path) as ffmpeg:
             for frame in frames:
                 if not hashes:
                     total = frames_delivered(config.shot.seconds, fps)
@@ -103,8 +105,10 @@ def rgb_hash(frame: Image) -> str:
     return hashlib.sha256(np.ascontiguousarray(frame).data).hexdigest()
 
 
-def command(ffmpeg: str, size: tuple[int, int], fps: int, config: VideoConfig, target: Path) -> list[str]:
-    """ffmpeg's command line: rgb24 frames in on standard input, yuv420p H.264 out."""
+def command(
+    ffmpeg: str, size: tuple[int, int], fps: int, config: VideoConfig, target: Path, tag: str = ""
+) -> list[str]:
+    """ffmpeg's command line: rgb24 frames in on standard input, yuv420p H.264 out; `tag` is its comment."""
     if size[0] % 2 or size[1] % 2:
         raise ConfigError(
             "CFG-SIZE",
@@ -133,6 +137,7 @@ def command(ffmpeg: str, size: tuple[int, int], fps: int, config: VideoConfig, t
         *tags.split(),
         *plain.split(),
         *exact.split(),
+        *(("-metadata", f"comment={tag}") if tag else ()),
         str(target),
     ]
 

@@ -31,7 +31,7 @@ from pokora_anime.stages.sound import require_finite
 
 def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
     """The clip's keyframe; each `attempt` has its own noise. Written to keyframe.png."""
-    return _render(prompt, config, context, ("keyframe", attempt), "keyframe.png")
+    return _render(prompt, config, context, attempt, "keyframe.png")
 
 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
@@ -48,16 +48,21 @@ def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still
     return Still(image=image, node=node)
 
 
-def render_still(prompt: Prompt, index: int, config: RunConfig, context: RunContext) -> Keyframe:
-    """The still of that index, made as a keyframe is; the caller names and writes its file."""
-    return _render(prompt, config, context, ("still", index), None)
+def render_still(prompt: Prompt, config: StillsConfig, context: RunContext) -> Keyframe:
+    """The picture that is the keyframe of a clip with this seed; the caller names and writes its file.
+
+    `config` and `context` are the still's own (config/stills.py).
+    """
+    return _render(prompt, config, context, 0, None)
 
 
 def _render(
-    prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[str, int], file: str | None
+    prompt: Prompt, config: RunConfig, context: RunContext, attempt: int, file: str | None
 ) -> Keyframe:
+    names = ("keyframe", attempt)
     start = noise.for_picture(names, context)
-    context.progress.stage(names[0], total=config.speed.steps, detail=f"{names[1] + 1}" if names[1] else "")
+    detail = f"seed {context.seed}" if file is None else f"{attempt + 1}" if attempt else ""
+    context.progress.stage("keyframe", total=config.speed.steps, detail=detail)
 
     def under(plan: Plan) -> Node:
         return _node(prompt, start, config, context, names, plan)
@@ -65,7 +70,9 @@ def _render(
     node, stored = context.execution.stored(context.folder, under)
     if stored is None:
         steps = Steps(lambda: _step(context))
-        arrays = with_less(names[0], lambda: _compute(prompt, start, config, context, names, steps), context)
+        arrays = with_less(
+            "keyframe", lambda: _compute(prompt, start, config, context, names, steps), context
+        )
         node = context.folder.save(under(context.execution.plan), arrays)
     else:
         arrays, node = stored, context.folder.recorded(node)

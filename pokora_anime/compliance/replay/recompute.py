@@ -15,6 +15,7 @@ from pokora_anime.compliance.replay.shelf import Shelf
 from pokora_anime.compliance.replay.units import FRAMES, Unit, attempt, delivered_segments, span
 from pokora_anime.compliance.verify.contents import Arrays
 from pokora_anime.compliance.verify.record import Record, Step
+from pokora_anime.compliance.verify.settings import configs
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
@@ -61,8 +62,8 @@ class Replayer:
         Raises RecordError RPL-* where the stage does not come to the node, and what torch raises.
         """
         shelf = Shelf(self._record, self._arrays, unit.step)
-        context = self._on(shelf)
-        result = _STAGES[unit.kind](self, unit.step, context)
+        own = self._drawing(unit.step)
+        result = _STAGES[unit.kind](own, unit.step, own._on(shelf))
         if shelf.made is None:
             raise RecordError("RPL-PLACE", "the stage makes no such node")
         pictures = {"image": result.image} if isinstance(result, Still) else {}
@@ -99,6 +100,14 @@ class Replayer:
         finish = self._config.finish
         return encode.command(find_ffmpeg(), (finish.width, finish.height), finish.fps, self._config, path)
 
+    def _drawing(self, step: Step) -> Replayer:
+        """The same under the config that drew the node: a still has a seed of its own."""
+        config = configs(self._record, self._config).get(step.id)
+        if config is None:
+            return self
+        context = replace(self._context, seed=config.seed)
+        return Replayer(self._record, self._arrays, config, context)
+
     def _on(self, shelf: Shelf) -> RunContext:
         return replace(self._context, folder=shelf.folder)
 
@@ -129,11 +138,11 @@ class Replayer:
             noise.for_frames(start, frames, share, context, cast(int, derivation.get("attempt", 0)))
 
     def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
-        kind, index = cast(tuple[str, int], step.params["part"])
         text = self._text(context)
-        if kind == "still":
-            return keyframe.render_still(text, index, self._config, context)
-        return keyframe.render(text, self._config, context, index)
+        if isinstance(self._config, StillsConfig):
+            return keyframe.render_still(text, self._config, context)
+        _, attempted = cast(tuple[str, int], step.params["part"])
+        return keyframe.render(text, self._config, context, attempted)
 
     def _first(self, context: RunContext) -> Keyframe | None:
         step = next((step for step in self._record.steps if step.op == "keyframe"), None)

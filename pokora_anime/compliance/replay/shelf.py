@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Which param tells the nodes of one operation apart; one that is not here stands once in a clip.
 _PLACES = {
+    "prompt": "chosen",  # a still's, by its seed
     "noise": "derivation",
     "keyframe": "part",
     "draft": "span",
@@ -87,5 +88,5 @@ class Shelf:
 
 
 def _place(op: str, params: Mapping[str, Json]) -> str:
-    value = params.get(_PLACES.get(op, ""))
-    return canonical_json(value)
+    """A still's noise and picture are told apart by their seed alone."""
+    return canonical_json([params.get(_PLACES.get(op, "")), params.get("seed")])

@@ -101,7 +101,7 @@ def check(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> lis
         except (pictures.BadPicture, Unreadable) as error:
             found.append(finding("INT-PICTURE", "a picture cannot be decoded", name, error))
             continue
-        texts = layout.still_texts(record.config, step.id) if step.op == "still" else {}
+        texts = _texts(record, step) if step.op == "still" else {}
         if problem := pictures.closed_png_problem(data, texts):
             message = "a picture's file holds something else than its picture"
             found.append(finding("INT-PICTURE", message, name, problem, fix="render the run again"))
@@ -127,6 +127,11 @@ def _expected_pictures(record: Record, arrays: Arrays) -> dict[str, tuple[Step, 
         [SHEET] if record.command == "video" else [layout.still_name(index) for index in range(len(drawn))]
     )
     return found | {name: (step, "image") for name, step in zip(names, drawn, strict=False)}
+
+
+def _texts(record: Record, step: Step) -> dict[str, str]:
+    """What the PNG of a still's node tells."""
+    return layout.still_texts(record.config, record.results.index(step.id), step.id, "".join(step.inputs[:1]))
 
 
 def _shows(picture: Image, arrays: Arrays, step: Step, array: str) -> bool:

@@ -101,7 +101,8 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
             video.check_shape(shape, limits)
         except video.BadVideo as error:
             return [finding("VID-DECODE", "the video does not decode", layout.VIDEO, error)]
-        late = _container(file, folder.sizes[layout.VIDEO], shape, numbers["fps"])
+        tag = layout.video_tag(record.config)
+        late = _container(file, folder.sizes[layout.VIDEO], shape, numbers["fps"], tag)
     hashes: list[str] = []
     redrawn = sheet.Redrawn(shape)
 
@@ -119,7 +120,7 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
     return told or list(redrawn.check(folder, numbers["fps"], limits))
 
 
-def _container(file: IO[bytes], size: int, shape: video.Shape, fps: int) -> list[Finding]:
+def _container(file: IO[bytes], size: int, shape: video.Shape, fps: int, tag: str) -> list[Finding]:
     """VID-BOX for a container that the encoder does not write, VID-TIME for one that plays otherwise."""
     try:
         timing.check_timing(file, size, shape.frames, fps)
@@ -127,7 +128,7 @@ def _container(file: IO[bytes], size: int, shape: video.Shape, fps: int) -> list
         message = "the video does not play its frames one after the other at the record's rate"
         return [finding("VID-TIME", message, layout.VIDEO, error)]
     try:
-        mp4_form.check_form(file, size, shape, fps)
+        mp4_form.check_form(file, size, shape, fps, tag)
     except video.BadVideo as error:
         fix = "render again: older releases wrote other files"
         return [finding("VID-BOX", FOREIGN, layout.VIDEO, error, fix=fix)]

@@ -37,8 +37,11 @@ class Samples:
     picture: bytes
 
 
-def check_form(file: IO[bytes], size: int, shape: Shape, fps: int) -> None:
-    """Raises BadVideo unless the file is, byte for byte, what the encoder writes around these samples."""
+def check_form(file: IO[bytes], size: int, shape: Shape, fps: int, tag: str = "") -> None:
+    """Raises BadVideo unless the file is, byte for byte, what the encoder writes around these samples.
+
+    `tag`: the comment that the file carries, "" for none.
+    """
     media = next((box for box in boxes_in(file, size) if box.kind == "mdat"), None)
     if media is None or media.stop != size:
         raise BadVideo("its media do not stand at the end")
@@ -50,22 +53,25 @@ def check_form(file: IO[bytes], size: int, shape: Shape, fps: int) -> None:
     check_sequence_parameters(found.sequence, shape.width, shape.height, fps)
     file.seek(0)
     head = file.read(media.start)
-    if not any(head == form for form in _forms(found, shape, fps)):
-        raise BadVideo("its container is not the one that is written around these samples")
+    if any(head == form for form in _forms(found, shape, fps, tag)):
+        return
+    if tag and any(head == form for form in _forms(found, shape, fps, "")):
+        raise BadVideo("it does not carry the run's settings, as releases before 0.3 left them out")
+    raise BadVideo("its container is not the one that is written around these samples and settings")
 
 
-def container(samples: Samples, shape: Shape, fps: int, *, peak: bool = False) -> bytes:
+def container(samples: Samples, shape: Shape, fps: int, tag: str = "", *, peak: bool = False) -> bytes:
     """The file up to its media. `peak`: the bit rate stands in the place of the highest one too."""
     ftyp = _box("ftyp", b"isom\0\0\2\0isomiso2avc1mp41")
-    length = len(_movie(samples, shape, fps, 0, peak))
+    length = len(_movie(samples, shape, fps, 0, peak, tag))
     start = len(ftyp) + length + 16  # an empty free box, and the head of the media
     head = struct.pack(">I4s", 8 + sum(samples.sizes), b"mdat")
-    return ftyp + _movie(samples, shape, fps, start, peak) + _box("free", b"") + head
+    return ftyp + _movie(samples, shape, fps, start, peak, tag) + _box("free", b"") + head
 
 
-def _forms(samples: Samples, shape: Shape, fps: int) -> Iterable[bytes]:
-    yield container(samples, shape, fps)
-    yield container(samples, shape, fps, peak=True)  # releases of ffmpeg before 8
+def _forms(samples: Samples, shape: Shape, fps: int, tag: str) -> Iterable[bytes]:
+    yield container(samples, shape, fps, tag)
+    yield container(samples, shape, fps, tag, peak=True)  # releases of ffmpeg before 8
 
 
 def _read(content: bytes, file: IO[bytes], start: int, stop: int) -> Samples:
@@ -151,7 +157,7 @@ def _unit(data: bytes, kind: int) -> tuple[bytes, bytes]:
     return unit, data[2 + length :]
 
 
-def _movie(samples: Samples, shape: Shape, fps: int, start: int, peak: bool) -> bytes:
+def _movie(samples: Samples, shape: Shape, fps: int, start: int, peak: bool, tag: str) -> bytes:
     frames = len(samples.sizes)
     length = -(-frames * _MOVIE_SCALE // fps)
     head = struct.pack(">5I", 0, 0, 0, _MOVIE_SCALE, length) + b"\0\1\0\0\1\0" + bytes(10)
@@ -161,7 +167,9 @@ def _movie(samples: Samples, shape: Shape, fps: int, start: int, peak: bool) -> 
     elst = _box("elst", struct.pack(">IIIII", 0, 1, length, _first(samples, fps), 0x10000))
     return _box(
         "moov",
-        mvhd + _box("trak", tkhd + _box("edts", elst) + _media(samples, shape, fps, start, peak)) + _tags(),
+        mvhd
+        + _box("trak", tkhd + _box("edts", elst) + _media(samples, shape, fps, start, peak))
+        + _tags(tag),
     )
 
 
@@ -251,10 +259,11 @@ def _changes(counts: Sequence[int]) -> Iterable[tuple[int, int]]:
             yield number, count
 
 
-def _tags() -> bytes:
-    """The empty table of tags."""
+def _tags(tag: str) -> bytes:
+    """The table of tags: a comment, in UTF-8 (type 1, no country, no language), or nothing."""
     handler = _box("hdlr", bytes(8) + b"mdirappl" + bytes(9))
-    return _box("udta", _box("meta", bytes(4) + handler + _box("ilst", b"")))
+    told = _box("\xa9cmt", _box("data", struct.pack(">II", 1, 0) + tag.encode())) if tag else b""
+    return _box("udta", _box("meta", bytes(4) + handler + _box("ilst", told)))
 
 
 def _full(kind: str, rows: Sequence[tuple[int, ...]]) -> bytes:

@@ -33,7 +33,7 @@ def closed_png_problem(data: bytes, texts: Mapping[str, str] | None = None) -> s
         return f"its chunks do not fit ({error})"
     wanted = [(b"iTXt", _text(key, value)) for key, value in (texts or {}).items()]
     if chunks[1 : 1 + len(wanted)] != wanted:
-        return "its texts are not those that the run's config gives"
+        return "its texts are not those that the run's config gives (releases before 0.3 wrote fewer)"
     del chunks[1 : 1 + len(wanted)]
     kinds = [kind for kind, _ in chunks]
     if kinds[:1] != [b"IHDR"] or kinds[-1:] != [b"IEND"] or set(kinds[1:-1]) != {b"IDAT"}:

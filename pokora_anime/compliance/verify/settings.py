@@ -9,10 +9,12 @@ from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.rules.case import Use, uses
 from pokora_anime.compliance.verify import surroundings
 from pokora_anime.compliance.verify.container import finding
+from pokora_anime.compliance.verify.graph import ancestors
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.compliance.verify.record import Record, Step, Table
 from pokora_anime.config.identity import part, to_plain
-from pokora_anime.config.schema import Compile, DType, RunConfig, VideoConfig
+from pokora_anime.config.schema import Compile, DType, RunConfig, StillsConfig, VideoConfig
+from pokora_anime.config.stills import of_still
 from pokora_anime.models.rows import Kind
 from pokora_anime.provenance import layout
 from pokora_anime.provenance.hashing import Json, canonical_json
@@ -41,8 +43,10 @@ FREE = {
 
 def check(record: Record, config: RunConfig) -> Iterable[Finding]:
     """POL-PARAMS (other settings than the config), POL-PLACE, POL-SPAN, POL-CHAIN and POL-FRAMES."""
-    wanted = _wanted(config)
+    own = configs(record, config)
+    of_run, of_each = _wanted(config), {one.seed: _wanted(one) for one in own.values()}
     for step in record.steps:
+        wanted = of_each[own[step.id].seed] if step.id in own else of_run
         if step.op in wanted:
             yield from _params(step, wanted[step.op], FREE.get(step.op, set()))
     yield from _places(record, config)
@@ -50,6 +54,20 @@ def check(record: Record, config: RunConfig) -> Iterable[Finding]:
     yield from _formats(record, config)
     if isinstance(config, VideoConfig):
         yield from _clip(record, config)
+    elif isinstance(config, StillsConfig) and len(record.results) != config.count:
+        got = f"{len(record.results)} stills"
+        yield finding("POL-RESULT", "another number of stills", layout.RECORD, got, expected=config.count)
+
+
+def configs(record: Record, config: RunConfig) -> dict[str, StillsConfig]:
+    """The config that drew each node of a run of stills, by the node's id; empty for a clip."""
+    if not isinstance(config, StillsConfig):
+        return {}
+    found: dict[str, StillsConfig] = {}
+    for index, result in enumerate(record.results):
+        own = of_still(config, index)
+        found |= {name: own for name in ancestors(record, [result]) if name not in found}
+    return found
 
 
 def loras(config: RunConfig, op: str) -> dict[str, float]:
@@ -191,7 +209,9 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
             "derivation": noise.params.get("derivation") if noise else None,
         }
         if place is None or not _same(told, place):
-            yield finding("POL-PLACE", "noise or generator of another place in the run", step.name)
+            fix = "render again: releases before 0.3 drew stills from other noise" if _old_still(step) else ""
+            message = "noise or generator of another place in the run"
+            yield finding("POL-PLACE", message, step.name, fix=fix)
 
 
 def _attempts(record: Record, config: VideoConfig) -> Iterable[Finding]:
@@ -215,10 +235,15 @@ def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
     else:
         steps = record.by_id
         results = [steps[made].parents for made in record.results if made in steps]
-        places = [["still", index] for index, parents in enumerate(results) if parents == (step.id,)]
+        places = [["keyframe", 0]] if results.count((step.id,)) == 1 else []
     if not isinstance(part, list) or not any(_same(part, place) for place in places):
         return None
     return {"generator": [*part, "steps"], "derivation": {"kind": "picture", "names": part}}
+
+
+def _old_still(step: Step) -> bool:
+    part = step.params.get("part")
+    return isinstance(part, list) and part[:1] == ["still"]
 
 
 def _segment(step: Step, config: RunConfig) -> Table:
