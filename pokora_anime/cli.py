@@ -34,6 +34,30 @@ def _sweep(arguments: list[str]) -> int:
     return render.sweep_main(arguments)
 
 
+def _list(arguments: list[str]) -> int:
+    from pokora_anime.commands import listing
+
+    return listing.main(arguments)
+
+
+def _show(arguments: list[str]) -> int:
+    from pokora_anime.commands import show
+
+    return show.main(arguments)
+
+
+def _open(arguments: list[str]) -> int:
+    from pokora_anime.commands import opening
+
+    return opening.main(arguments)
+
+
+def _again(arguments: list[str]) -> int:
+    from pokora_anime.commands import repeat
+
+    return repeat.main(arguments)
+
+
 def _check(arguments: list[str]) -> int:
     from pokora_anime.commands import check
 
@@ -112,6 +136,10 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "video": (_video, "render an 8-10 s clip from a prompt"),
     "stills": (_stills, "render images, each with the next seed: to pick from"),
     "sweep": (_sweep, "render a small grid (seeds x speeds) and put it on one sheet"),
+    "list": (_list, "the runs that are there, newest first: prompt, seed, seconds, score"),
+    "show": (_show, "what made a run, a PNG or an MP4, as a command to type"),
+    "open": (_open, "open a run's clip, or its page with the score"),
+    "again": (_again, "render what made a run, a PNG or an MP4 once more, with changes"),
     "check": (_check, "is a config an entry to the contest? Nothing is rendered"),
     "verify": (_verify, "check a run or a bundle against its record and the rules"),
     "replay": (_replay, "compute parts of a run again and compare them"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import tiny
 import torch
 
-from pokora_anime.config.schema import Sampler, VideoConfig
+from pokora_anime.config.schema import Sampler, StillsConfig, VideoConfig
+from pokora_anime.config.stills import of_still
 from pokora_anime.context import RunContext
 from pokora_anime.records import Keyframe
 from pokora_anime.stages import keyframe
@@ -20,6 +22,12 @@ from pokora_anime.stages.prompt import encode
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.family(tmp_path_factory.mktemp("sdxl"))
+
+
+def stills() -> StillsConfig:
+    """Stills with the tiny clip's settings."""
+    clip = tiny.config()
+    return StillsConfig(seed=clip.seed, base=clip.base, shot=clip.shot, speed=clip.speed, count=3)
 
 
 def render(family: Path, run: Path, config: VideoConfig, **arguments: int) -> tuple[Keyframe, RunContext]:
@@ -136,21 +144,18 @@ def test_sd2_renders_without_added_conditioning(tmp_path: Path, monkeypatch: pyt
     assert torch.isfinite(made.latent).all()
 
 
-def test_stills_differ_by_their_index(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
-    context = tiny.context(tmp_path, tiny.models(family, settings=config))
-    prompt = encode(config.shot, config, context)
-    own = [of_still(config, index) for index in range(2)]
-    one, two = (keyframe.render_still(prompt, each, replace(context, seed=each.seed)) for each in own)
-    assert not np.array_equal(one.image, two.image)
+def test_stills_differ_by_their_seed(family: Path, tmp_path: Path) -> None:
+    one, two = (of_still(stills(), index) for index in range(2))
+    context = tiny.context(tmp_path, tiny.models(family, settings=tiny.config()))
+    prompt = encode(one.shot, one, context)
+    made = [keyframe.render_still(prompt, own, replace(context, seed=own.seed)) for own in (one, two)]
+    assert not np.array_equal(made[0].image, made[1].image)
 
 
-def test_the_still_with_a_seed_is_the_keyframe_of_the_clip_with_that_seed(
-    family: Path, tmp_path: Path
-) -> None:
+def test_a_still_is_the_keyframe_of_the_clip_with_its_seed(family: Path, tmp_path: Path) -> None:
     clip, _ = render(family, tmp_path / "clip", tiny.config())
+    own = of_still(replace(stills(), seed=tiny.config().seed - 2), 2)
     context = tiny.context(tmp_path / "stills", tiny.models(family, settings=tiny.config()))
-    config = of_still(stills_of(tiny.config()), 0)
-    still = keyframe.render_still(encode(config.shot, config, context), config, context)
+    still = keyframe.render_still(encode(own.shot, own, context), own, context)
     assert still.node == clip.node
     assert np.array_equal(still.image, clip.image)

@@ -17,6 +17,7 @@ Try
   pokora video shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms' seed=7
   pokora video experiment=preview shot.prompt='1girl, red kimono, sunset'
   pokora sweep
+  pokora again outputs/video/NAME seed=8
   pokora doctor
 
 `pokora COMMAND --help` says more. A run that was stopped goes on when the same command is typed again."""
@@ -34,6 +35,7 @@ Try
   pokora video shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms' seed=7
   pokora video experiment=preview shot.prompt='1girl, red kimono, sunset'
   pokora video base=sdxl speed=hq shot.seconds=10 shot.fps=12
+  pokora video --from outputs/stills/NAME#2
   pokora video --multirun seed=1,2,3 speed=lcm,hq"""
 
 STILLS = """pokora stills: render images, each with the next seed, with their settings as metadata.
@@ -91,6 +93,8 @@ Groups and keys are those of `pokora video --help`."""
 
 OPTIONS = """Options
   --out DIR           where run folders go (default: ./outputs)
+  --from STILL        pokora video: prompt, seed and settings of a still, outputs/stills/NAME#2 or its
+                      PNG, whose picture is drawn again as the clip's keyframe and never read
   -m, --multirun      render every combination of comma-separated values
   --prompt TEXT       the same as shot.prompt=TEXT
   --prompt-env NAME   take shot.prompt from this environment variable, as it is

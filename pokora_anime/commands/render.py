@@ -13,13 +13,14 @@ from pokora_anime.commands import again, key
 from pokora_anime.commands.jobs import PARTS
 from pokora_anime.config.overrides import nearest, settled
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
-from pokora_anime.errors import ConfigError, Interrupted
+from pokora_anime.errors import ConfigError, Interrupted, RecordError
 
 if TYPE_CHECKING:
     from pokora_anime.compliance.guard.parent import Worker
+    from pokora_anime.history.origin import Origin
 
 GUARDS = ("auto", "require", "off")
-_FLAGS = ("--out", "--multirun", "--prompt", "--prompt-env", "--prompt-file", "--cfg", "--help")
+_FLAGS = ("--out", "--from", "--multirun", "--prompt", "--prompt-env", "--prompt-file", "--cfg", "--help")
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Request:
     out: Path = Path("outputs")
     multirun: bool = False
     guard: str = "auto"
+    still: Origin | None = None  # the still whose settings are taken
     shown: str = ""  # the part of the config that is printed instead: job, hydra or all
     help: bool = False
 
@@ -58,8 +60,25 @@ def main(command: str, arguments: Sequence[str]) -> int:
     folder = render(config, request.out, request.guard)
     key.sign(folder)
     print(folder)
+    if request.still is not None:
+        _agree(folder, request.still)
     _require(config, folder)
     return 0
+
+
+def _agree(folder: Path, still: Origin) -> None:
+    """Say that a clip's keyframe is the still's picture. Raises RecordError REC-KEYFRAME where it is not."""
+    from pokora_anime.history.origin import keyframe_of
+
+    made = keyframe_of(folder)
+    if made != still.keyframe:
+        raise RecordError(
+            "REC-KEYFRAME",
+            f"the clip is kept, and its keyframe ({made[:12] or 'none'}) is not the picture of {still.name}",
+            expected=still.keyframe[:12],
+            fix="type nothing that changes the picture; weights, code and machine must be the still's",
+        )
+    print(f"its keyframe is the picture of {still.name}: both records hold {made[:12]}", file=sys.stderr)
 
 
 def _show(command: str, request: Request) -> int:
@@ -157,7 +176,7 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
 
     gate.refuse_options(arguments)
     request = Request()
-    rest = list(arguments)
+    rest, still = list(arguments), ""
     while rest:
         word = rest.pop(0)
         name, equals, value = word.partition("=")
@@ -169,10 +188,12 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             request.shown = _part(value if equals else rest.pop(0) if rest and rest[0] in PARTS else PARTS[0])
         elif name == "guard" and equals:
             request.guard = _guard(value)
-        elif name in ("--out", "--prompt", "--prompt-env", "--prompt-file"):
+        elif name in ("--out", "--from", "--prompt", "--prompt-env", "--prompt-file"):
             value = value if equals else _argument(name, rest)
             if name == "--out":
                 request.out = Path(value)
+            elif name == "--from":
+                still = _still(command, value)
             elif name == "--prompt-file":
                 from pokora_anime.commands import prompt_file
 
@@ -189,12 +210,42 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             raise ConfigError("CFG-SYNTAX", f"unknown option {word}", expected=", ".join(_FLAGS), fix=fix)
         else:
             request.overrides.append(word)
+    if still:
+        _take(request, still)
     drawn = settled(request.overrides)
     for word in drawn:
         if word not in request.overrides:
             print(f"drawn: {word}", file=sys.stderr)
     request.overrides = drawn
     return request
+
+
+def _still(command: str, value: str) -> str:
+    if command not in ("video", "check"):
+        raise ConfigError(
+            "CFG-SYNTAX",
+            f"--from in pokora {command}",
+            expected="pokora video",
+            fix=f"pokora video --from {value}",
+        )
+    return value
+
+
+def _take(request: Request, still: str) -> None:
+    """Put a still's settings before what was typed."""
+    from pokora_anime.history import origin
+    from pokora_anime.history.retyped import with_changes
+
+    request.still = origin.find(still, request.out)
+    found = request.still.animated()
+    told_ignored(request.still, found.ignored)
+    request.overrides[:0] = with_changes(found.words, request.overrides)
+
+
+def told_ignored(source: Origin, ignored: Sequence[str]) -> None:
+    """Name on stderr what a file tells and nobody takes."""
+    if ignored:
+        print(_printable(f"{source.name}: not taken: {', '.join(ignored)}"), file=sys.stderr)
 
 
 def _one_run_only(request: Request) -> None:

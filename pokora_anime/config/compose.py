@@ -36,6 +36,13 @@ def compose_stills(overrides: Sequence[str] = ()) -> StillsConfig:
 
 def compose(command: str, overrides: Sequence[str] = ()) -> RunConfig:
     """The checked config of one run; `overrides` as typed, prompts unquoted."""
+    config = unchecked(command, overrides)
+    check(config)
+    return config
+
+
+def unchecked(command: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """As `compose`, whatever its numbers are."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -49,11 +56,17 @@ def compose(command: str, overrides: Sequence[str] = ()) -> RunConfig:
             composed = hydra_compose(command, overrides=ready)
     except (HydraException, OmegaConfBaseException) as error:
         raise translate(error) from error
-    return typed(command, composed)
+    return _settled(command, composed)
 
 
 def typed(command: str, composed: DictConfig) -> RunConfig:
     """A composed DictConfig as a checked dataclass; what is left automatic and torch-free is resolved."""
+    config = _settled(command, composed)
+    check(config)
+    return config
+
+
+def _settled(command: str, composed: DictConfig) -> RunConfig:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -71,7 +84,6 @@ def typed(command: str, composed: DictConfig) -> RunConfig:
     choices.settle(config.shot, config.seed)
     if isinstance(config, VideoConfig):
         camera.settle(config)
-    check(config)
     config.device.threads = config.device.threads or usable_cores()
     return config
 

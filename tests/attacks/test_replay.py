@@ -103,7 +103,8 @@ def test_a_swapped_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for number in (1, 2):
         node = forgery.of("still", number - 1)
         node["output"] = arrays_hash({"image": outside})
-        forgery.draw(f"still-{number}.png", outside, still_texts(forgery.config, node["id"]))
+        texts = still_texts(forgery.config, number - 1, node["id"], node["inputs"][0])
+        forgery.draw(f"still-{number}.png", outside, texts)
     folder = forgery.seal()
     assert clean(folder)
     assert failed(replay(folder, Question(nonce="any", nodes=3))[0]) == {"still"}

@@ -1,0 +1,1 @@
+"""Finished runs and their files, found again and read for what made them. Nothing here decodes a picture."""
