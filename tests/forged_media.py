@@ -62,6 +62,20 @@ def stuffed(*path: bytes, more: bytes) -> Forge:
     return forge
 
 
+def replaced(old: bytes, new: bytes) -> Forge:
+    """A piece of the comment by a longer one, and all around it told of that."""
+
+    def forge(data: bytes) -> bytes:
+        path = (b"moov", b"udta", b"meta", b"ilst", b"\xa9cmt", b"data")
+        grown = stuffed(*path, more=bytes(len(new) - len(old)))(data)
+        at = grown.index(old)
+        end = grown.index(b"\xa9cmt") - 4
+        end += int.from_bytes(grown[end : end + 4], "big")
+        return grown[:at] + new + grown[at + len(old) : end - len(new) + len(old)] + grown[end:]
+
+    return forge
+
+
 def box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", 8 + len(content)) + kind + content
 
@@ -89,6 +103,18 @@ MP4: dict[str, Forge] = {
     "turned by the stream": copied("-bsf:v", f"{STREAM}display_orientation=insert:rotate=90"),
     "mirrored by the stream": copied("-bsf:v", f"{STREAM}display_orientation=insert:flip=horizontal"),
     "a comment": copied("-metadata", "comment=hidden"),
+    "a title beside the comment": copied("-metadata", "title=hidden", "-fflags", "+bitexact"),
+    "no comment": copied("-map_metadata", "-1", "-fflags", "+bitexact"),
+    "a comment a word longer": replaced(b'"command":"video"', b'"command":"video" '),
+    "a comment of another seed": lambda data: data.replace(b'"seed":', b'"sead":', 1),
+    "a comment in another language": field(b"\xa9cmt", 12, b"\x15\xc7\x15\xc7"),
+    "a comment that is a picture": field(b"\xa9cmt", 8, long(13)),
+    "a second comment": stuffed(
+        b"moov", b"udta", b"meta", b"ilst", more=box(b"\xa9cmt", box(b"data", long(1) + long(0) + JPEG))
+    ),
+    "a cover among the tags": stuffed(
+        b"moov", b"udta", b"meta", b"ilst", more=box(b"covr", box(b"data", long(13) + long(0) + JPEG))
+    ),
     "a note of the track": copied("-metadata:s:v", "handler_name=hidden"),
     "a language": copied("-metadata:s:v", "language=fra"),
     "fragments": copied("-movflags", "frag_keyframe"),

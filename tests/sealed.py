@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,7 @@ class Forgery:
         self.folder = copied(target)
         self.record: dict[str, Any] = json.loads((self.folder / layout.RECORD).read_bytes())
         self.nodes: list[Node] = self.record["nodes"]
+        self._told = layout.video_tag(self.config)
 
     def of(self, op: str, index: int = 0) -> Node:
         return [node for node in self.nodes if node["op"] == op][index]
@@ -213,6 +215,7 @@ class Forgery:
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
         (self.folder / layout.CONFIG).write_text(text)
         self.record["key"] = plain_key(self.record["summary"]["command"], config)
+        self._tag()
         self.renumber()
         self.rehash()
         self.write_ledger()
@@ -220,6 +223,18 @@ class Forgery:
         with suppress(RecordError):  # the honest signer refuses what is no run at all
             sign(self.folder)
         return self.folder
+
+    def _tag(self) -> None:
+        """Has the MP4 carry the settings that the record tells."""
+        path = self.folder / layout.VIDEO
+        old, new = self._told, layout.video_tag(self.config)
+        if old == new or not path.exists() or old.encode() not in path.read_bytes():
+            return
+        path.write_bytes(retagged(path.read_bytes(), new))
+        frames = self.frames()
+        hashes = {name: frames[name] for name in ("rgb_sha256", "yuv_sha256")}
+        self.of("encode")["output"] = text_hash({**hashes, "video_sha256": file_hash(path)})
+        self._told = new
 
     def frames(self) -> dict[str, Any]:
         return json.loads((self.folder / layout.FRAMES).read_bytes())
@@ -231,6 +246,26 @@ class Forgery:
         hashes = {name: frames[name] for name in ("rgb_sha256", "yuv_sha256")}
         video = file_hash(self.folder / layout.VIDEO)
         self.of("encode")["output"] = text_hash({**hashes, "video_sha256": video})
+
+
+def retagged(data: bytes, tag: str) -> bytes:
+    """An MP4 with another comment; the boxes around it and the places of its samples follow."""
+    box = data.index(b"\xa9cmt") - 4
+    size = int.from_bytes(data[box : box + 4], "big")
+    text = tag.encode()
+    new = struct.pack(">I4sI4sII", 24 + len(text), b"\xa9cmt", 16 + len(text), b"data", 1, 0) + text
+    moved = bytearray(data[:box] + new + data[box + size :])
+
+    def grow(at: int) -> None:
+        value = int.from_bytes(moved[at : at + 4], "big") + len(new) - size
+        moved[at : at + 4] = value.to_bytes(4, "big")
+
+    for kind in (b"moov", b"udta", b"meta", b"ilst"):
+        grow(data.index(kind) - 4)
+    places = data.index(b"stco") + 8
+    for number in range(int.from_bytes(data[places : places + 4], "big")):
+        grow(places + 4 + 4 * number)
+    return bytes(moved)
 
 
 def chain(entries: Iterable[dict[str, Any]]) -> list[bytes]:

@@ -17,10 +17,13 @@ from PIL import Image as Pictures
 from pokora_anime.compliance.verify.mp4_form import check_form
 from pokora_anime.compliance.verify.pictures import closed_png_problem
 from pokora_anime.compliance.verify.video import BadVideo, Shape
+from pokora_anime.history import texts
 from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.provenance.layout import video_tag
 from pokora_anime.stages.encode import command
 
 WIDTH, HEIGHT, FRAMES, FPS = 66, 98, 30, 12
+TAG = video_tag({"seed": 7, "shot": {"prompt": '(caf\u00e9 \u793e:1.2), "a" = b; $x'}, "fresh": True})
 
 
 def encoded(
@@ -32,9 +35,10 @@ def encoded(
     preset: str = "medium",
     noise: int = 8,
     extra: tuple[str, ...] = (),
+    tag: str = TAG,
 ) -> Path:
     config = cast(Any, SimpleNamespace(encode=SimpleNamespace(preset=preset, crf=crf)))
-    line = command(find_ffmpeg(), size, fps, config, path)
+    line = command(find_ffmpeg(), size, fps, config, path, tag)
     rng = np.random.default_rng(1)
     ground = rng.integers(0, 256, (size[1] // 8 + 1, size[0] // 8 + 1, 3)).repeat(8, 0).repeat(8, 1)
     ground = ground[: size[1], : size[0]]
@@ -48,7 +52,8 @@ def problem(
     data: bytes, size: tuple[int, int] = (WIDTH, HEIGHT), frames: int = FRAMES, fps: int = FPS
 ) -> str:
     try:
-        check_form(io.BytesIO(data), len(data), Shape(width=size[0], height=size[1], frames=frames), fps)
+        shape = Shape(width=size[0], height=size[1], frames=frames)
+        check_form(io.BytesIO(data), len(data), shape, fps, TAG)
     except BadVideo as error:
         return str(error)
     return ""
@@ -75,6 +80,18 @@ def test_every_honest_video_has_the_closed_form(
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return encoded(tmp_path_factory.mktemp("mp4") / "video.mp4").read_bytes()
+
+
+def test_a_video_of_an_older_release_is_told_what_it_lacks(tmp_path: Path) -> None:
+    plain = encoded(tmp_path / "video.mp4", tag="").read_bytes()
+    assert "does not carry the run's settings, as releases before 0.3" in problem(plain)
+
+
+def test_a_copy_by_ffmpeg_keeps_the_comment(honest: bytes, tmp_path: Path) -> None:
+    for name, options in (("copy.mp4", ()), ("late.mp4", ("-movflags", "0"))):
+        path = tmp_path / name
+        path.write_bytes(forged_media.copied(*options)(honest))
+        assert texts.read(path).read == {"comment": TAG}
 
 
 def test_any_byte_of_the_container_is_seen(honest: bytes) -> None:

@@ -11,9 +11,9 @@ from pokora_anime.commands.arguments import OneLineParser, whole
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.history.runs import Run, listed
 
-DESCRIPTION = """Lists the runs below an output folder, newest first: name, command, seed, seconds, the score's
-good, fair and bad numbers, whether the config is an entry to its contest, and the prompt. Words after it
-must all stand in the prompt."""
+DESCRIPTION = """Lists the runs below an output folder, newest first: name, command, seed, seconds, the
+score's good, fair and bad numbers, whether the config is an entry to its contest, and the prompt. Words
+behind it must all stand in the prompt."""
 EXAMPLES = """Try
   pokora list
   pokora list kimono night

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from pokora_anime.commands import render
@@ -43,5 +42,4 @@ def main(arguments: Sequence[str]) -> int:
     words = found.retyped()
     render.told_ignored(found, words.ignored)
     again = [*with_changes(words.words, typed), *typed]
-    print(f"again: pokora {found.command} with {len(again)} settings of {found.name}", file=sys.stderr)
     return render.main(found.command, again)

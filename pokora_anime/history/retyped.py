@@ -16,7 +16,7 @@ import yaml
 
 from pokora_anime.compliance.verify.names import shown
 from pokora_anime.config.compose import unchecked
-from pokora_anime.config.groups import conf_dir, groups, keys, options
+from pokora_anime.config.groups import SCHEMAS, conf_dir, defaults, groups, keys, options
 from pokora_anime.config.identity import to_plain
 from pokora_anime.config.overrides import RAW_KEYS, quote
 from pokora_anime.provenance.hashing import Json
@@ -25,7 +25,7 @@ MAX_LEAVES = 512
 MAX_DEPTH = 6
 _MAPS = ("control.scale",)
 _PLAIN = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
-_RESERVED = ("null", "true", "false", "inf", "nan", "none")
+_RESERVED = ("null", "true", "false", "inf", "nan")
 # Groups that a value names; every other one is found by what its options say.
 _NAMED = {"base": "base.family", "speed": "speed.name", "contest": "contest.name"}
 _NO_CHOICE = ("experiment", "sweep", *_NAMED)
@@ -90,8 +90,7 @@ def _replaced(key: str, named: Collection[str], sections: Collection[str]) -> bo
 
 
 def _words(command: str, wanted: Leaves, differing: Sequence[str]) -> list[str]:
-    known = keys(command)
-    return [word for key in differing if key in known for word in _typed(key, wanted[key])]
+    return [word for key in keys(command) if key in differing for word in _typed(key, wanted[key])]
 
 
 def _chosen(command: str, wanted: Leaves) -> list[str]:
@@ -111,8 +110,6 @@ def _chosen(command: str, wanted: Leaves) -> list[str]:
 
 
 def _without_defaults(command: str, words: list[str]) -> list[str]:
-    from pokora_anime.config.groups import defaults
-
     chosen = {f"{group}={option}" for group, option in defaults(command).items()}
     return [word for word in words if word not in chosen]
 
@@ -123,29 +120,38 @@ def _options(command: str, wanted: Leaves, differing: Collection[str]) -> list[s
     for group, names in groups(command).items():
         if group in _NO_CHOICE:
             continue
-        scored = [(_score(group, name, wanted, differing), name) for name in names]
+        scored = [(_score(command, group, name, wanted, differing), name) for name in names]
         best, name = max(scored, default=(0, ""))
         if best > 0:
             found.append(f"{group}={name}")
     return found
 
 
-def _score(group: str, option: str, wanted: Leaves, differing: Collection[str]) -> int:
-    """How many differing keys an option sets as wanted; 0 as soon as it sets one otherwise."""
-    values = _values(group, option)
-    if any(key not in wanted or not _same(wanted[key], value) for key, value in values.items()):
+def _score(command: str, group: str, option: str, wanted: Leaves, differing: Collection[str]) -> int:
+    """How many keys fewer differ under an option; 0 as soon as it sets one otherwise than wanted."""
+    values, schema = _values(group, option), _schema(command)
+    said = {key: value for key, value in values.items() if "${" not in str(value)}
+    if any(key not in wanted or not _same(wanted[key], value) for key, value in said.items()):
         return 0
-    return sum(key in differing for key in values)
+    left = [key for key in _values(group, defaults(command)[group]) if key not in values]
+    lost = [key for key in left if key in wanted and not _same(wanted[key], schema.get(key))]
+    return sum(key in differing for key in (*said, *left)) - len(lost)
+
+
+@cache
+def _schema(command: str) -> Leaves:
+    """What a key is where neither its group nor anybody else sets it."""
+    return leaves(to_plain(SCHEMAS[command]()))
 
 
 @cache
 def _values(group: str, option: str) -> Leaves:
-    """What an option's file says outright; what it takes from elsewhere is left out."""
+    """What an option's file says; some of it is taken from elsewhere, `${base.anchor}` say."""
     text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
     read = cast(dict[str, Json], yaml.safe_load(text) or {})
     read.pop("defaults", None)
     prefix = "" if "@package _global_" in text else f"{group}."
-    return {key: value for key, value in leaves(read, prefix).items() if "${" not in str(value)}
+    return leaves(read, prefix)
 
 
 def _differing(wanted: Leaves, composed: Leaves) -> list[str]:
