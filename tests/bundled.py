@@ -40,7 +40,7 @@ def _honest(root: Path) -> Path:
 
 def copied(target: Path) -> Path:
     """A copy of the honest bundle's folder below `target`."""
-    return Path(shutil.copytree(honest(), target / "bundle"))
+    return Path(shutil.copytree(honest(), target / "bundle", copy_function=shutil.copyfile))
 
 
 def told(folder: Path) -> Told:

@@ -90,7 +90,8 @@ def told(report: Report) -> set[str]:
 def copied(target: Path) -> Path:
     """A copy of the honest run, without its logs."""
     folder = target / "run"
-    shutil.copytree(honest(), folder, ignore=shutil.ignore_patterns(".lock", "logs"))
+    ignored = shutil.ignore_patterns(".lock", "logs")
+    shutil.copytree(honest(), folder, ignore=ignored, copy_function=shutil.copyfile)
     return folder
 
 
