@@ -283,7 +283,7 @@ def test_a_pdf_of_somebody_else_is_read_as_ours_is() -> None:
 def test_a_pdf_that_takes_too_long_is_no_sound_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(untrusted_pdf, "SECONDS", 0.01)
     with pytest.raises(ValueError, match=r"more than 0\.01 s"):
-        untrusted_pdf.read(pdf.compile_pdf("poster", _poster_data(), {}))
+        untrusted_pdf.read(pdf.compile_pdf("poster", {**_poster_data(), "title": "Slow"}, {}))
 
 
 def test_signs_that_no_font_has_are_found() -> None:
