@@ -20,10 +20,10 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from pokora_anime import pipeline
 from pokora_anime.bundle import checkpoints
-from pokora_anime.bundle.commands import command_line
 from pokora_anime.commands import models as command
 from pokora_anime.compliance import gate
-from pokora_anime.compliance.replay.examine import replay
+from pokora_anime.compliance.replay.examine import Question, replay
+from pokora_anime.compliance.replay.judge import Wishes
 from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.config.compose import compose
@@ -49,8 +49,16 @@ SMALL = (
     *("base=own:hero", f"base.width={SIDE}", f"base.height={SIDE}", f"finish.width={SIDE}"),
     *(f"finish.height={SIDE}", "speed=lcm", "speed.steps=2", "device.threads=1", "device.dtype=fp32"),
 )
-CLIP = ("base.vae=null", "control=none", "shot.seconds=2", "motion.frames=8", "contest=showcase")
+CLIP = (
+    "base.vae=null",
+    "control=none",
+    "style=pastel",
+    "shot.seconds=2",
+    "motion.frames=8",
+    "contest=showcase",
+)
 PUBLISHED, SDXL = registry.any_row("sdxl-base-1.0"), checkpoint_convert.SDXL
+ZERO_SNR = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
 PAGE = "https://a.page/models/1"
 
 
@@ -103,7 +111,7 @@ def hero(machine: Path, content: ldm.Tensors) -> Path:
 
 @pytest.fixture(scope="module")
 def clip(machine: Path, hero: Path) -> Path:
-    config = compose("video", [*SMALL, *CLIP])
+    config = compose("video", [*SMALL, *CLIP, *replayed.QUIET])
     assert isinstance(config, VideoConfig)
     return sign_and_return(pipeline.render_video(config, machine / "outputs", replayed.GUARD))
 
@@ -159,7 +167,8 @@ def test_it_answers_as_the_original_does(machine: Path, hero: Path, original: Pa
         ]
         assert torch.equal(*answers)
         vae = AutoencoderKL.from_pretrained(original / "vae").half().float()
-        assert torch.equal(loaded.vae().decode(latent).sample, vae.decode(latent).sample)
+        pictures = [one.decode(latent).sample for one in (loaded.vae(), vae)]
+        torch.testing.assert_close(*pictures, atol=1e-5, rtol=1e-5)
 
 
 def test_half_precision_is_kept(hero: Path) -> None:
@@ -202,7 +211,7 @@ def test_noise_is_predicted_on_sdxls_schedule_unless_something_tells(hero: Path)
 
 @pytest.mark.parametrize("way", ["keys", "metadata", "option"])
 def test_v_prediction_is_read_or_told(machine: Path, hero: Path, content: ldm.Tensors, way: str) -> None:
-    keys = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)} if way == "keys" else {}
+    keys = ZERO_SNR if way == "keys" else {}
     noted = {"modelspec.prediction_type": "v"} if way == "metadata" else None
     file = ldm.write(machine / "v.safetensors", {**content, **keys}, noted)
     options = ["--prediction", "v", "--zero-snr"] if way == "option" else []
@@ -262,7 +271,7 @@ def test_a_pickle_is_refused_with_a_way_out(machine: Path, tmp_path: Path) -> No
         error = refused(tmp_path / name)
         assert (error.code, "safetensors" in error.fix) == ("WGT-6", True)
     with pytest.raises(WeightsError, match="WGT-1"):
-        add(tmp_path / "missing.safetensors")
+        add(tmp_path / "missing.safetensors", id="other")
 
 
 @pytest.mark.parametrize(
@@ -306,15 +315,13 @@ def test_configs_name_it_as_own(machine: Path, hero: Path, capsys: pytest.Captur
     rows = fetch.needs(config)
     assert rows[0].id == "hero" and "sdxl-base-1.0" not in {row.id for row in rows}
     assert advice.fetch_command(rows).startswith("pokora models fetch base=own:hero")
-    typed = command_line("video", config)
-    assert typed is not None and "base.weights=own:hero" in typed
     for word in ("base=own:nobody", "base.weights=own:nobody"):
         with pytest.raises(PokoraError, match="nobody"):
             fetch.needs(compose("video", [word]))
 
 
 def test_the_contest_says_that_it_is_another_base(machine: Path, hero: Path) -> None:
-    found = gate.examine(compose("video", ["base=own:hero", "contest=cs492c"])).findings
+    found = gate.examine(compose("video", ["base=own:hero", "contest=cs492c"]))
     (base,) = [one for one in found if one.code == "RULE-BASE"]
     assert (base.severity.value, base.ineligible, "another base" in base.message) == ("block", True, True)
     elsewhere = {one.code for one in gate.examine(compose("video", ["base=own:hero", "contest=showcase"]))}
@@ -332,18 +339,21 @@ def test_a_clip_of_it_verifies_and_replays(clip: Path) -> None:
     assert used[0].row.id == "hero"
     text = checkpoints.bibtex(used)
     assert PAGE in text and "Fair AI Public License" in text and "podell2023sdxl" in text
-    assert replay(clip, replayed.ALL).verdict is Verdict.passed
+    again, _ = replay(clip, Question(nonce="7", nodes=2, wishes=Wishes()))
+    assert again.verdict is Verdict.passed
 
 
-def test_stills_are_drawn_with_a_lora_on_it(machine: Path, hero: Path) -> None:
-    overrides = [*SMALL, "style=pastel", "count=1", "base.vae=null"]
-    config = compose("stills", overrides)
-    plain = compose("stills", [*SMALL, "style=none", "count=1", "base.vae=null"])
-    assert isinstance(config, StillsConfig) and isinstance(plain, StillsConfig)
-    made = [pipeline.render_stills(one, machine / "stills", replayed.GUARD) for one in (config, plain)]
-    assert "pastel-anime-xl" in {entry.row for entry in read_run(made[0]).weights.values()}
-    frames = [sorted(folder.glob("still*.png"))[0].read_bytes() for folder in made]
-    assert frames[0] != frames[1]
+def test_stills_are_drawn_by_velocity_with_a_lora_on_it(
+    machine: Path, hero: Path, content: ldm.Tensors
+) -> None:
+    add(ldm.write(machine / "z.safetensors", {**content, **ZERO_SNR}), id="zero", licence="CC0-1.0")
+    config = compose(
+        "stills", [*SMALL, "base=own:zero", "speed=hq", "style=pastel", "count=1", "base.vae=null"]
+    )
+    assert isinstance(config, StillsConfig)
+    made = pipeline.render_stills(config, machine / "stills", replayed.GUARD)
+    rows = {entry.row for entry in read_run(made).weights.values()}
+    assert rows == {"zero", "pastel-anime-xl"}
 
 
 def test_an_altered_file_is_found(machine: Path, hero: Path) -> None:
