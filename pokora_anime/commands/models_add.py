@@ -71,7 +71,9 @@ def _add_lora(arguments: Sequence[str]) -> int:
     parser = _parser(
         "Register a LoRA of your own; it is copied into your data folder. --kind base: a checkpoint."
     )
-    parser.add_argument("file", type=Path, help="a .safetensors of LoRA, LoCon, LoHa, LoKr or DoRA layers")
+    parser.add_argument(
+        "file", type=Path, help="a .safetensors of LoRA, LoCon, LoHa, LoKr, DoRA, GLoRA, OFT or (IA)^3 layers"
+    )
     parser.add_argument("--id", required=True, help="how prompts name it: <lora:ID:0.7>")
     parser.add_argument("--base", required=True, choices=[family.value for family in Family])
     parser.add_argument("--slot", default="", choices=["", *own.SLOTS], help="one of each; empty: a style")
