@@ -237,7 +237,9 @@ def test_other_files_are_named_for_what_they_are(
     some, lora = torch.zeros(2, 2), "lora_unet_mid_block_attentions_0_proj_in"
     files: dict[str, ldm.Tensors] = {
         "a LoRA": {f"{lora}.lora_down.weight": some, f"{lora}.lora_up.weight": some},
+        "it is a LoRA": {f"{unet}input_blocks.3.1.proj_in.lora_A.weight": some},
         "a VAE alone": vae,
+        "another kind of network": {f"{unet}blocks.0.attn.qkv.weight": some, **vae},
         "without its first text encoder": {**only, **vae},
         "an SD 1.5 checkpoint": {**only, "cond_stage_model.transformer.text_model.x": some},
         "an SD 2 checkpoint": {**only, "cond_stage_model.model.ln_final.weight": some},
@@ -252,7 +254,7 @@ def test_other_files_are_named_for_what_they_are(
         "is not understood": {**content, "extra.weight": some},
         "more than SDXL's": {**content, f"{unet}input_blocks.3.1.transformer_blocks.9.norm1.weight": some},
         "conv_in.weight of [8, 4, 3, 3]": {**content, first: torch.zeros(8, 4, 3, 3)},
-        "lacks 1 of": {name: value for name, value in content.items() if name != first},
+        "lacks 1 of": {name: value for name, value in content.items() if name != f"{unet}out.2.bias"},
         "NaN or infinite": {**content, first: torch.full((16, 4, 3, 3), torch.nan)},
         "it is quantised": {**content, first: torch.zeros(16, 4, 3, 3, dtype=torch.int8)},
     }

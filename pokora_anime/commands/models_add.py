@@ -69,7 +69,7 @@ def _taken() -> dict[str, str]:
 
 def _add_lora(arguments: Sequence[str]) -> int:
     parser = _parser(
-        "Register a LoRA of your own; it is copied into your data folder. --kind base: a checkpoint."
+        "Register a LoRA of your own; it is copied into your data folder. A checkpoint: --kind base --help."
     )
     parser.add_argument(
         "file", type=Path, help="a .safetensors of LoRA, LoCon, LoHa, LoKr, DoRA, GLoRA, OFT or (IA)^3 layers"

@@ -64,7 +64,7 @@ def what_it_is(shapes: Mapping[str, list[int]]) -> tuple[str, str] | None:
     joined = "\n".join(shapes)
     if not shapes:
         return "empty: it holds no tensors", _WHOLE
-    if any(word in joined for word in _LORA) and UNET not in joined:
+    if any(word in joined for word in _LORA) and _CONV_IN not in shapes:
         return "a LoRA", "leave out --kind base (`pokora models add --help`)"
     for words, what in _OTHERS:
         if any(word in joined for word in words):
@@ -92,6 +92,8 @@ def _part(shapes: Mapping[str, list[int]]) -> str:
 
 def _checkpoint(shapes: Mapping[str, list[int]], joined: str) -> tuple[str, str] | None:
     """A file with a UNet in the original layout, which need not be SDXL's."""
+    if f"{UNET}input_blocks." not in joined:
+        return "made for another kind of network than SDXL's UNet", _WHOLE
     channels = (shapes.get(_CONV_IN) or [0, 4])[1]
     if channels == 9:
         return "an inpainting checkpoint", "use the same model's checkpoint for text to image"
