@@ -32,10 +32,12 @@ from pokora_anime.errors import PokoraError, WeightsError
 from pokora_anime.models import (
     advice,
     checkpoint_convert,
+    checkpoint_kind,
     citations,
     fetch,
     hashes,
     leftovers,
+    lora_names,
     own,
     places,
     registry,
@@ -58,6 +60,7 @@ CLIP = (
     "contest=showcase",
 )
 PUBLISHED, SDXL = registry.any_row("sdxl-base-1.0"), checkpoint_convert.SDXL
+PARTS = ("unet", "text_encoder", "text_encoder_2", "vae")
 ZERO_SNR = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
 PAGE = "https://a.page/models/1"
 
@@ -396,9 +399,33 @@ def test_it_is_cited_as_somebody_elses(machine: Path, hero: Path) -> None:
     assert "Unknown" in text and "hero.safetensors, sha256" in text.replace("\\_", "_")
 
 
+def test_every_name_of_the_published_file_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SDXL's own file has 2515 tensors: those of these networks, and two that are not read."""
+    monkeypatch.setitem(ldm.VAE, "block_out_channels", SDXL.vae["block_out_channels"])
+    stored: dict[str, ldm.Tensors] = {}
+    networks = {part: checkpoint_convert._empty(part, SDXL).state_dict() for part in PARTS}
+    modules = {name.rpartition(".")[0] for name in networks["unet"]}
+    original = lora_names._Original(modules)
+    layers = {name: original.names(name)[0] for name in modules}
+    stored["unet"] = {
+        f"{checkpoint_kind.UNET}{layers[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value
+        for name, value in networks["unet"].items()
+    }
+    text = networks["text_encoder"].items()
+    stored["text_encoder"] = {f"{checkpoint_kind.CLIP}{name}": value for name, value in text}
+    second = ldm._open_clip(networks["text_encoder_2"]).items()
+    stored["text_encoder_2"] = {f"{checkpoint_kind.OPEN_CLIP}{name}": value for name, value in second}
+    named = (ldm._vae(name, value) for name, value in networks["vae"].items())
+    stored["vae"] = {f"{checkpoint_kind.VAE}{name}": value for name, value in named}
+    assert sum(map(len, stored.values())) + 2 == 2515
+    for part, tensors in stored.items():
+        found = checkpoint_convert._converted("published", part, tensors, SDXL)
+        assert found.keys() == networks[part].keys()
+
+
 def test_the_layout_is_the_published_one() -> None:
     """Networks of its configs have as many numbers as the published files of two bytes each."""
-    for part in ("unet", "text_encoder", "text_encoder_2", "vae"):
+    for part in PARTS:
         (file,) = [
             name for name in PUBLISHED.sizes if name.startswith(f"{part}/") and name.endswith("tensors")
         ]
