@@ -53,7 +53,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("quality.score=false", "quality.preview=false"),
     ("finish.width=96", "finish.height=64"),
     ("finish.fps=30",),
-    ("device.dtype=float32",),
+    ("device.dtype=fp32",),
     ("motion.deflicker=0.1", "motion.hold=0.1"),
     ("contest=cs492c",),
 )
