@@ -210,18 +210,12 @@ def _check_parts(name: str, layer: Layer) -> None:
             )
     if not layer.tensors:
         raise _unfit(name, f"{where} has an alpha and nothing else", "get or export the whole file")
-<<<<<<< HEAD
     for kind, (whole, _) in KINDS.items():
         if parts & whole and not whole <= parts:
             lacking = ", ".join(sorted(whole - parts))
             raise _unfit(
                 name, f"{where} has half a {kind}, without {lacking}", "get or export the whole file"
             )
-=======
-    for kind, (all_of, _) in KINDS.items():
-        if parts & all_of and not all_of <= parts and len(all_of) > 1:
-            raise _unfit(name, f"{where} has half a {kind}", "get or export the whole file")
->>>>>>> w-base
     needed, besides = KINDS.get(layer.kind, (set[str](), set[str]()))
     if layer.kind == "LoKr":
         for number in ("1", "2"):
