@@ -47,7 +47,12 @@ def stills() -> Path:
     """The folder of a finished run of two stills, signed."""
     root = Path(tempfile.mkdtemp(prefix="pokora-replay-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
-    config = compose("stills", [*PICTURE, "speed.steps=2", "count=2", *HERE])
+    return pictured(root, "count=2")
+
+
+def pictured(root: Path, *overrides: str) -> Path:
+    """A run of stills rendered in this process."""
+    config = compose("stills", [*PICTURE, "speed.steps=2", *HERE, *overrides])
     assert isinstance(config, StillsConfig)
     return _signed(pipeline.render_stills(config, root, GUARD))
 

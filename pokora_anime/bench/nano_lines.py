@@ -7,6 +7,7 @@ from math import isnan
 
 import numpy as np
 
+from pokora_anime.bench import nano_large
 from pokora_anime.bench import nano_metrics as metrics
 from pokora_anime.bench.nano_rows import Row
 from pokora_anime.bench.nano_table import Line, percent, share_line, title
@@ -310,7 +311,7 @@ def size_line(sizes: Mapping[str, int]) -> Line:
 
 
 SECTIONS: dict[str, Callable[[Sequence[Row]], list[Line]]] = {
-    "clips": lambda rows: [*clip_lines(rows), *motion_lines(rows)],
+    "clips": lambda rows: [*clip_lines(rows), *motion_lines(rows), *nano_large.lines(rows)],
     "pose": lambda rows: [pose_line(rows)],
     "depth": lambda rows: [depth_line(rows)],
     "stills": speed_lines,
