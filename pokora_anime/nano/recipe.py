@@ -78,7 +78,7 @@ class Recipe:
         steps=1800, batch=384, rate=2e-3, warmup=60, decay=0.6, ema=0.995, weight_decay=0.0
     )
     crisp: Training = Training(
-        steps=2400, batch=16, rate=2e-3, decay=0.6, ema=0.99, weight_decay=0.0, muon=True
+        steps=2000, batch=16, rate=2e-3, decay=0.6, ema=0.99, weight_decay=0.0, muon=True
     )
 
 
