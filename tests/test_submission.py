@@ -36,6 +36,7 @@ from pokora_anime.bundle import (
     project,
     seal,
     status,
+    untrusted_pdf,
 )
 from pokora_anime.bundle.examine import examine_and_show
 from pokora_anime.bundle.project import Member, Project
@@ -270,6 +271,19 @@ def test_a_document_that_leaves_somebody_out_is_found() -> None:
     assert (named, unnamed) == ([], ["SUB-TEXT"])
     assert [one.code for one in documents.check("poster", data[:-50], 0, [])] == ["SUB-PDF"]
     assert [one.code for one in documents.check("poster", data, 0, [])] == ["SUB-PAGES"]
+
+
+def test_a_pdf_of_somebody_else_is_read_as_ours_is() -> None:
+    data = pdf.compile_pdf("poster", _poster_data(), {})
+    assert untrusted_pdf.read(data) == pdf.read(data)
+    with pytest.raises(ValueError, match="no sound PDF"):
+        untrusted_pdf.read(data[:-50])
+
+
+def test_a_pdf_that_takes_too_long_is_no_sound_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(untrusted_pdf, "SECONDS", 0.01)
+    with pytest.raises(ValueError, match=r"more than 0\.01 s"):
+        untrusted_pdf.read(pdf.compile_pdf("poster", _poster_data(), {}))
 
 
 def test_signs_that_no_font_has_are_found() -> None:
