@@ -22,6 +22,8 @@ from pokora_anime.nano.extractors import CONFIG, WEIGHTS
 SCALE = 3
 FOLD = 2  # pixels a side of one place
 WIDTH, DEPTH = 48, 4
+BLUR, AMOUNT = 1.5, 1.6  # of the unsharp mask: sigma in pixels of the large frame, and strength
+CALM = (4.0,) * 4  # levels, a channel each
 Picture = NDArray[np.uint8]  # [height, width, 3]
 
 
@@ -50,9 +52,13 @@ class Crisp(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         return functional.pixel_shuffle(self.layers(functional.pixel_unshuffle(pictures, FOLD)), SCALE * FOLD)
 
-    @torch.no_grad()
     def enlarged(self, frame: Picture) -> Picture:
-        """A frame [h,w,3], three times as large; an odd side is made even by its last line and cut again."""
+        """A frame [h,w,3], three times as large, its edges steepened."""
+        return steepened(self.larger(frame))
+
+    @torch.no_grad()
+    def larger(self, frame: Picture) -> Picture:
+        """A frame three times as large; an odd side is made even by its last line and cut again."""
         height, width = frame.shape[:2]
         margin = self.margin
         framed = cv2.copyMakeBorder(
@@ -86,6 +92,20 @@ class Crisp(nn.Module):
         model.load_state_dict(load_file(folder / WEIGHTS))
         # In this layout it takes two thirds of the time on a CPU.
         return model.float().eval().to(memory_format=torch.channels_last)
+
+
+def steepened(frame: Picture) -> Picture:
+    """Unsharp masking within the range of a pixel's neighbours, less `CALM`: no edge gets a ring.
+
+    What a network is unsure of, it draws soft: this is the last third of the way to a drawn line. Where
+    neighbours hardly differ nothing changes, so that what trembles there trembles no more than before.
+    """
+    blurred = cv2.GaussianBlur(frame, (0, 0), BLUR)
+    sharp = cv2.addWeighted(frame, 1 + AMOUNT, blurred, -AMOUNT, 0)
+    around = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    most = cv2.max(frame, cv2.subtract(cv2.dilate(frame, around), CALM))
+    least = cv2.min(frame, cv2.add(cv2.erode(frame, around), CALM))
+    return np.asarray(cv2.max(cv2.min(sharp, most), least), np.uint8)
 
 
 def bicubic(frame: Picture) -> Picture:

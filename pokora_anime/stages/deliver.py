@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pokora_anime.config.schema import Interpolation, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.nano.crisp import steepened
 from pokora_anime.records import Image
 from pokora_anime.stages.camera import Move, cut
 from pokora_anime.stages.interpolate import Between, Draw, retimed
@@ -22,15 +23,17 @@ def timed(source: Iterator[Image], count: int, config: VideoConfig, context: Run
     """
     finish = config.finish
     network = _rife(context) if finish.interpolation is Interpolation.rife else None
-    return retimed(
+    larger = crisp(config, context)
+    frames = retimed(
         source,
         config.shot.fps,
         finish.fps,
         count,
         moving=moving(finish),
         network=network,
-        larger=crisp(config, context),
+        larger=larger,
     )
+    return frames if larger is None else map(steepened, frames)
 
 
 def sized(

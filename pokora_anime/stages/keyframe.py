@@ -38,7 +38,7 @@ def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
     """A still cropped and scaled to its delivered size."""
     larger = upscale.crisp(config, context)
-    image = still.image if larger is None else larger(still.image)
+    image = still.image if larger is None else crisp.steepened(larger(still.image))
     image = pictures.fitted(image, config.finish)
     node = Node.after(
         [still.node],

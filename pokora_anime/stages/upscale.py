@@ -31,14 +31,17 @@ def enlarged(frames: Iterator[Image], finish: FinishConfig, context: RunContext)
 
 
 def crisp(config: RunConfig, context: RunContext) -> Callable[[Image], Image] | None:
-    """What draws a decoded frame three times as large where the config asks for it, else None."""
+    """What draws a decoded frame three times as large where the config asks for it, else None.
+
+    Its edges are still to be steepened, which is for the end: those of frames in between are softer.
+    """
     if not finishing.crisp(config):
         return None
     network = context.models.crisp()
 
     def drawn(frame: Image) -> Image:
         with torch.inference_mode(), context.autocast(), context.execution.turn():
-            return network.enlarged(frame)
+            return network.larger(frame)
 
     return drawn
 

@@ -208,7 +208,7 @@ def _scores(model: Crisp, place: Place) -> dict[str, float]:
     pairs = make_pairs("held_out", HELD_OUT if place.previews else 2, place)
     psnr: dict[str, list[float]] = {"psnr_db": [], "psnr_bicubic_db": []}
     for decoded, drawn in zip(pairs.decoded[:, 0], pairs.drawn, strict=True):
-        for name, made in (("psnr_db", model.enlarged(decoded)), ("psnr_bicubic_db", bicubic(decoded))):
+        for name, made in (("psnr_db", model.larger(decoded)), ("psnr_bicubic_db", bicubic(decoded))):
             error = np.square(made.astype(np.float32) - drawn).mean()
             psnr[name].append(float(10 * np.log10(255**2 / error)))
     return {name: float(np.mean(values)) for name, values in psnr.items()}
