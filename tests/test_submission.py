@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import replayed
 import submitted
 from pypdf import PdfReader
 from submitted import WORDS
@@ -48,6 +49,7 @@ from pokora_anime.compliance.verify.limits import LIMITS
 from pokora_anime.compliance.verify.source import open_source
 from pokora_anime.compliance.verify.verdict import Report, Verdict
 from pokora_anime.config.compose import compose
+from pokora_anime.devices import disk
 from pokora_anime.errors import PokoraError
 
 ATE = re.compile(r"^[A-Z]+-[A-Z0-9-]+: ")
@@ -75,6 +77,29 @@ def failure(root: Path, words: Project = WORDS) -> PokoraError:
     with pytest.raises(PokoraError) as caught:
         build.build(root, words, draft=True)
     return caught.value
+
+
+# Room on the disk
+
+
+def test_a_bundle_that_does_not_fit_is_refused_before_its_documents_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    root = submitted.workplace()
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - 10**6, 10**6))
+        with pytest.raises(PokoraError, match=r"SYS-DISK: .* to write and 1 MB free .*then build again"):
+            build.build(root, WORDS, draft=True, tell=told.append)
+    assert not any("write-up" in line for line in told)
+    made = sum(path.stat().st_size for path in submitted.bundle().parent.iterdir())
+    assert made < build._size(build.consider(root, WORDS, draft=True))
+
+
+def test_a_run_writes_no_more_than_its_config_was_counted_to() -> None:
+    run = next(submitted.workplace().glob("outputs/video/*"))
+    wrote = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
+    assert wrote < disk.needed(compose("video", [*replayed.SMALL])) < 10**8
 
 
 @pytest.fixture

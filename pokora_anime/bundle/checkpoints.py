@@ -13,6 +13,7 @@ from pokora_anime.provenance.reading import Reading
 
 ROLES = {
     "base": "base model",
+    "tokenizer": "tokenizers",
     "vae": "decoder",
     "motion": "motion adapter",
     "motion_lora": "motion LoRA",

@@ -16,7 +16,7 @@ MEMORY = 2**30  # bytes of address space
 
 
 def read(data: bytes) -> Facts:
-    """Pages, text and fonts of a PDF, as `pdf.read`. Raises ValueError for what cannot be read, or not in time."""
+    """Pages, text and fonts of a PDF, as `pdf.read`. Raises ValueError for what cannot be read in time."""
     line = [sys.executable, "-I", "-m", __name__]
     try:
         done = subprocess.run(line, input=data, capture_output=True, timeout=SECONDS, check=False)

@@ -165,7 +165,7 @@ def _base(base: BaseConfig) -> list[Problem]:
     ]
     ids = {"weights": base.weights, "motion_adapter": base.motion_adapter, "vae": base.vae}
     for name, identifier in ids.items():
-        if identifier is not None and not _ID.fullmatch(identifier):
+        if identifier is not None and not _ID.fullmatch(identifier.removeprefix("own:")):
             found.append(Problem(f"base.{name}", repr(identifier), "a registry id", "`pokora models list`"))
     return found
 
