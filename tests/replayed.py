@@ -42,11 +42,12 @@ def honest() -> Path:
 @cache
 def stills() -> Path:
     """The folder of a finished run of two stills, signed."""
-    return once.made("stills", _stills)
+    return once.made("stills", lambda root: pictured(root, "count=2"))
 
 
-def _stills(root: Path) -> Path:
-    config = compose("stills", [*PICTURE, "speed.steps=2", "count=2", *HERE])
+def pictured(root: Path, *overrides: str) -> Path:
+    """A run of stills rendered in this process."""
+    config = compose("stills", [*PICTURE, "speed.steps=2", *HERE, *overrides])
     assert isinstance(config, StillsConfig)
     return _signed(pipeline.render_stills(config, root, GUARD))
 

@@ -24,6 +24,7 @@ ROLES = {
     "choreographer": "pose planner",
     "interpolator": "interpolation",
     "upscaler": "upscaling",
+    "enlarger": "enlargement",
     "scorer": "scoring",
 }
 

@@ -66,6 +66,7 @@ def leave_out(row: Row, family: Family) -> str:
         Kind.choreographer: "control.source=keyframe",
         Kind.interpolator: "finish.interpolation=flow",
         Kind.upscaler: "finish.upscale=lanczos",
+        Kind.enlarger: "finish.upscale=lanczos",
         Kind.scorer: "the measures that need no weights",
     }
     if row.kind is Kind.base and row.own:

@@ -34,6 +34,7 @@ class Kind(Enum):
     extractor = "extractor"
     choreographer = "choreographer"
     interpolator = "interpolator"
+    enlarger = "enlarger"
     upscaler = "upscaler"
     scorer = "scorer"
 

@@ -23,6 +23,7 @@ MEMBERS = (
     "vae_tiny",
     "probe",
     "choreographer",
+    "crisp",
 )
 PROBE = "probe"  # the family's folder of the judge: shipped as it was trained, in its own format
 
@@ -76,6 +77,9 @@ class Recipe:
     choreographer: Training = Training(
         steps=1800, batch=384, rate=2e-3, warmup=60, decay=0.6, ema=0.995, weight_decay=0.0
     )
+    crisp: Training = Training(
+        steps=2000, batch=16, rate=2e-3, decay=0.6, ema=0.99, weight_decay=0.0, muon=True
+    )
 
 
 def make_recipe(preset: str) -> Recipe:
@@ -112,4 +116,5 @@ def _small() -> Recipe:
         vae_tiny=short(full.vae_tiny),
         probe=short(full.probe),
         choreographer=short(full.choreographer),
+        crisp=short(full.crisp),
     )

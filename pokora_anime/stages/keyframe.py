@@ -14,6 +14,7 @@ from pokora_anime.config.schema import RunConfig, StillsConfig
 from pokora_anime.context import RunContext
 from pokora_anime.devices.plan import Plan
 from pokora_anime.models import schedulers
+from pokora_anime.nano import crisp
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.folder import Arrays
@@ -21,7 +22,7 @@ from pokora_anime.provenance.hashing import Json, arrays_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import Keyframe, Noise, Prompt, Still
 from pokora_anime.stages import denoise as segments
-from pokora_anime.stages import guidance, noise, pictures
+from pokora_anime.stages import guidance, noise, pictures, upscale
 from pokora_anime.stages.denoise import Guidance
 from pokora_anime.stages.guidance import combine
 from pokora_anime.stages.less import Steps, with_less
@@ -36,12 +37,15 @@ def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int 
 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
     """A still cropped and scaled to its delivered size."""
-    image = pictures.fitted(still.image, config.finish)
+    larger = upscale.crisp(config, context)
+    image = still.image if larger is None else crisp.steepened(larger(still.image))
+    image = pictures.fitted(image, config.finish)
     node = Node.after(
         [still.node],
         "still",
         {"finish": part(config.finish)},
-        code=code_hash(sys.modules[__name__], pictures),
+        weights=upscale.weights(config, context),
+        code=code_hash(sys.modules[__name__], pictures, upscale, crisp),
         environment=environment(context),
     ).made(arrays_hash({"image": image}))
     context.folder.note_node(node)
