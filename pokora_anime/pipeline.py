@@ -79,7 +79,7 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
         maps = _drafted(text, first, config, context)
         context.models.free(*EXTRACTORS)
     elif choreographed.wanted(config):
-        maps = _choreographed(text, first, config, context)
+        maps = _choreographed(text, first, control, config, context)
     elif joins.mapped(config):
         maps = _joined(control, config, context)
     total = frames_generated(config)
@@ -102,14 +102,18 @@ def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context:
 
 
 def _choreographed(
-    text: Prompt, first: Keyframe | None, config: VideoConfig, context: RunContext
+    text: Prompt,
+    first: Keyframe | None,
+    still: ControlTrack | None,
+    config: VideoConfig,
+    context: RunContext,
 ) -> motion.Tracks:
-    """What tells each segment its frames of the poses planned for the whole clip."""
+    """What tells each segment its frames of the poses planned for the whole clip, and the keyframe's maps."""
     assert first is not None  # the config's checks see to it
     node = choreography.plan(text, first, config, context)
     context.models.free(*EXTRACTORS, choreography.ROLE)
     choreography.show(node, config, context)
-    return lambda index, _: choreography.track(node, index, config, context)
+    return lambda index, _: choreography.track(node, index, still, config, context)
 
 
 def _joined(first: ControlTrack | None, config: VideoConfig, context: RunContext) -> motion.Tracks:
@@ -173,7 +177,7 @@ def _first_frame(
     """A keyframe and its control maps; another seed where nobody is found for the pose."""
     for attempt in range(config.control.attempts):
         first = keyframe.render(text, config, context, attempt)
-        if not config.control.kinds or draft.wanted(config) or choreographed.wanted(config):
+        if not choreographed.read_kinds(config) or draft.wanted(config):
             return first, None
         last = attempt == config.control.attempts - 1
         found = control_stage.extract(first, config, context, last_attempt=last)

@@ -133,6 +133,23 @@ def test_another_seed_dances_another_dance(model: Choreographer) -> None:
     assert np.abs(one - other)[8:, :24].mean() > 0.05
 
 
+@pytest.mark.parametrize("action", ["spinning", "turning back", "bowing", "looking around", "walking"])
+def test_on_nano_she_is_only_seen_from_the_front(action: str, model: Choreographer) -> None:
+    # The drawn world slides a face by at most 1.8 units, and always shows both shoulders and the whole face.
+    joints = plan(model, ordered(action, front=True), FIGURE, SIZE)
+    unit = FIGURE.lengths[0] / skeleton.LENGTHS[0]
+    x = joints[8:, :, 0] / unit
+    assert (joints[8:, [0, 14, 15, 16, 17], 2] == 1).all()
+    assert (x[:, 5] - x[:, 2] > 0.55 * 16).all() and (x[:, 11] > x[:, 8]).all()
+    assert (np.abs(x[:, 0] - x[:, [14, 15]].mean(1)) < 2.0).all()
+    assert (np.hypot(*(joints[8:, 15, :2] - joints[8:, 14, :2]).T) / unit > 12).all()
+
+
+def test_elsewhere_she_turns_around(model: Choreographer) -> None:
+    x = plan(model, ordered("spinning"), FIGURE, SIZE)[:, :, 0]
+    assert (x[:, 5] < x[:, 2]).any() and (x[:, 5] > x[:, 2]).any()
+
+
 def test_a_loop_ends_where_it_begins(model: Choreographer) -> None:
     for stops in (((0, "dancing"),), ((0, "sitting"), (24, "waving"))):
         poses = features(model, ordered("", stops=stops, loop=True), FIGURE)[:, :24]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pokora_anime.choreography import front
 from pokora_anime.choreography.body import Array
 from pokora_anime.choreography.motions import BARS, NAMES, STYLES, rate_of
 from pokora_anime.choreography.network import Choreographer, Meaning, face_shown
@@ -26,14 +27,15 @@ _BONES = 2 * len(BONES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is planned: `stops` (first frame, words), how many frames, at which rate, and whether the end is
-    to be the beginning."""
+    """What is planned: `stops` (first frame, words), how many frames, at which rate, whether the end is to be
+    the beginning, and whether the figure is only ever seen from the front."""
 
     stops: Sequence[tuple[int, str]]
     frames: int
     fps: float
     seed: int
     loop: bool = False
+    front: bool = False
 
 
 @dataclass(slots=True)
@@ -76,6 +78,8 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
     if order.loop and len(courses) > 1:
         back = _danced(model, courses[0], seconds, length)
         found = _passed(found, back, (seconds - length) / PASSAGE + 1.0)
+    if order.front:
+        found = front.shown(found)
     near = 1 - _eased(seconds / SETTLE)
     if order.loop:
         near = np.maximum(near, 1 - _eased((length - seconds) / SETTLE))

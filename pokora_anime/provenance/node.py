@@ -21,7 +21,7 @@ OPS: Mapping[str, tuple[str, ...]] = {
     "draft_maps": ("draft",),
     "join_maps": ("motion",),
     "motion": (
-        *("prompt", "noise", "keyframe?", "control?", "choreography?", "draft_maps?", "join_maps?"),
+        *("prompt", "noise", "keyframe?", "choreography?", "control?", "draft_maps?", "join_maps?"),
         *("motion?", "motion?"),
     ),
     "hires": ("prompt", "noise", "motion", "hires?", "hires?"),

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from pokora_anime.choreography import body, motions, network, skeleton, words
+from pokora_anime.choreography import body, front, motions, network, skeleton, words
 from pokora_anime.choreography import plan as planning
 from pokora_anime.config.schema import Family, VideoConfig
 from pokora_anime.context import RunContext
@@ -19,7 +19,7 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.layout import REPORTS
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Prompt
-from pokora_anime.stages import choreographed, control, spans
+from pokora_anime.stages import choreographed, control, fading, spans
 from pokora_anime.stages.prompt_syntax import stops
 from pokora_anime.stages.timing import frames_generated
 
@@ -51,6 +51,7 @@ def plan(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunCont
         fps=config.shot.fps,
         seed=config.seed,
         loop=config.motion.loop,
+        front=choreographed.from_front(config),
     )
     joints = planning.plan(context.models.choreographer(), order, figure, size)
     node = context.folder.save(node, {"pose": joints})
@@ -58,11 +59,14 @@ def plan(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunCont
     return node
 
 
-def track(node: Node, index: int, config: VideoConfig, context: RunContext) -> ControlTrack:
+def track(
+    node: Node, index: int, still: ControlTrack | None, config: VideoConfig, context: RunContext
+) -> ControlTrack:
     """The pose maps of a segment's frames, uint8 [frames, height, width, 3], of the poses read back.
 
-    Frames past a loop are its first ones; past the end of another clip the last pose is held. Raises
-    MachineError SYS-IO if the poses are gone.
+    Frames past a loop are its first ones; past the end of another clip the last pose is held. Maps of the
+    keyframe (`still`) are there too and fade, because she moves on from there. Raises MachineError SYS-IO if
+    the poses are gone.
     """
     stored = context.folder.load(node)
     if stored is None:
@@ -75,7 +79,16 @@ def track(node: Node, index: int, config: VideoConfig, context: RunContext) -> C
     wide = half_width(config)
     found = [control.pose_map(joints[frame], size, wide) for frame in frames]
     maps = {"pose": np.stack([control.black_for_nobody(one, size) for one in found])}
-    return ControlTrack(maps=maps, notes=(), node=node)
+    if still is None:
+        return ControlTrack(maps=maps, notes=(), node=node)
+    fades = fading.faded(span.start, span.frames, config.control.fade_frames, config.control.fade_floor)
+    return ControlTrack(
+        maps={**maps, **still.maps},
+        notes=(),
+        node=node,
+        fading=dict.fromkeys(still.maps, fades),
+        beside=still,
+    )
 
 
 def show(node: Node, config: VideoConfig, context: RunContext) -> None:
@@ -106,14 +119,14 @@ def half_width(config: VideoConfig) -> float | None:
 
 
 def _node(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Node:
-    modules = (body, motions, network, planning, skeleton, words)
+    modules = (body, front, motions, network, planning, skeleton, words)
     return Node.after(
         [text.node, keyframe.node],
         "choreography",
         {"size": [config.base.width, config.base.height], **choreographed.recorded(config)},
         weights=context.models.weights_hash(ROLE) | context.models.weights_hash("pose_extractor"),
         code=code_hash(
-            sys.modules[__name__], choreographed, control, *modules, extractors, openpose, vitpose
+            sys.modules[__name__], choreographed, control, fading, *modules, extractors, openpose, vitpose
         ),
         environment=environment(context),
     )

@@ -191,21 +191,32 @@ class ControlSource:
 
     `hint` [3, height, width] in 0..1 is a static map for all frames, or [frames, 3, height, width] those of
     each frame, of which one that shows nothing leaves its frame alone. `frame_weight_F` scales the residuals
-    of each frame; the ControlNet acts on the steps whose share lies in [start, end).
+    of each frame, and so does `fading` [frames] where this source has its own; the ControlNet acts on the
+    steps whose share lies in [start, end).
     """
 
     def __init__(
-        self, network: Any, hint: Tensor, *, scale: float, start: float, end: float, dtype: torch.dtype
+        self,
+        network: Any,
+        hint: Tensor,
+        *,
+        scale: float,
+        start: float,
+        end: float,
+        dtype: torch.dtype,
+        fading: Tensor | None = None,
     ) -> None:
         self.network, self.scale, self.start, self.end = network, scale, start, end
-        self.hints = (Hints.of(network, hint, dtype),)
+        self.hints, self.fading = (Hints.of(network, hint, dtype),), fading
 
     def led(self) -> Self:
-        """The same source where one more frame stands before the others."""
-        if all(hints.static for hints in self.hints):
+        """The same source where one more frame, the keyframe's, stands before the others."""
+        if self.fading is None and all(hints.static for hints in self.hints):
             return self
         other = copy(self)
         other.hints = tuple(hints.led() for hints in self.hints)
+        if self.fading is not None:
+            other.fading = torch.cat([torch.ones_like(self.fading[:1]), self.fading])
         return other
 
     @property
@@ -215,25 +226,30 @@ class ControlSource:
 
     def acting(self, weight_F: Tensor) -> Tensor:
         """The indices of the frames to compute: those that it does anything to."""
-        steered = torch.stack([hints.steered(weight_F.shape[0]) for hints in self.hints]).amax(dim=0)
-        acting_K = (weight_F * steered).nonzero()[:, 0]
+        acting_K = (weight_F * self._steered(weight_F.shape[0])).nonzero()[:, 0]
         if self.together and len(acting_K):
             return torch.arange(weight_F.shape[0], device=weight_F.device)
         return acting_K
 
     def part(self, frames_K: Tensor) -> Self:
         """The same source for some of the frames."""
-        if all(hints.static for hints in self.hints):
+        if self.fading is None and all(hints.static for hints in self.hints):
             return self
         other = copy(self)
         other.hints = tuple(hints.part(frames_K) for hints in self.hints)
+        other.fading = None if self.fading is None else self.fading[frames_K]
         return other
+
+    def _steered(self, count: int) -> Tensor:
+        """How much each of those rows is steered, [N]: not at all where none of its maps shows anything."""
+        shown_N = torch.stack([hints.steered(count) for hints in self.hints]).amax(dim=0)
+        if self.fading is None:
+            return shown_N
+        return shown_N * self.fading.to(shown_N).repeat(count // self.fading.shape[0])
 
     def weighted(self, residuals: Sequence[Tensor], weight_N: Tensor) -> list[Tensor]:
         """Residuals [N, ...] scaled for each frame; a frame none of whose maps shows anything gets none."""
-        steered = [hints.steered(weight_N.shape[0]) for hints in self.hints]
-        shown_N = torch.stack(steered).amax(dim=0)
-        weight = (self.scale * weight_N * shown_N).view(-1, 1, 1, 1)
+        weight = (self.scale * weight_N * self._steered(weight_N.shape[0])).view(-1, 1, 1, 1)
         return [residual * weight.to(residual.dtype) for residual in residuals]
 
     def residuals(

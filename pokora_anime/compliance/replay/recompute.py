@@ -188,7 +188,8 @@ class Replayer:
         if any(one.op == "choreography" for one in self._record.steps):
             planned = next(one for one in self._record.steps if one.op == "choreography")
             node = self._choreography(planned, context)
-            return lambda index, _: choreography.track(node, index, config, context)
+            still = None if mapped is None else self._control(mapped, context)
+            return lambda index, _: choreography.track(node, index, still, config, context)
         first = None if mapped is None else self._control(mapped, context)
         if joins.mapped(config):
             return lambda _, before: first if before is None else join_maps.read(before, config, context)

@@ -108,7 +108,7 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
         }
         larger: list[Json] = [*reversed(second_pass.frame_size(config))]
         wanted |= {
-            "control": {**base, "kinds": _kinds(config)},
+            "control": {**base, "kinds": [kind.value for kind in choreographed.read_kinds(config)]},
             "choreography": {**base, **choreographed.recorded(config)},
             "draft": {**moving, "speed": to_plain(draft.settings(config))["speed"]},
             "draft_maps": {**base, "kinds": _kinds(config)},
@@ -244,7 +244,7 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
     drafted = draft.wanted(config)
     wanted = {
         "keyframe": int(config.keyframe.enabled),
-        "control": int(bool(config.control.kinds) and not drafted and not choreographed.wanted(config)),
+        "control": int(bool(choreographed.read_kinds(config)) and not drafted),
         "choreography": int(choreographed.wanted(config)),
         "draft": len(spans.of(config, frames_generated(config))) if drafted else 0,
         "join_maps": joins.count(config),
