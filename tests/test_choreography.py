@@ -186,7 +186,6 @@ def test_its_training_learns_and_is_recorded(tmp_path: Path) -> None:
     "overrides",
     [
         ("control=none", "control.source=choreography"),
-        ("control=pose_depth", "control.source=choreography"),
         (*PLANNED, "keyframe=none"),
         (*PLANNED, "motion.chain=windows"),
     ],

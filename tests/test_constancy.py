@@ -33,7 +33,7 @@ def tinted(clip: Clip, joints: NDArray[np.float32], region: str, frames: range) 
     faulty = clip.copy()
     for k in frames:
         mask = cv2.dilate(REGIONS[region](joints[k], clip.shape[1:3]).astype(np.uint8), np.ones((5, 5))) > 0
-        turned = faulty[k][mask][:, ::-1].astype(int) + [60, -60, 60]
+        turned = faulty[k][mask][:, ::-1] + np.array([60, -60, 60])
         faulty[k][mask] = np.clip(turned, 0, 255).astype(np.uint8)
     return faulty
 

@@ -16,6 +16,7 @@ from pokora_anime.progress import KEPT
 from pokora_anime.provenance.atomic import writing
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
+from pokora_anime.provenance.folder import Arrays
 from pokora_anime.provenance.layout import REPORTS
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Prompt
@@ -26,25 +27,24 @@ from pokora_anime.stages.timing import frames_generated
 ROLE = "choreographer"
 FILM = "choreography.webp"
 FILM_SIDE = 192
-NOBODY = "nobody was found in the keyframe: the poses are planned for a figure in its middle"
+NOBODY = "nobody was found in the keyframe: it is drawn again, in the first of the poses planned"
 # Half the width of limbs that the SDXL pose ControlNets were trained on, by the longer side from which on.
 _WIDTHS = ((1000, 12.0), (500, 8.0), (0, 4.0))
 
 
 def plan(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Node:
-    """Plans the clip's joints float32 [frames,18,3], stored under their node; says so where nobody is found.
+    """Plans the clip's joints float32 [frames,18,3], stored under their node beside those of the keyframe.
 
-    The first pose is the keyframe's. It is computed on the CPU in float32 on every machine.
+    The first pose is the keyframe's, or where nobody is found that of a figure in its middle. It is computed
+    on the CPU in float32 on every machine.
     """
     node = _node(text, keyframe, config, context)
     if context.folder.load(node) is not None:
         context.progress.step(f"choreography, {KEPT}")
         return context.folder.recorded(node)
     size = (config.base.height, config.base.width)
-    figure = skeleton.read(np.asarray(context.models.pose_extractor()(keyframe.image), np.float32))
-    if figure is None:
-        context.progress.note(NOBODY)
-        figure = skeleton.default_figure(size)
+    seen = np.asarray(context.models.pose_extractor()(keyframe.image), np.float32)
+    figure = skeleton.read(seen) or skeleton.default_figure(size)
     order = planning.Order(
         stops=stops(config.shot.prompt),
         frames=choreographed.frames(config),
@@ -54,9 +54,29 @@ def plan(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunCont
         front=choreographed.from_front(config),
     )
     joints = planning.plan(context.models.choreographer(), order, figure, size)
-    node = context.folder.save(node, {"pose": joints})
+    node = context.folder.save(node, {"pose": joints, "figure": seen})
     context.progress.step("choreography")
     return node
+
+
+def opening(node: Node, config: VideoConfig, context: RunContext) -> ControlTrack | None:
+    """The first pose's map, uint8 [height, width, 3], if the keyframe shows nobody and is to be drawn again.
+
+    Raises MachineError SYS-IO if the poses are gone.
+    """
+    stored = _stored(node, context)
+    if skeleton.read(stored["figure"].astype(np.float32)) is not None:
+        return None
+    size = (config.base.height, config.base.width)
+    found = control.pose_map(stored["pose"][0].astype(np.float32), size, half_width(config))
+    return ControlTrack(maps={"pose": control.black_for_nobody(found, size)}, notes=(), node=node)
+
+
+def _stored(node: Node, context: RunContext) -> Arrays:
+    stored = context.folder.load(node)
+    if stored is None:
+        raise MachineError("SYS-IO", "the choreography changed on the disk while the clip was rendered")
+    return stored
 
 
 def track(
@@ -68,10 +88,7 @@ def track(
     keyframe (`still`) are there too and fade, because she moves on from there. Raises MachineError SYS-IO if
     the poses are gone.
     """
-    stored = context.folder.load(node)
-    if stored is None:
-        raise MachineError("SYS-IO", "the choreography changed on the disk while the clip was rendered")
-    joints = stored["pose"].astype(np.float32)
+    joints = _stored(node, context)["pose"].astype(np.float32)
     span = spans.of(config, frames_generated(config))[index]
     frames = np.arange(span.start, span.start + span.frames)
     frames = frames % len(joints) if config.motion.loop else np.minimum(frames, len(joints) - 1)
