@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ from pokora_anime.nano.recipe import make_recipe
 from pokora_anime.nano.train.choreographer import MEMBER, train_choreographer
 from pokora_anime.nano.train.loop import Place
 from pokora_anime.progress import Display
-from pokora_anime.provenance.layout import REPORTS, array_name
+from pokora_anime.provenance.layout import CHOREOGRAPHY, REPORTS, VIDEO, array_name
+from pokora_anime.quality.finished import score_run
+from pokora_anime.quality.scorecard import write
 from pokora_anime.stages import choreography
 
 WEIGHTS = Path(choreography.__file__).parent.parent / "nano" / "weights" / "choreographer"
@@ -222,8 +225,17 @@ def test_the_segments_share_one_choreography_of_the_record(run: Path) -> None:
 def test_the_plan_is_shown_beside_the_clip(run: Path) -> None:
     from PIL import Image
 
-    with Image.open(run / REPORTS / choreography.FILM) as film:
+    with Image.open(run / REPORTS / CHOREOGRAPHY) as film:
         assert film.n_frames > 1  # type: ignore[attr-defined]
+
+
+def test_the_report_shows_the_plan_beside_the_clip(run: Path, tmp_path: Path) -> None:
+    card = score_run(run)
+    _, page = write(card, tmp_path, run / VIDEO)
+    film = base64.b64encode((run / REPORTS / CHOREOGRAPHY).read_bytes()).decode()
+    assert f"data:image/webp;base64,{film}" in page.read_text()
+    _, without = write(card, tmp_path)
+    assert "image/webp" not in without.read_text()
 
 
 def test_verification_finds_nothing_wrong(run: Path) -> None:

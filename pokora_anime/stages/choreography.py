@@ -17,7 +17,7 @@ from pokora_anime.provenance.atomic import writing
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.folder import Arrays
-from pokora_anime.provenance.layout import REPORTS
+from pokora_anime.provenance.layout import CHOREOGRAPHY, REPORTS
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Prompt
 from pokora_anime.stages import choreographed, control, fading, spans
@@ -25,7 +25,6 @@ from pokora_anime.stages.prompt_syntax import stops
 from pokora_anime.stages.timing import frames_generated
 
 ROLE = "choreographer"
-FILM = "choreography.webp"
 FILM_SIDE = 192
 NOBODY = "nobody was found in the keyframe: it is drawn again, in the first of the poses planned"
 # Half the width of limbs that the SDXL pose ControlNets were trained on, by the longer side from which on.
@@ -113,7 +112,7 @@ def show(node: Node, config: VideoConfig, context: RunContext) -> None:
     from PIL import Image as Pictures
 
     stored = context.folder.load(node)
-    path = context.folder.path / REPORTS / FILM
+    path = context.folder.path / REPORTS / CHOREOGRAPHY
     if stored is None or path.exists():
         return
     share = FILM_SIDE / max(config.base.width, config.base.height)
