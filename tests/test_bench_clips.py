@@ -55,8 +55,9 @@ def test_no_strategy_is_measured_twice() -> None:
         return {task.strategy for task in clips.tasks(clips.parser().parse_args(["--seconds", "8", *words]))}
 
     every = {*options("motion"), *CONTROLS}
-    assert every - names() == {"anchor_both"}
-    assert every - names("--set", "base.anchor=attention") == {"anchor_attention"}
+    planned = "control_choreography"  # nano's default
+    assert every - names() == {"anchor_both", planned}
+    assert every - names("--set", "base.anchor=attention") == {"anchor_attention", planned}
     assert names("--strategies", "anchor_both") == {"anchor_both"}
 
 

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from sealed import Forgery
 
 from pokora_anime import pipeline
+from pokora_anime.bundle import prose
 from pokora_anime.choreography import body, motions, skeleton
 from pokora_anime.choreography.network import Choreographer
 from pokora_anime.choreography.plan import Order, features, plan
@@ -37,7 +38,7 @@ from pokora_anime.progress import Display
 from pokora_anime.provenance.layout import CHOREOGRAPHY, REPORTS, VIDEO, array_name
 from pokora_anime.quality.finished import score_run
 from pokora_anime.quality.scorecard import write
-from pokora_anime.stages import choreography
+from pokora_anime.stages import choreographed, choreography
 
 WEIGHTS = Path(choreography.__file__).parent.parent / "nano" / "weights" / "choreographer"
 PLANNED = ("control=pose", "control.source=choreography")
@@ -169,6 +170,21 @@ def test_an_action_passes_smoothly_into_the_next(model: Choreographer) -> None:
     assert wrists[16, 4, 1] < wrists[16, 2, 1] and wrists[40, 4, 1] > wrists[40, 2, 1]
 
 
+@pytest.mark.parametrize("front", [False, True])
+@pytest.mark.parametrize("action", ["sitting", "kneeling", "arms up", "hands on hips"])
+def test_a_held_pose_stays_held(action: str, front: bool, model: Choreographer) -> None:
+    joints = plan(model, ordered(action, seed=4, frames=64, front=front), FIGURE, SIZE)
+    held = joints[16:, [2, 3, 5, 6, 8, 9, 11, 12], :2]  # shoulders, elbows, hips, knees; hands may move
+    size = np.linalg.norm(FIGURE.lengths) / 3
+    assert np.abs(held - held.mean(0)).max() < 0.25 * size
+
+
+def test_a_stop_past_the_end_changes_nothing_before_it(model: Choreographer) -> None:
+    alone = features(model, ordered("dancing"), FIGURE)
+    travelling = features(model, ordered("", stops=((0, "dancing"), (90, "bowing"))), FIGURE)
+    assert np.allclose(alone, travelling)
+
+
 def test_thirty_stops_and_two_frames_are_planned(model: Choreographer) -> None:
     stops = tuple((4 * i, motions.NAMES[i % len(motions.NAMES)]) for i in range(30))
     assert np.isfinite(plan(model, ordered("", stops=stops, frames=128), FIGURE, SIZE)).all()
@@ -190,12 +206,34 @@ def test_its_training_learns_and_is_recorded(tmp_path: Path) -> None:
     [
         ("control=none", "control.source=choreography"),
         (*PLANNED, "keyframe=none"),
-        (*PLANNED, "motion.chain=windows"),
+        ("control=union", "control.source=choreography"),
+        (*PLANNED, "control.kinds=[depth]"),
+        (*PLANNED, "control.kinds=[pose,canny]"),
     ],
 )
 def test_what_it_cannot_do_is_one_clear_line(overrides: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="choreography"):
         compose("video", ["base=nano", *overrides])
+
+
+def test_words_that_contradict_each_other_are_said_once_and_the_first_is_done(model: Choreographer) -> None:
+    assert model.read("1girl, sitting, jumping").names == ("sitting",)
+    assert model.read("1girl, jumping, sitting").names == ("jumping",)
+
+
+def test_the_writeup_says_where_the_poses_come_from() -> None:
+    for kinds, beside in (("pose", False), ("pose_depth", True)):
+        config = compose("video", [f"control={kinds}", "control.source=choreography"])
+        assert isinstance(config, VideoConfig)
+        (told,) = prose._control(config)
+        assert "plans the poses of the whole clip" in told and ("depth" in told) is beside
+
+
+def test_nano_plans_poses_unasked_and_contest_presets_read_the_keyframe() -> None:
+    asked = ([], ["base=sdxl"], ["experiment=contest_sdxl"], ["experiment=contest_sdxl_fast"])
+    found = [compose("video", some) for some in asked]
+    wanted = [isinstance(one, VideoConfig) and choreographed.wanted(one) for one in found]
+    assert wanted == [True, False, False, False]
 
 
 def test_the_organisers_are_to_be_asked() -> None:
@@ -220,6 +258,13 @@ def test_the_segments_share_one_choreography_of_the_record(run: Path) -> None:
     assert not steps(run, "control") and not steps(run, "join_maps")
     joints = load_file(run / array_name("choreography", planned.id))["pose"]
     assert joints.dtype == np.float32 and joints.shape == (planned.params["frames"], 18, 3)
+
+
+def test_windows_are_steered_by_the_poses_of_their_frames(tmp_path: Path) -> None:
+    settings = ("motion.chain=windows", "motion.loop=true", "motion.anchor=both", *PLANNED, *QUIET)
+    folder = replayed.rendered(tmp_path, *settings)
+    (planned,), (clip,) = steps(folder, "choreography"), steps(folder, "motion")
+    assert planned.id in clip.parents and honest_codes(folder) == set()
 
 
 def test_the_plan_is_shown_beside_the_clip(run: Path) -> None:

@@ -169,7 +169,9 @@ def test_every_option_says_what_it_is_for() -> None:
 
 
 def test_what_follows_from_the_base_is_no_choice() -> None:
-    assert options("control") == (*("canny", "depth", "lineart", "none", "pose", "pose_depth", "union"),)
+    assert options("control") == (
+        *("canny", "depth", "lineart", "none", "pose", "pose_depth", "segment", "union"),
+    )
 
 
 def test_stills_compose() -> None:
@@ -199,7 +201,7 @@ def test_a_clip_without_a_frame_is_refused() -> None:
 
 def test_the_defaults_list_is_read_right() -> None:
     assert defaults("video")["base"] == "nano"
-    assert defaults("video")["control"] == "pose_depth"  # behind for_${base}
+    assert defaults("video")["control"] == "pose"  # behind for_${base}
     assert set(defaults("stills")) < set(defaults("video"))
 
 

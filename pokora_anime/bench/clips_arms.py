@@ -10,17 +10,12 @@ from pokora_anime.config.schema import VideoConfig
 SETTINGS = ("base=nano", "style=none", "finish.interpolation=none", "shot.fps=8", "finish.fps=8")
 OFF, DRAFTED, KEYED = "control_off", "control_draft", "control_keyframe"
 JOINED, PLANNED = "control_segment", "control_choreography"
-UNDER_ONE = "control.source=keyframe"
-# Maps that are read fade quickly: longer, and nobody moves.
-_KEYFRAMES = (
-    *("control=pose_depth", "control.scale={pose: 0.35, depth: 0.4}"),
-    *("control.fade_frames=4", "control.join_frames=2", "control.fade_floor=0"),
-)
+UNDER_ONE = ("control=segment", "control.source=keyframe")  # and they fade as quickly
 CONTROLS = {
     OFF: ("control=none",),
-    KEYED: (*_KEYFRAMES, UNDER_ONE),
+    KEYED: UNDER_ONE,
     DRAFTED: ("control=pose_depth", "control.source=draft"),
-    JOINED: (*_KEYFRAMES, "control.source=segment"),
+    JOINED: ("control=segment",),
     PLANNED: ("control=pose", "control.source=choreography", "control.scale.pose=0.5"),
 }
 
@@ -33,7 +28,7 @@ def chosen(strategy: str) -> tuple[str, ...]:
     """
     if strategy == "default":
         return ()
-    return CONTROLS.get(strategy, (f"motion={strategy}", *CONTROLS[KEYED]))
+    return CONTROLS.get(strategy, (f"motion={strategy}", *UNDER_ONE))
 
 
 def composed(strategy: str, seconds: float, more: Sequence[str] = ()) -> VideoConfig:

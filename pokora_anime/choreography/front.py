@@ -13,7 +13,7 @@ from pokora_anime.choreography.skeleton import BONES, FACE, LENGTHS, REST
 NECK_TO_NOSE, NOSE_TO_EYE, EYE_TO_EAR = (0.0, -11.8), (6.3, -3.9), (6.9, 0.1)
 TURN = 1.8  # units that a face is seen to slide sideways at most
 TURNED = 5.0  # and that the nose of one that turns goes for three quarters of that
-NOD = 6.0  # units that a head sinks at most
+NOD = 9.0  # units that a head sinks at most
 ROLL = 14.0  # degrees that it is tilted at most
 NARROWEST = 0.6  # of their width that shoulders and hips are seen at least
 LEAST_TRUNK = 0.72  # of its height that a bent trunk is seen at least
@@ -63,7 +63,7 @@ def _head(bones: Array) -> None:
     nose = _turned(bones[:, NOSE], -roll)
     turn = TURN * np.tanh(nose[:, 0] / TURNED)
     sunk = np.clip(nose[:, 1] - NECK_TO_NOSE[1], 0, None)
-    sunk = NOD * np.tanh(sunk / (2 * NOD))
+    sunk = NOD * np.tanh(sunk / NOD)
     bones[:, NOSE] = _turned(np.stack([turn, NECK_TO_NOSE[1] + sunk], -1), roll)
     for side, eye in ((-1, RIGHT_EYE), (1, LEFT_EYE)):
         bones[:, eye] = _turned(np.tile([side * NOSE_TO_EYE[0], NOSE_TO_EYE[1]], (len(roll), 1)), roll)

@@ -235,6 +235,13 @@ def split(text: str) -> list[str]:
     return _SPLIT.findall(_TAGS.sub(" ", text.lower()))[:MOST_WORDS]
 
 
+def place_of(action: str, text: str) -> int:
+    """Where a prompt names an action, in words; past its end where it is told otherwise."""
+    words = f" {' '.join(split(text))} "
+    places = [words.find(f" {' '.join(split(phrase))} ") for phrase in PHRASES[action]]
+    return min((words[:place].count(" ") for place in places if place >= 0), default=MOST_WORDS)
+
+
 def known_words() -> tuple[str, ...]:
     """Every word of the vocabulary, sorted."""
     texts = [*CONNECTORS, *FILLER, *QUALITY, *SUBJECTS, *_LURES, *ADVERBS]

@@ -89,7 +89,8 @@ def track(
     """
     joints = _stored(node, context)["pose"].astype(np.float32)
     span = spans.of(config, frames_generated(config))[index]
-    frames = np.arange(span.start, span.start + span.frames)
+    count = spans.drawn(span, config)
+    frames = np.arange(span.start, span.start + count)
     frames = frames % len(joints) if config.motion.loop else np.minimum(frames, len(joints) - 1)
     size = (config.base.height, config.base.width)
     wide = half_width(config)
@@ -97,7 +98,7 @@ def track(
     maps = {"pose": np.stack([control.black_for_nobody(one, size) for one in found])}
     if still is None:
         return ControlTrack(maps=maps, notes=(), node=node)
-    fades = fading.faded(span.start, span.frames, config.control.fade_frames, config.control.fade_floor)
+    fades = fading.faded(span.start, count, config.control.fade_frames, config.control.fade_floor)
     return ControlTrack(
         maps={**maps, **still.maps},
         notes=(),

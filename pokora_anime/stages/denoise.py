@@ -466,25 +466,25 @@ def denoise_segment(
 
 
 def averaged(
-    ask: Callable[[Tensor, Tensor], Tensor],
+    ask: Callable[[Tensor, Tensor, Tensor | None], Tensor],
     latents_1CFHW: Tensor,
     frame_weight_F: Tensor,
     windows: Sequence[Sequence[int]],
 ) -> Tensor:
-    """The prediction of all frames, asked for one window at a time: [1, C, F, H, W].
+    """The prediction of all frames, asked for one window (its frames) at a time: [1, C, F, H, W].
 
     A frame of several windows takes their mean, weighted by its distance from each window's edge
     (MultiDiffusion, arXiv 2302.08113, along time as FreeNoise, arXiv 2310.15169).
     """
     if not windows:
-        return ask(latents_1CFHW, frame_weight_F)
+        return ask(latents_1CFHW, frame_weight_F, None)
     total = torch.zeros_like(latents_1CFHW)
     weights = latents_1CFHW.new_zeros(latents_1CFHW.shape[2])
     for window in windows:
         index = torch.tensor([*window], device=latents_1CFHW.device)
         place = torch.arange(1, len(index) + 1, device=index.device)
         weight = torch.minimum(place, place.flip(0)).to(total)
-        found = ask(latents_1CFHW[:, :, index], frame_weight_F[index])
+        found = ask(latents_1CFHW[:, :, index], frame_weight_F[index], index)
         total.index_add_(2, index, found * weight[:, None, None])
         weights.index_add_(0, index, weight)
     return total / weights[:, None, None]
@@ -518,7 +518,10 @@ def _guided(
     anchor: Seen | None,
     latents: Tensor,
     frame_weight_F: Tensor,
+    frames_K: Tensor | None,
 ) -> Tensor:
+    if frames_K is not None:
+        controls = [control.part(frames_K) for control in controls]
     return guided(unet, latents, timestep, condition, guidance, controls, step, steps, frame_weight_F, anchor)
 
 
