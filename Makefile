@@ -7,7 +7,7 @@ POKORA := $(VENV)/bin/pokora
 # PROMPT and ARGS are taken as typed: $(value) keeps make from expanding a $ in them, and a prompt
 # travels through the environment so that no shell reads it. Unexported, because make would expand
 # them once more on the way.
-unexport PROMPT ARGS
+unexport PROMPT ARGS TORCH
 # Shells keep a PROMPT of their own: an empty one that comes from the environment is none, and $P$G is
 # that of Windows, which WSL may hand on.
 ifneq ($(filter command,$(origin PROMPT))$(filter-out $$P$$G,$(value PROMPT)),)
@@ -17,8 +17,8 @@ endif
 
 # SEED is seed= in short. Whatever else is typed as NAME=value would be read by nobody, and is refused.
 RENDERS := $(filter video stills sweep,$(MAKECMDGOALS))
-KNOWN := ARGS VENV TORCH SHELL MAKE% MFLAGS GNUMAKEFLAGS -% PIP_% UV_% HF_% POKORA_% OMP_% CUDA_% $(if $(RENDERS),PROMPT SEED) \
-  $(if $(filter submission,$(MAKECMDGOALS)),DRAFT)
+KNOWN := ARGS VENV SHELL MAKE% MFLAGS GNUMAKEFLAGS -% PIP_% UV_% HF_% POKORA_% OMP_% CUDA_% $(if $(RENDERS),PROMPT SEED) \
+  $(if $(filter submission,$(MAKECMDGOALS)),DRAFT) $(if $(filter-out help clean,$(MAKECMDGOALS)),TORCH)
 TYPED := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 STRANGE := $(filter-out $(KNOWN),$(TYPED))
 ifneq ($(STRANGE),)
@@ -28,6 +28,18 @@ endif
 ifeq ($(filter command,$(origin SEED)),command)
 SEED_FLAG := seed=$(value SEED)
 endif
+
+# TORCH is another build of torch than the lock's, as an older NVIDIA driver needs it; the one that is kept
+# in .venv stays until another is typed.
+TORCH_BUILD := pokora_anime/devices/torch_build.py
+PINS := $(VENV)/.pokora-pins
+TORCH_KEPT := $(or $(shell cat $(VENV)/.pokora-torch 2>/dev/null),lock)
+TORCH_TYPED := $(if $(filter command,$(origin TORCH)),$(value TORCH))
+$(SETUP): export POKORA_TORCH := $(or $(TORCH_TYPED),$(TORCH_KEPT))
+ifneq ($(or $(TORCH_TYPED),$(TORCH_KEPT)),$(TORCH_KEPT))
+$(SETUP): another-build
+endif
+another-build: ;
 
 .PHONY: help setup video stills submission sweep test lint bench clean
 
@@ -40,7 +52,7 @@ help: ## show this page
 	@echo '      make video PROMPT='"'"'1girl, blue hair, twintails, waving, cherry blossoms'"'"' SEED=7'
 	@echo '      make video ARGS='"'"'experiment=preview seed=3'"'"
 
-setup: $(SETUP) ## install everything into .venv (the other targets do it by themselves)
+setup: $(SETUP) ## install everything into .venv, as all others do (TORCH=cu126: a torch for older NVIDIA drivers)
 
 video: $(SETUP) ## render an 8 s anime clip
 	@$(POKORA) video $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
@@ -85,7 +97,9 @@ $(SETUP): requirements.lock pyproject.toml setup.py
 	fi
 	@echo 'Setting up (once, a few minutes: torch is large) ...'
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv || true
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps -r requirements.lock \
-	  || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(VENV)/bin/python -I $(TORCH_BUILD) choose $(VENV)
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps -r $(PINS) \
+	  || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(PINS)
+	@$(VENV)/bin/python -I $(TORCH_BUILD) install $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

@@ -146,6 +146,7 @@ def _device() -> list[Finding]:
         return [Finding(OK, "device", "MPS (Apple silicon)")]
     advice = "there is a graphics driver, but this build of torch cannot use it"
     advice = f"{advice}: {reason}" if (reason := driver.unusable()) else advice
+    advice += f"; {setup}" if reason and (setup := driver.remedy()) else ""
     return [Finding(WARN, "device", "CPU only: nano runs well, SDXL takes hours", advice)]
 
 

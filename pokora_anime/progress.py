@@ -22,6 +22,7 @@ from pokora_anime.remarks import Remarks
 
 PLAIN_SECONDS = 2.0  # between two plain lines of one stage
 LOADING_SECONDS = 1.0  # of loading before anything is said about it
+AGREEING = 1.25  # times that a forecast may be off by before it is corrected aloud
 KEPT = "kept"  # how the detail of a step ends that was read from the run folder, not computed
 
 
@@ -35,6 +36,7 @@ class _Stage:
     begun: float
     latest: float  # when it began or last stepped
     done: int = 0
+    kept: int = 0
     warm: bool = False  # whether a step was computed before
     measured_steps: int = 0
     measured_seconds: float = 0.0
@@ -48,6 +50,7 @@ class _Stage:
             self.measured_steps += 1
             self.measured_seconds += now - self.latest
         self.warm = self.warm or computed
+        self.kept += not computed
         self.done += 1
         self.latest = now
         self.detail = detail or self.detail
@@ -85,6 +88,9 @@ class Display:
         self._current: dict[int, _Stage] = {}  # by thread
         self._planned: dict[str, int] = {}
         self._busy: dict[str, float] = {}  # what is being loaded, and since when it is shown
+        self._expected: float | None = None  # seconds of the whole run, as forecast
+        self._corrected: float | None = None  # and as the first measured steps say
+        self._after = 0.0  # what frames take once they are denoised, as a share of that
         self._interrupts = Interrupts()
         self._remarks = Remarks(self._remark)
 
@@ -114,9 +120,12 @@ class Display:
             if stage is None:
                 return
             stage.count(detail, time.monotonic())
+            correction = self._correct()
             self._show(stage, always=stage.finished)
             if stage.finished:
                 self._close(stage)
+        if correction:
+            self.note(correction)
 
     def note(self, message: str) -> None:
         """A line that stays visible and goes into the log."""
@@ -152,18 +161,49 @@ class Display:
         with self._lock:
             self._planned.update(steps)
 
+    def expect(self, seconds: float, *, after: float = 0.0) -> None:
+        """The forecast of the whole run, corrected once steps are measured.
+
+        `after` is what frames take once they are denoised, as a share of the denoising's own time.
+        """
+        with self._lock:
+            self._expected, self._after = seconds, after
+
+    def timings(self) -> dict[str, float | None]:
+        """Seconds of the whole run: as forecast, as the first measured steps say, and as taken so far."""
+        with self._lock:
+            taken = time.monotonic() - self._begun
+            found = {"forecast": self._expected, "corrected": self._corrected, "taken": taken}
+        return {name: None if seconds is None else round(seconds, 1) for name, seconds in found.items()}
+
     @property
     def left_seconds(self) -> float | None:
         """Time left, from measured step times; None before it is known.
 
-        Stages overlap (encode beside motion), so the slowest one under way counts.
+        Stages overlap (encode beside motion), so the slowest one under way counts. What is measured late
+        in a stage holds what the frames before took beside it.
         """
         with self._lock:
             if self._planned.keys() - self._stages.keys() - {"encode"}:
                 return None
-            under_way = [stage.left_seconds for stage in self._stages.values() if not stage.closed]
-        known = [left for left in under_way if left is not None]
-        return max(known) if known else None
+            under_way = [
+                left * (1.0 + self._after * (1.0 - stage.done / stage.total))
+                for stage in self._stages.values()
+                if not stage.closed and (left := stage.left_seconds) is not None
+            ]
+        return max(under_way) if under_way else None
+
+    def _correct(self) -> str:
+        """The line that corrects the forecast, once, at the first measured step of the last planned stage."""
+        left = self.left_seconds
+        if self._expected is None or self._corrected is not None or not left:
+            return ""  # also after the last step, when there is nothing left to forecast
+        self._corrected = total = time.monotonic() - self._begun + left
+        resumed = any(stage.kept for stage in self._stages.values())
+        apart = max(total / self._expected, self._expected / total)
+        if resumed or apart < AGREEING:
+            return ""
+        return f"about {_clock(total)} in all by the first measured steps, not {_clock(self._expected)}"
 
     def __enter__(self) -> Self:
         self._interrupts.install()
@@ -187,7 +227,9 @@ class Display:
             for stage in self._current.values():
                 self._close(stage)
             how = "ended" if error is None else f"stopped by {type(error).__name__}: {error}"
-            self._record(f"{how}, {_clock(time.monotonic() - self._begun)}")
+            times = self.timings().items()
+            told = [f"{name} {_clock(seconds)}" for name, seconds in times if seconds is not None]
+            self._record(f"{how}, {', '.join(told)}" if self._expected else f"{how}, {told[-1]}")
 
     def _remark(self, text: str) -> None:
         with self._lock:

@@ -75,6 +75,8 @@ class Run:
         models.announce = self.display.loading
         for note in (*models.notes, *fetch.unpinned(config), *planned.lines):
             self.display.note(note)
+        told = planned.forecast
+        self.display.expect(told.seconds, after=told.delivering / told.computing)
         self.timeline.mark("models found")
         return RunContext(
             folder=self.folder,
@@ -191,6 +193,7 @@ def write_timeline(run: Run) -> None:
         # The process that renders starts a moment after the command that was typed.
         marks = [(name, round(at + in_force().head_start, 3)) for name, at in run.timeline.marks]
         (folder / "timeline.json").write_text(json.dumps(marks) + "\n")
+        (folder / "timings.json").write_text(json.dumps(run.display.timings()) + "\n")
 
 
 @contextmanager

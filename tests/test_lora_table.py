@@ -422,6 +422,8 @@ def broken(unet: UNet2DConditionModel, how: str) -> Part:
         tensors[kohya(QUERY, "diff_b")] = torch.ones(tensors[up].shape[0])
     elif how == "no such layer":
         tensors |= {key.replace("down_blocks_1", "down_blocks_9"): value for key, value in tensors.items()}
+    elif how == "half LoHa":
+        tensors = {kohya(QUERY, f"hada_w1_{half}"): torch.ones(2, 2) for half in "ab"}
     elif how == "half LoKr":
         tensors = {kohya(QUERY, "lokr_w1"): torch.ones(2, 2), kohya(QUERY, "lokr_w2_a"): torch.ones(2, 2)}
     return tensors
@@ -440,6 +442,7 @@ def broken(unet: UNet2DConditionModel, how: str) -> Part:
         ("stranger", "oft_blocks is not understood"),
         ("bias of none", "no bias"),
         ("no such layer", "1 of 2 layers"),
+        ("half LoHa", "half a LoHa, without hada_w2_a, hada_w2_b"),
         ("half LoKr", "half a LoKr"),
     ],
 )

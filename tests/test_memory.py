@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,6 +233,55 @@ def test_a_card_without_kernels_is_named_instead_of_hours_on_the_processor(kind:
     ) as told:
         machine.settle(DeviceConfig(kind=kind))
     assert told.value.fix == "device.kind=cpu"
+
+
+_DRIVER = """
+int cuInit(unsigned flags) {{ return {fails}; }}
+int cuDriverGetVersion(int *version) {{ *version = {version}; return 0; }}
+int cuDeviceGetAttribute(int *value, int which, int card) {{
+  *value = which == 75 ? {major} : {minor};
+  return 0;
+}}
+"""
+
+
+@pytest.mark.usefixtures("card_here")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize(
+    ("version", "capability", "fails", "build"),
+    [
+        (12040, (8, 6), 0, "cu126"),  # any driver of CUDA 12 runs any build for CUDA 12
+        (13000, (7, 0), 0, "cu126"),  # no build for CUDA 13 holds anything for a V100
+        (13000, (9, 0), 0, "cu130"),
+        (12080, (12, 0), 0, "cu128"),
+        (12060, (12, 0), 0, ""),
+        (11080, (8, 0), 0, ""),  # too old for all builds that there are
+        (12040, (8, 6), 999, ""),  # it does not start: not a matter of torch
+        (13020, (9, 0), 0, "cu130"),
+    ],
+)
+def test_the_fix_is_a_build_that_the_driver_runs(
+    version: int,
+    capability: tuple[int, int],
+    fails: int,
+    build: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    major, minor = capability
+    source = _DRIVER.format(version=version, major=major, minor=minor, fails=fails)
+    made = tmp_path / "libcuda.so"
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-x", "c", "-o", made, "-"], input=source, text=True, check=True
+    )
+    load = ctypes.CDLL
+    monkeypatch.setattr(driver.ctypes, "CDLL", lambda _: load(str(made)))
+    with pytest.raises(MachineError, match="SYS-DRIVER") as told:
+        driver.require()
+    named = f"make setup TORCH={build}, or " if build else ""
+    assert told.value.fix == f"{named}device.kind=cpu"
+    monkeypatch.setattr(torch.version, "cuda", f"{build[2:4]}.{build[4:]}")  # that build is here already
+    assert driver.remedy() == ""
 
 
 @pytest.mark.usefixtures("card_here")

@@ -11,6 +11,7 @@ from diffusers import MotionAdapter, UNet2DConditionModel
 from safetensors.numpy import load_file, save_file
 
 from pokora_anime.commands import models as command
+from pokora_anime.compliance import gate
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import Family
 from pokora_anime.errors import ConfigError, PokoraError, WeightsError
@@ -167,6 +168,11 @@ def test_an_own_motion_lora_is_used_as_a_camera_move(
     for change in changed.values():
         torch.testing.assert_close(change, torch.full_like(change, 0.04), atol=1e-6, rtol=0)
     assert refused(tmp_path / "pan.safetensors", id="other", base="nano").code == "CFG-OWN"  # no slot
+    found = gate.examine(compose("video", ["base=nano", "shot.prompt=1girl <lora:my-pan:0.7>"]))
+    named = {one.code: one.fix for one in found}
+    assert named["GATE-KIND"] == "take out my-pan, and type motion.lora=own:my-pan"
+    found = gate.examine(compose("video", ["base=nano", "motion.lora=pastel"]))
+    assert "<lora:nano-pastel:0.8> in shot.prompt" in {one.code: one.fix for one in found}["GATE-KIND"]
 
 
 def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:

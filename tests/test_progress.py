@@ -94,6 +94,53 @@ def test_time_left_follows_from_the_measured_steps() -> None:
     assert 15 * 0.02 <= left < 15 * 0.2
 
 
+def _measured(seconds: float, kept: int = 0, after: float = 0.0) -> tuple[Display, str]:
+    """Four of sixteen steps of 0.05 s, where so many seconds were forecast in all; what was shown of them."""
+    console, text = plain()
+    display = Display(console=console)
+    display.expect(seconds, after=after)
+    display.plan({"motion": 16})
+    display.stage("motion")
+    for _ in range(kept):
+        display.step("segment 1/2, kept")
+    for _ in range(4 - kept):
+        time.sleep(0.05)
+        display.step("segment 1/2")
+    return display, text.getvalue()
+
+
+def test_a_forecast_that_is_wrong_is_corrected_once_by_the_first_measured_steps() -> None:
+    display, shown = _measured(600.0)
+    assert shown.count("about 0:01 in all by the first measured steps, not 10:00") == 1
+    timings = display.timings()
+    assert timings["forecast"] == 600.0
+    assert timings["corrected"] is not None and 0.7 <= timings["corrected"] <= 3.0
+    assert timings["taken"] is not None and timings["taken"] >= 0.2
+
+
+def test_a_forecast_that_holds_is_left_alone() -> None:
+    display, shown = _measured(_measured(600.0)[0].timings()["corrected"] or 0.0)
+    assert "in all" not in shown
+    assert display.timings()["corrected"] is not None
+
+
+def test_what_frames_take_after_denoising_is_part_of_the_time_left() -> None:
+    plainly, more = (_measured(600.0, after=after)[0].left_seconds or 0.0 for after in (0.0, 1.0))
+    assert more > 1.4 * plainly
+
+
+def test_a_resumed_run_is_not_held_against_the_forecast_of_a_whole_one() -> None:
+    display, shown = _measured(600.0, kept=2)
+    assert "in all" not in shown
+    assert display.timings()["corrected"] is not None
+
+
+def test_forecast_and_time_taken_stand_side_by_side_in_the_log(tmp_path: Path) -> None:
+    with Display(tmp_path / "run.log", quiet=True) as display:
+        display.expect(61.0)
+    assert "ended, forecast 1:01, taken 0:00" in (tmp_path / "run.log").read_text()
+
+
 def test_kept_steps_say_nothing_about_time() -> None:
     display = Display(quiet=True)
     display.stage("motion", total=100)

@@ -17,8 +17,17 @@ import pytest
 import submitted
 from PIL import Image as Pictures
 
-from pokora_anime.bundle import compare, content, credentials, names, remade, reproduce, trusted
-from pokora_anime.bundle.examine import examine_and_show, read_manifest
+from pokora_anime.bundle import (
+    compare,
+    content,
+    credentials,
+    entry_verdict,
+    names,
+    remade,
+    reproduce,
+    trusted,
+)
+from pokora_anime.bundle.examine import examine_and_show, listed_runs, read_manifest
 from pokora_anime.bundle.reproduce import Trust
 from pokora_anime.cli import main
 from pokora_anime.compliance.guard.landlock import landlock_abi
@@ -208,7 +217,7 @@ def test_another_file_of_the_same_frames_is_never_a_pass_in_the_same_environment
 
 
 def test_what_an_honest_bundle_shows_is_made_again_byte_for_byte() -> None:
-    told = remade.examine(bundled.honest())
+    told = entry_verdict.examine(bundled.honest())
     assert told is not None
     assert (told.verdict, told.findings) == (Verdict.passed, ())
 
@@ -227,11 +236,12 @@ def test_a_poster_with_foreign_pictures_is_found_although_it_is_set_as_ours(
             return replace(found, pictures={name: 255 - one for name, one in found.pictures.items()})
 
         patch.setattr(content, "collect", painted)
-        made = remade.make(opened, told, LIMITS)
+        made = remade.make(opened, told, listed_runs(opened, LIMITS))
     (folder / names.POSTER).write_bytes(made.poster)
     bundled.mend(folder)
-    assert {one.code for one in examine_and_show(folder, pictures=False)[0].integrity} == set()
-    shown = remade.examine(folder)
+    found = examine_and_show(folder, pictures=False)[0].integrity
+    assert {(one.code, one.where) for one in found} == {("BND-DOCUMENT", names.POSTER)}
+    shown = entry_verdict.examine(folder)
     assert shown is not None
     assert (shown.verdict, {one.code for one in shown.findings}) == (Verdict.failed, {"BND-DOCUMENT"})
 
@@ -239,7 +249,7 @@ def test_a_poster_with_foreign_pictures_is_found_although_it_is_set_as_ours(
 def test_other_words_than_the_manifest_has_are_found_in_the_documents(tmp_path: Path) -> None:
     folder = bundled.copied(tmp_path)
     bundled.mend(folder, lambda told: told["words"].update(artistic_statement="Something else."))
-    shown = remade.examine(folder)
+    shown = entry_verdict.examine(folder)
     assert shown is not None
     assert {(one.code, one.where) for one in shown.findings} == {
         ("BND-DOCUMENT", names.WRITEUP),

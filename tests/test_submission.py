@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import replayed
 import submitted
 from pypdf import PdfReader
 from submitted import WORDS
@@ -36,6 +37,7 @@ from pokora_anime.bundle import (
     project,
     seal,
     status,
+    untrusted_pdf,
 )
 from pokora_anime.bundle.examine import examine_and_show
 from pokora_anime.bundle.project import Member, Project
@@ -47,6 +49,7 @@ from pokora_anime.compliance.verify.limits import LIMITS
 from pokora_anime.compliance.verify.source import open_source
 from pokora_anime.compliance.verify.verdict import Report, Verdict
 from pokora_anime.config.compose import compose
+from pokora_anime.devices import disk
 from pokora_anime.errors import PokoraError
 
 ATE = re.compile(r"^[A-Z]+-[A-Z0-9-]+: ")
@@ -74,6 +77,29 @@ def failure(root: Path, words: Project = WORDS) -> PokoraError:
     with pytest.raises(PokoraError) as caught:
         build.build(root, words, draft=True)
     return caught.value
+
+
+# Room on the disk
+
+
+def test_a_bundle_that_does_not_fit_is_refused_before_its_documents_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    root = submitted.workplace()
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - 10**6, 10**6))
+        with pytest.raises(PokoraError, match=r"SYS-DISK: .* to write and 1 MB free .*then build again"):
+            build.build(root, WORDS, draft=True, tell=told.append)
+    assert not any("write-up" in line for line in told)
+    made = sum(path.stat().st_size for path in submitted.bundle().parent.iterdir())
+    assert made < build._size(build.consider(root, WORDS, draft=True))
+
+
+def test_a_run_writes_no_more_than_its_config_was_counted_to() -> None:
+    run = next(submitted.workplace().glob("outputs/video/*"))
+    wrote = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
+    assert wrote < disk.needed(compose("video", [*replayed.SMALL])) < 10**8
 
 
 @pytest.fixture
@@ -270,6 +296,19 @@ def test_a_document_that_leaves_somebody_out_is_found() -> None:
     assert (named, unnamed) == ([], ["SUB-TEXT"])
     assert [one.code for one in documents.check("poster", data[:-50], 0, [])] == ["SUB-PDF"]
     assert [one.code for one in documents.check("poster", data, 0, [])] == ["SUB-PAGES"]
+
+
+def test_a_pdf_of_somebody_else_is_read_as_ours_is() -> None:
+    data = pdf.compile_pdf("poster", _poster_data(), {})
+    assert untrusted_pdf.read(data) == pdf.read(data)
+    with pytest.raises(ValueError, match="no sound PDF"):
+        untrusted_pdf.read(data[:-50])
+
+
+def test_a_pdf_that_takes_too_long_is_no_sound_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(untrusted_pdf, "SECONDS", 0.01)
+    with pytest.raises(ValueError, match=r"more than 0\.01 s"):
+        untrusted_pdf.read(pdf.compile_pdf("poster", _poster_data(), {}))
 
 
 def test_signs_that_no_font_has_are_found() -> None:

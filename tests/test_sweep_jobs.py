@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from hydra import compose, initialize_config_dir
 
-from pokora_anime.commands import render, sweep
+from pokora_anime.commands import jobs, render, sweep
+from pokora_anime.config.groups import conf_dir, register_schemas
+from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError, MachineError
 from pokora_anime.provenance.folder import RunFolder
 
@@ -48,8 +54,112 @@ def test_another_error_of_a_job_is_its_own() -> None:
     ],
 )
 def test_a_sweep_that_should_be_printed_renders_nothing(
-    start: Callable[[list[str]], int], tmp_path: Path
+    start: Callable[[list[str]], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ConfigError, match="CFG-SYNTAX: --cfg with a sweep"):
-        start(["seed=1,2", "--cfg", "--out", str(tmp_path / "out")])
+    assert start(["seed=1,2", "--cfg", "speed.steps=3", "--out", str(tmp_path / "out")]) == 0
     assert not (tmp_path / "out").exists()
+    page = capsys.readouterr().out
+    configs = list(yaml.safe_load_all(page))
+    assert [config["seed"] for config in configs] == [1, 1, 2, 2][:: 4 // len(configs)]
+    assert {config["speed"]["steps"] for config in configs} == {3}
+    assert "# job 0: seed=1" in page and "hydra" not in configs[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "found"), [("job", [False, True]), ("hydra", [True, False]), ("all", [True, True])]
+)
+@pytest.mark.parametrize("typed", ["--cfg {}", "--cfg={}"])
+def test_each_part_of_a_config_can_be_printed(
+    part: str, found: list[bool], typed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = typed.format(part).split()
+    assert render.main("stills", ["--multirun", *words, "hydra.launcher.n_jobs=2", "seed=4,5"]) == 0
+    first, second = yaml.safe_load_all(capsys.readouterr().out)
+    assert ["hydra" in first, "seed" in first] == ["hydra" in second, "seed" in second] == found
+    assert "hydra" not in first or first["hydra"]["launcher"]["n_jobs"] == 2
+    assert render.main("stills", [*words, "seed=4"]) == 0
+    assert ["hydra" in (one := yaml.safe_load(capsys.readouterr().out)), "seed" in one] == found
+
+
+def test_prompts_and_options_of_a_sweep_are_printed_as_they_would_be_rendered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["shot.prompt={red|blue} hair, (smile:1.2)", "style=glob(p*)"]
+    assert render.main("stills", ["--multirun", *words, "--cfg"]) == 0
+    prompts = [config["shot"]["prompt"] for config in yaml.safe_load_all(capsys.readouterr().out)]
+    assert sorted(set(prompts)) == ["blue hair, (smile:1.2)", "red hair, (smile:1.2)"]
+
+
+def test_a_mistake_in_one_job_and_an_unknown_part_are_told() -> None:
+    with pytest.raises(ConfigError, match="CFG-"):
+        render.main("stills", ["--multirun", "count=1,9", "--cfg"])
+    with pytest.raises(ConfigError, match=r"CFG-RANGE: --cfg=foo; expected job\|hydra\|all"):
+        render.main("stills", ["--cfg=foo"])
+
+
+# Which job a line is of
+
+
+@pytest.mark.parametrize(
+    ("launcher", "label"),
+    [
+        ([], ""),
+        (["hydra/launcher=basic"], ""),
+        (["hydra.launcher.n_jobs=1"], ""),
+        (["hydra.launcher.n_jobs=2"], "job 3 seed=1,shot.prompt='1girl, long, long..."),
+        (["hydra.launcher.n_jobs=-1"], "job 3 seed=1,shot.prompt='1girl, long, long..."),
+    ],
+)
+def test_a_job_beside_others_is_labelled_by_what_sets_it_apart(launcher: list[str], label: str) -> None:
+    typed = ["seed=1", f"shot.prompt='1girl{', long' * 20}'", "count=1", *launcher]
+    typed = [*jobs.one_at_a_time(typed), *typed, "hydra.job.config.override_dirname.exclude_keys=[count]"]
+    register_schemas()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = compose("stills", overrides=[*typed, "hydra.job.num=3"], return_hydra_config=True)
+    assert sweep._side_by_side(composed.hydra) == label
+
+
+def test_what_all_jobs_share_is_no_label() -> None:
+    ready = prepare(
+        "stills", ["seed=1,2", "count=1", "style=none", "shot.prompt={a|b} c", "hydra.launcher.n_jobs=2"],
+        multirun=True,
+    )  # fmt: skip
+    assert jobs.constant(ready) == ["count", "style"]
+    assert jobs.constant(prepare("video", ["control.scale.pose=0.5"], multirun=True)) == [
+        "control.scale.pose"
+    ]
+
+
+@pytest.mark.parametrize("start", ["--multirun", "--multirun --cfg", "--cfg"])
+def test_a_value_that_cannot_be_read_is_one_line(start: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"CFG-SYNTAX"):
+        render.main("stills", [*start.split(), "seed=[1,2", "--out", str(tmp_path)])
+
+
+def test_one_config_with_several_values_asks_for_a_multirun() -> None:
+    with pytest.raises(ConfigError, match="CFG-SWEEP"):
+        render.main("stills", ["--cfg", "seed=1,2"])
+
+
+def test_every_line_of_a_labelled_process_says_whose_it_is() -> None:
+    code = """
+import sys
+from pokora_anime.labelled import labelled
+from pokora_anime.progress import Display
+print("before", file=sys.stderr)
+with labelled(sys.argv[1]):
+    with Display() as display:
+        display.stage("still", total=1)
+        display.step()
+        display.note("one" + chr(10) + "two 青い")
+    sys.stderr.write("a part")
+    sys.stderr.write(" and the rest")
+print("after", file=sys.stderr)
+"""
+    for label in ("job 1 seed=2", ""):
+        line = [sys.executable, "-X", "utf8", "-c", code, label]
+        said = subprocess.run(line, capture_output=True, encoding="utf-8", check=True).stderr.splitlines()
+        head = f"{label}: " if label else ""
+        assert said[0] == "before" and said[1] == f"{head}[0:00] still 0/1"
+        assert said[3:5] == [f"{head}[0:00] one", f"{head}two 青い"]
+        assert said[5].startswith(f"{head}a part and the rest") and said[-1].endswith("after")

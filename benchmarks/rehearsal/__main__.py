@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,21 +26,26 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--size", choices=("tiny", "full"), default="tiny")
     parser.add_argument("--work", type=Path, help="an empty folder (default: a temporary one, removed)")
+    parser.add_argument("--steps", type=int, help="denoising steps (memory does not depend on them)")
     options = parser.parse_args(arguments)
     if options.work is not None:
         options.work.mkdir(parents=True, exist_ok=True)
-        return rehearse(options.work.resolve(), options.size)
+        return rehearse(options.work.resolve(), options.size, options.steps)
     with tempfile.TemporaryDirectory(prefix="pokora-rehearsal-") as folder:
-        return rehearse(Path(folder), options.size)
+        return rehearse(Path(folder), options.size, options.steps)
 
 
-def rehearse(folder: Path, size: str) -> int:
-    """All steps below `folder`; 1 where one fails."""
+def rehearse(folder: Path, size: str, count: int | None = None) -> int:
+    """All steps below `folder`, with `count` denoising steps; 1 where one fails."""
     import checkpoints
     from hub_server import Hub, serving
     from place import Place, StepError
     from steps import SIZES, steps
 
+    sized = SIZES[size]
+    if count is not None:
+        common = [word for word in sized.common if not word.startswith("speed.steps")]
+        sized = replace(sized, common=(*common, f"speed.steps={count}"))
     hub = Hub()
     for repo, written in {"tiny": checkpoints.tiny, "full": checkpoints.full}[size](
         folder / "published"
@@ -49,7 +55,7 @@ def rehearse(folder: Path, size: str) -> int:
         place = Place(folder, hub)
         place.make()
         try:
-            for step in steps(place, SIZES[size]):
+            for step in steps(place, sized):
                 peak = f"{step.done.peak / 2**30:6.2f} GiB"
                 print(f"{step.name:16} {step.done.seconds:8.1f} s  {peak}  {step.told}".rstrip(), flush=True)
         except StepError as error:

@@ -30,13 +30,15 @@ from pokora_anime.bundle.project import Project
 from pokora_anime.bundle.source import Source, read
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.rules import limits
-from pokora_anime.errors import ConfigError, RecordError
+from pokora_anime.devices import disk
+from pokora_anime.errors import ConfigError, MachineError, RecordError
 from pokora_anime.provenance.atomic import write_atomic, writing
 from pokora_anime.provenance.hashing import Json, file_hash
 
 Tell = Callable[[str], None]
 Table = dict[str, Json]
 HASH = 12
+_DOCUMENTS = 40_000_000  # write-up and poster, in the archive and beside it, and what is small
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lam
             tell(f"{command}: {chosen}")
     if eligibility.barring(judged.findings) and not draft:
         return Built(path=None, findings=judged.findings)
+    _require_disk(root / names.FOLDER / names.DIST, judged)
     tell("write-up and poster")
     source = judged.source
     content = contents.collect(
@@ -156,6 +159,27 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
     files[names.MANIFEST] = manifest.to_bytes(table)
     files[names.SUMS] = manifest.sums(manifest.hashes(files))
     return files
+
+
+def _require_disk(folder: Path, judged: Judged) -> None:
+    if found := disk.shortage(folder, _size(judged)):
+        got, expected = found
+        raise MachineError(
+            "SYS-DISK",
+            f"the bundle does not fit: {got}",
+            expected=expected,
+            fix="free some space, then build again",
+        )
+
+
+def _size(judged: Judged) -> int:
+    """Bytes that a bundle with its documents takes at most, before any of it is made."""
+    runs = judged.choice.runs
+    carried = sum((run.folder / name).stat().st_size for run in runs for name in run.files)
+    entry = sum((run.folder / name).stat().st_size for run in runs for name in run.delivered)
+    source = sum(map(len, judged.source.files.values())) if judged.source else 0
+    # The entry lies at the top once more, and again as signed copies.
+    return carried + 2 * entry + source + _DOCUMENTS
 
 
 def _unchanged(run: Run, name: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import cast
@@ -10,6 +10,7 @@ from typing import cast
 from pokora_anime.bundle import figures, names, pdf
 from pokora_anime.bundle.checkpoints import Checkpoint, papers
 from pokora_anime.bundle.content import Content
+from pokora_anime.bundle.pdf import Facts
 from pokora_anime.compliance.findings import Finding, blocking
 from pokora_anime.config.schema import ContestConfig
 from pokora_anime.provenance.hashing import Json
@@ -87,11 +88,16 @@ def libraries() -> dict[str, str]:
     return found
 
 
-def check(name: str, data: bytes, pages: int, named: Sequence[str], words: str = "") -> Iterator[Finding]:
+Reader = Callable[[bytes], Facts]
+
+
+def check(
+    name: str, data: bytes, pages: int, named: Sequence[str], words: str = "", read: Reader = pdf.read
+) -> Iterator[Finding]:
     """SUB-PAGES, SUB-FONT, SUB-TEXT (what must be `named` and is not), SUB-GLYPH (no font has a sign of
     `words`) and SUB-PDF."""
     try:
-        facts = pdf.read(data)
+        facts = read(data)
     except ValueError as error:
         yield blocking("SUB-PDF", "a document that cannot be read", name, str(error), "a sound PDF", "")
         return

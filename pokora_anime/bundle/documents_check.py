@@ -1,11 +1,12 @@
-"""The two PDFs of a bundle as far as they can be judged without setting them again; `remade` does that."""
+"""The two PDFs of a bundle as files: form, length, and what they must say. `remade` sets them again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pokora_anime.bundle import documents, names
+from pokora_anime.bundle import documents, names, pdf, untrusted_pdf
+from pokora_anime.bundle.documents import Documents
 from pokora_anime.bundle.manifest import Manifest
 from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules import limits as contests
@@ -18,13 +19,19 @@ HEAD, TAIL = b"%PDF-1.7\n%", b"%%EOF"
 MOST = 16_000_000  # bytes of a document that is read
 
 
-def check(folder: Folder, told: Manifest, rows: Sequence[dict[str, Json]]) -> Iterator[Finding]:
-    """BND-PDF and SUB-*: PDFs as Typst writes them, of so many pages, that say what a document must say."""
+def check(
+    folder: Folder, told: Manifest, rows: Sequence[dict[str, Json]], again: Documents | None
+) -> Iterator[Finding]:
+    """BND-PDF and SUB-*: PDFs as Typst writes them, of so many pages, that say what a document must say.
+
+    `again`: the documents that this install makes of the bundle's runs, None where it could not.
+    """
     try:
         most = contests.load(told.contest).writeup_pages
     except ConfigError:
         most = 4
     named = documents.must_name(told.title, told.members, rows)
+    ours = {again.writeup, again.poster} if again else set[bytes]()
     for name, pages in ((names.WRITEUP, most), (names.POSTER, 1)):
         if name not in folder.sizes:
             continue
@@ -36,7 +43,8 @@ def check(folder: Folder, told: Manifest, rows: Sequence[dict[str, Json]]) -> It
         if reason := misfit(data):
             yield finding("BND-PDF", "no document as pokora sets it", name, reason)
             continue
-        for one in documents.check(name, data, pages, named):
+        read = pdf.read if data in ours else untrusted_pdf.read
+        for one in documents.check(name, data, pages, named, read=read):
             # A draft may be too long, or lack a font.
             lesser = told.draft and one.code != "SUB-PDF"
             yield replace(one, severity=Severity.review) if lesser else one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pokora_anime.bundle import manifest, names
 from pokora_anime.bundle import rules_check as rules
 from pokora_anime.bundle.listed import MOST_RUNS
 from pokora_anime.bundle.manifest import Manifest
-from pokora_anime.compliance.findings import Finding
+from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.verify.container import Unreadable, finding
 from pokora_anime.compliance.verify.examine import examine_folder, few
 from pokora_anime.compliance.verify.exhibits import Exhibits
@@ -22,6 +23,7 @@ from pokora_anime.compliance.verify.names import problem, shown
 from pokora_anime.compliance.verify.source import open_source
 from pokora_anime.compliance.verify.verdict import Report
 from pokora_anime.errors import ConfigError, RecordError
+from pokora_anime.provenance.hashing import Json
 
 Examined = tuple[Report, Exhibits]
 
@@ -68,7 +70,7 @@ def read_manifest(folder: Folder, limits: Limits) -> Manifest:
 
 def _bundle(path: Path, folder: Folder, key: str, contest: str, limits: Limits, pictures: bool) -> Examined:
     # Only a bundle needs them, and `pokora verify` of a run starts sooner without.
-    from pokora_anime.bundle import documents_check, source_check, written
+    from pokora_anime.bundle import source_check, written
 
     told = read_manifest(folder, limits)
     judged_by = contest or told.contest
@@ -84,7 +86,6 @@ def _bundle(path: Path, folder: Folder, key: str, contest: str, limits: Limits, 
         *contents.signed_copies(folder, closed_list.of(told, by_run), limits),
         *contents.container(path, folder),
         *odd_weights,
-        *documents_check.check(folder, told, weights.rows),
     ]
     policy = [*rules.check(folder, told, judged_by)]
     facts = {"title": shown(told.title, 120), "contest": shown(told.contest, 60)}
@@ -103,6 +104,7 @@ def _bundle(path: Path, folder: Folder, key: str, contest: str, limits: Limits, 
     if judged_by != told.contest:  # the page inside was written for the bundle's own contest
         as_packed = [(name, _run(folder, name, key, told.contest, limits, False)[0]) for name in listed]
     integrity += written.check(folder, told, weights, as_packed, limits)
+    integrity += _documents(folder, told, weights.rows, listed, limits, sound=not _blocked(integrity, runs))
     for _, report in runs:
         facts |= {name: text for name, text in report.facts.items() if name not in facts}
     facts |= {
@@ -117,6 +119,37 @@ def _bundle(path: Path, folder: Folder, key: str, contest: str, limits: Limits, 
         policy=few(policy, limits),
         contest=judged_by,
     ), show
+
+
+def _documents(
+    folder: Folder,
+    told: Manifest,
+    rows: Sequence[dict[str, Json]],
+    runs: Sequence[str],
+    limits: Limits,
+    *,
+    sound: bool,
+) -> list[Finding]:
+    """What is found in write-up and poster; of a `sound` bundle they are set again and compared."""
+    from pokora_anime.bundle import documents_check, remade
+
+    if not sound:
+        return [*documents_check.check(folder, told, rows, None)]
+    again = remade.again(folder, told, runs)
+    if isinstance(again, Finding):
+        return [again, *documents_check.check(folder, told, rows, None)]
+    return [
+        *remade.check(folder, told, again, limits),
+        *documents_check.check(folder, told, rows, again),
+    ]
+
+
+def _blocked(integrity: Sequence[Finding], runs: Sequence[tuple[str, Report]]) -> bool:
+    """Whether something was found in bundle or runs that bars making anything of them."""
+    return any(one.severity is Severity.block for one in integrity) or any(
+        report.unreadable or any(one.severity is Severity.block for one in report.integrity)
+        for _, report in runs
+    )
 
 
 def _run(folder: Folder, name: str, key: str, contest: str, limits: Limits, pictures: bool) -> Examined:

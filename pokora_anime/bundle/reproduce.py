@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pokora_anime.bundle import names, remade, trusted
+from pokora_anime.bundle import names, trusted
 from pokora_anime.bundle.compare import Same, compare
-from pokora_anime.bundle.examine import examine_and_show, listed_runs, read_manifest
-from pokora_anime.bundle.remade import Shown
+from pokora_anime.bundle.entry_verdict import Shown, judged
+from pokora_anime.bundle.examine import examine_and_show, listed_runs
 from pokora_anime.compliance.findings import Severity, of_severity
 from pokora_anime.compliance.replay.compare import worst
 from pokora_anime.compliance.rules import closed
@@ -100,11 +100,7 @@ def reproduce(path: Path, out: Path, *, key: str, trust: Trust, tell: Tell) -> O
         is_bundle = names.MANIFEST in folder.sizes
         runs = listed_runs(folder, LIMITS) if is_bundle else [""]
         source = _source(folder, trust) if is_bundle and trust.source else None
-        entry = None
-        if is_bundle:
-            tell("setting the documents again")
-            found = [*remade.judged(report), *remade.check(folder, read_manifest(folder, LIMITS), LIMITS)]
-            entry = Shown(subject=subject, findings=tuple(found))
+        entry = judged(report) if is_bundle else None
         made = tuple(_run(folder, run, out, source, tell) for run in runs)
         return Outcome(subject=subject, shown=entry, runs=made)
 

@@ -92,7 +92,8 @@ OPTIONS = """Options
   --prompt TEXT       the same as shot.prompt=TEXT
   --prompt-env NAME   take shot.prompt from this environment variable, as it is
   --prompt-file FILE  a multirun of the prompts in a text file, one a line
-  --cfg               print the composed config and stop
+  --cfg [PART]        print the composed config, with --multirun each job's, and stop
+                      (PART: job, hydra or all)
   -h, --help          this page"""
 
 PROMPTS = """Prompts

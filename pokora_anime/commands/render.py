@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.commands import again, key
+from pokora_anime.commands.jobs import PARTS
 from pokora_anime.config.overrides import nearest, settled
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted
@@ -29,7 +30,7 @@ class Request:
     out: Path = Path("outputs")
     multirun: bool = False
     guard: str = "auto"
-    print_config: bool = False
+    shown: str = ""  # the part of the config that is printed instead: job, hydra or all
     help: bool = False
 
 
@@ -43,22 +44,29 @@ def main(command: str, arguments: Sequence[str]) -> int:
         return 0
     again.remember(command, words(request))
     if request.multirun:
+        _one_run_only(request)
+    if request.shown:
+        return _show(command, request)
+    if request.multirun:
         from pokora_anime.commands import sweep
 
-        _one_run_only(request)
         return sweep.run(command, request.overrides, request.out)
     from pokora_anime.config.compose import compose
-    from pokora_anime.config.identity import to_yaml
 
     config = compose(command, request.overrides)
-    if request.print_config:
-        print(to_yaml(config), end="")
-        return 0
     note(config)
     folder = render(config, request.out, request.guard)
     key.sign(folder)
     print(folder)
     _require(config, folder)
+    return 0
+
+
+def _show(command: str, request: Request) -> int:
+    """Print the config of the run, or those of all jobs."""
+    from pokora_anime.commands import jobs
+
+    print(jobs.page(command, request.overrides, request.shown, multirun=request.multirun), end="")
     return 0
 
 
@@ -81,8 +89,12 @@ def sweep_main(arguments: Sequence[str]) -> int:
     again.remember("sweep", words(request))
     from pokora_anime.commands import sweep
 
-    named = any(override.startswith("sweep=") for override in request.overrides)
-    return sweep.run("video", request.overrides if named else ["sweep=grid", *request.overrides], request.out)
+    if not any(override.startswith("sweep=") for override in request.overrides):
+        request.overrides.insert(0, "sweep=grid")
+    if request.shown:
+        request.multirun = True
+        return _show("video", request)
+    return sweep.run("video", request.overrides, request.out)
 
 
 def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | None = None) -> Path:
@@ -92,7 +104,8 @@ def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | 
     next run and renders below the sweep's folder, after a look into the other sweeps under `root`.
     """
     from pokora_anime.compliance import gate
-    from pokora_anime.devices import compiler
+    from pokora_anime.compliance.guard.places import run_folder
+    from pokora_anime.devices import compiler, disk
     from pokora_anime.models.fetch import check_available
 
     gate.refuse(config)
@@ -103,6 +116,7 @@ def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | 
     place = finished.find(config, [root, *sorted(root.glob("sweep/*"))] if worker else [root])
     if place is not None:
         return _answer(config, place, guard)
+    disk.require(config, run_folder(config, worker.folder if worker else root))
     if guard == "off":
         return _render_here(config, worker.folder if worker else root)
     from pokora_anime.compliance.guard import parent
@@ -151,8 +165,8 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             request.multirun = True
         elif word in ("-h", "--help"):
             request.help = True
-        elif word == "--cfg":
-            request.print_config = True
+        elif name == "--cfg":
+            request.shown = _part(value if equals else rest.pop(0) if rest and rest[0] in PARTS else PARTS[0])
         elif name == "guard" and equals:
             request.guard = _guard(value)
         elif name in ("--out", "--prompt", "--prompt-env", "--prompt-file"):
@@ -185,13 +199,6 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
 
 def _one_run_only(request: Request) -> None:
     """Raises ConfigError for what one run takes and a grid of them does not."""
-    if request.print_config:
-        raise ConfigError(
-            "CFG-SYNTAX",
-            "--cfg with a sweep",
-            expected="one config to print",
-            fix="leave out --multirun and give each key one value",
-        )
     if request.guard != Request().guard:
         raise ConfigError(
             "CFG-RANGE",
@@ -199,6 +206,12 @@ def _one_run_only(request: Request) -> None:
             expected="guard=auto: each job records the level that it had",
             fix="leave it out, and look at the level with `pokora verify`",
         )
+
+
+def _part(value: str) -> str:
+    if value not in PARTS:
+        raise ConfigError("CFG-RANGE", f"--cfg={value}", expected="|".join(PARTS), fix=f"--cfg={PARTS[0]}")
+    return value
 
 
 def _guard(value: str) -> str:

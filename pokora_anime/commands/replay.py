@@ -65,12 +65,10 @@ def _shown(options: _Options) -> int:
     """What a bundle shows beside its runs; returns the exit status."""
     import json
 
-    from pokora_anime.bundle import remade
+    from pokora_anime.bundle import entry_verdict
     from pokora_anime.compliance.verify.verdict import Verdict
 
-    told = remade.examine(
-        options.run, key=keys.check_typed(options.key), tell=lambda line: print(line, file=sys.stderr)
-    )
+    told = entry_verdict.examine(options.run, key=keys.check_typed(options.key))
     if told is None:
         return 2
     text = "\n".join([f"{told.subject}: entry", *told.lines(), f"ENTRY   {told.verdict.value}"])

@@ -13,20 +13,24 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pokora_anime.commands import jobs
 from pokora_anime.config.compose import translate, typed
 from pokora_anime.config.groups import conf_dir, register_schemas
 from pokora_anime.config.overrides import prepare, quote
 from pokora_anime.errors import Interrupted, MachineError, PokoraError
+from pokora_anime.labelled import labelled
 from pokora_anime.provenance.atomic import write_atomic, writing
 from pokora_anime.provenance.hashing import text_hash
 
 if TYPE_CHECKING:
+    from hydra.conf import HydraConf
     from omegaconf import DictConfig
 
     from pokora_anime.compliance.guard.parent import Worker
     from pokora_anime.records import Image
 
 _FRAMES_A_RUN = 4
+_LABEL = 40  # characters of what sets a job apart, in front of each of its lines
 _LOOK_AGAIN = 0.5  # seconds between two looks at a run that an equal job renders
 
 
@@ -40,13 +44,13 @@ def run(command: str, overrides: Sequence[str], root: Path) -> int:
     folder = (root / "sweep" / f"{command}-{text_hash([command, *ready])[:12]}").absolute()
     _clear(folder)
     register_schemas()
-    launcher = [word.partition("=")[2] for word in ready if word.startswith("hydra/launcher=")]
-    # One render at a time: two would share the same cores and double the memory. Only joblib has n_jobs.
-    jobs = ["hydra.launcher.n_jobs=1"] if launcher in ([], ["joblib"]) else []
     job = {"video": video_job, "stills": stills_job}[command]
     start = hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(job)
     try:
-        with _command_line(["pokora", "--multirun", f"hydra.sweep.dir={quote(str(folder))}", *jobs, *ready]):
+        # What sets a job apart is its label where several render side by side.
+        apart = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(jobs.constant(ready))}]"
+        added = [f"hydra.sweep.dir={quote(str(folder))}", *jobs.one_at_a_time(ready), apart]
+        with _command_line(["pokora", "--multirun", *added, *ready]):
             start()
     except (HydraException, OmegaConfBaseException) as error:
         raise translate(error) from error
@@ -86,12 +90,16 @@ def _job(command: str, composed: DictConfig) -> float:
         "prompt": str(composed.shot.prompt),
     }
     started = time.monotonic()
+    label = _side_by_side(hydra_config)
     try:
         # A sweep lies in ROOT/sweep/NAME, its runs in ROOT/sweep/NAME/COMMAND/NAME.
         config = typed(command, composed)
-        note(config)
-        rendered = _in_turn(lambda: render(config, folder.parent.parent, "auto", _worker(folder)))
-        key.sign(rendered)
+        worker = _worker(folder)
+        worker.label = label
+        with labelled(label):
+            note(config)
+            rendered = _in_turn(lambda: render(config, folder.parent.parent, "auto", worker))
+            key.sign(rendered)
         result["path"] = str(rendered)
         minimum.require(config, rendered)
     except Interrupted as error:
@@ -102,6 +110,16 @@ def _job(command: str, composed: DictConfig) -> float:
             _write_result(folder, result, started)
         raise
     return _write_result(folder, result, started)
+
+
+def _side_by_side(hydra_config: HydraConf) -> str:
+    """A job's number and what sets it apart; empty where the launcher runs one job after the other."""
+    launcher = hydra_config.launcher
+    if launcher["_target_"].endswith(".BasicLauncher") or launcher.get("n_jobs") == 1:
+        return ""
+    apart = str(hydra_config.job.override_dirname)
+    apart = apart if len(apart) <= _LABEL else f"{apart[: _LABEL - 3]}..."
+    return " ".join(["job", str(hydra_config.job.num), apart]).strip()
 
 
 def _in_turn(attempt: Callable[[], Path]) -> Path:

@@ -42,7 +42,7 @@ def compose(command: str, overrides: Sequence[str] = ()) -> RunConfig:
     from omegaconf.errors import OmegaConfBaseException
 
     ready = prepare(command, overrides, multirun=False)
-    _refuse_sweeps(ready)
+    refuse_sweeps(ready)
     register_schemas()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -121,7 +121,8 @@ _WRONG_TYPES = (
 )
 
 
-def _refuse_sweeps(overrides: Sequence[str]) -> None:
+def refuse_sweeps(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for an override of one run that has several values, or that cannot be read."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import sys
 from glob import glob
 from pathlib import Path
 
+from pokora_anime.devices import torch_build
 from pokora_anime.errors import MachineError
 
 # What a driver leaves in a Linux system, in a container and in WSL.
@@ -19,6 +21,8 @@ _TRACES = (
     "/usr/lib/wsl/lib/nvidia-smi",
 )
 _UVM = "/dev/nvidia-uvm"
+# cuDeviceGetAttribute: the two numbers of a card's compute capability.
+_MAJOR, _MINOR = 75, 76
 
 
 def present() -> bool:
@@ -55,8 +59,38 @@ def require() -> None:
             "SYS-DRIVER",
             f"an NVIDIA driver is here but torch cannot use it: {reason}",
             expected="a card that torch computes on, or the word to render on the processor",
-            fix="device.kind=cpu",
+            fix=f"{f'{setup}, or ' if (setup := remedy()) else ''}device.kind=cpu",
         )
+
+
+def remedy() -> str:
+    """The command that installs a torch which this driver and card run; empty where none is known to."""
+    import torch
+
+    build = torch_build.advised(*_of_the_driver())
+    here = f"cu{torch.version.cuda.replace('.', '')}" if torch.version.cuda else ""
+    return f"make setup TORCH={build}" if build and build != here else ""
+
+
+def _of_the_driver() -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """The highest CUDA version that the driver takes and the first card's capability, asked without torch.
+
+    None where it does not start: then another build of torch does not either.
+    """
+    number = ctypes.c_int()
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        if cuda.cuInit(0) or cuda.cuDriverGetVersion(ctypes.byref(number)):
+            return None, None
+        version = number.value // 1000, number.value % 1000 // 10
+        numbers: list[int] = []
+        for attribute in (_MAJOR, _MINOR):
+            if cuda.cuDeviceGetAttribute(ctypes.byref(number), attribute, 0):
+                return version, None
+            numbers.append(number.value)
+    except (OSError, AttributeError):
+        return None, None
+    return version, (numbers[0], numbers[1])
 
 
 def runs_on(capability: tuple[int, int], built: list[str]) -> bool:

@@ -24,7 +24,10 @@ _MPS = 4e12  # an M2 in fp16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """A device as the planner sees it; `memory` and `host` are bytes, `rate` is FLOP/s."""
+    """A device as the planner sees it; `memory` and `host` are bytes, `rate` is FLOP/s.
+
+    `cores` are the processor's.
+    """
 
     kind: DeviceKind
     name: str
@@ -32,6 +35,7 @@ class Hardware:
     host: int
     rate: float
     dtype: DType
+    cores: int = 1
 
     @property
     def weight_bytes(self) -> int:
@@ -64,6 +68,7 @@ def described(config: DeviceConfig, *, bf16: bool) -> Hardware:
         host=memory if kind is DeviceKind.mps else memory_here()[1],
         rate=rate / (8 if dtype is DType.fp32 else 1),
         dtype=dtype,
+        cores=usable_cores(),
     )
 
 
@@ -80,6 +85,7 @@ def of_cpu(config: DeviceConfig, memory: int, *, bf16: bool) -> Hardware:
         host=memory,
         rate=rate,
         dtype=dtype,
+        cores=cores,
     )
 
 
@@ -97,7 +103,15 @@ def read(config: DeviceConfig, device: object, dtype: object) -> Hardware:
     host = memory_here()[1]
     if device.type == "mps":
         kind, memory = DeviceKind.mps, given or round(0.7 * host)  # the rest is the system's
-        return Hardware(kind=kind, name="Apple silicon", memory=memory, host=host, rate=_MPS, dtype=short)
+        return Hardware(
+            kind=kind,
+            name="Apple silicon",
+            memory=memory,
+            host=host,
+            rate=_MPS,
+            dtype=short,
+            cores=usable_cores(),
+        )
     card = torch.cuda.get_device_properties(device)
     free = int(torch.cuda.mem_get_info(device)[0])
     per_clock = _PER_CLOCK.get((card.major, card.minor), _PER_CLOCK_ELSE)
@@ -110,6 +124,7 @@ def read(config: DeviceConfig, device: object, dtype: object) -> Hardware:
         host=host,
         rate=rate / (8 if short is DType.fp32 else 1),
         dtype=short,
+        cores=usable_cores(),
     )
 
 

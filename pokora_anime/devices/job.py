@@ -13,9 +13,9 @@ from pokora_anime.config.schema import (
     StillsConfig,
     VideoConfig,
 )
-from pokora_anime.stages import draft, second_pass, spans
+from pokora_anime.stages import choreographed, draft, joins, second_pass, spans
 from pokora_anime.stages.second_pass import LATENT_SCALE
-from pokora_anime.stages.timing import frames_generated
+from pokora_anime.stages.timing import frames_delivered, frames_generated
 
 OVERLAPPING = 1.6  # how much of a frame tiles cover, counted with their overlaps
 
@@ -94,6 +94,8 @@ class Job:
     batched: bool  # as one batch of two
     controls: int
     decode_chunk: int
+    steered: float = 0.0  # frames that each ControlNet sees at a step, all segments together
+    delivered: int = 0  # pixels of all frames as they are encoded
     draft_steps: int = 0  # of the pass that control maps are read from
     hires: Hires | None = None
     compile: Compile = Compile.off
@@ -117,6 +119,8 @@ class Job:
             batched=speed.guidance_batched,
             controls=_controls(video) if video else 0,
             decode_chunk=video.finish.decode_chunk if video else 1,
+            steered=_steered(video) if video else 0.0,
+            delivered=_delivered(video) if video else 0,
             draft_steps=draft.settings(video).speed.steps if video and draft.wanted(video) else 0,
             hires=_hires(video) if video and second_pass.asked(video) else None,
             compile=config.device.compile if video else Compile.off,
@@ -145,14 +149,15 @@ class Job:
         """Arithmetic of the whole run, decoding included; `tiled`: its second pass sees tiles."""
         nets, passes = self.networks, self.steps * (1.0 + self.guided)
         picture = self.latent_pixels * (passes * nets.unet.megaflops + nets.vae.megaflops)
-        moving = passes * (nets.motion.megaflops + self.controls * nets.control.megaflops)
+        moving = passes * nets.motion.megaflops
+        steered = self.steered * self.latent_pixels * passes * self.controls * nets.control.megaflops
         drafted = self.draft_steps * (1.0 + self.guided) * nets.motion.megaflops
         drafted += nets.vae.megaflops if self.draft_steps else 0.0
         frame = self.latent_pixels * (moving + drafted) + self.shown_pixels * nets.vae.megaflops
         if self.hires is not None:
             seen = self.hires.latent_pixels * (OVERLAPPING if tiled or self.hires.tiled else 1.0)
             frame += seen * self.hires.steps * (1.0 + self.guided) * nets.motion.megaflops
-        return 1e6 * (self.pictures * picture + self.segments * self.frames * frame)
+        return 1e6 * (self.pictures * picture + self.segments * self.frames * frame + steered)
 
 
 def _hires(config: VideoConfig) -> Hires:
@@ -165,6 +170,24 @@ def _controls(config: VideoConfig) -> int:
     """ControlNets that a clip loads: the union network stands for all kinds of maps."""
     kinds = len(config.control.kinds)
     return min(1, kinds) if config.control.network is ControlNetwork.union else kinds
+
+
+def _steered(config: VideoConfig) -> float:
+    """Frames of all segments that the ControlNets act on (motion.frame_weights), the mean of the steps."""
+    control, frames = config.control, config.motion.frames
+    count = _segments(config)
+    if not config.control.kinds:
+        return 0.0
+    share = max(0.0, control.end - control.start)
+    if control.fade_floor > 0 or draft.wanted(config) or choreographed.wanted(config):
+        return share * count * frames
+    again = control.join_frames * (count - 1) if joins.mapped(config) else 0
+    return share * (min(control.fade_frames, frames) + again)
+
+
+def _delivered(config: VideoConfig) -> int:
+    finish = config.finish
+    return frames_delivered(config.shot.seconds, finish.fps) * finish.width * finish.height
 
 
 def _segments(config: VideoConfig) -> int:

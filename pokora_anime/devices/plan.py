@@ -22,6 +22,11 @@ _BUS = 10e9  # bytes a second from the host's memory to the card
 _USABLE = 0.94  # of the memory: a forecast may be a little too low
 _PINNED = 1.3  # measured: SDXL's motion UNet and two ControlNets take 12.9 GiB of 9.9
 _KEPT_FREE = 2 * GIB  # of the host's memory
+# Measured on two cores of an EPYC: seconds until nano's first step, and core-seconds that a delivered pixel
+# takes (interpolation, score, preview, encoding).
+_STARTING = 5.7
+_DELIVERING = 1.8e-7
+_READING = 1e9  # bytes of weights a second, from the disk to where they are held
 
 
 class Offload(Enum):
@@ -84,12 +89,22 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """A plan with the bytes that it is expected to use on the device at its peak, and its seconds."""
+    """A plan with the bytes that it is expected to use on the device at its peak, and its seconds.
+
+    `computing` is the networks' share of them; `delivering` is what frames take after that or beside it.
+    """
 
     plan: Plan
     peak: int
     host: int
-    seconds: float
+    starting: float
+    computing: float
+    delivering: float
+
+    @property
+    def seconds(self) -> float:
+        """From typing the command to the finished clip."""
+        return self.starting + self.computing + self.delivering
 
 
 def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
@@ -118,12 +133,25 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
     held = motion + job.controls * control if plan.offload is not Offload.none else 0.0
     # Each weight is pinned in a block of a power of two; the network that is loaded lies beside its copy.
     waiting = _PINNED * held + max(motion, control if job.controls else 0.0) if held else 0.0
+    computing = _seconds(plan, job, hardware, held)
+    delivering = _DELIVERING * job.delivered / hardware.cores
+    if hardware.kind is not DeviceKind.cpu:  # the processor works while the device does
+        delivering = max(0.0, delivering - computing)
     return Forecast(
         plan=plan,
         peak=round(_PROCESS[hardware.kind] + _MARGIN * max(phases)),
         host=round(waiting),
-        seconds=_seconds(plan, job, hardware, held),
+        starting=_STARTING + _read(job) / _READING,
+        computing=computing,
+        delivering=delivering,
     )
+
+
+def _read(job: Job) -> int:
+    """Bytes of all weights that a run reads; published files hold two a parameter."""
+    nets = job.networks
+    moving = nets.motion.parameters + job.controls * nets.control.parameters if job.segments else 0
+    return 2 * (nets.text.parameters + nets.unet.parameters + nets.vae.parameters + moving)
 
 
 def _seen_again(plan: Plan, job: Job) -> int:

@@ -9,15 +9,16 @@ from pokora_anime.config.schema import RunConfig
 from pokora_anime.devices import describe, hardware, spare
 from pokora_anime.devices.execution import Execution
 from pokora_anime.devices.job import Job
-from pokora_anime.devices.plan import first_fitting, ladder
+from pokora_anime.devices.plan import Forecast, first_fitting, ladder
 from pokora_anime.machine import Machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What a run starts with, and the lines that say so."""
+    """What a run starts with, what is expected of it, and the lines that say so."""
 
     execution: Execution
+    forecast: Forecast
     lines: tuple[str, ...]
 
     @classmethod
@@ -33,5 +34,6 @@ class Planned:
         index = first_fitting(steps, here.memory)
         return cls(
             execution=Execution([one.plan for one in steps[index:]]),
+            forecast=steps[index],
             lines=describe.lines(steps[index], job, here),
         )

@@ -178,6 +178,12 @@ def _check_parts(name: str, layer: Layer) -> None:
             )
     if not layer.tensors:
         raise _unfit(name, f"{where} has an alpha and nothing else", "get or export the whole file")
+    for kind, (whole, _) in KINDS.items():
+        if parts & whole and not whole <= parts:
+            lacking = ", ".join(sorted(whole - parts))
+            raise _unfit(
+                name, f"{where} has half a {kind}, without {lacking}", "get or export the whole file"
+            )
     needed, besides = KINDS.get(layer.kind, (set[str](), set[str]()))
     if layer.kind == "LoKr":
         for number in ("1", "2"):

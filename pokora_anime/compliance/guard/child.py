@@ -28,6 +28,7 @@ from pokora_anime.compliance.guard.messages import Message, from_plain, pack_err
 from pokora_anime.compliance.guard.seccomp import refuse_sockets
 from pokora_anime.compliance.guard.state import Guard, Level, Network
 from pokora_anime.errors import MachineError, PokoraError
+from pokora_anime.labelled import labelled
 
 
 def main(header: Message) -> None:
@@ -129,7 +130,8 @@ def _answers() -> IO[bytes]:
 def _serve(answers: IO[bytes], temporary: str) -> None:
     requests = _Requests(temporary)
     for request in requests:
-        answer = _answered(lambda asked=request: _render(asked, answers))
+        with labelled(request.get("label", "")):
+            answer = _answered(lambda asked=request: _render(asked, answers))
         requests.answered()
         send(answers, answer)
 

@@ -52,6 +52,7 @@ class Worker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.label = ""  # in front of each line that the next run shows
         self._child: Child | None = None
 
     def render(self, config: RunConfig, guard: str) -> Path:
@@ -63,7 +64,7 @@ class Worker:
             self.close()
         if self._child is None:
             self._child = Child(config, grants, self.folder, "sweep", guard)
-        return self._child.render(config, self.folder)
+        return self._child.render(config, self.folder, self.label)
 
     def close(self) -> None:
         """End the process."""
@@ -108,10 +109,11 @@ class Child:
         """Whether the process can be asked."""
         return self._process.poll() is None
 
-    def render(self, config: RunConfig, root: Path) -> Path:
-        """One run; returns its folder or raises what it raised."""
+    def render(self, config: RunConfig, root: Path, label: str = "") -> Path:
+        """One run; returns its folder or raises what it raised. `label` stands before each of its lines."""
         self._config = config
-        self._ask({"command": command_of(config), "config": to_plain(config), "root": str(root)})
+        plain = to_plain(config)
+        self._ask({"command": command_of(config), "config": plain, "root": str(root), "label": label})
         with Relay(self._process) as relay:
             answer = self._answer()
         if answer is None:

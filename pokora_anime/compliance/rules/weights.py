@@ -36,7 +36,17 @@ def kind(_: Case, use: Use) -> Iterator[Finding]:
     """The row is what it would be loaded as."""
     if use.weights is not None and use.weights.kind != use.kind:
         message = f"a {_plain(use.weights.kind)} and no {_plain(use.kind)}"
-        yield _block("GATE-KIND", message, use, use.weights.id)
+        found = _block("GATE-KIND", message, use, use.weights.id)
+        way = _ways(use.weights.id, use.weights.role).get((use.weights.kind, use.kind))
+        yield replace(found, fix=way) if way else found
+
+
+def _ways(name: str, role: str) -> dict[tuple[str, str], str]:
+    """How a LoRA of one kind is used, by it and by the kind that it was taken for."""
+    return {
+        ("motion_lora", "style_lora"): f"take out {name}, and type motion.lora={role}",
+        ("style_lora", "motion_lora"): f"motion.lora=null, and <lora:{name}:0.8> in shot.prompt",
+    }
 
 
 def family(case: Case, use: Use) -> Iterator[Finding]:
