@@ -28,6 +28,7 @@ from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import LIMITS
 from pokora_anime.compliance.verify.record import read_record
 from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.config import told
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
@@ -227,6 +228,13 @@ def test_the_writeup_says_where_the_poses_come_from() -> None:
         assert isinstance(config, VideoConfig)
         (told,) = prose._control(config)
         assert "plans the poses of the whole clip" in told and ("depth" in told) is beside
+
+
+def test_an_action_that_only_the_choreographer_knows_is_no_unknown_word() -> None:
+    for more, unknown in (((), ("teapot",)), (("control=none",), ("bows politely", "teapot"))):
+        config = compose("video", ["shot.prompt='1girl, bows politely, teapot'", *more])
+        (line,) = [one.got for one in told.findings(config) if one.code == "PRM-UNKNOWN"]
+        assert all(word in line for word in unknown) and ("bows" in line) is (len(unknown) == 2)
 
 
 def test_nano_plans_poses_unasked_and_contest_presets_read_the_keyframe() -> None:

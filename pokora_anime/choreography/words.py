@@ -196,6 +196,13 @@ ADVERBS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("wildly", "wild", "excitedly", "energetically", "energetic", "crazily"), (1.35, 1.4)),
     **dict.fromkeys(("motionless", "still", "frozen", "holding still", "holds the pose"), (0.6, 0.3)),
 }
+
+
+def forms() -> tuple[str, ...]:
+    """Every phrase for an action or for how it is done."""
+    return (*ADVERBS, *(phrase for phrases in PHRASES.values() for phrase in phrases))
+
+
 # Words of other things that hold words of an action.
 _LURES = (
     "looking at viewer",
