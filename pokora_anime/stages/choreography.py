@@ -37,6 +37,7 @@ def plan(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunCont
     The first pose is the keyframe's, or where nobody is found that of a figure in its middle. It is computed
     on the CPU in float32 on every machine.
     """
+    context.progress.stage("choreography", total=1)
     node = _node(text, keyframe, config, context)
     if context.folder.load(node) is not None:
         context.progress.step(f"choreography, {KEPT}")
