@@ -132,6 +132,15 @@ def test_the_first_pose_is_the_keyframes(model: Choreographer) -> None:
     assert np.abs(joints[0, :, :2] - first[:, :2]).max() < 1e-3
 
 
+def test_where_nobody_is_seen_the_motion_is_under_way(model: Choreographer) -> None:
+    begun, paused = (
+        features(model, ordered("arms up"), figure)[0]
+        for figure in (FIGURE, skeleton.Figure(lengths=FIGURE.lengths, hip_x=1, ground=1, first=FIGURE.first))
+    )
+    up = [2 * bone + 1 for bone in (1, 4)]  # how far the upper arms point down
+    assert begun[up].max() < 0 < paused[up].min()
+
+
 def test_another_seed_dances_another_dance(model: Choreographer) -> None:
     one, same, other = (features(model, ordered("dancing", seed), FIGURE) for seed in (1, 1, 2))
     assert np.array_equal(one, same)

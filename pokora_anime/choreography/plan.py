@@ -59,7 +59,7 @@ def plan(model: Choreographer, order: Order, figure: Figure, size: tuple[int, in
 
 @torch.no_grad()
 def features(model: Choreographer, order: Order, figure: Figure) -> Array:
-    """The poses [frames,FEATURES] of a clip; the first is the figure's own.
+    """The poses [frames,FEATURES] of a clip; the first is the figure's own, if there is one to be seen.
 
     An action changes over PASSAGE seconds around its frame. Of a loop, what would follow the last frame is
     the first one, at its pace.
@@ -68,7 +68,8 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
         _course(model.read(text), index, order, order.frames if order.loop else None)
         for index, (_, text) in enumerate(order.stops)
     ]
-    _anchor(model, courses[0], figure)
+    if figure.seen:
+        _anchor(model, courses[0], figure)
     seconds = np.arange(order.frames) / order.fps
     length = order.frames / order.fps
     found = _danced(model, courses[0], seconds, length if order.loop else None)
@@ -80,10 +81,11 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
         found = _passed(found, back, (seconds - length) / PASSAGE + 1.0)
     if order.front:
         found = front.shown(found)
-    near = 1 - _eased(seconds / SETTLE)
-    if order.loop:
-        near = np.maximum(near, 1 - _eased((length - seconds) / SETTLE))
-    found[:, : -len(FACE)] += near[:, None] * (figure.first - found[0])[None, : -len(FACE)]
+    if figure.seen:
+        near = 1 - _eased(seconds / SETTLE)
+        if order.loop:
+            near = np.maximum(near, 1 - _eased((length - seconds) / SETTLE))
+        found[:, : -len(FACE)] += near[:, None] * (figure.first - found[0])[None, : -len(FACE)]
     return _whole(found)
 
 
