@@ -16,6 +16,7 @@ from pokora_anime.bench import nano_metrics as metrics
 from pokora_anime.bench.clips_arms import CONTROLS, PLANNED
 from pokora_anime.bench.clips_measure import placed
 from pokora_anime.bench.constancy import constancy
+from pokora_anime.bench.nano_large import drawn_width, large_row
 from pokora_anime.bench.nano_prompts import Asked, asked
 from pokora_anime.bench.nano_rows import Row, Rows
 from pokora_anime.bench.nano_studio import Control, Studio
@@ -174,7 +175,18 @@ def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:
         row["flicker"] = _number(flow.flicker(made, flow.static_pixels(made, seen.tracks)))
         still = unchanged(frames) & flow.beside_character(twin.shape[1:3], twin_seen.tracks)
         row["drawn_flicker"] = _number(flow.flicker(bench.studio.round_trip(twin), still))
-    return row
+    return row | _large(bench, one, made, seen.tracks)
+
+
+def _large(bench: Bench, one: Asked, made: flow.Clip, tracks: flow.Tracks) -> Row:
+    """The clip as it is delivered, if the family has the network for that."""
+    network = bench.studio.crisp()
+    if network is None:
+        return {}
+    still = one.scene.camera == "static" and one.scene.action != "walking"
+    mask = flow.static_pixels(made, tracks) if still else None
+    times = [one.time + k / FPS for k in range(len(made))]
+    return large_row(made, mask, network) | {"drawn_width": drawn_width(one.scene, times)}
 
 
 def camera_index(move: flow.CameraMove, walking: bool) -> int:

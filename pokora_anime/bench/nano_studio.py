@@ -27,6 +27,7 @@ from pokora_anime.devices.place import place
 from pokora_anime.machine import Machine, settle
 from pokora_anime.models import registry
 from pokora_anime.models.loader import Models
+from pokora_anime.nano.crisp import Crisp
 from pokora_anime.nano.probe import AttributeProbe
 from pokora_anime.provenance.folder import RunFolder
 from pokora_anime.stages.deliver import sized
@@ -40,7 +41,7 @@ SETTINGS = (
     "base=nano", "style=none", "finish.interpolation=none",
     "shot.seconds=2", "shot.fps=8", "finish.fps=8",
 )  # fmt: skip
-PROBE = "probe"
+PROBE, CRISP = "probe", "crisp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,10 @@ class Studio:
         """Whether a style LoRA is registered for nano and lies in the folder."""
         row = registry.find_style(role, Family.nano)
         return row is not None and row.packaged and (self.weights / row.folder).is_dir()
+
+    def crisp(self) -> Crisp | None:
+        """What draws the family's frames three times as large, where it has that."""
+        return self.models().crisp() if (self.weights / CRISP / "config.json").exists() else None
 
     def models(self, speed: str = "lcm", style: str | None = None) -> Models:
         """The networks at a speed mode, with one style LoRA at weight 1 merged in or none."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.config.camera import words
 from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, Upscale, VideoConfig
+from pokora_anime.models import finishing
 from pokora_anime.provenance.reading import Reading
 from pokora_anime.stages import choreographed, draft, joins, second_pass
 from pokora_anime.stages.timing import moving
@@ -144,6 +145,10 @@ def _delivery(config: VideoConfig) -> str:
         )
     if finish.upscale is Upscale.network:
         between += f" An outside upscaler ({finish.upscaler.model}) repaints every frame."
+    if finishing.crisp(config):
+        between += (
+            " A small network of the base's own family draws the generated frames three times as large."
+        )
     if finish.camera.moves:
         between += (
             f" The camera's move ({words(finish.camera)}) is a digital one: a window travels over the frames."

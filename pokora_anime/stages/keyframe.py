@@ -16,13 +16,14 @@ from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.devices.plan import Plan
 from pokora_anime.models import schedulers
+from pokora_anime.nano import crisp
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.folder import Arrays
 from pokora_anime.provenance.hashing import Json, arrays_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Still
-from pokora_anime.stages import control_nets, guidance, hints, noise, pictures
+from pokora_anime.stages import control_nets, guidance, hints, noise, pictures, upscale
 from pokora_anime.stages import denoise as segments
 from pokora_anime.stages.denoise import ControlSource, Guidance
 from pokora_anime.stages.guidance import combine
@@ -48,12 +49,15 @@ def redraw(prompt: Prompt, under: ControlTrack, config: VideoConfig, context: Ru
 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
     """A still cropped and scaled to its delivered size."""
-    image = pictures.fitted(still.image, config.finish)
+    larger = upscale.crisp(config, context)
+    image = still.image if larger is None else crisp.steepened(larger(still.image))
+    image = pictures.fitted(image, config.finish)
     node = Node.after(
         [still.node],
         "still",
         {"finish": part(config.finish)},
-        code=code_hash(sys.modules[__name__], pictures),
+        weights=upscale.weights(config, context),
+        code=code_hash(sys.modules[__name__], pictures, upscale, crisp),
         environment=environment(context),
     ).made(arrays_hash({"image": image}))
     context.folder.note_node(node)

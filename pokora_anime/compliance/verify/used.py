@@ -36,7 +36,8 @@ LOADS = {
     "join_maps": {"base", "vae", "extractor"},
     "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora", "motion_lora"},
     "hires": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
-    "finish": {"base", "vae", "interpolator", "upscaler"},
+    "finish": {"base", "vae", "interpolator", "upscaler", "enlarger"},
+    "still": {"enlarger"},
 }
 # And which roles they cannot do without, where the config does not decide.
 NEEDS = {
@@ -166,7 +167,9 @@ def _roles(step: Step, config: RunConfig) -> set[str]:
         kinds = set(read) - {ControlKind.canny}
         return {f"{kind.value}_extractor" for kind in kinds} | NEEDS.get(step.op, set())
     if step.op == "finish" and isinstance(config, VideoConfig):
-        return NEEDS[step.op] | {wish.name for wish in finishing.asked(config.finish)}
+        return NEEDS[step.op] | {wish.name for wish in finishing.asked(config)}
+    if step.op == "still":
+        return {wish.name for wish in finishing.asked(config)}
     return NEEDS.get(step.op, set())
 
 
