@@ -91,8 +91,7 @@ def test_the_clip_moves_and_is_no_noise(clip: Path) -> None:
 def test_the_run_folder_holds_what_it_promises(clip: Path) -> None:
     for name in (
         "keyframe.png",
-        "control_pose.png",
-        "control_depth.png",
+        "reports/choreography.webp",
         "sheet.png",
         "config.yaml",
         "record.json",
@@ -100,7 +99,7 @@ def test_the_run_folder_holds_what_it_promises(clip: Path) -> None:
         assert (clip / name).is_file(), name
     record = json.loads((clip / "record.json").read_text())
     operations = [node["op"] for node in record["nodes"]]
-    assert operations[:4] == ["prompt", "noise", "keyframe", "control"]
+    assert operations[:4] == ["prompt", "noise", "keyframe", "choreography"]
     assert operations.count("motion") == SEGMENTS
     assert operations[-3:] == ["finish", "encode", "sheet"]
 

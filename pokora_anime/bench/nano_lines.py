@@ -9,6 +9,7 @@ import numpy as np
 
 from pokora_anime.bench import nano_large
 from pokora_anime.bench import nano_metrics as metrics
+from pokora_anime.bench.nano_planned import planned_lines, steady_lines
 from pokora_anime.bench.nano_rows import Row
 from pokora_anime.bench.nano_table import Line, percent, share_line, title
 from pokora_anime.nano.probe import CLOSED_EYES, STILL, UNKNOWN
@@ -311,7 +312,13 @@ def size_line(sizes: Mapping[str, int]) -> Line:
 
 
 SECTIONS: dict[str, Callable[[Sequence[Row]], list[Line]]] = {
-    "clips": lambda rows: [*clip_lines(rows), *motion_lines(rows), *nano_large.lines(rows)],
+    "clips": lambda rows: [
+        *clip_lines(rows),
+        *motion_lines(rows),
+        *steady_lines(rows),
+        *nano_large.lines(rows),
+    ],
+    "planned": planned_lines,
     "pose": lambda rows: [pose_line(rows)],
     "depth": lambda rows: [depth_line(rows)],
     "stills": speed_lines,

@@ -306,24 +306,20 @@ def _map_source(config: VideoConfig) -> list[Problem]:
 
 
 def _choreography(config: VideoConfig, kinds: str) -> list[Problem]:
-    """Poses are planned, of whom the keyframe shows, for segments one after another."""
-    if [kind.name for kind in config.control.kinds] != ["pose"]:
-        expected = "pose alone, because nothing else is planned"
-        return [
-            Problem(
-                "control.kinds",
-                f"{kinds or 'none'} with control.source=choreography",
-                expected,
-                "control=pose",
-            )
-        ]
+    """Poses are planned, and of whom the keyframe shows."""
+    named = {kind.name for kind in config.control.kinds}
+    if "pose" not in named or not named <= {"pose", "depth"}:
+        expected = "pose, which is planned, alone or with the keyframe's depth"
+        got = f"{kinds or 'none'} with control.source=choreography"
+        return [Problem("control.kinds", got, expected, "control=pose, or control.source=keyframe")]
+    if len(named) > 1 and config.control.network is ControlNetwork.union:
+        expected = "a network for each kind, because poses hold every frame and depth fades"
+        got = "union with depth and control.source=choreography"
+        return [Problem("control.network", got, expected, "control.network=separate")]
     if not config.keyframe.enabled:
         expected = "a keyframe, whose figure is moved"
-        return [Problem("keyframe", "none with control.source=choreography", expected, "keyframe=default")]
-    if config.motion.chain is Chain.windows:
-        expected = "segments, which share the poses"
-        got = "windows with control.source=choreography"
-        return [Problem("motion.chain", got, expected, "motion=default")]
+        got = "none with control.source=choreography"
+        return [Problem("keyframe", got, expected, "keyframe=internal, or control=none")]
     return []
 
 
