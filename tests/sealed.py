@@ -6,7 +6,6 @@ as a user would. `Forgery` edits a copy of it and mends as much of the record as
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import os
@@ -14,7 +13,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import once
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image as Pictures
@@ -60,8 +59,10 @@ Node = dict[str, Any]
 @cache
 def honest() -> Path:
     """The folder of a finished clip of two segments, signed by `key()`: read it, and edit copies."""
-    root = Path(tempfile.mkdtemp(prefix="pokora-honest-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return once.made("clip", _honest)
+
+
+def _honest(root: Path) -> Path:
     folder = render(root, "video", *SMALL)
     sign(folder)
     return folder
@@ -90,7 +91,8 @@ def told(report: Report) -> set[str]:
 def copied(target: Path) -> Path:
     """A copy of the honest run, without its logs."""
     folder = target / "run"
-    shutil.copytree(honest(), folder, ignore=shutil.ignore_patterns(".lock", "logs"))
+    ignored = shutil.ignore_patterns(".lock", "logs")
+    shutil.copytree(honest(), folder, ignore=ignored, copy_function=shutil.copyfile)
     return folder
 
 

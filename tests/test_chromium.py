@@ -26,9 +26,11 @@ from PIL import Image as Pictures
 from pokora_anime.compliance.verify.mp4_form import check_form
 from pokora_anime.compliance.verify.pictures import closed_png_problem
 from pokora_anime.compliance.verify.video import BadVideo, Shape
+from pokora_anime.config.identity import to_plain
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.provenance.layout import video_tag
 from pokora_anime.provenance.node import Node
 from pokora_anime.quality.clip import ClipScorer
 from pokora_anime.quality.scorecard import Scorecard, write
@@ -224,7 +226,8 @@ def form_problem(name: str, data: bytes) -> str:
     if name.endswith(".png"):
         return closed_png_problem(data)
     try:
-        check_form(io.BytesIO(data), len(data), Shape(width=768, height=768, frames=24), 24)
+        tag = video_tag(to_plain(tiny.config(size=(768, 768))))
+        check_form(io.BytesIO(data), len(data), Shape(width=768, height=768, frames=24), 24, tag)
     except BadVideo as error:
         return str(error)
     return ""

@@ -76,7 +76,8 @@ def _agree(folder: Path, still: Origin) -> None:
             "REC-KEYFRAME",
             f"the clip is kept, and its keyframe ({made[:12] or 'none'}) is not the picture of {still.name}",
             expected=still.keyframe[:12],
-            fix="type nothing that changes the picture; weights, code and machine must be the still's",
+            fix="type nothing that changes the picture, and control=segment where it shows nobody;"
+            " weights, code and machine must be the still's",
         )
     print(f"its keyframe is the picture of {still.name}: both records hold {made[:12]}", file=sys.stderr)
 

@@ -216,9 +216,9 @@ def _keyframe(reading: Reading, index: int) -> str:
 
 
 def keyframe_of(folder: Path) -> str:
-    """What the node of a clip's keyframe made, "" for a clip without. Raises RecordError."""
-    nodes = read_run(folder).nodes
-    return next((node.output for node in nodes if node.op == "keyframe"), "")
+    """What the node of the keyframe that a clip begins with made, "" for a clip without. Raises RecordError."""
+    made = {node.op: node.output for node in read_run(folder).nodes}
+    return made.get("redrawn", made.get("keyframe", ""))
 
 
 def shot(plain: Mapping[str, Json]) -> Mapping[str, Json]:
