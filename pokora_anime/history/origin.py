@@ -216,7 +216,7 @@ def _keyframe(reading: Reading, index: int) -> str:
 
 
 def keyframe_of(folder: Path) -> str:
-    """What the node of the keyframe that a clip begins with made, "" for a clip without. Raises RecordError."""
+    """What the node of the keyframe that a clip begins with made, "" for none. Raises RecordError."""
     made = {node.op: node.output for node in read_run(folder).nodes}
     return made.get("redrawn", made.get("keyframe", ""))
 
