@@ -122,7 +122,11 @@ class Forgery:
     """A copy of the honest run in the hands of somebody with all of its tools but the models."""
 
     def __init__(self, target: Path) -> None:
-        self.folder = copied(target)
+        self.open(copied(target))
+
+    def open(self, folder: Path) -> None:
+        """Takes the run in this folder."""
+        self.folder = folder
         self.record: dict[str, Any] = json.loads((self.folder / layout.RECORD).read_bytes())
         self.nodes: list[Node] = self.record["nodes"]
         self._told = layout.video_tag(self.config)

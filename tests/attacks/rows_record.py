@@ -30,9 +30,7 @@ class Opened(Forgery):
     """A forgery of the run that lies in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.record = json.loads((folder / layout.RECORD).read_bytes())
-        self.nodes = self.record["nodes"]
+        self.open(folder)
 
 
 def row(
