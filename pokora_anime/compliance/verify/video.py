@@ -21,7 +21,7 @@ from pokora_anime.provenance.ffmpeg import find_ffmpeg
 TOP_BOXES = ("ftyp", "moov", "free", "mdat")
 MOVIE_BOXES = ("mvhd", "trak", "udta")
 MAX_HEADER = 4 * 2**20
-MAX_USER_DATA = 64 * 2**10  # a table of tags with the settings, which the closed form compares
+MAX_USER_DATA = 128 * 2**10  # a table of tags with the settings, which the closed form compares
 
 
 class BadVideo(ValueError):
