@@ -34,6 +34,7 @@ from pokora_anime.compliance.verify.verdict import Report, Verdict
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.provenance.ffmpeg import find_ffmpeg, yuv_hashes
+from pokora_anime.provenance.layout import video_tag
 from pokora_anime.stages import encode
 
 COMMAND = [sys.executable, "-m", "pokora_anime.cli", "verify"]
@@ -131,7 +132,7 @@ def test_an_8_second_clip_takes_under_3_seconds_and_no_torch(tmp_path: Path) -> 
     video = forgery.folder / "video.mp4"
     config = compose("video", ["base=nano", "encode.preset=veryfast"])
     assert isinstance(config, VideoConfig)
-    line = encode.command(find_ffmpeg(), (768, 768), 24, config, video)
+    line = encode.command(find_ffmpeg(), (768, 768), 24, config, video, video_tag(forgery.config))
     subprocess.run([line[0], "-v", "error", "-y", *source, *line[line.index("-an") :]], check=True)
     hashes = yuv_hashes(video, 768, 768, 192)
     numbers = {"count": 192, "fps": 24, "width": 768, "height": 768}

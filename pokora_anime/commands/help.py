@@ -17,7 +17,6 @@ Try
   pokora video shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms' seed=7
   pokora video experiment=preview shot.prompt='1girl, red kimono, sunset'
   pokora sweep
-  pokora again outputs/video/NAME seed=8
   pokora doctor
 
 `pokora COMMAND --help` says more. A run that was stopped goes on when the same command is typed again."""
@@ -35,7 +34,6 @@ Try
   pokora video shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms' seed=7
   pokora video experiment=preview shot.prompt='1girl, red kimono, sunset'
   pokora video base=sdxl speed=hq shot.seconds=10 shot.fps=12
-  pokora video --from outputs/stills/NAME#2
   pokora video --multirun seed=1,2,3 speed=lcm,hq"""
 
 STILLS = """pokora stills: render images, each with the next seed, with their settings as metadata.
