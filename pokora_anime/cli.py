@@ -34,6 +34,12 @@ def _sweep(arguments: list[str]) -> int:
     return render.sweep_main(arguments)
 
 
+def _estimate(arguments: list[str]) -> int:
+    from pokora_anime.commands import estimate
+
+    return estimate.main(arguments)
+
+
 def _check(arguments: list[str]) -> int:
     from pokora_anime.commands import check
 
@@ -112,6 +118,10 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "video": (_video, "render an 8-10 s clip from a prompt"),
     "stills": (_stills, "render one to three images"),
     "sweep": (_sweep, "render a small grid (seeds x speeds) and put it on one sheet"),
+    "estimate": (
+        _estimate,
+        "time, memory, disk and money of a command, here or on a card; nothing is rendered",
+    ),
     "check": (_check, "is a config an entry to the contest? Nothing is rendered"),
     "verify": (_verify, "check a run or a bundle against its record and the rules"),
     "replay": (_replay, "compute parts of a run again and compare them"),

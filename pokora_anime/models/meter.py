@@ -17,6 +17,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from pokora_anime.models.data import amount
+
 PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 
 
@@ -109,14 +111,6 @@ class Meter:
     def _print(self) -> None:
         self._printed = time.monotonic()
         self._console.print(self.line(), soft_wrap=True)
-
-
-def amount(count: int) -> str:
-    """Bytes in words: 812 B, 1.4 MB, 6.94 GB."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count} B"
 
 
 def clock(seconds: float) -> str:

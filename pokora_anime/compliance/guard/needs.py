@@ -13,7 +13,7 @@ from pokora_anime.compliance.guard.environment import DRIVER_FOLDERS
 from pokora_anime.compliance.guard.grants import Grants
 from pokora_anime.config.groups import conf_dir
 from pokora_anime.config.schema import RunConfig
-from pokora_anime.devices import compiler
+from pokora_anime.devices import cards, compiler, rates
 from pokora_anime.models import hashes, lock, own, places
 from pokora_anime.models.data import data_folder
 from pokora_anime.models.fetch import locate, needs, watched
@@ -74,7 +74,8 @@ def library_folders() -> list[str]:
 
 def _weights(config: RunConfig) -> tuple[list[str], list[str]]:
     """Files to read and folders to list; what ships with the package is readable with it."""
-    read = [str(own.path()), str(lock.path())]
+    # Rates and cards decide what is forecast, and nothing that is rendered.
+    read = [str(own.path()), str(lock.path()), str(rates.path()), str(cards.path())]
     look: list[str] = []
     for row in (*needs(config), *watched(config)):
         folder = None if row.packaged else locate(row)
