@@ -81,6 +81,11 @@ def memory(out: Path) -> dict[str, object]:
     }
 
 
+def clip_marks(out: Path, overrides: tuple[str, ...]) -> dict[str, float]:
+    """When what happened in a clip that is rendered anew, in seconds from typing the command."""
+    return _marks(_folder(_render(out, overrides)))
+
+
 def _render(out: Path, overrides: tuple[str, ...]) -> Usage:
     return pokora(["video", *overrides, "fresh=true", "--out", str(out)])
 

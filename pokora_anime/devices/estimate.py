@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +12,6 @@ from pokora_anime.devices.hardware import Hardware
 from pokora_anime.devices.job import Job
 from pokora_anime.devices.plan import Forecast, first_fitting, ladder, weights
 from pokora_anime.errors import ConfigError
-
-_ASK_SECONDS = 10.0  # for a driver's own tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +94,7 @@ class Estimate:
 
     @property
     def starting(self) -> float:
-        """Seconds of start-up: once, because a sweep's process stays for the next job; of weights each time."""
+        """Seconds of start-up: once, because a sweep keeps its process. Weights are read each time."""
         reading = sum(one.forecast.starting - self.target.hardware.starting for one in self.jobs)
         return self.target.hardware.starting + reading
 
@@ -153,7 +149,7 @@ def here(config: DeviceConfig) -> Target:
         return Target(hardware=hardware.described(config, bf16=hardware.cpu_bf16()), source=Source.assumed)
     if found := hardware.measured(config):
         return Target(hardware=found, source=Source.measured)
-    if config.kind is not DeviceKind.cpu and driver.accelerator_present() and (name := _told()):
+    if config.kind is not DeviceKind.cpu and driver.accelerator_present() and (name := hardware.told_name()):
         card, note = cards.find(name)
         if config.kind in (DeviceKind.auto, card.kind):
             return Target.of(card, config, note)
@@ -167,15 +163,3 @@ def here(config: DeviceConfig) -> Target:
         expected="a card of this machine, a name or a size",
         fix="--gpu NAME, or device.memory_gb=24",
     )
-
-
-def _told() -> str:
-    """The name of this machine's card by its driver, or of Apple's chip; empty where nobody tells."""
-    ask = ["sysctl", "-n", "machdep.cpu.brand_string"]
-    if sys.platform != "darwin":
-        ask = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        told = subprocess.run(ask, capture_output=True, text=True, check=True, timeout=_ASK_SECONDS).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return next(iter(told.splitlines()), "").strip()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -23,12 +25,13 @@ _PER_CLOCK = {(7, 0): 512, (8, 0): 1024, (9, 0): 2048, (10, 0): 4096}
 _PER_CLOCK_ELSE = 256
 _REACHED = 0.5  # share of the stated arithmetic that the networks reach
 _MPS = 1.8e12  # an Apple M2 in fp16: half of what is stated
+_ASK_SECONDS = 10.0  # for a driver's own tool
 _SHARED = 0.7  # of the memory of Apple silicon; the rest is the system's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """A device as the planner sees it; `memory` and `host` are bytes, `rate` is FLOP/s, `nano` that of nano if not 0.
+    """A device as the planner sees it; bytes (`memory`, `host`) and FLOP/s (`rate`, and `nano` of nano).
 
     `cores` are the processor's. `starting` is seconds until nano's first step, `delivering` the core-seconds
     that a delivered pixel takes. `stated` is the rate by which plans are put in order, 0 where it is `rate`.
@@ -171,15 +174,17 @@ def read(config: DeviceConfig, device: object, dtype: object) -> Hardware:
         return of_cpu(settled, given, bf16=short is DType.bf16)
     host = memory_here()[1]
     if device.type == "mps":
-        kind, memory = DeviceKind.mps, given or round(_SHARED * host)
+        name, known = told_name() or "Apple silicon", rates.here()
         return Hardware(
-            kind=kind,
-            name="Apple silicon",
-            memory=memory,
+            kind=DeviceKind.mps,
+            name=name,
+            memory=given or shared_memory(),
             host=host,
-            rate=_MPS,
+            rate=_rate_of(name) or _MPS,
             dtype=short,
             cores=usable_cores(),
+            starting=known.starting,
+            delivering=known.delivering,
         )
     card = torch.cuda.get_device_properties(device)
     free = int(torch.cuda.mem_get_info(device)[0])
@@ -205,6 +210,23 @@ def _half(asked: DType, kind: DeviceKind) -> DType:
     if asked is not DType.auto:
         return asked
     return DType.fp16 if kind is DeviceKind.mps else DType.bf16
+
+
+def shared_memory() -> int:
+    """Bytes of this machine's memory that its own Apple GPU may use."""
+    return round(_SHARED * memory_here()[1])
+
+
+def told_name() -> str:
+    """The name of this machine's card by its driver, or of Apple's chip; empty where nobody tells."""
+    ask = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    if sys.platform != "darwin":
+        ask = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(ask, capture_output=True, text=True, check=True, timeout=_ASK_SECONDS).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return next(iter(told.splitlines()), "").strip()
 
 
 def cpu_bf16() -> bool:
