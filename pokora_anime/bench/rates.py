@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -85,10 +85,10 @@ def apart(small: Clip, large: Clip, cores: int) -> tuple[float, float]:
     return small.flops / computing / cores, delivering
 
 
-def wide(device: torch.device, dtype: torch.dtype) -> float:
+def wide(device: torch.device, dtype: torch.dtype, levels: Sequence[tuple[int, int]] = _LEVELS) -> float:
     """FLOP/s that a ResNet block and a transformer block of both inner levels of SDXL reach, at best."""
     flops, seconds = 0.0, 0.0
-    for channels, side in _LEVELS:
+    for channels, side in levels:
         work = _level(channels, side, device, dtype)
         with FlopCounterMode(display=False) as counted:
             work()
@@ -125,8 +125,8 @@ def _level(channels: int, side: int, device: torch.device, dtype: torch.dtype) -
     for network in (resnet, block):
         network.to(device, held).eval().requires_grad_(False)
     to: dict[str, Any] = {"device": device, "dtype": held}
-    picture, moment = torch.randn(2, channels, side, side, **to), torch.randn(2, _TIME, **to)
-    text = torch.randn(2, _WORDS, _TEXT, **to)
+    picture, moment = torch.randn(1, channels, side, side, **to), torch.randn(1, _TIME, **to)
+    text = torch.randn(1, _WORDS, _TEXT, **to)
     cast: AbstractContextManager[object] = nullcontext()
     if device.type == "cpu" and dtype is torch.bfloat16:
         cast = torch.autocast("cpu", dtype=dtype)

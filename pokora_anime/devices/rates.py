@@ -53,7 +53,7 @@ class Rates:
 
     def to_json(self) -> dict[str, object]:
         """Plain values by name."""
-        plain = asdict(self) | {"dtype": self.dtype.value}
+        plain: dict[str, object] = {**asdict(self), "dtype": self.dtype.value}
         if self.accelerator:
             plain["accelerator"] = asdict(self.accelerator) | {"kind": self.accelerator.kind.value}
         return plain
