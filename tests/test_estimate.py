@@ -200,7 +200,7 @@ def test_a_users_table_overrides_and_adds(data: Path, told: Told) -> None:
     before = told("base=sdxl", "--gpu", "T4")["machines"][0]
     (data / "cards.yaml").write_text(
         "cards:\n"
-        "  t4: {efficiency: 0.4, rates: measured, on_demand: 2, prices: 2027-01-02}\n"
+        "  t4: {efficiency: 0.4, rates: measured, on_demand: 2, prices: 2027-01-02, spot: 1}\n"
         "  Lab card: {peak: 100, memory_gb: 48, efficiency: 0.5}\n"
     )
     after = told("base=sdxl", "--gpu", "T4")["machines"][0]

@@ -180,9 +180,13 @@ def _price(file: Path, name: str, entry: dict[str, object], key: str) -> float |
 
 def _day(file: Path, name: str, entry: dict[str, object]) -> date | None:
     value = entry.get("prices")
-    if value is not None and type(value) is not date:
-        raise _wrong(file, f"{name}.prices: {value}", expected="a day, as 2026-11-30")
-    return value
+    if value is None or type(value) is date:  # YAML reads a day without quotes itself
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError as error:
+        expected = "a day, as 2026-11-30"
+        raise _wrong(file, f"{name}.prices: {value}", expected=expected) from error
 
 
 def _choice(
