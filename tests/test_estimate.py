@@ -345,6 +345,11 @@ def test_two_clips_tell_networks_and_delivery_apart() -> None:
         bench_rates.apart(small, replace(large, seconds=9.0), cores=2)
 
 
+def test_a_busy_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (3.0, 0.0, 0.0))
+    assert "load 3.0 on 2 cores" in bench_rates.busy(2) and bench_rates.busy(8) == ""
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_layers_of_sdxls_kind_are_counted_and_timed(dtype: torch.dtype) -> None:
     assert 1e7 < bench_rates.wide(torch.device("cpu"), dtype, [(64, 8), (128, 4)]) < 1e13

@@ -7,6 +7,8 @@ Layers of SDXL's shapes tell how much faster wide networks are, on the processor
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -34,6 +36,7 @@ from pokora_anime.provenance.atomic import write_atomic, writing
 CLIP = ("base=nano", "device.kind=cpu", "shot.seconds=2")
 _SIDES = (256, 768)  # of the delivered frames
 _ROUNDS = 3
+_IDLE = 0.5  # load a core, at most
 _LEVELS = ((640, 48), (1280, 24))  # channels and latent side of SDXL's two inner levels at 768x768
 _TEXT, _HEAD, _TIME, _WORDS = 2048, 64, 1280, 77
 
@@ -51,6 +54,8 @@ class Clip:
 def measure(out: Path) -> dict[str, object]:
     """Render, time, keep; returns what was kept. MachineError SYS-BENCH on a machine too busy to tell."""
     cores, dtype = usable_cores(), DType.bf16 if hardware.cpu_bf16() else DType.fp32
+    if remark := busy(cores):
+        print(remark, file=sys.stderr)
     clips = [_clip(out, side) for side in _SIDES]
     nano, delivering = apart(clips[0], clips[1], cores)
     torch.set_num_threads(cores)
@@ -66,6 +71,16 @@ def measure(out: Path) -> dict[str, object]:
     )
     keep(found)
     return {**found.to_json(), "cores": cores, "kept": str(rates.path())}
+
+
+def busy(cores: int) -> str:
+    """A line where others keep this machine busy; empty where they do not, or where it cannot be told."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load <= _IDLE * cores:
+        return ""
+    return (
+        f"busy (load {load:.1f} on {cores} cores): these rates are of what is left; measure again once idle"
+    )
 
 
 def apart(small: Clip, large: Clip, cores: int) -> tuple[float, float]:

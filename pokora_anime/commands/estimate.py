@@ -138,7 +138,7 @@ def _head(jobs: Jobs) -> list[str]:
 
 def _page(jobs: Jobs, found: Estimate) -> list[str]:
     there, first = found.target.hardware, found.jobs[0]
-    lines = [f"machine   {there.name}, {_rate(found.target)}"]
+    lines = [f"machine   {there.name}, {_rate(found)}"]
     lines += _each(jobs, found) if jobs.several else []
     if not jobs.several:
         lines.append(f"plan      {describe.settings(first.forecast.plan, first.job, there)}")
@@ -191,8 +191,9 @@ def _disk(jobs: Jobs) -> str:
     return f"{told}; {amount(estimate.read(jobs.configs))} of weights beside it"
 
 
-def _rate(target: Target) -> str:
-    reached = f"{target.hardware.rate / 1e12:.3g} TFLOP/s"
+def _rate(found: Estimate) -> str:
+    target = found.target
+    reached = f"{target.hardware.rate_of(found.jobs[0].job.family) / 1e12:.3g} TFLOP/s"
     if target.source is Source.measured:
         return f"{reached}, measured {rates.here().measured}"
     if target.card is not None:
