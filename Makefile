@@ -67,7 +67,7 @@ submission: $(SETUP) ## pack runs, write-up, poster and source for a jury (DRAFT
 	@$(POKORA) submission build $(if $(DRAFT),--draft) $(value ARGS)
 
 test: $(SETUP) ## run the tests
-	@OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest -n 2 --dist loadfile $(value ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(value ARGS)
 
 lint: $(SETUP) ## check style, format and types
 	@$(VENV)/bin/ruff check .

@@ -71,15 +71,18 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
     """The denoised segments of a clip, in order, without what delivers them."""
     text = prompt.encode(config.shot, config, context)
     context.models.free_text()
-    first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
-    maps: ControlTrack | motion.Tracks | None = control
+    maps: ControlTrack | motion.Tracks | None
+    if choreographed.wanted(config):
+        control = None
+        first, maps = _choreographed(text, config, context)
+    else:
+        first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
+        maps = control
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", *EXTRACTORS)
     if draft.wanted(config):
         maps = _drafted(text, first, config, context)
         context.models.free(*EXTRACTORS)
-    elif choreographed.wanted(config):
-        maps = _choreographed(text, first, config, context)
     elif joins.mapped(config):
         maps = _joined(control, config, context)
     total = frames_generated(config)
@@ -101,15 +104,24 @@ def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context:
     return lambda index, _: draft_maps.track(nodes[index], config, context)
 
 
-def _choreographed(
-    text: Prompt, first: Keyframe | None, config: VideoConfig, context: RunContext
-) -> motion.Tracks:
-    """What tells each segment its frames of the poses planned for the whole clip."""
-    assert first is not None  # the config's checks see to it
+def _choreographed(text: Prompt, config: VideoConfig, context: RunContext) -> tuple[Keyframe, motion.Tracks]:
+    """A keyframe, and what tells each segment its frames of the poses planned for whom it shows.
+
+    One that shows nobody is drawn again under the first of them. Its other maps are every segment's too.
+    """
+    first = keyframe.render(text, config, context)
     node = choreography.plan(text, first, config, context)
-    context.models.free(*EXTRACTORS, choreography.ROLE)
     choreography.show(node, config, context)
-    return lambda index, _: choreography.track(node, index, config, context)
+    opening, alone = choreography.opening(node, config, context), config.control.attempts == 1
+    if opening is not None:
+        context.progress.note(choreography.NOBODY)
+        first, alone = keyframe.redraw(text, opening, config, context), False
+    still: ControlTrack | control_stage.NobodyFound | None = None
+    if choreographed.read_kinds(config):
+        still = control_stage.extract(first, config, context, last_attempt=alone)
+        assert isinstance(still, ControlTrack)  # no pose is read
+    context.models.free(choreography.ROLE)
+    return first, lambda index, _: choreography.track(node, index, still, config, context)
 
 
 def _joined(first: ControlTrack | None, config: VideoConfig, context: RunContext) -> motion.Tracks:
@@ -173,7 +185,7 @@ def _first_frame(
     """A keyframe and its control maps; another seed where nobody is found for the pose."""
     for attempt in range(config.control.attempts):
         first = keyframe.render(text, config, context, attempt)
-        if not config.control.kinds or draft.wanted(config) or choreographed.wanted(config):
+        if not config.control.kinds or draft.wanted(config):
             return first, None
         last = attempt == config.control.attempts - 1
         found = control_stage.extract(first, config, context, last_attempt=last)

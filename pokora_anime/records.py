@@ -7,7 +7,8 @@ height, width] (segments) or [channels, height, width] (keyframe); images and co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,12 +73,17 @@ class Keyframe:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlTrack:
     """Control maps by kind ('pose', 'depth', 'canny', 'lineart'): the keyframe's for a whole clip, or those
-    of a draft's segment, which have one more axis before the others: its frames.
+    of the frames of a segment, which have one more axis before the others.
+
+    `fading` has, by kind, how much each frame of a segment sees of a map that is none of its own (all of it
+    if it is not there), and `beside` is where those maps come from.
     """
 
     maps: dict[str, Image]
     notes: tuple[str, ...]
     node: Node
+    fading: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
+    beside: ControlTrack | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import shutil
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import once
 import sealed
 import submitted
 
@@ -30,8 +29,10 @@ ACTIONS = b"\xa1gactions\x80"
 @cache
 def honest() -> Path:
     """The folder of an honest draft of one clip and one still: read it, and edit copies."""
-    root = Path(tempfile.mkdtemp(prefix="pokora-bundle-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return once.made("unpacked", _honest)
+
+
+def _honest(root: Path) -> Path:
     with zipfile.ZipFile(submitted.bundle()) as opened:
         opened.extractall(root)
     return root / submitted.bundle().stem
@@ -39,7 +40,7 @@ def honest() -> Path:
 
 def copied(target: Path) -> Path:
     """A copy of the honest bundle's folder below `target`."""
-    return Path(shutil.copytree(honest(), target / "bundle"))
+    return Path(shutil.copytree(honest(), target / "bundle", copy_function=shutil.copyfile))
 
 
 def told(folder: Path) -> Told:
@@ -60,25 +61,34 @@ def mend(folder: Path, change: Callable[[Told], object] = lambda told: None, *, 
     change(table)
     table["files"] = {}
     found = Manifest(content=table)
+    files = _files(folder)  # read once: there are hundreds of them
     if rewrite:
-        (folder / names.README).write_bytes(judge.readme(found))
-        sizes = {name: len(data) for name, data in _files(folder).items()}
+        files[names.README] = judge.readme(found)
+        sizes = {name: len(data) for name, data in files.items()}
         sizes = {name: size for name, size in sizes.items() if names.sealed(name) and name != names.CRATE}
-        rows = json.loads((folder / names.WEIGHTS).read_bytes())
-        (folder / names.CRATE).write_bytes(crate.metadata(found, rows, sizes))
-    files = _files(folder)
-    listed = {name: data for name, data in files.items() if names.sealed(name)}
-    table["files"] = manifest.hashes(listed)
+        files[names.CRATE] = crate.metadata(found, json.loads(files[names.WEIGHTS]), sizes)
+        for name in (names.README, names.CRATE):
+            (folder / name).write_bytes(files[name])
+    listed = {name: files[name] for name in sorted(files) if names.sealed(name)}
+    digests = manifest.hashes(listed)
+    table["files"] = digests
     listed[names.MANIFEST] = manifest.to_bytes(table)
-    sign(folder, listed)
+    copies = {name: data for name, data in files.items() if names.credential(name)}
+    _sign(folder, listed, copies, digests | manifest.hashes({names.MANIFEST: listed[names.MANIFEST]}))
 
 
 def sign(folder: Path, listed: dict[str, bytes]) -> None:
     """Writes manifest, checksums and signature for these sealed files, the manifest among them."""
-    (folder / names.MANIFEST).write_bytes(listed[names.MANIFEST])
-    sums = manifest.sums(manifest.hashes(listed))
-    (folder / names.SUMS).write_bytes(sums)
     copies = {name: data for name, data in _files(folder).items() if names.credential(name)}
+    _sign(folder, listed, copies, manifest.hashes(listed))
+
+
+def _sign(
+    folder: Path, listed: dict[str, bytes], copies: dict[str, bytes], digests_listed: dict[str, str]
+) -> None:
+    (folder / names.MANIFEST).write_bytes(listed[names.MANIFEST])
+    sums = manifest.sums(digests_listed)
+    (folder / names.SUMS).write_bytes(sums)
     digests = manifest.hashes({names.MANIFEST: listed[names.MANIFEST], names.SUMS: sums} | copies)
     draft = json.loads(listed[names.MANIFEST])["draft"]
     (folder / names.STATEMENT).write_bytes(statement.seal(seal.build(digests, draft), sealed.key()))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from diffusers import ControlNetUnionModel, UNet2DConditionModel
+from diffusers import ControlNetModel, ControlNetUnionModel, UNet2DConditionModel
 from hub_server import Hub, Repository
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
@@ -46,6 +46,8 @@ def write(folder: Path) -> dict[str, Path]:
         "guoyww/animatediff-motion-adapter-v1-5-3": sd2 / "motion_adapter",
         "diffusers/controlnet-depth-sdxl-1.0": sdxl / "controlnet_depth",
         "thibaud/controlnet-sd21-depth-diffusers": sd2 / "controlnet_depth",
+        "xinsir/controlnet-openpose-sdxl-1.0": _steering(sdxl / "controlnet_pose"),
+        "thibaud/controlnet-sd21-openpose-diffusers": _steering(sd2 / "controlnet_pose"),
         "xinsir/controlnet-union-sdxl-1.0": _saved(union(unet.config), folder / "union"),
         "usyd-community/vitpose-base-simple": _vitpose(folder / "vitpose"),
         "latent-consistency/lcm-lora-sdxl": sdxl / "lora_lcm",
@@ -125,6 +127,16 @@ def union(config: Mapping[str, Any]) -> ControlNetUnionModel:
 
 
 def _saved(network: ControlNetUnionModel, folder: Path) -> Path:
+    network.save_pretrained(folder)
+    return folder
+
+
+def _steering(folder: Path) -> Path:
+    """A ControlNet that does something: a new one's last layers are zero."""
+    network = ControlNetModel.from_pretrained(folder)
+    torch.manual_seed(6)
+    for layer in (*network.controlnet_down_blocks, network.controlnet_mid_block):
+        torch.nn.init.normal_(layer.weight, std=0.05)
     network.save_pretrained(folder)
     return folder
 

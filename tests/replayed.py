@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
+import once
 import pytest
 from sealed import Forgery, codes, sign
 
@@ -37,17 +36,18 @@ GUARD = {"wanted": "auto", "level": "landlock", "landlock_abi": 7, "network": "c
 @cache
 def honest() -> Path:
     """The folder of the finished run, signed: read it, and edit copies."""
-    root = Path(tempfile.mkdtemp(prefix="pokora-replay-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    return rendered(root)
+    return once.made("replayed", rendered)
 
 
 @cache
 def stills() -> Path:
     """The folder of a finished run of two stills, signed."""
-    root = Path(tempfile.mkdtemp(prefix="pokora-replay-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    config = compose("stills", [*PICTURE, "speed.steps=2", "count=2", *HERE])
+    return once.made("stills", lambda root: pictured(root, "count=2"))
+
+
+def pictured(root: Path, *overrides: str) -> Path:
+    """A run of stills rendered in this process."""
+    config = compose("stills", [*PICTURE, "speed.steps=2", *HERE, *overrides])
     assert isinstance(config, StillsConfig)
     return _signed(pipeline.render_stills(config, root, GUARD))
 

@@ -6,14 +6,12 @@ as a user would. `Forgery` edits a copy of it and mends as much of the record as
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import once
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image as Pictures
@@ -59,8 +58,10 @@ Node = dict[str, Any]
 @cache
 def honest() -> Path:
     """The folder of a finished clip of two segments, signed by `key()`: read it, and edit copies."""
-    root = Path(tempfile.mkdtemp(prefix="pokora-honest-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return once.made("clip", _honest)
+
+
+def _honest(root: Path) -> Path:
     folder = render(root, "video", *SMALL)
     sign(folder)
     return folder
@@ -89,7 +90,8 @@ def told(report: Report) -> set[str]:
 def copied(target: Path) -> Path:
     """A copy of the honest run, without its logs."""
     folder = target / "run"
-    shutil.copytree(honest(), folder, ignore=shutil.ignore_patterns(".lock", "logs"))
+    ignored = shutil.ignore_patterns(".lock", "logs")
+    shutil.copytree(honest(), folder, ignore=ignored, copy_function=shutil.copyfile)
     return folder
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import once
 import replayed
 from sealed import sign
 
@@ -35,8 +34,10 @@ WORDS = Project(
 @cache
 def workplace() -> Path:
     """A checkout of the package with one video and one still below outputs/: read it, and edit copies."""
-    root = Path(tempfile.mkdtemp(prefix="pokora-submission-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return once.made("workplace", _workplace)
+
+
+def _workplace(root: Path) -> Path:
     checkout(root)
     replayed.rendered(root / "outputs")
     still(root)
@@ -90,6 +91,10 @@ def draft(root: Path, words: Project = WORDS) -> Built:
 @cache
 def bundle() -> Path:
     """The draft of the workplace, without signed copies: read it, and edit copies."""
+    return once.made("bundle", _bundle)
+
+
+def _bundle(_: Path) -> Path:
     with no_credentials():
         path = draft(workplace()).path
     assert path is not None

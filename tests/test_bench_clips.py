@@ -29,6 +29,7 @@ def row(**changes: Any) -> dict[str, Any]:
         ),
         "dynamic_degree": 2.0,
         "pck": None,
+        "constancy": {"outfit": 1.0, "hair": 1.0, "eyes": None},
         "first": {"hair_color": 1.0, "outfit": 1.0},
         "last": {"hair_color": 1.0, "outfit": 0.0},
         "kept": {"hair_color": 1.0, "outfit": 0.5},
@@ -54,8 +55,9 @@ def test_no_strategy_is_measured_twice() -> None:
         return {task.strategy for task in clips.tasks(clips.parser().parse_args(["--seconds", "8", *words]))}
 
     every = {*options("motion"), *CONTROLS}
-    assert every - names() == {"anchor_both"}
-    assert every - names("--set", "base.anchor=attention") == {"anchor_attention"}
+    planned = "control_choreography"  # nano's default
+    assert every - names() == {"anchor_both", planned}
+    assert every - names("--set", "base.anchor=attention") == {"anchor_attention", planned}
     assert names("--strategies", "anchor_both") == {"anchor_both"}
 
 
@@ -81,14 +83,15 @@ def test_control_is_held_against_clips_without_it_and_against_its_draft() -> Non
     assert figures(on)["dynamic_of_off"] is None and figures([row()])["pck"] is None
 
 
-def test_a_drafts_joints_are_those_of_the_clips_frames(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("strategy", ["control_draft", "control_choreography"])
+def test_joints_that_steer_are_those_of_the_clips_frames(
+    strategy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["--seconds", "1", "--prompts", "1", "--threads", "2", "--strategies", "control_draft"]
+    command = ["--seconds", "1", "--prompts", "1", "--threads", "2", "--strategies", strategy]
     settings = ["--set", "speed.steps=1", "motion.frames=6", "motion.overlap=2"]  # two segments
     assert clips.main([*command, *settings, "--work", str(tmp_path), "--out", str(tmp_path)]) == 0
-    found = json.loads((tmp_path / "clips.json").read_text())["strategies"]["control_draft, 1 s"]
-    assert 0 <= found["pck"] <= 1
+    found = json.loads((tmp_path / "clips.json").read_text())["strategies"][f"{strategy}, 1 s"]
+    assert 0 <= found["pck"] <= 1 and 0 <= found["constancy"] <= 1
     (rows,) = tmp_path.glob("*/rows.jsonl")
     near, wanted = json.loads(rows.read_text())["pck"]
     assert found["pck"] == near / wanted and wanted <= 8 * 8

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from pokora_anime.bench import nano, nano_flow, nano_lines, nano_metrics, nano_page, nano_rows
+from pokora_anime.bench import nano, nano_flow, nano_lines, nano_metrics, nano_page, nano_planned, nano_rows
 from pokora_anime.bench.nano_prompts import asked
 from pokora_anime.bench.nano_rows import Rows, key
 from pokora_anime.bench.nano_sections import camera_index, read_strip, unchanged, write_strip
@@ -280,6 +280,29 @@ def test_a_strip_keeps_every_frame(tmp_path: Path) -> None:
 
 
 # Lines
+
+
+def planned_row(**changes: Any) -> dict[str, Any]:
+    colors = {"outfit": 1.0, "hair": 1.0, "eyes": 0.5}
+    return {
+        "action": "bowing", "read": True, "pck": [9, 10], "constancy": colors, "smoothness": 0.4, **changes
+    }  # fmt: skip
+
+
+def test_new_actions_are_read_and_followed() -> None:
+    rows = [planned_row(), planned_row(action="kicking", read=False, pck=[10, 10])]
+    read, placed, constant, smooth = nano_planned.planned_lines(rows)
+    assert (read.value, read.status) == (0.5, "SHORT")
+    assert (placed.value, placed.count, placed.status) == (0.95, 20, "met")
+    assert constant.value == pytest.approx(5 / 6) and constant.details["by_region"]["eyes"] == 0.5
+    assert smooth.details["placed"] == {"bowing": 0.9, "kicking": 1.0}
+
+
+def test_clips_that_no_poses_steered_have_no_limbs_in_place() -> None:
+    drawn = {"outfit": 1.0, "hair": 1.0, "eyes": 1.0}
+    (line,) = nano_planned.steady_lines([planned_row(pck=None, drawn_constancy=drawn)])
+    assert line.status == "SHORT" and "drawn clips 100.0 %" in line.shown
+    assert len(nano_planned.steady_lines([planned_row(drawn_constancy=drawn)])) == 2
 
 
 def clip_row(**changes: Any) -> dict[str, Any]:

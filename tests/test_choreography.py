@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file
 from sealed import Forgery
 
 from pokora_anime import pipeline
+from pokora_anime.bundle import prose
 from pokora_anime.choreography import body, motions, skeleton
 from pokora_anime.choreography.network import Choreographer
 from pokora_anime.choreography.plan import Order, features, plan
@@ -26,6 +28,7 @@ from pokora_anime.compliance.verify.folder import Folder
 from pokora_anime.compliance.verify.limits import LIMITS
 from pokora_anime.compliance.verify.record import read_record
 from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.config import told
 from pokora_anime.config.compose import compose
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
@@ -33,8 +36,10 @@ from pokora_anime.nano.recipe import make_recipe
 from pokora_anime.nano.train.choreographer import MEMBER, train_choreographer
 from pokora_anime.nano.train.loop import Place
 from pokora_anime.progress import Display
-from pokora_anime.provenance.layout import REPORTS, array_name
-from pokora_anime.stages import choreography
+from pokora_anime.provenance.layout import CHOREOGRAPHY, REPORTS, VIDEO, array_name
+from pokora_anime.quality.finished import score_run
+from pokora_anime.quality.scorecard import write
+from pokora_anime.stages import choreographed, choreography
 
 WEIGHTS = Path(choreography.__file__).parent.parent / "nano" / "weights" / "choreographer"
 PLANNED = ("control=pose", "control.source=choreography")
@@ -127,10 +132,36 @@ def test_the_first_pose_is_the_keyframes(model: Choreographer) -> None:
     assert np.abs(joints[0, :, :2] - first[:, :2]).max() < 1e-3
 
 
+def test_where_nobody_is_seen_the_motion_is_under_way(model: Choreographer) -> None:
+    begun, paused = (
+        features(model, ordered("arms up"), figure)[0]
+        for figure in (FIGURE, skeleton.Figure(lengths=FIGURE.lengths, hip_x=1, ground=1, first=FIGURE.first))
+    )
+    up = [2 * bone + 1 for bone in (1, 4)]  # how far the upper arms point down
+    assert begun[up].max() < 0 < paused[up].min()
+
+
 def test_another_seed_dances_another_dance(model: Choreographer) -> None:
     one, same, other = (features(model, ordered("dancing", seed), FIGURE) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert np.abs(one - other)[8:, :24].mean() > 0.05
+
+
+@pytest.mark.parametrize("action", ["spinning", "turning back", "bowing", "looking around", "walking"])
+def test_on_nano_she_is_only_seen_from_the_front(action: str, model: Choreographer) -> None:
+    # The drawn world slides a face by at most 1.8 units, and always shows both shoulders and the whole face.
+    joints = plan(model, ordered(action, front=True), FIGURE, SIZE)
+    unit = FIGURE.lengths[0] / skeleton.LENGTHS[0]
+    x = joints[8:, :, 0] / unit
+    assert (joints[8:, [0, 14, 15, 16, 17], 2] == 1).all()
+    assert (x[:, 5] - x[:, 2] > 0.55 * 16).all() and (x[:, 11] > x[:, 8]).all()
+    assert (np.abs(x[:, 0] - x[:, [14, 15]].mean(1)) < 2.0).all()
+    assert (np.hypot(*(joints[8:, 15, :2] - joints[8:, 14, :2]).T) / unit > 12).all()
+
+
+def test_elsewhere_she_turns_around(model: Choreographer) -> None:
+    x = plan(model, ordered("spinning"), FIGURE, SIZE)[:, :, 0]
+    assert (x[:, 5] < x[:, 2]).any() and (x[:, 5] > x[:, 2]).any()
 
 
 def test_a_loop_ends_where_it_begins(model: Choreographer) -> None:
@@ -147,6 +178,21 @@ def test_an_action_passes_smoothly_into_the_next(model: Choreographer) -> None:
         features(model, ordered("", stops=((0, "arms up"), (24, "walking"))), FIGURE), FIGURE, SIZE
     )
     assert wrists[16, 4, 1] < wrists[16, 2, 1] and wrists[40, 4, 1] > wrists[40, 2, 1]
+
+
+@pytest.mark.parametrize("front", [False, True])
+@pytest.mark.parametrize("action", ["sitting", "kneeling", "arms up", "hands on hips"])
+def test_a_held_pose_stays_held(action: str, front: bool, model: Choreographer) -> None:
+    joints = plan(model, ordered(action, seed=4, frames=64, front=front), FIGURE, SIZE)
+    held = joints[16:, [2, 3, 5, 6, 8, 9, 11, 12], :2]  # shoulders, elbows, hips, knees; hands may move
+    size = np.linalg.norm(FIGURE.lengths) / 3
+    assert np.abs(held - held.mean(0)).max() < 0.25 * size
+
+
+def test_a_stop_past_the_end_changes_nothing_before_it(model: Choreographer) -> None:
+    alone = features(model, ordered("dancing"), FIGURE)
+    travelling = features(model, ordered("", stops=((0, "dancing"), (90, "bowing"))), FIGURE)
+    assert np.allclose(alone, travelling)
 
 
 def test_thirty_stops_and_two_frames_are_planned(model: Choreographer) -> None:
@@ -169,14 +215,42 @@ def test_its_training_learns_and_is_recorded(tmp_path: Path) -> None:
     "overrides",
     [
         ("control=none", "control.source=choreography"),
-        ("control=pose_depth", "control.source=choreography"),
         (*PLANNED, "keyframe=none"),
-        (*PLANNED, "motion.chain=windows"),
+        ("control=union", "control.source=choreography"),
+        (*PLANNED, "control.kinds=[depth]"),
+        (*PLANNED, "control.kinds=[pose,canny]"),
     ],
 )
 def test_what_it_cannot_do_is_one_clear_line(overrides: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="choreography"):
         compose("video", ["base=nano", *overrides])
+
+
+def test_words_that_contradict_each_other_are_said_once_and_the_first_is_done(model: Choreographer) -> None:
+    assert model.read("1girl, sitting, jumping").names == ("sitting",)
+    assert model.read("1girl, jumping, sitting").names == ("jumping",)
+
+
+def test_the_writeup_says_where_the_poses_come_from() -> None:
+    for kinds, beside in (("pose", False), ("pose_depth", True)):
+        config = compose("video", [f"control={kinds}", "control.source=choreography"])
+        assert isinstance(config, VideoConfig)
+        (told,) = prose._control(config)
+        assert "plans the poses of the whole clip" in told and ("depth" in told) is beside
+
+
+def test_an_action_that_only_the_choreographer_knows_is_no_unknown_word() -> None:
+    for more, unknown in (((), ("teapot",)), (("control=none",), ("bows politely", "teapot"))):
+        config = compose("video", ["shot.prompt='1girl, bows politely, teapot'", *more])
+        (line,) = [one.got for one in told.findings(config) if one.code == "PRM-UNKNOWN"]
+        assert all(word in line for word in unknown) and ("bows" in line) is (len(unknown) == 2)
+
+
+def test_nano_plans_poses_unasked_and_contest_presets_read_the_keyframe() -> None:
+    asked = ([], ["base=sdxl"], ["experiment=contest_sdxl"], ["experiment=contest_sdxl_fast"])
+    found = [compose("video", some) for some in asked]
+    wanted = [isinstance(one, VideoConfig) and choreographed.wanted(one) for one in found]
+    assert wanted == [True, False, False, False]
 
 
 def test_the_organisers_are_to_be_asked() -> None:
@@ -203,11 +277,27 @@ def test_the_segments_share_one_choreography_of_the_record(run: Path) -> None:
     assert joints.dtype == np.float32 and joints.shape == (planned.params["frames"], 18, 3)
 
 
+def test_windows_are_steered_by_the_poses_of_their_frames(tmp_path: Path) -> None:
+    settings = ("motion.chain=windows", "motion.loop=true", "motion.anchor=both", *PLANNED, *QUIET)
+    folder = replayed.rendered(tmp_path, *settings)
+    (planned,), (clip,) = steps(folder, "choreography"), steps(folder, "motion")
+    assert planned.id in clip.parents and honest_codes(folder) == set()
+
+
 def test_the_plan_is_shown_beside_the_clip(run: Path) -> None:
     from PIL import Image
 
-    with Image.open(run / REPORTS / choreography.FILM) as film:
+    with Image.open(run / REPORTS / CHOREOGRAPHY) as film:
         assert film.n_frames > 1  # type: ignore[attr-defined]
+
+
+def test_the_report_shows_the_plan_beside_the_clip(run: Path, tmp_path: Path) -> None:
+    card = score_run(run)
+    _, page = write(card, tmp_path, run / VIDEO)
+    film = base64.b64encode((run / REPORTS / CHOREOGRAPHY).read_bytes()).decode()
+    assert f"data:image/webp;base64,{film}" in page.read_text()
+    _, without = write(card, tmp_path)
+    assert "image/webp" not in without.read_text()
 
 
 def test_verification_finds_nothing_wrong(run: Path) -> None:

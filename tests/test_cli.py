@@ -73,7 +73,7 @@ def test_every_group_that_has_a_default_shows_it(capsys: pytest.CaptureFixture[s
     page = capsys.readouterr().out
     starred = re.findall(r"^  [a-z ]{11}\* (\w+) ", page, flags=re.MULTILINE)
     assert starred == [name for name in defaults("video").values() if name != "null"]
-    assert "pose_depth" in starred
+    assert "pose" in starred
 
 
 @pytest.mark.parametrize("command", ["video", "stills", "sweep"])

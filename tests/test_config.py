@@ -15,7 +15,7 @@ from pokora_anime.config.compose import compose, compose_stills, compose_video, 
 from pokora_anime.config.groups import conf_dir, defaults, groups, keys, options
 from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.config.overrides import prepare, quote
-from pokora_anime.config.schema import Anchor, ControlKind, Family, Sampler
+from pokora_anime.config.schema import Anchor, ControlKind, Family, MapSource, Sampler
 from pokora_anime.errors import ConfigError, PokoraError, PromptError
 
 TEMPLATE = (
@@ -100,7 +100,8 @@ def test_the_defaults_are_what_make_video_promises() -> None:
     config = compose_video()
     assert config.base.family is Family.nano
     assert (config.speed.sampler, config.speed.steps) == (Sampler.lcm, 6)
-    assert config.control.kinds == [ControlKind.pose, ControlKind.depth]
+    assert config.control.kinds == [ControlKind.pose]
+    assert config.control.source is MapSource.choreography
     assert (config.shot.seconds, config.shot.fps, config.finish.fps) == (8.0, 8, 24)
     assert (config.finish.width, config.finish.height) == (768, 768)
     assert config.motion.overlap == 4
@@ -169,7 +170,9 @@ def test_every_option_says_what_it_is_for() -> None:
 
 
 def test_what_follows_from_the_base_is_no_choice() -> None:
-    assert options("control") == (*("canny", "depth", "lineart", "none", "pose", "pose_depth", "union"),)
+    assert options("control") == (
+        *("canny", "depth", "lineart", "none", "pose", "pose_depth", "segment", "union"),
+    )
 
 
 def test_stills_compose() -> None:
@@ -199,7 +202,7 @@ def test_a_clip_without_a_frame_is_refused() -> None:
 
 def test_the_defaults_list_is_read_right() -> None:
     assert defaults("video")["base"] == "nano"
-    assert defaults("video")["control"] == "pose_depth"  # behind for_${base}
+    assert defaults("video")["control"] == "pose"  # behind for_${base}
     assert set(defaults("stills")) < set(defaults("video"))
 
 

@@ -487,6 +487,7 @@ def test_a_sweep_renders_in_one_process_inside_its_folder(tmp_path: Path) -> Non
         "stills",
         "-m",
         "speed.steps=1",
+        *("base.width=64", "base.height=64", "finish.width=64", "finish.height=64"),
         "device.threads=1",
         "--out",
         str(tmp_path),

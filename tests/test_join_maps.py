@@ -145,11 +145,14 @@ def test_maps_of_a_join_do_not_steer_the_keyframes_copy(monkeypatch: pytest.Monk
 # Settings
 
 
-def test_nano_reads_maps_at_every_join_and_published_bases_in_the_keyframe() -> None:
-    found = {base: compose("video", [f"base={base}", "shot.seconds=8"]) for base in ("nano", "sdxl")}
-    assert all(isinstance(config, VideoConfig) for config in found.values())
-    mapped = {base: joins.mapped(config) for base, config in found.items() if isinstance(config, VideoConfig)}
-    assert mapped == {"nano": True, "sdxl": False}
+def test_maps_at_joins_are_one_word_away_and_published_bases_read_the_keyframe() -> None:
+    asked = (["base=nano"], ["base=nano", "control=segment"], ["base=sdxl"])
+    found = [compose("video", [*some, "shot.seconds=8"]) for some in asked]
+    assert [isinstance(config, VideoConfig) and joins.mapped(config) for config in found] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_maps_at_joins_need_a_keyframe_for_the_first_segment() -> None:
@@ -160,14 +163,14 @@ def test_maps_at_joins_need_a_keyframe_for_the_first_segment() -> None:
 def test_as_many_maps_as_joins() -> None:
     # 9, 17 and 65 frames in segments of 16, of which 12 are new
     for seconds, count in ((1, 0), (2, 1), (8, 5)):
-        config = compose("video", ["base=nano", f"shot.seconds={seconds}"])
+        config = compose("video", ["control=segment", f"shot.seconds={seconds}"])
         assert isinstance(config, VideoConfig) and joins.count(config) == count
-    windows = compose("video", ["base=nano", "motion=windows"])
+    windows = compose("video", ["control=segment", "motion=windows"])
     assert isinstance(windows, VideoConfig) and joins.count(windows) == 0
 
 
 def test_the_report_says_what_guides_each_segment() -> None:
-    config = compose("video", ["base=nano"])
+    config = compose("video", ["control=segment"])
     assert isinstance(config, VideoConfig)
     (told,) = prose._control(config)
     assert "the last frame that it shares" in told and "0.35 and 0.4" in told

@@ -294,6 +294,88 @@ def norm(module: nn.Module) -> tuple[Part, Part]:
     return {"w_norm": weight, "b_norm": bias}, {"weight": weight, "bias": bias}
 
 
+def glora(module: nn.Module) -> tuple[Part, Part]:
+    """In LyCORIS' layout: weight @ a1 @ a2 + b1 @ b2, for each place of a kernel."""
+    base, tail = module.weight.detach(), (1, 1) if module.weight.dim() == 4 else ()
+    outputs, inputs = base.shape[:2]
+    a1, a2 = random(inputs, 2, *tail), random(2, inputs, *tail)
+    b1, b2 = random(outputs, 2, *tail), random(2, *base.shape[1:])
+    product = torch.zeros_like(base)
+    for r in range(2):
+        product += torch.einsum("o,i...->oi...", b1[:, r].flatten(), b2[r])
+        read = torch.einsum("oi...,i->o...", base, a1[:, r].flatten())
+        product += torch.einsum("o...,i->oi...", read, a2[r].flatten())
+    halves = {"a1": a1, "a2": a2, "b1": b1, "b2": b2}
+    parts = {f"{name}.weight": value for name, value in halves.items()}
+    return parts | {"alpha": torch.tensor(1.0)}, {"weight": product / 2}
+
+
+def glora_older(module: nn.Module) -> tuple[Part, Part]:
+    parts, change = glora(module)
+    swapped = {"a1": "a2", "a2": "a1", "b1": "b2", "b2": "b1"}
+    return {
+        re.sub(r"^[ab][12]", lambda old: swapped[old[0]], name): one for name, one in parts.items()
+    }, change
+
+
+def cayley(block: Tensor, shrink: float = 1.0) -> Tensor:
+    skew, one = (block - block.T) * shrink, torch.eye(block.shape[0])
+    return (one + skew) @ torch.linalg.inv(one - skew)
+
+
+def oft(constraint: float = 0.0, rescaled: bool = False) -> Callable[[nn.Module], tuple[Part, Part]]:
+    def build(module: nn.Module) -> tuple[Part, Part]:
+        base = module.weight.detach()
+        size = base.shape[0] // 4
+        blocks = random(4, size, size)
+        norm = (blocks - blocks.transpose(1, 2)).norm()
+        shrink = min(1.0, constraint * base.shape[0] / float(norm)) if constraint else 1.0
+        rows = base.flatten(1).split(size)
+        turned = torch.cat([cayley(one, shrink).T @ row for one, row in zip(blocks, rows, strict=True)])
+        turned = turned.reshape(base.shape)
+        parts = {"oft_blocks": blocks, "alpha": torch.tensor(constraint)}
+        if rescaled:
+            parts["rescale"] = random(base.shape[0], *[1] * (base.dim() - 1)).abs()
+            turned = turned * parts["rescale"]
+        return parts, {"weight": turned - base}
+
+    return build
+
+
+def boft(module: nn.Module) -> tuple[Part, Part]:
+    """Two stages of blocks of four rows: two neighbours and the two that lie two (four) rows on."""
+    base = module.weight.detach()
+    rows = base.shape[0]
+    blocks = random(2, rows // 4, 4, 4)
+    turned = base.flatten(1)
+    for stage in range(2):
+        near = 2 * 2**stage
+        groups = [
+            start + place + half * near
+            for start in range(0, rows, 2 * near)
+            for place in range(near)
+            for half in (0, 1)
+        ]
+        matrix = torch.block_diag(*[cayley(one) for one in blocks[stage]])
+        mixed = torch.empty_like(turned)
+        mixed[groups] = matrix @ turned[groups]
+        turned = mixed
+    return {"oft_blocks": blocks}, {"weight": turned.reshape(base.shape) - base}
+
+
+def ia3_of_peft(module: nn.Module) -> tuple[Part, Part]:
+    longer = random(module.weight.shape[0], 1) + 1
+    change = {"weight": module.weight.detach() * (longer - 1)}
+    if module.bias is not None:
+        change["bias"] = module.bias.detach() * (longer[:, 0] - 1)
+    return {"ia3_l": longer}, change
+
+
+def ia3_of_peft_before(module: nn.Module) -> tuple[Part, Part]:
+    longer = random(1, module.weight.shape[1]) + 1
+    return {"ia3_l": longer}, {"weight": module.weight.detach() * (longer - 1)}
+
+
 def with_bias(module: nn.Module) -> tuple[Part, Part]:
     parts, product = lora(module)
     bias = random(*module.bias.shape)
@@ -312,6 +394,13 @@ KINDS = {
     "DoRA peft weight": (dora("lora_magnitude_vector.default.weight"), (QUERY,)),
     "difference": (difference, (CONV,)),
     "norm": (norm, (NORM,)),
+    "GLoRA": (glora, (QUERY, CONV)),
+    "GLoRA older": (glora_older, (QUERY,)),
+    "OFT": (oft(), (QUERY, CONV)),
+    "OFT bound, rescaled": (oft(0.01, rescaled=True), (QUERY, CONV)),
+    "BOFT": (boft, (QUERY, CONV)),
+    "(IA)^3 of peft": (ia3_of_peft, (QUERY, OUT)),
+    "(IA)^3 of peft before": (ia3_of_peft_before, (QUERY,)),
     "bias beside": (with_bias, (CONV, OUT)),
 }
 
@@ -328,6 +417,64 @@ def test_every_kind_in_every_spelling(
         tensors |= {SPELLINGS[spelling](layer, part): value.detach() for part, value in parts.items()}
         wanted |= {f"{layer}.{name}": value.detach() for name, value in change.items()}
     assert_changes(unet, written(tmp_path, tensors), wanted)
+
+
+@pytest.mark.parametrize("on_input", [False, True])
+def test_ia3_makes_rows_or_columns_longer(unet: UNet2DConditionModel, tmp_path: Path, on_input: bool) -> None:
+    """LyCORIS names its vector as a plain weight is named."""
+    tensors, wanted = Part(), Part()
+    for layer in (QUERY, CONV):
+        base = unet.get_submodule(layer).get_parameter("weight").detach()
+        by = random(base.shape[1 if on_input else 0])
+        stored = by.reshape(1, -1, 1, 1) if base.dim() == 4 else by
+        tensors |= {kohya(layer, "weight"): stored, kohya(layer, "on_input"): torch.tensor(int(on_input))}
+        where = "i" if on_input else "o"
+        wanted[f"{layer}.weight"] = torch.einsum(f"oi...,{where}->oi...", base, by)
+    assert_changes(unet, written(tmp_path, tensors), wanted)
+    made = written(tmp_path, {key: value for key, value in tensors.items() if "on_input" not in key})
+    with pytest.raises(WeightsError, match=r"half a \(IA\)\^3"):
+        merge_into_unet(unet, [made])
+
+
+def test_kohyas_oft_prefix_and_lycoris_wrapper(unet: UNet2DConditionModel, tmp_path: Path) -> None:
+    parts, change = oft()(unet.get_submodule(QUERY))
+    for prefix in ("oft_unet_", "lycoris_", "lycoris_unet_"):
+        layer = f"{prefix}{QUERY.replace('.', '_')}"
+        made = written(tmp_path, {f"{layer}.{name}": value.detach() for name, value in parts.items()})
+        assert_changes(unet, made, {f"{QUERY}.weight": change["weight"]})
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ("lambda_layer", "T-LoRA"),
+        ("oft_R.weight", "OFT as peft writes it"),
+        ("boft_R", "BOFT as peft writes it"),
+        ("vera_lambda_b", "VeRA"),
+        ("fourierft_spectrum", "FourierFT"),
+        ("lora_E", "AdaLoRA"),
+    ],
+)
+@pytest.mark.parametrize("beside", [True, False])
+def test_kinds_that_are_not_read_are_named(
+    unet: UNet2DConditionModel, tmp_path: Path, part: str, told: str, beside: bool
+) -> None:
+    tensors = {kohya(QUERY, part): torch.ones(2, 2)}
+    if beside:
+        tensors |= {kohya(OUT, name): value for name, value in lora(unet.get_submodule(OUT))[0].items()}
+    with pytest.raises(WeightsError, match=told) as caught:
+        check(written(tmp_path, tensors).path, "mine", Family.nano)
+    assert "LoCon version" in caught.value.fix
+
+
+def test_lycoris_layers_of_nano_are_registered_and_change_it(tmp_path: Path) -> None:
+    nano = Path(registry.__file__).parent.parent / "nano" / "weights" / "unet"
+    network = UNet2DConditionModel.from_pretrained(nano)
+    for build in (glora, oft(0.01), boft):
+        parts, change = build(network.get_submodule(QUERY))
+        made = written(tmp_path, {kohya(QUERY, name): value.detach() for name, value in parts.items()})
+        assert check(made.path, "mine", Family.nano).layers == 1
+        assert_changes(network, made, {f"{QUERY}.weight": change["weight"]})
 
 
 # Alpha and rank in the metadata
@@ -417,7 +564,7 @@ def broken(unet: UNet2DConditionModel, how: str) -> Part:
     elif how == "two adapters":
         tensors[SPELLINGS["peft"](QUERY, "lora_up.weight")] = tensors[up]
     elif how == "stranger":
-        tensors[kohya(QUERY, "oft_blocks")] = torch.ones(2)
+        tensors[kohya(QUERY, "oft_blocks")] = torch.ones(2, 2, 2)
     elif how == "bias of none":
         tensors[kohya(QUERY, "diff_b")] = torch.ones(tensors[up].shape[0])
     elif how == "no such layer":
@@ -439,7 +586,7 @@ def broken(unet: UNet2DConditionModel, how: str) -> Part:
         ("zero", "it changes nothing"),
         ("alpha alone", "an alpha and nothing else"),
         ("two adapters", "there twice"),
-        ("stranger", "oft_blocks is not understood"),
+        ("stranger", "oft_blocks that does not go with a LoRA layer"),
         ("bias of none", "no bias"),
         ("no such layer", "1 of 2 layers"),
         ("half LoHa", "half a LoHa, without hada_w2_a, hada_w2_b"),

@@ -30,7 +30,16 @@ from pokora_anime.models.loras import Lora, merge_into_unet
 from pokora_anime.nano import family
 from pokora_anime.nano.extractors import PoseExtractor
 from pokora_anime.nano.recipe import MEMBERS, Training, make_recipe
-from pokora_anime.nano.train import check, copy_family, kept_from, shared_out, train_nano, workers
+from pokora_anime.nano.train import (
+    check,
+    copy_family,
+    kept_from,
+    lcm,
+    shared_out,
+    text,
+    train_nano,
+    workers,
+)
 from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, STYLES, export_family
 from pokora_anime.nano.train.loop import Dice, Place, Progress, begin, train
 from pokora_anime.nano.train.lora import LORA_FILE, STYLE_RANK, add_lora, save_kohya, save_lora, share_lora
@@ -47,8 +56,11 @@ def tokenizer() -> CLIPTokenizer:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The work folder of a whole family from nothing with the small preset."""
     work = tmp_path_factory.mktemp("nano") / "work"
-    # One thread: beside other work, several threads wait for one another at every operation.
-    train_nano(None, "small", work, None, "cpu", 1, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lcm, "SOLVER_STEPS", 3)
+        patch.setattr(text, "HELD_OUT", 64)
+        # One thread: beside other work, several threads wait for one another at every operation.
+        train_nano(None, "small", work, None, "cpu", 1, 0)
     return work
 
 

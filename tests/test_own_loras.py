@@ -151,6 +151,7 @@ def test_an_own_motion_lora_is_used_as_a_camera_move(
     add(tmp_path / "pan.safetensors", id="my-pan", base="nano", slot="")
     assert "motion.lora=own:my-pan" in capsys.readouterr().out
     config = compose("video", ["base=nano", "motion.lora=own:my-pan"])
+    assert not [one.line() for one in gate.examine(config) if one.code.startswith("GATE-")]
     row = fetch.motion_lora_row(config.motion, config.base)
     assert row is not None
     assert (row.id, row.kind, row.own) == ("my-pan", registry.Kind.motion_lora, True)

@@ -148,7 +148,7 @@ def _key() -> str:
     from pokora_anime.bench import nano_rows
 
     digest = hashlib.sha256(nano_rows.key(SHIPPED).encode())
-    for pattern in ("bench/clips_measure.py", "bench/clips_prompts.py", "quality/*.py"):
+    for pattern in ("bench/clips_measure.py", "bench/clips_prompts.py", "bench/constancy.py", "quality/*.py"):
         for path in sorted(nano_rows.PACKAGE.glob(pattern)):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -9,11 +9,14 @@ from pokora_anime.config.schema import VideoConfig
 
 SETTINGS = ("base=nano", "style=none", "finish.interpolation=none", "shot.fps=8", "finish.fps=8")
 OFF, DRAFTED, KEYED = "control_off", "control_draft", "control_keyframe"
-UNDER_ONE = "control.source=keyframe"
+JOINED, PLANNED = "control_segment", "control_choreography"
+UNDER_ONE = ("control=segment", "control.source=keyframe")  # and they fade as quickly
 CONTROLS = {
     OFF: ("control=none",),
-    KEYED: (UNDER_ONE,),
+    KEYED: UNDER_ONE,
     DRAFTED: ("control=pose_depth", "control.source=draft"),
+    JOINED: ("control=segment",),
+    PLANNED: ("control=pose", "control.source=choreography", "control.scale.pose=0.5"),
 }
 
 
@@ -25,7 +28,7 @@ def chosen(strategy: str) -> tuple[str, ...]:
     """
     if strategy == "default":
         return ()
-    return CONTROLS.get(strategy, (f"motion={strategy}", UNDER_ONE))
+    return CONTROLS.get(strategy, (f"motion={strategy}", *UNDER_ONE))
 
 
 def composed(strategy: str, seconds: float, more: Sequence[str] = ()) -> VideoConfig:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from pokora_anime.bench.clips_prompts import Asked
+from pokora_anime.bench.constancy import constancy
 from pokora_anime.bench.nano_flow import flow_magnitude
 from pokora_anime.bench.nano_metrics import pck
 from pokora_anime.bench.nano_rows import Row
@@ -46,14 +47,15 @@ _PEAK, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A clip's frames [n,256,256,3], where its segments join, what it cost; its draft's joints [n,18,3]."""
+    """A clip's frames [n,256,256,3], where its segments join, what it cost; the joints [n,18,3] that steered
+    each of its frames, of a draft or planned."""
 
     frames: NDArray[np.uint8]
     joins: tuple[int, ...]
     seconds: float
     cpu_seconds: float
     peak_bytes: int
-    drafted: NDArray[np.float32] | None = None
+    steered: NDArray[np.float32] | None = None
 
 
 def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
@@ -67,11 +69,11 @@ def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
         _forget_peak()
         started, cpu = time.monotonic(), time.process_time()
         done, joins, total = 0, list[int](), round(config.shot.seconds * FPS)
-        drafted: list[NDArray[np.float32]] = []
+        steered: list[NDArray[np.float32]] = []
         for segment in clip_segments(config, context):
             joins += [done] if 0 < done < total else []
             fresh = slice(done - segment.start, total - segment.start)
-            drafted += [joints[fresh] for joints in _drafted(segment, config, context)]
+            steered += [joints[fresh] for joints in steering(segment, config, context)]
             new = segment.latents[:, fresh]
             for chunk in new.split(CHUNK, dim=1) if new.shape[1] else ():
                 for frame in decode(chunk, context):
@@ -81,12 +83,13 @@ def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
         frames.seek(0)
         shape = (done, config.base.height, config.base.width, 3)
         clip = np.fromfile(frames, np.uint8).reshape(shape)
-    sketch = np.concatenate(drafted) if drafted else None
-    return Made(clip, tuple(joins) or _windows(config, total), *cost, sketch)
+    track = np.concatenate(steered) if steered else None
+    return Made(clip, tuple(joins) or _windows(config, total), *cost, track)
 
 
 def measured(studio: Studio, probe: AttributeProbe, one: Asked, made: Made) -> Row:
-    """The row of a clip. `pck`: how many of its draft's limb ends it has in place, and how many there are."""
+    """The row of a clip. `pck`: how many limb ends are where they were asked for, and how many there are."""
+    found_joints = studio.joints(made.frames)
     values = scored(made.frames, joins=made.joins, fps=FPS).values
     found = probe.judge(made.frames).values()
     wanted = {
@@ -104,7 +107,8 @@ def measured(studio: Studio, probe: AttributeProbe, one: Asked, made: Made) -> R
         "drawn_flow": flow_magnitude(drawn(one, len(made.frames)), FPS),
         "joins": list(made.joins),
         **{name: values[name] for name in SCORED},
-        "pck": None if made.drafted is None else _placed(made.drafted, studio.joints(made.frames)),
+        "pck": None if made.steered is None else placed(made.steered, found_joints),
+        "constancy": constancy(made.frames, found_joints),
         "first": {name: _share(first[name], value) for name, value in wanted.items()},
         "last": {name: _share(last[name], value) for name, value in wanted.items()},
         "kept": {name: _share(last[name], value) for name, value in keyframe.items()},
@@ -125,16 +129,22 @@ def found_in(found: dict[str, NDArray[np.int64]], where: slice) -> dict[str, NDA
     return {name: values[where] for name, values in found.items()}
 
 
-def _drafted(segment: Segment, config: VideoConfig, context: RunContext) -> Iterator[NDArray[np.float32]]:
-    """The joints of the draft's segment that a segment was made under, if there is one."""
+def steering(segment: Segment, config: VideoConfig, context: RunContext) -> Iterator[NDArray[np.float32]]:
+    """The joints [frames,18,3] that each frame of a segment was made under, if there are any."""
     for parent in segment.node.parents:
         path = context.folder.path / array_name("draft_maps", parent)
         if path.exists():
             yield smoothed(load_file(path)["pose"].astype(np.float32), config.control.draft_smooth)
+        path = context.folder.path / array_name("choreography", parent)
+        if path.exists():
+            joints = load_file(path)["pose"].astype(np.float32)
+            frames = segment.start + np.arange(segment.latents.shape[1])
+            yield joints[frames % len(joints) if config.motion.loop else np.minimum(frames, len(joints) - 1)]
 
 
-def _placed(drafted: NDArray[np.float32], found: NDArray[np.float32]) -> list[int]:
-    counts = [pck(asked, joints) for asked, joints in zip(drafted, found, strict=True)]
+def placed(asked: NDArray[np.float32], found: NDArray[np.float32]) -> list[int]:
+    """How many limb ends of joints [n,18,3] were found in place, and how many were asked for."""
+    counts = [pck(one, joints) for one, joints in zip(asked, found, strict=True)]
     return [sum(near for near, _ in counts), sum(wanted for _, wanted in counts)]
 
 

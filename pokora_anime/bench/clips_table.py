@@ -35,6 +35,7 @@ def figures(rows: Sequence[Row], off: Sequence[Row] = ()) -> Figures:
         "flow_of_drawn": float(np.median([row["flow"] / max(row["drawn_flow"], 1e-6) for row in rows])),
         "dynamic_of_off": _dynamic(rows, off),
         "pck": _pck(rows),
+        "constancy": _own_colors(rows),
         "flicker": _mean(rows, "flicker"),
         "seconds": float(np.mean([row["seconds"] for row in rows])),
         "cpu_seconds": float(np.mean([row["cpu_seconds"] for row in rows])),
@@ -49,10 +50,16 @@ def _dynamic(rows: Sequence[Row], off: Sequence[Row]) -> float | None:
 
 
 def _pck(rows: Sequence[Row]) -> float | None:
-    """Share of the drafts' limb ends that the clips have in place, pooled over frames."""
+    """Share of the limb ends that were steered and are in place, pooled over frames."""
     counts = [row["pck"] for row in rows if row["pck"] is not None]
     wanted = sum(there for _, there in counts)
     return sum(near for near, _ in counts) / wanted if wanted else None
+
+
+def _own_colors(rows: Sequence[Row]) -> float | None:
+    """Share of the frames in which outfit, hair and eyes, each by itself, have the clip's own colours."""
+    found = [value for row in rows for value in row.get("constancy", {}).values() if value is not None]
+    return float(np.mean(found)) if found else None
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
@@ -74,7 +81,8 @@ COLUMNS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("last - first", lambda f: "{:+.1f} ({:+.1f}..{:+.1f})".format(*f["accuracy_change"])),
     ("flow / drawn", lambda f: _number(f["flow_of_drawn"])),
     ("dynamic / control off", lambda f: _number(f["dynamic_of_off"])),
-    ("PCK of draft", lambda f: "-" if f["pck"] is None else f"{100 * f['pck']:.0f} %"),
+    ("limbs in place", lambda f: _share(f["pck"])),
+    ("own colours", lambda f: _share(f["constancy"])),
     ("flicker", lambda f: _number(f["flicker"])),
     ("CPU s", lambda f: f"{f['cpu_seconds']:.1f}"),
     ("peak MiB", lambda f: f"{f['peak_bytes'] / 2**20:.0f}"),
@@ -88,6 +96,10 @@ def table(found: dict[str, Figures]) -> str:
     for strategy, one in found.items():
         lines.append(f"| {' | '.join([strategy, *(show(one) for _, show in COLUMNS)])} |")
     return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
 
 
 def _number(value: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
-from pokora_anime.models.lora_shapes import SD2_UNET, SDXL_UNET
+from pokora_anime.models.lora_shapes import SD2_UNET, SDXL_UNET, SDXL_VAE
 from pokora_anime.models.motion_unet import build_motion_unet
 
 _SDXL_UNET: dict[str, Any] = {"sample_size": 128, "layers_per_block": 2, **SDXL_UNET}
@@ -15,15 +15,6 @@ _SD2_UNET: dict[str, Any] = {
     "sample_size": 96,
     "block_out_channels": (320, 640, 1280, 1280),
     **SD2_UNET,
-}
-_VAE: dict[str, Any] = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-    "sample_size": 1024,
-    "scaling_factor": 0.13025,
 }
 _TEMPORAL: dict[str, dict[str, Any]] = {
     "sdxl": {"block_out_channels": (320, 640, 1280), "motion_max_seq_length": 32},
@@ -57,5 +48,5 @@ def build(family: str) -> FullSize:
         family=family,
         unet=UNet2DConditionModel(**(_SDXL_UNET if family == "sdxl" else _SD2_UNET)),
         adapter=MotionAdapter(use_motion_mid_block=False, **_TEMPORAL[family]),
-        vae=AutoencoderKL(**_VAE),
+        vae=AutoencoderKL(**SDXL_VAE),
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pokora_anime.bench.nano_table import Line
 
 SHIPPED = Path(__file__).resolve().parent.parent / "nano" / "weights"
-SECTIONS = ("drawn", "clips", "stills", "pose", "depth", "styles", "negative")
+SECTIONS = ("drawn", "clips", "planned", "stills", "pose", "depth", "styles", "negative")
 NEEDED = ("model_index.json", "motion_adapter/config.json", "probe/config.json")
 QUICK = {"prompts": 12, "clips": 3, "stills": 16}
 
@@ -53,8 +53,8 @@ def counted(options: argparse.Namespace) -> dict[str, int]:
     clips = options.clips or quick.get("clips", prompts)
     stills = options.stills or quick.get("stills", 1000)
     return {
-        "drawn": stills, "clips": clips, "stills": stills, "pose": prompts, "depth": prompts,
-        "styles": prompts, "negative": max(4, prompts // 4),
+        "drawn": stills, "clips": clips, "planned": (clips + 1) // 2, "stills": stills, "pose": prompts,
+        "depth": prompts, "styles": prompts, "negative": max(4, prompts // 4),
     }  # fmt: skip
 
 

@@ -7,7 +7,9 @@ from math import isnan
 
 import numpy as np
 
+from pokora_anime.bench import nano_large
 from pokora_anime.bench import nano_metrics as metrics
+from pokora_anime.bench.nano_planned import planned_lines, steady_lines
 from pokora_anime.bench.nano_rows import Row
 from pokora_anime.bench.nano_table import Line, percent, share_line, title
 from pokora_anime.nano.probe import CLOSED_EYES, STILL, UNKNOWN
@@ -24,7 +26,7 @@ LCM_BAR, COLOR_BAR = 0.03, 3.0
 STYLE_BAR, PSNR_BAR, EYES_BAR = 0.95, 32.0, 0.97
 FLOW_BARS, FLICKER_BAR = (0.7, 1.3), 1.5
 PROBE_BAR, DECODED_BAR = 0.99, 0.97
-BYTES_BAR, FILE_BAR = 50_000_000, 15_000_000
+BYTES_BAR, FILE_BAR = 60_000_000, 15_000_000
 UPPER = "upper body"
 
 
@@ -310,7 +312,13 @@ def size_line(sizes: Mapping[str, int]) -> Line:
 
 
 SECTIONS: dict[str, Callable[[Sequence[Row]], list[Line]]] = {
-    "clips": lambda rows: [*clip_lines(rows), *motion_lines(rows)],
+    "clips": lambda rows: [
+        *clip_lines(rows),
+        *motion_lines(rows),
+        *steady_lines(rows),
+        *nano_large.lines(rows),
+    ],
+    "planned": planned_lines,
     "pose": lambda rows: [pose_line(rows)],
     "depth": lambda rows: [depth_line(rows)],
     "stills": speed_lines,

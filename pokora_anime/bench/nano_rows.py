@@ -13,11 +13,13 @@ from pokora_anime.config.groups import conf_dir
 PACKAGE = Path(__file__).resolve().parent.parent
 # What a row depends on beside the weights.
 SOURCES = (
+    "bench/constancy.py",
     "bench/nano_flow.py",
     "bench/nano_metrics.py",
     "bench/nano_prompts.py",
     "bench/nano_sections.py",
     "bench/nano_studio.py",
+    "choreography/*.py",
     "models/*.py",
     "nano/extractors.py",
     "nano/probe.py",

@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 
 from pokora_anime.bench import nano_flow as flow
 from pokora_anime.bench import nano_metrics as metrics
+from pokora_anime.bench.clips_arms import CONTROLS, PLANNED
+from pokora_anime.bench.clips_measure import placed
+from pokora_anime.bench.constancy import constancy
+from pokora_anime.bench.nano_large import drawn_width, large_row
 from pokora_anime.bench.nano_prompts import Asked, asked
 from pokora_anime.bench.nano_rows import Row, Rows
 from pokora_anime.bench.nano_studio import Control, Studio
+from pokora_anime.choreography.motions import NAMES
 from pokora_anime.config.schema import ControlKind
 from pokora_anime.nano.probe import STILL, UNKNOWN, AttributeProbe, labels_of
 from pokora_anime.nano.world.draw import Frame, draw_frame
@@ -27,7 +32,10 @@ SIZE, FRAMES, FPS = 256, 16, 8
 SHOWN = 24  # clips whose frames are kept for the pictures
 STYLES = {"plain": None, "pastel": "pastel", "flat color": "flat_color"}
 # Every section draws its prompts from a stream of its own.
-STREAMS = {"clips": 0, "stills": 1, "pose": 2, "depth": 3, "drawn": 4, "styles": 5, "negative": 6}
+_ORDER = ("clips", "stills", "pose", "depth", "drawn", "styles", "negative", "planned")
+STREAMS = {section: stream for stream, section in enumerate(_ORDER)}
+NEW_ACTIONS = tuple(name for name in NAMES if name not in ATTRIBUTES["action"])
+PLANNED_BY = CONTROLS[PLANNED]
 OTHER = 100  # the stream of the scene that a control map is taken from
 REFUSED = "twintails"
 
@@ -102,10 +110,36 @@ def clips(bench: Bench, count: int) -> None:
     """A clip for each prompt, judged beside the drawn clip of the same scene."""
     for batch in bench.batches("clips", count, 1):
         one = asked(batch[0], STREAMS["clips"])
-        made = bench.studio.clip(one.text, one.index)
+        made, track = bench.studio.steered(one.text, one.index)
         if one.index < SHOWN:
             write_strip(bench.pictures / f"{one.index:03d}.png", made)
-        bench.rows.add("clips", one.index, clip_row(bench, one, made))
+        row: Row = {**clip_row(bench, one, made), "pck": in_place(bench, track, made)}
+        bench.rows.add("clips", one.index, row)
+
+
+def planned(bench: Bench, count: int) -> None:
+    """Clips of the actions that the drawn world does not know, under a choreography."""
+    for batch in bench.batches("planned", count, 1):
+        one = prompts("planned", batch)[0]
+        action = NEW_ACTIONS[one.index % len(NEW_ACTIONS)]
+        scene = one.scene
+        looks = (f"{scene.hair_color} hair", scene.hair_style, f"{scene.eye_color} eyes", scene.outfit)
+        text = ", ".join(("1girl", *looks, action, scene.background, scene.shot))
+        made, track = bench.studio.steered(text, one.index, more=PLANNED_BY)
+        row: Row = {
+            "prompt": text,
+            "action": action,
+            "read": action in bench.studio.models().choreographer().read(text).names,
+            "pck": in_place(bench, track, made),
+            "constancy": constancy(made, bench.studio.joints(made)),
+            "smoothness": flow.smoothness(made, FPS),
+        }
+        bench.rows.add("planned", one.index, row)
+
+
+def in_place(bench: Bench, track: NDArray[np.float32] | None, made: flow.Clip) -> list[int] | None:
+    """How many limb ends are where the track has them, and how many it has; None without a track."""
+    return None if track is None else placed(track, bench.studio.joints(made))
 
 
 def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:
@@ -134,12 +168,25 @@ def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:
         "drawn_flow": flow.flow_magnitude(twin, FPS),
         "smoothness": flow.smoothness(made, FPS),
         "drawn_smoothness": flow.smoothness(twin, FPS),
+        "constancy": constancy(made, bench.studio.joints(made)),
+        "drawn_constancy": constancy(twin, np.stack([frame.joints for frame in frames])),
     }
     if one.scene.camera == "static" and not walking:
         row["flicker"] = _number(flow.flicker(made, flow.static_pixels(made, seen.tracks)))
         still = unchanged(frames) & flow.beside_character(twin.shape[1:3], twin_seen.tracks)
         row["drawn_flicker"] = _number(flow.flicker(bench.studio.round_trip(twin), still))
-    return row
+    return row | _large(bench, one, made, seen.tracks)
+
+
+def _large(bench: Bench, one: Asked, made: flow.Clip, tracks: flow.Tracks) -> Row:
+    """The clip as it is delivered, if the family has the network for that."""
+    network = bench.studio.crisp()
+    if network is None:
+        return {}
+    still = one.scene.camera == "static" and one.scene.action != "walking"
+    mask = flow.static_pixels(made, tracks) if still else None
+    times = [one.time + k / FPS for k in range(len(made))]
+    return large_row(made, mask, network) | {"drawn_width": drawn_width(one.scene, times)}
 
 
 def camera_index(move: flow.CameraMove, walking: bool) -> int:

@@ -27,6 +27,7 @@ from pokora_anime.devices.place import place
 from pokora_anime.machine import Machine, settle
 from pokora_anime.models import registry
 from pokora_anime.models.loader import Models
+from pokora_anime.nano.crisp import Crisp
 from pokora_anime.nano.probe import AttributeProbe
 from pokora_anime.provenance.folder import RunFolder
 from pokora_anime.stages.deliver import sized
@@ -40,7 +41,7 @@ SETTINGS = (
     "base=nano", "style=none", "finish.interpolation=none",
     "shot.seconds=2", "shot.fps=8", "finish.fps=8",
 )  # fmt: skip
-PROBE = "probe"
+PROBE, CRISP = "probe", "crisp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,10 @@ class Studio:
         row = registry.find_style(role, Family.nano)
         return row is not None and row.packaged and (self.weights / row.folder).is_dir()
 
+    def crisp(self) -> Crisp | None:
+        """What draws the family's frames three times as large, where it has that."""
+        return self.models().crisp() if (self.weights / CRISP / "config.json").exists() else None
+
     def models(self, speed: str = "lcm", style: str | None = None) -> Models:
         """The networks at a speed mode, with one style LoRA at weight 1 merged in or none."""
         key = (speed, style)
@@ -139,13 +144,19 @@ class Studio:
         return np.stack(list(pictures))
 
     def clip(self, prompt: str, seed: int, speed: str = "lcm") -> Pictures:
-        """One segment as `pokora video` makes it: keyframe, its control maps, motion, camera.
+        """One segment as `pokora video` makes it: uint8 [16,256,256,3]."""
+        return self.steered(prompt, seed, speed)[0]
 
-        uint8 [16,256,256,3].
+    def steered(
+        self, prompt: str, seed: int, speed: str = "lcm", more: tuple[str, ...] = ()
+    ) -> tuple[Pictures, NDArray[np.float32] | None]:
+        """One segment as `pokora video` makes it (keyframe, its control maps, motion, camera) under `more`
+        settings: uint8 [16,256,256,3], and the joints float32 [16,18,3] that steered its frames if any did.
         """
+        from pokora_anime.bench.clips_measure import steering
         from pokora_anime.pipeline import clip_segments
 
-        config = _config(speed)
+        config = _config(speed, more)
         finish = replace(config.finish, width=config.base.width, height=config.base.height)
         config = replace(config, seed=seed, shot=replace(config.shot, prompt=prompt), finish=finish)
         camera.settle(config)
@@ -153,8 +164,9 @@ class Studio:
             context = self._context(self.models(speed), Path(folder), seed)
             segments = list(clip_segments(config, context))
             frames = list(sized(decode(segments[0].latents, context), config, context))
+            track = next(steering(segments[0], config, context), None)
             context.folder.close()
-        return np.stack(frames)
+        return np.stack(frames), track
 
     @contextmanager
     def open(self, speed: str, seed: int) -> Iterator[RunContext]:
@@ -224,8 +236,8 @@ class Studio:
 
 
 @cache
-def _config(speed: str) -> VideoConfig:
-    return compose_video([*SETTINGS, f"speed={speed}"])
+def _config(speed: str, more: tuple[str, ...] = ()) -> VideoConfig:
+    return compose_video([*SETTINGS, f"speed={speed}", *more])
 
 
 def _denoise(

@@ -13,6 +13,7 @@ from pokora_anime.provenance.reading import Reading
 
 ROLES = {
     "base": "base model",
+    "tokenizer": "tokenizers",
     "vae": "decoder",
     "motion": "motion adapter",
     "motion_lora": "motion LoRA",
@@ -23,6 +24,7 @@ ROLES = {
     "choreographer": "pose planner",
     "interpolator": "interpolation",
     "upscaler": "upscaling",
+    "enlarger": "enlargement",
     "scorer": "scoring",
 }
 

@@ -35,20 +35,24 @@ def command_line(command: str, config: RunConfig) -> str | None:
         if composed is None or composed.get(group) != wanted.get(group):
             overrides += _option(command, group, wanted, overrides)
             composed = _composed(command, overrides)
-    overrides = _needed(command, overrides, wanted)
+    overrides = _needed(command, overrides, wanted, overrides)
     composed = _composed(command, overrides)
     if composed is None:
         return None
     overrides += [f"{name}={_typed(value)}" for name, value in _differing(composed, wanted)]
-    overrides = _needed(command, overrides, wanted)  # a prompt's words move the camera
+    # A prompt's words move the camera, and only now is it there; the other keys were found to differ.
+    spoken = [one for one in overrides if one.startswith("finish.camera")]
+    overrides = _needed(command, overrides, wanted, spoken)
     same = plain_key(command, _composed(command, overrides) or {}) == run_key(command, config)
     return shlex.join(["pokora", command, *overrides]) if same else None
 
 
-def _needed(command: str, overrides: Sequence[str], wanted: dict[str, Json]) -> list[str]:
-    """The overrides without those that say what comes by itself."""
+def _needed(
+    command: str, overrides: Sequence[str], wanted: dict[str, Json], doubted: Sequence[str]
+) -> list[str]:
+    """The overrides without those of the doubted ones that say what comes by itself."""
     kept = list(overrides)
-    for override in overrides:
+    for override in doubted:
         less = [one for one in kept if one != override]
         if _apart(_composed(command, less), wanted) <= _apart(_composed(command, kept), wanted):
             kept = less
@@ -61,9 +65,12 @@ def _option(command: str, group: str, wanted: dict[str, Json], before: Sequence[
     least = _apart(_composed(command, before), wanted)
     for option in groups(command)[group]:
         tried = [f"{group}={option}"]
-        apart = _apart(_composed(command, [*before, *tried]), wanted)
+        composed = _composed(command, [*before, *tried])
+        apart = _apart(composed, wanted)
         if apart < least:
             best, least = tried, apart
+            if composed is not None and composed.get(group) == wanted.get(group):
+                break
     return best
 
 

@@ -15,7 +15,7 @@ from pokora_anime.bundle.scores import scores
 from pokora_anime.config.schema import VideoConfig
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.records import Image
-from pokora_anime.stages import draft, joins
+from pokora_anime.stages import choreographed, draft, joins
 
 MISSING = "MISSING"
 FILM = 8
@@ -256,6 +256,8 @@ def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
 def _steered(config: VideoConfig) -> str:
     if draft.wanted(config):
         return "from each drafted frame"
+    if choreographed.wanted(config):
+        return "planned for each frame"
     each = "in each segment, " if joins.count(config) else ""
     return f"{each}fades to {config.control.fade_floor:g}"
 

@@ -127,7 +127,7 @@ def _licences(checkpoints: Sequence[Checkpoint]) -> Iterator[Finding]:
         if row.own and not row.data_statement:
             fix = "`pokora models add --help`"
             yield blocking(
-                "SUB-DATA", "an own LoRA without a statement", row.id, "none", "free training data", fix
+                "SUB-DATA", "own weights without a statement", row.id, "none", "free training data", fix
             )
 
 

@@ -46,4 +46,4 @@ def sealed(name: str) -> bool:
 
 def credential(name: str) -> bool:
     """Whether a file is one of the signed copies, whose bytes differ each time."""
-    return PurePosixPath(name).parts[:1] == (CREDENTIALS,)
+    return name.partition("/")[0] == CREDENTIALS

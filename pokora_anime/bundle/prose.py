@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pokora_anime.bundle.checkpoints import Checkpoint
 from pokora_anime.config.camera import words
 from pokora_anime.config.schema import Anchor, Interpolation, RunConfig, Sampler, Upscale, VideoConfig
+from pokora_anime.models import finishing
 from pokora_anime.provenance.reading import Reading
-from pokora_anime.stages import draft, joins, second_pass
+from pokora_anime.stages import choreographed, draft, joins, second_pass
 from pokora_anime.stages.timing import moving
 
 SAMPLERS = {
@@ -70,6 +71,9 @@ def _control(config: VideoConfig) -> Iterator[str]:
             f"the same frame of the clip through ControlNet at a weight of {scales}."
         )
         return
+    if choreographed.wanted(config):
+        yield _planned(config)
+        return
     if joins.count(config):
         yield (
             "Each segment starts from a frame that the model drew: the first one from the keyframe, every "
@@ -85,6 +89,23 @@ def _control(config: VideoConfig) -> Iterator[str]:
         f"from it and {steer} the motion through ControlNet. The weight begins at {scales} and falls to "
         f"{control.fade_floor:g} of that within {control.fade_frames} frames. So the clip takes up the pose "
         "and is then free to move."
+    )
+
+
+def _planned(config: VideoConfig) -> str:
+    control = config.control
+    told = (
+        "A small network of this project's reads the prompt and plans the poses of the whole clip, beginning "
+        "with the pose that the keyframe shows; where that shows nobody it is drawn again under the first "
+        "pose planned. Drawn as skeletons they steer each frame through ControlNet at a weight of "
+        f"{control.scale.get('pose', 1.0):g}."
+    )
+    if not choreographed.read_kinds(config):
+        return told
+    return (
+        f"{told} The keyframe's depth steers beside them, at a weight that begins at "
+        f"{control.scale.get('depth', 1.0):g} and falls to {control.fade_floor:g} of that within "
+        f"{control.fade_frames} frames."
     )
 
 
@@ -124,6 +145,10 @@ def _delivery(config: VideoConfig) -> str:
         )
     if finish.upscale is Upscale.network:
         between += f" An outside upscaler ({finish.upscaler.model}) repaints every frame."
+    if finishing.crisp(config):
+        between += (
+            " A small network of the base's own family draws the generated frames three times as large."
+        )
     if finish.camera.moves:
         between += (
             f" The camera's move ({words(finish.camera)}) is a digital one: a window travels over the frames."

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import cast
 
 from pokora_anime.bundle import pdf
@@ -15,8 +16,12 @@ SECONDS = 8.0  # an honest write-up takes 2 under load
 MEMORY = 2**30  # bytes of address space
 
 
+@lru_cache(maxsize=4)  # of the same bytes several checks ask, and each answer takes a process
 def read(data: bytes) -> Facts:
-    """Pages, text and fonts of a PDF, as `pdf.read`. Raises ValueError for what cannot be read in time."""
+    """Pages, text and fonts of a PDF, as `pdf.read`.
+
+    Raises ValueError for what cannot be read, or not in time.
+    """
     line = [sys.executable, "-I", "-m", __name__]
     try:
         done = subprocess.run(line, input=data, capture_output=True, timeout=SECONDS, check=False)

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pokora_anime.choreography.motions import NAMES, STYLES
+from pokora_anime.choreography.motions import NAMES, STYLES, together
 from pokora_anime.choreography.skeleton import FACE, FEATURES
-from pokora_anime.choreography.words import MOST_WORDS, known_words, split
+from pokora_anime.choreography.words import MOST_WORDS, known_words, place_of, split
 
 WIDTH, READ, BLOCKS, HARMONICS, PHRASE = 320, 128, 4, 5, 3
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -102,11 +102,13 @@ class Choreographer(nn.Module):
 
     @torch.no_grad()
     def read(self, text: str) -> Meaning:
-        """What a prompt asks for; of no action known, idling."""
+        """What a prompt asks for; without an action idling, of contradicting ones the first one named."""
         logits, how = self.reader(self.reader.tokens([text]))
-        actions = (logits[0] > 0).float()
-        if not actions.any():
-            actions[NAMES.index("standing")] = 1.0
+        scores = logits[0].tolist()
+        found = [name for name, score in zip(NAMES, scores, strict=True) if score > 0]
+        found.sort(key=lambda name: (place_of(name, text), -scores[NAMES.index(name)]))
+        kept = {name for name in together(tuple(found)) if name in found} or {"standing"}
+        actions = torch.tensor([float(name in kept) for name in NAMES])
         tempo, size = how[0].clamp(-0.9, 0.6).exp().tolist()
         return Meaning(actions, float(tempo), float(size))
 

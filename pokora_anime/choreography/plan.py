@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pokora_anime.choreography import front
 from pokora_anime.choreography.body import Array
 from pokora_anime.choreography.motions import BARS, NAMES, STYLES, rate_of
 from pokora_anime.choreography.network import Choreographer, Meaning, face_shown
@@ -26,14 +27,15 @@ _BONES = 2 * len(BONES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is planned: `stops` (first frame, words), how many frames, at which rate, and whether the end is
-    to be the beginning."""
+    """What is planned: `stops` (first frame, words), how many frames, at which rate, whether the end is to be
+    the beginning, and whether the figure is only ever seen from the front."""
 
     stops: Sequence[tuple[int, str]]
     frames: int
     fps: float
     seed: int
     loop: bool = False
+    front: bool = False
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ def plan(model: Choreographer, order: Order, figure: Figure, size: tuple[int, in
 
 @torch.no_grad()
 def features(model: Choreographer, order: Order, figure: Figure) -> Array:
-    """The poses [frames,FEATURES] of a clip; the first is the figure's own.
+    """The poses [frames,FEATURES] of a clip; the first is the figure's own, if there is one to be seen.
 
     An action changes over PASSAGE seconds around its frame. Of a loop, what would follow the last frame is
     the first one, at its pace.
@@ -66,7 +68,8 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
         _course(model.read(text), index, order, order.frames if order.loop else None)
         for index, (_, text) in enumerate(order.stops)
     ]
-    _anchor(model, courses[0], figure)
+    if figure.seen:
+        _anchor(model, courses[0], figure)
     seconds = np.arange(order.frames) / order.fps
     length = order.frames / order.fps
     found = _danced(model, courses[0], seconds, length if order.loop else None)
@@ -76,10 +79,13 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
     if order.loop and len(courses) > 1:
         back = _danced(model, courses[0], seconds, length)
         found = _passed(found, back, (seconds - length) / PASSAGE + 1.0)
-    near = 1 - _eased(seconds / SETTLE)
-    if order.loop:
-        near = np.maximum(near, 1 - _eased((length - seconds) / SETTLE))
-    found[:, : -len(FACE)] += near[:, None] * (figure.first - found[0])[None, : -len(FACE)]
+    if order.front:
+        found = front.shown(found)
+    if figure.seen:
+        near = 1 - _eased(seconds / SETTLE)
+        if order.loop:
+            near = np.maximum(near, 1 - _eased((length - seconds) / SETTLE))
+        found[:, : -len(FACE)] += near[:, None] * (figure.first - found[0])[None, : -len(FACE)]
     return _whole(found)
 
 

@@ -58,12 +58,13 @@ def features(joints: Array) -> Array:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """Whose poses they are: bone lengths [17] in pixels, where the hips are sideways and the ground is, and
-    the pose [FEATURES] that she was found in."""
+    the pose [FEATURES] that she was found in; `seen`: whether there is anybody to be found in it."""
 
     lengths: Array
     hip_x: float
     ground: float
     first: Array
+    seen: bool = True
 
 
 def default_figure(size: tuple[int, int]) -> Figure:
@@ -71,7 +72,7 @@ def default_figure(size: tuple[int, int]) -> Figure:
     height, width = size
     lengths = LENGTHS * (min(height, 1.4 * width) * 0.0088)
     first = np.concatenate([(REST / LENGTHS[:, None]).ravel(), [0.0, 0.0], np.ones(len(FACE))])
-    return Figure(lengths=lengths, hip_x=width / 2, ground=0.95 * height, first=first)
+    return Figure(lengths=lengths, hip_x=width / 2, ground=0.95 * height, first=first, seen=False)
 
 
 def read(joints: NDArray[np.float32]) -> Figure | None:

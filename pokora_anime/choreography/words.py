@@ -196,6 +196,13 @@ ADVERBS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("wildly", "wild", "excitedly", "energetically", "energetic", "crazily"), (1.35, 1.4)),
     **dict.fromkeys(("motionless", "still", "frozen", "holding still", "holds the pose"), (0.6, 0.3)),
 }
+
+
+def forms() -> tuple[str, ...]:
+    """Every phrase for an action or for how it is done."""
+    return (*ADVERBS, *(phrase for phrases in PHRASES.values() for phrase in phrases))
+
+
 # Words of other things that hold words of an action.
 _LURES = (
     "looking at viewer",
@@ -233,6 +240,13 @@ _TAGS = re.compile(r"<[^>]*>")
 def split(text: str) -> list[str]:
     """The words of a prompt, its LoRA tags, weights and marks left out."""
     return _SPLIT.findall(_TAGS.sub(" ", text.lower()))[:MOST_WORDS]
+
+
+def place_of(action: str, text: str) -> int:
+    """Where a prompt names an action, in words; past its end where it is told otherwise."""
+    words = f" {' '.join(split(text))} "
+    places = [words.find(f" {' '.join(split(phrase))} ") for phrase in PHRASES[action]]
+    return min((words[:place].count(" ") for place in places if place >= 0), default=MOST_WORDS)
 
 
 def known_words() -> tuple[str, ...]:

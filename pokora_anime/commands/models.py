@@ -1,4 +1,4 @@
-"""`pokora models`: list the registry, fetch, check, cite, find and clean up weights, add an own LoRA."""
+"""`pokora models`: list the registry, fetch, check, cite, find and clean up weights, add some of your own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pokora_anime.commands import models_add
 from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.config.schema import Family
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.models import registry
-from pokora_anime.models.licences import open_ids
 from pokora_anime.models.rows import Row
 
 PAGE = """pokora models: the weights that runs may load.
@@ -23,7 +23,8 @@ PAGE = """pokora models: the weights that runs may load.
   pokora models cite base=sdxl          BibTeX of everything that this composition loads
   pokora models where base=sdxl         the folders that it would load
   pokora models gc                      delete what was fetched and no row names any more
-  pokora models add my.safetensors ...  register a LoRA of your own (`pokora models add --help`)"""
+  pokora models add my.safetensors ...  register a LoRA of your own (`pokora models add --help`)
+  pokora models add hero.safetensors --kind base ...   an SDXL checkpoint of others, as base=own:ID"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     action, rest = arguments[0], list(arguments[1:])
     actions: dict[str, Callable[[list[str]], int]] = {
         "list": _list, "fetch": _fetch, "verify": _verify, "cite": _cite, "where": _where,
-        "gc": _gc, "add": _add,
+        "gc": _gc, "add": models_add.main,
     }  # fmt: skip
     if action not in actions:
         raise ConfigError(
@@ -212,49 +213,4 @@ def _gc(arguments: list[str]) -> int:
             return 0
     leftovers.remove(found)
     print(f"{question}: done")
-    return 0
-
-
-def _add(arguments: list[str]) -> int:
-    from pokora_anime.models import own
-
-    parser = _parser("add", "Register a LoRA of your own; it is copied into your data folder.")
-    parser.add_argument("file", type=Path, help="a .safetensors of LoRA, LoCon, LoHa, LoKr or DoRA layers")
-    parser.add_argument("--id", required=True, help="how prompts name it: <lora:ID:0.7>")
-    parser.add_argument("--base", required=True, choices=[family.value for family in Family])
-    parser.add_argument("--slot", default="", choices=["", *own.SLOTS], help="one of each; empty: a style")
-    parser.add_argument("--licence", required=True, help=f"SPDX id: {', '.join(open_ids())}")
-    parser.add_argument("--data", required=True, help="what it was trained on, and why that data is free")
-    parser.add_argument("--author", default="", help="who made it, for the citation")
-    parser.add_argument("--title", default="", help="its name, for the citation")
-    parser.add_argument("--link", default="", help="its page, for the citation")
-    parser.add_argument("--replace", action="store_true", help="take the place of the one that is registered")
-    typed = parser.parse_args(arguments)
-    new = own.NewLora(
-        id=typed.id,
-        file=typed.file,
-        family=Family(typed.base),
-        slot=typed.slot,
-        licence=typed.licence,
-        data_statement=typed.data,
-        author=typed.author,
-        title=typed.title,
-        page=typed.link,
-    )
-    taken = {name: row.id for row in registry.shipped() for name in row.names}
-    row, header, checked = own.add(new, taken, replace=typed.replace)
-    told = f"for {header.base}" if header.base else "no layer tells for which base, so it is taken as you say"
-    kinds = " and ".join(checked.kinds)
-    print(
-        f"{row.id}: {checked.layers} layers ({kinds}), {told}; sha256 {next(iter(row.sha256.values()))[:12]}"
-    )
-    if checked.unscaled:
-        print(
-            "the file names no alpha for some layers: they are used at the strength that they are stored with"
-        )
-    print(f"status {row.status.value}: {row.reason}")
-    if checked.motion:
-        print(f"use it: motion.lora={row.role} motion.lora_weight=0.7")
-        return 0
-    print(f"use it: <lora:{row.id}:0.7> in the prompt, or style.loras=[{{id:{row.id},weight:0.7}}]")
     return 0

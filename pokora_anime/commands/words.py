@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.nano.world import vocabulary as v
@@ -42,8 +43,17 @@ def listing() -> str:
             others = v.SYNONYMS.get(name, {}).get(value, ())
             also = f"  (also {', '.join(_said(name, form) for form in others)})" if others else ""
             lines.append(f"  {label:{width}}{_said(name, value)}{also}")
-    lines += ["", f"  {'taken, no effect':{width}} {', '.join(v.QUALITY)}", ""]
+    lines += ["", f"  {'taken, no effect':{width}} {', '.join(v.QUALITY)}", "", *_moves(), ""]
     return "\n".join([*lines, "Try: pokora stills shot.prompt='1girl, red hair, ponytail, kimono, beach'"])
+
+
+def _moves() -> list[str]:
+    """What a clip's poses can be planned for, beside the actions that are drawn."""
+    from pokora_anime.choreography.motions import NAMES
+
+    more = [name for name in NAMES if name not in v.ATTRIBUTES["action"]]
+    lines = wrap(", ".join(more), 96, initial_indent="  ", subsequent_indent="  ")
+    return ["Clips (control.source=choreography, the default) also know, seen from the front:", *lines]
 
 
 def _said(name: str, value: str) -> str:

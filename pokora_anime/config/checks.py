@@ -72,6 +72,7 @@ def check(config: RunConfig) -> None:
         *_base(config.base),
         *_speed(config.speed, config.base),
         *_style(config),
+        *_upscale(config),
     ]
     if isinstance(config, VideoConfig):
         found += [*_shot(config), *_control(config), *_motion(config), *_finish(config.finish)]
@@ -79,8 +80,8 @@ def check(config: RunConfig) -> None:
         found += _second_pass(config) if second_pass.asked(config) and not found else []
     if isinstance(config, StillsConfig):
         found += [*_within("count", config.count, 1, 3), *_finish(config.finish)]
-        if config.finish.upscale is not Upscale.lanczos:
-            expected = "lanczos: the other ways are a clip's"
+        if config.finish.upscale not in (Upscale.lanczos, Upscale.crisp):
+            expected = "lanczos, or crisp on nano: the other ways are a clip's"
             upscale = config.finish.upscale.value
             found.append(Problem("finish.upscale", upscale, expected, "finish.upscale=lanczos"))
         if config.finish.camera is not Camera.free:
@@ -164,7 +165,7 @@ def _base(base: BaseConfig) -> list[Problem]:
     ]
     ids = {"weights": base.weights, "motion_adapter": base.motion_adapter, "vae": base.vae}
     for name, identifier in ids.items():
-        if identifier is not None and not _ID.fullmatch(identifier):
+        if identifier is not None and not _ID.fullmatch(identifier.removeprefix("own:")):
             found.append(Problem(f"base.{name}", repr(identifier), "a registry id", "`pokora models list`"))
     return found
 
@@ -305,24 +306,20 @@ def _map_source(config: VideoConfig) -> list[Problem]:
 
 
 def _choreography(config: VideoConfig, kinds: str) -> list[Problem]:
-    """Poses are planned, of whom the keyframe shows, for segments one after another."""
-    if [kind.name for kind in config.control.kinds] != ["pose"]:
-        expected = "pose alone, because nothing else is planned"
-        return [
-            Problem(
-                "control.kinds",
-                f"{kinds or 'none'} with control.source=choreography",
-                expected,
-                "control=pose",
-            )
-        ]
+    """Poses are planned, and of whom the keyframe shows."""
+    named = {kind.name for kind in config.control.kinds}
+    if "pose" not in named or not named <= {"pose", "depth"}:
+        expected = "pose, which is planned, alone or with the keyframe's depth"
+        got = f"{kinds or 'none'} with control.source=choreography"
+        return [Problem("control.kinds", got, expected, "control=pose, or control.source=keyframe")]
+    if len(named) > 1 and config.control.network is ControlNetwork.union:
+        expected = "a network for each kind, because poses hold every frame and depth fades"
+        got = "union with depth and control.source=choreography"
+        return [Problem("control.network", got, expected, "control.network=separate")]
     if not config.keyframe.enabled:
         expected = "a keyframe, whose figure is moved"
-        return [Problem("keyframe", "none with control.source=choreography", expected, "keyframe=default")]
-    if config.motion.chain is Chain.windows:
-        expected = "segments, which share the poses"
-        got = "windows with control.source=choreography"
-        return [Problem("motion.chain", got, expected, "motion=default")]
+        got = "none with control.source=choreography"
+        return [Problem("keyframe", got, expected, "keyframe=internal, or control=none")]
     return []
 
 
@@ -413,6 +410,13 @@ def _finish(finish: FinishConfig) -> list[Problem]:
         fix = f"finish.upscaler.model={nearest(finish.upscaler.model, known) or known[0]}"
         found.append(Problem("finish.upscaler.model", repr(finish.upscaler.model), "|".join(known), fix))
     return found + _within("finish.decode_chunk", finish.decode_chunk, 1, 64)
+
+
+def _upscale(config: RunConfig) -> list[Problem]:
+    if config.finish.upscale is not Upscale.crisp or config.base.family is Family.nano:
+        return []
+    expected = "lanczos, hires or network: crisp was trained on nano's frames"
+    return [Problem("finish.upscale", "crisp", expected, "finish.upscale=lanczos")]
 
 
 def _second_pass(config: VideoConfig) -> list[Problem]:

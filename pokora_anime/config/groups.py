@@ -22,8 +22,12 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
+@cache
 def register_schemas() -> None:
-    """Put the schemas into Hydra's store, in a group of their own (else they show up as options)."""
+    """Put the schemas into Hydra's store, in a group of their own (else they show up as options).
+
+    Once a process: reading every dataclass anew would be a sixth of each composition.
+    """
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()

@@ -40,6 +40,7 @@ class Fault:
     fix: str
 
 
+_OWN_BASE = re.compile(r"\+{0,2}base=(own:[^,=]*)")
 _MAP_KEYS = ("control.scale.",)  # maps: any name may follow, the checks judge it
 
 
@@ -60,6 +61,15 @@ def settled(typed: Sequence[str]) -> list[str]:
     return [_settled(word) for word in typed]
 
 
+def spelled_out(typed: Sequence[str]) -> list[str]:
+    """What was typed, `base=own:ID` as the two overrides that it stands for: these are all made from SDXL."""
+    ready: list[str] = []
+    for word in typed:
+        own = _OWN_BASE.fullmatch(word)
+        ready += [word] if own is None else ["base=sdxl", f"base.weights={own[1]}"]
+    return ready
+
+
 def _settled(word: str) -> str:
     found = re.fullmatch(r"(\+{0,2}seed=)(.*)", word)
     if found is None:
@@ -71,7 +81,7 @@ def prepare(command: str, typed: Sequence[str], *, multirun: bool) -> list[str]:
     """The overrides for Hydra. Raises ConfigError or PromptError, all unknown names in one."""
     problems: list[Fault] = []
     ready: list[str] = []
-    for override in settled(typed):
+    for override in spelled_out(settled(typed)):
         raw = _RAW.fullmatch(override)
         if raw:
             ready.append(f"{raw[1]}{raw[2]}={_quote_prompt(raw[2], raw[3], multirun=multirun)}")

@@ -101,11 +101,13 @@ class Upscale(Enum):
     """How frames that are delivered larger than they were generated become so.
 
     Lanczos enlarges pictures. Hires denoises the clip's latents a second time, enlarged, by the same
-    networks; network repaints the finished frames by an open upscaler, which no contest takes. What is
-    then still lacking to the delivered size, or too much, is resampled.
+    networks; network repaints the finished frames by an open upscaler, which no contest takes. Crisp draws
+    nano's frames three times as large by a network of the family's own. What is then still lacking to the
+    delivered size, or too much, is resampled.
     """
 
     lanczos = "lanczos"
+    crisp = "crisp"
     hires = "hires"
     network = "network"
 
@@ -378,12 +380,14 @@ class WeightRange:
 class ContestConfig:
     """A contest's limits, as numbers and registry ids; they cannot be typed on a command line.
 
-    `bases` may be entered and `render_only` may be rendered with. `speeds` is by mode, `style_weights`
+    `bases` may be entered, `own_bases` tells whether bases of others (own:ID) may, and `render_only` may be
+    rendered with. `speeds` is by mode, `style_weights`
     by role. `sizes` hold for generated frames and stills, `video_lines` for a video's shorter side.
     """
 
     name: str = MISSING
     bases: list[str] = MISSING
+    own_bases: bool = False
     render_only: list[str] = MISSING
     speeds: dict[str, SpeedLimits] = MISSING
     review_speeds: list[str] = MISSING
@@ -429,6 +433,7 @@ class RunConfig:
     base: BaseConfig = field(default_factory=BaseConfig)
     speed: SpeedConfig = field(default_factory=SpeedConfig)
     style: StyleConfig = field(default_factory=StyleConfig)
+    finish: FinishConfig = field(default_factory=FinishConfig)
     contest: ContestConfig = field(default_factory=ContestConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
@@ -440,7 +445,6 @@ class VideoConfig(RunConfig):
     keyframe: KeyframeConfig = field(default_factory=KeyframeConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
-    finish: FinishConfig = field(default_factory=FinishConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
 
@@ -450,4 +454,3 @@ class StillsConfig(RunConfig):
     """`pokora stills`: one to three images."""
 
     count: int = 1
-    finish: FinishConfig = field(default_factory=FinishConfig)

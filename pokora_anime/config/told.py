@@ -6,9 +6,9 @@ None of it bars a render or an entry. Torch-free.
 from __future__ import annotations
 
 from pokora_anime.compliance.findings import Finding, Severity
-from pokora_anime.config.schema import Family, RunConfig, SpeedConfig
+from pokora_anime.config.schema import Family, RunConfig, SpeedConfig, VideoConfig
 from pokora_anime.quality import unknown
-from pokora_anime.stages import open_words
+from pokora_anime.stages import choreographed, open_words
 from pokora_anime.stages.prompt_syntax import parse_shot
 
 
@@ -52,7 +52,12 @@ def _unread(config: RunConfig) -> list[Finding]:
 def _unknown(config: RunConfig) -> list[Finding]:
     if config.base.family is not Family.nano:
         return []
-    told = unknown.line(parse_shot(config.shot)[0].text)
+    moves: tuple[str, ...] = ()
+    if isinstance(config, VideoConfig) and choreographed.wanted(config):
+        from pokora_anime.choreography.words import forms
+
+        moves = forms()
+    told = unknown.line(parse_shot(config.shot)[0].text, moves)
     if not told:
         return []
     fix = "`pokora words` shows what it draws"

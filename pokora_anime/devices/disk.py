@@ -12,6 +12,7 @@ from pokora_anime.stages import choreographed, draft, joins
 
 _LATENT = 4 * 4  # bytes of a latent pixel: four channels in fp32
 _RGB = 3
+_JOINTS = 18 * 3 * 4  # bytes of the joints of a frame: OpenPose places and whether they show, in fp32
 _ENCODED = 0.25  # bytes of an encoded pixel at _CRF, as noise takes them; nano's clips take a fifth
 _CRF = 16
 _HALVED = 6  # steps of CRF that halve a file
@@ -33,7 +34,7 @@ def needed(config: RunConfig) -> int:
     if draft.wanted(config):
         segment += job.frames * (latent + maps)
     elif choreographed.wanted(config):
-        segment += job.frames * maps
+        segment += job.frames * _JOINTS
     elif joins.mapped(config):
         segment += maps
     pictures = config.control.attempts if config.control.kinds else 1

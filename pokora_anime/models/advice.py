@@ -60,13 +60,17 @@ def leave_out(row: Row, family: Family) -> str:
         Kind.base: "another base, for example base=nano",
         Kind.motion: "another base, for example base=nano",
         Kind.motion_lora: "motion.lora=null",
+        Kind.tokenizer: "base=sdxl",
         Kind.vae: "base.vae=null",
         Kind.speed_lora: "speed=hq",
         Kind.choreographer: "control.source=keyframe",
         Kind.interpolator: "finish.interpolation=flow",
         Kind.upscaler: "finish.upscale=lanczos",
+        Kind.enlarger: "finish.upscale=lanczos",
         Kind.scorer: "the measures that need no weights",
     }
+    if row.kind is Kind.base and row.own:
+        return "base=sdxl"
     if row.kind is Kind.base and row.role != "base":
         return f"speed={SPEED}"  # a distilled base is a speed mode of its family
     return ways[row.kind]
@@ -79,7 +83,8 @@ def fetch_command(needed: Iterable[Row], family: Family | None = None) -> str:
     """
     rows = list(needed)
     family = family or next(one for one in Family if all(one in row.families for row in rows))
-    words = [f"base={family.value}"]
+    own = next((row.role for row in rows if row.kind is Kind.base and row.own), "")
+    words = [f"base={own or family.value}"]
     fast = next((row.role for row in rows if row.kind is Kind.speed_lora), None)
     if registry.find(SPEED, family) is not None and fast != SPEED:
         words.append(f"speed={fast or 'hq'}")
@@ -87,7 +92,8 @@ def fetch_command(needed: Iterable[Row], family: Family | None = None) -> str:
     words += _control({row.role for row in rows}, family)
     for row in rows:
         if row.kind is Kind.motion_lora:
-            words += [f"motion.lora={row.role}", f"base.motion_adapter={row.adapter}"]
+            words += [f"motion.lora={row.role}"]
+            words += [f"base.motion_adapter={row.adapter}"] if row.adapter else []
         elif row.kind is Kind.interpolator:
             words.append(f"finish.interpolation={row.role}")
         elif row.kind is Kind.upscaler:
@@ -126,7 +132,8 @@ def fetch_row(row: Row) -> str:
 def reinstall_or_fetch(row: Row) -> str:
     """How to get a row that is not all there."""
     if row.own:
-        return f"`pokora models add` it again with --id {row.id} --replace"
+        kind = "--kind base " if row.kind is Kind.base else ""
+        return f"`pokora models add` it again with {kind}--id {row.id} --replace"
     return "reinstall pokora_anime" if row.packaged else fetch_row(row)
 
 

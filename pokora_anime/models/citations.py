@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from pokora_anime.models import lock
-from pokora_anime.models.rows import Row
+from pokora_anime.models.rows import Kind, Row
 
 PAPERS = Path(__file__).with_name("citations.yaml")
 
@@ -36,8 +36,11 @@ def _checkpoint(row: Row) -> str:
     fetched = lock.entry(row)
     commit = row.revision or (fetched.revision if fetched is not None else "")
     notes = [f"Weights, role: {row.role}", f"revision {commit}" if commit else "", row.terms.name]
-    publisher = "The entrant" if row.own else row.repo.split("/")[0]
-    if row.own:
+    others = row.kind is Kind.base and row.own
+    publisher = "Unknown" if others else "The entrant" if row.own else row.repo.split("/")[0]
+    if others:
+        notes += [row.data_statement, f"converted from {row.origin}"]
+    elif row.own:
         notes.append(f"training data: {row.data_statement}")
     lines = {
         "title": row.title or row.repo.removeprefix("own:"),

@@ -157,7 +157,7 @@ def needs(config: RunConfig) -> list[Row]:
         wanted += control_rows(config.control.kinds, family, config.control.network)
         if config.control.kinds and config.control.source is MapSource.choreography:
             wanted.append(registry.resolve("choreographer", family))
-        wanted += finishing.rows(config.finish, family)
+    wanted += finishing.rows(config)
     for row in wanted:
         refuse_blocked(row, family)
     return list({row.id: row for row in wanted}.values())
@@ -184,8 +184,7 @@ def check_available(config: RunConfig, folders: Mapping[str, Path] | None = None
     `folders` overrides where a row is looked for, by row id.
     """
     wanted = needs(config)
-    if isinstance(config, VideoConfig):
-        finishing.require(config.finish)
+    finishing.require(config)
     places = {row.id: (folders or {}).get(row.id) or locate(row) for row in wanted}
     lacking = [row for row in wanted if places[row.id] is None]
     if lacking:

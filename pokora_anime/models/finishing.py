@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from pokora_anime.config.schema import Family, FinishConfig, Interpolation, Upscale
+from pokora_anime.config.schema import Interpolation, RunConfig, Upscale, VideoConfig
 from pokora_anime.errors import MachineError
 from pokora_anime.models import registry
 from pokora_anime.models.rows import Kind, Row
@@ -36,8 +36,22 @@ PACKAGES = {
 }
 
 
-def asked(finish: FinishConfig) -> Iterator[Wish]:
-    """What a clip's finishing asks for beside the VAE."""
+def crisp(config: RunConfig) -> bool:
+    """Whether the crisp network draws the frames: it is asked for, and they are delivered larger."""
+    base, finish = config.base, config.finish
+    if finish.upscale is not Upscale.crisp:
+        return False
+    grown = finish.zoom * max(finish.width / base.width, finish.height / base.height)
+    return grown > 1 or finish.camera.moves
+
+
+def asked(config: RunConfig) -> Iterator[Wish]:
+    """What the finishing of a clip or a still asks for beside the VAE."""
+    finish = config.finish
+    if crisp(config):
+        yield Wish(where="finish.upscale", name="crisp", kind=Kind.enlarger)
+    if not isinstance(config, VideoConfig):
+        return
     if finish.interpolation is Interpolation.rife:
         yield Wish(where="finish.interpolation", name="rife", kind=Kind.interpolator)
     if finish.upscale is Upscale.network:
@@ -50,21 +64,21 @@ def upscalers() -> tuple[str, ...]:
     return tuple(name for row in known for name in (row.role, row.id))
 
 
-def rows(finish: FinishConfig, family: Family) -> list[Row]:
+def rows(config: RunConfig) -> list[Row]:
     """The rows of what is asked for; ConfigError CFG-ROLE where a base has none."""
-    return [registry.resolve(wish.name, family) for wish in asked(finish)]
+    return [registry.resolve(wish.name, config.base.family) for wish in asked(config)]
 
 
-def packages(finish: FinishConfig) -> tuple[str, ...]:
+def packages(config: RunConfig) -> tuple[str, ...]:
     """The optional packages that take part."""
-    return tuple(PACKAGES[wish.kind].name for wish in asked(finish))
+    return tuple(PACKAGES[wish.kind].name for wish in asked(config) if wish.kind in PACKAGES)
 
 
-def require(finish: FinishConfig) -> None:
+def require(config: RunConfig) -> None:
     """Raise MachineError SYS-EXTRA where an optional package that takes part is not installed."""
-    for wish in asked(finish):
-        package = PACKAGES[wish.kind]
-        if find_spec(package.name) is None:
+    for wish in asked(config):
+        package = PACKAGES.get(wish.kind)
+        if package is not None and find_spec(package.name) is None:
             raise MachineError(
                 "SYS-EXTRA",
                 f"{wish.where}={wish.name} without the package {package.name}",

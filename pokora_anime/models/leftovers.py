@@ -20,12 +20,12 @@ from pokora_anime.provenance.atomic import writing
 
 
 def find() -> list[Path]:
-    """What can go: files in the hub's cache, broken-off downloads, conversions and copies of LoRAs."""
+    """What can go: files in the hub's cache, broken-off downloads, conversions, copies of LoRAs and bases."""
     rows = registry.rows()
     found = [path for path in _fetched(rows) if path.exists() or path.is_symlink()]
     found += sorted(hub_cache().glob(f"models--*/blobs/*{PARTIAL}"))
     ids = {row.id for row in rows}
-    for name in ("converted", "loras"):
+    for name in ("converted", "loras", "bases"):
         found += [path for path in sorted((data_folder() / name).glob("*")) if path.name not in ids]
     return list(dict.fromkeys(found))
 

@@ -50,6 +50,7 @@ from pokora_anime.models.motion_unet import build_motion_unet
 from pokora_anime.models.registry import Row
 from pokora_anime.models.schedulers import build_scheduler, motion_betas
 from pokora_anime.models.text import TextStack
+from pokora_anime.nano.crisp import Crisp
 from pokora_anime.provenance.hashing import text_hash
 
 # Their bars and remarks would tear the live display apart; what goes wrong is raised.
@@ -174,6 +175,11 @@ class Models:
         """An open upscaler of finished frames, by its role or registry id."""
         row = registry.resolve(name, self.family)
         return self._once(row.id, lambda: upscaler.load(row, self._checked(row), self.device))
+
+    def crisp(self) -> Crisp:
+        """The network that draws nano's frames three times as large."""
+        row = registry.resolve("crisp", self.family)
+        return self._once(row.role, lambda: upscaler.load_crisp(row, self._checked(row), self.device))
 
     def scheduler(self) -> Any:
         """A new scheduler of the speed mode; its timesteps are not set yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pokora_anime.models.lora_names import SCALE
 from pokora_anime.models.lora_table import MAGNITUDES, Layer
 
 
@@ -18,7 +19,9 @@ def change(layer: Layer, module: nn.Module) -> tuple[Tensor | None, Tensor | Non
     LoRA: alpha / rank * up @ down, with a Tucker core up @ core @ down (LoCon); LoHa: a product of two
     such products (arXiv 2108.06098); LoKr: a Kronecker product (arXiv 2309.14859); DoRA: what the
     magnitudes make of base and product together, less the base (arXiv 2402.09353); differences as they
-    are. On the meta device only shapes are compared. Raises Misfit.
+    are; GLoRA: weight @ a1 @ a2 + b1 @ b2 (arXiv 2306.07967); OFT, BOFT: rows turned in blocks (arXiv
+    2306.07280, 2311.06243); (IA)^3: longer rows or columns (arXiv 2205.05638). On the meta device only
+    shapes are compared. Raises Misfit.
     """
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
     if not isinstance(weight, Tensor):
@@ -34,6 +37,8 @@ def change(layer: Layer, module: nn.Module) -> tuple[Tensor | None, Tensor | Non
     shift = parts.get("diff_b", parts.get("b_norm"))
     if "up_bias" in parts:
         shift = layer.scale * parts["up_bias"]
+    if shift is None and "ia3_l" in parts and isinstance(bias, Tensor) and parts["ia3_l"].shape[0] > 1:
+        shift = bias.float() * (parts["ia3_l"].flatten() - 1)  # peft makes the whole output longer
     if shift is not None and (not isinstance(bias, Tensor) or shift.numel() != bias.numel()):
         has = f"one of {list(bias.shape)}" if isinstance(bias, Tensor) else "no bias"
         raise Misfit(f"a bias of {list(shift.shape)} for a layer with {has}")
@@ -52,6 +57,16 @@ def _product(layer: Layer, parts: dict[str, Tensor], weight: Tensor) -> Tensor |
         return layer.scale * _shaped(first * second, weight)
     if kind == "LoKr":
         return layer.scale * _kronecker(parts, weight)
+    if kind == "GLoRA":
+        return layer.scale * _shaped(_generalized(parts, weight), weight)
+    if kind in ("OFT", "BOFT"):
+        return _rotated(parts, weight, layer.alpha or 0.0)
+    if kind == "(IA)^3":  # asked of the stored tensor: parts may be on the meta device
+        return _lengthened(weight, parts[SCALE], int(bool(layer.tensors["on_input"].any())))
+    if kind == "(IA)^3 of peft":
+        if weight.dim() != 2:
+            raise ValueError("a convolution, of which peft's file does not tell the side")
+        return _lengthened(weight, parts["ia3_l"] - 1, int(parts["ia3_l"].shape[0] == 1))
     whole = parts.get("diff", parts.get("w_norm"))
     return _shaped(whole, weight) if whole is not None else None
 
@@ -83,6 +98,51 @@ def _kronecker(parts: dict[str, Tensor], weight: Tensor) -> Tensor:
     if right.dim() == 4:
         left = left[:, :, None, None]
     return _shaped(torch.kron(left, right.contiguous()), weight)
+
+
+def _generalized(parts: dict[str, Tensor], weight: Tensor) -> Tensor:
+    """GLoRA's two products, in the layout of LyCORIS or of its older versions, where 1 and 2 are swapped."""
+    first, second = ("1", "2") if parts["b1"].shape[0] == weight.shape[0] else ("2", "1")
+    inner = parts[f"a{first}"].flatten(1) @ parts[f"a{second}"].flatten(1)
+    halves = {"up": parts[f"b{first}"], "down": parts[f"b{second}"]}
+    if "bm" in parts:
+        halves["mid"] = parts["bm"]
+    return torch.einsum("oi...,ij->oj...", weight.float(), inner) + _low_rank(halves, weight)
+
+
+def _rotated(parts: dict[str, Tensor], weight: Tensor, constraint: float) -> Tensor:
+    """The rows turned block by block by the Cayley transform of each, less the weight itself.
+
+    `constraint` (the file's alpha) bounds the turn per output; 0 does not. BOFT turns in stages, each over
+    rows that lie twice as far apart as those of the one before.
+    """
+    blocks, rows = parts["oft_blocks"], weight.shape[0]
+    skew = blocks - blocks.transpose(-1, -2)
+    if constraint > 0:
+        skew = skew * (constraint * rows / (skew.norm() + 1e-8)).clamp(max=1)
+    one = torch.eye(blocks.shape[-1], device=blocks.device)
+    turns = torch.linalg.solve(one - skew, one + skew)
+    *_, count, size, _ = turns.shape
+    if count * size != rows or (turns.dim() == 4 and size % 2):
+        raise ValueError("blocks of other rows")
+    turned = weight.float().flatten(1)
+    if turns.dim() == 3:
+        turned = torch.einsum("knm,kni->kmi", turns, turned.reshape(count, size, -1)).reshape(rows, -1)
+    else:
+        for stage, turn in enumerate(turns):
+            near = 2**stage * size // 2
+            apart = turned.reshape(-1, 2, near, turned.shape[1]).transpose(1, 2).reshape(count, size, -1)
+            apart = (turn @ apart).reshape(-1, near, 2, turned.shape[1])
+            turned = apart.transpose(1, 2).reshape(rows, -1)
+    if "rescale" in parts:
+        turned = turned * parts["rescale"].reshape(rows, 1)
+    return turned.reshape(weight.shape) - weight.float()
+
+
+def _lengthened(weight: Tensor, by: Tensor, axis: int) -> Tensor:
+    """What is added to each row (axis 0) or column (1) that becomes `1 + by` times as long."""
+    shape = [weight.shape[one] if one == axis else 1 for one in range(weight.dim())]
+    return weight.float() * by.reshape(shape)
 
 
 def _shaped(found: Tensor, weight: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pokora_anime.config.schema import Family
 from pokora_anime.errors import WeightsError
+from pokora_anime.models import tensor_header
 
-MAX_HEADER = 64 * 2**20
 _DOWN = re.compile(r"(lora_down|[._]lora\.down|lora_A|lora_linear_layer\.down)(\.[\w-]+)?\.weight$")
 _TEXT_ATTENTION = re.compile(r"attn2[._]to_k")
 # Channels of the text that cross-attention reads.
@@ -51,21 +51,7 @@ def _nano_width() -> int:
 
 def read_header(file: Path) -> LoraHeader:
     """The header of a safetensors file; WeightsError WGT-2 for anything else, WGT-1 for no file."""
-    try:
-        with file.open("rb") as handle:
-            length = int.from_bytes(handle.read(8), "little")
-            if not 2 <= length <= MAX_HEADER:
-                raise ValueError(length)
-            header = json.loads(handle.read(length))
-            shapes = {
-                str(name): list(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
-            }
-    except OSError as error:
-        raise WeightsError("WGT-1", f"{file}: {error.strerror or error}", expected="a LoRA file") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(
-            "WGT-2", f"{file.name} is no readable safetensors file", expected="a .safetensors LoRA"
-        ) from error
+    shapes = tensor_header.read(file, "LoRA").shapes
     down = {name: shape for name, shape in shapes.items() if _DOWN.search(name)}
     widths = {shape[1] for name, shape in down.items() if _TEXT_ATTENTION.search(name) and len(shape) > 1}
     return LoraHeader(width=min(widths) if len(widths) == 1 else None)

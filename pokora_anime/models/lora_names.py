@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 UNET, ENCODER, ENCODER_2 = "unet", "text_encoder", "text_encoder_2"
+SCALE = "scale"  # of (IA)^3, named as a plain weight is: only behind a LoRA's prefix
 
 _ADAPTER = r"(?:\.(?P<adapter>[\w-]+))?"  # what peft's state_dict() leaves between the half and its weight
 _PARTS = tuple(
@@ -25,13 +26,18 @@ _PARTS = tuple(
         (r"\.lora_magnitude_vector(?:\.(?!weight$)(?P<adapter>[\w-]+))?(?:\.weight)?", "magnitude"),
         (rf"\.(?P<part>hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2)){_ADAPTER}", ""),
         (r"\.(?P<part>diff|diff_b|w_norm|b_norm)", ""),
+        (r"\.(?P<part>[ab][12]|bm)\.weight", ""),  # GLoRA
+        (r"\.(?P<part>oft_blocks|rescale|on_input)", ""),
+        (rf"\.(?P<part>ia3_l){_ADAPTER}", ""),
+        (r"\.weight", SCALE),
     )
 )
 _WRAPPERS = re.compile(r"^(?:module\.|base_model\.model\.)+")
 _NETWORKS = tuple(
     (re.compile("^" + pattern), network)
     for pattern, network in (
-        (r"lora_unet[._]", UNET),
+        (r"(?:lora|oft)_unet[._]", UNET),
+        (r"lycoris_(?:unet_)?", UNET),
         (r"lora_te2[._]", ENCODER_2),
         (r"lora_te1?[._]", ENCODER),
         (r"(?:model\.)?diffusion_model\.", UNET),
@@ -94,6 +100,8 @@ def take_apart(key: str) -> Named | None:
         for prefix, network in _NETWORKS:
             found = prefix.match(layer)
             if found is not None:
+                if part == SCALE and ("." in layer or not layer.startswith(("lora_", "lycoris_"))):
+                    return None
                 return Named(
                     network=network,
                     layer=_WRAPPERS.sub("", layer[found.end() :]).replace(".processor.", "."),

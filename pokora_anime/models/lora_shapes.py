@@ -33,6 +33,15 @@ SD2_UNET: dict[str, Any] = {
     "cross_attention_dim": 1024,
     "use_linear_projection": True,
 }
+SDXL_VAE: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+}
 # SD2 runs with AnimateDiff's modules for SD 1.5, which have the same widths.
 _MOTION = {
     Family.sdxl: {
@@ -42,8 +51,13 @@ _MOTION = {
     },
     Family.sd2: {"block_out_channels": (320, 640, 1280, 1280), "motion_max_seq_length": 32},
 }
-_CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
-_CLIP_G = {
+SDXL_CLIP_L: dict[str, Any] = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+}
+SDXL_CLIP_G: dict[str, Any] = {
     "hidden_size": 1280,
     "intermediate_size": 5120,
     "num_hidden_layers": 32,
@@ -81,7 +95,9 @@ def _unet(family: Family) -> dict[str, Any]:
 def _text(family: Family, name: str) -> CLIPTextConfig:
     if family is Family.nano:
         return CLIPTextConfig(**_read(name))
-    settings: dict[str, Any] = _CLIP_H if family is Family.sd2 else _CLIP_G if name == ENCODER_2 else _CLIP_L
+    settings: dict[str, Any] = (
+        _CLIP_H if family is Family.sd2 else SDXL_CLIP_G if name == ENCODER_2 else SDXL_CLIP_L
+    )
     return CLIPTextConfig(**settings)
 
 

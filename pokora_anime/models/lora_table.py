@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pokora_anime.errors import WeightsError
-from pokora_anime.models.lora_names import UNET, Named, take_apart
+from pokora_anime.models.lora_names import SCALE, UNET, Named, take_apart
 
 MAGNITUDES = ("magnitude", "dora_scale")  # of peft: one a row; of LyCORIS: one a row or one a column
 # What a layer must hold for its weight to be changed, by kind; the first whose parts are there is it.
@@ -39,11 +39,32 @@ KINDS: dict[str, tuple[set[str], set[str]]] = {  # needed, allowed besides
             *MAGNITUDES,
         },
     ),
+    "GLoRA": ({"a1", "a2", "b1", "b2"}, {"bm", "alpha"}),
+    "OFT": ({"oft_blocks"}, {"rescale", "alpha"}),
+    "BOFT": ({"oft_blocks"}, {"rescale", "alpha"}),
+    "(IA)^3": ({SCALE, "on_input"}, set()),
+    "(IA)^3 of peft": ({"ia3_l"}, set()),
     "difference": ({"diff"}, {"alpha"}),
     "norm difference": ({"w_norm"}, set()),
 }
 BIASES = {"diff_b", "b_norm"}  # beside any kind, or alone
 HALVES = {"down": "up", "up": "down"}
+_KNOWN = "LoRA, LoCon, LoHa, LoKr, DoRA, GLoRA, OFT, BOFT or (IA)^3"
+# Kinds that have no fixed change of a weight, or whose files are not enough to compute it.
+_UNREAD = (
+    (("lambda_layer", "q_layer.", "p_layer."), "T-LoRA, whose rank changes with the timestep"),
+    (("boft_R", "boft_s"), "BOFT as peft writes it, which keeps its blocks' sizes elsewhere"),
+    (("oft_R", "oft_r.", "oft_s"), "OFT as peft writes it, which keeps its blocks' sizes elsewhere"),
+    (("vera_lambda",), "VeRA, whose shared matrices are not in the file"),
+    (("randlora_",), "RandLoRA, whose shared matrices are not in the file"),
+    (("fourierft_",), "FourierFT, which keeps its frequencies elsewhere"),
+    (("lora_E", "ranknum"), "AdaLoRA"),
+    (("hra_u",), "HRA (Householder reflections)"),
+    (("bone_block", "miss_block", "shira_", "delora_", "c3a_", "lora_embedding_"), "of a kind of peft's own"),
+)
+_OTHERWISE = (
+    "use the LoRA or LoCon version of it, or merge it into its base and extract one (extract_locon.py)"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,15 +78,18 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """LoRA, LoHa, LoKr, difference, norm difference or bias difference."""
+        """LoRA, LoHa, LoKr, GLoRA, OFT, BOFT, (IA)^3, difference, norm difference or bias difference."""
         parts = set(self.tensors)
         if any(part.startswith("lokr") for part in parts):
             return "LoKr"
-        return next((k for k, (needed, _) in KINDS.items() if needed and needed <= parts), "bias difference")
+        found = next((k for k, (needed, _) in KINDS.items() if needed and needed <= parts), "bias difference")
+        return "BOFT" if found == "OFT" and self.tensors["oft_blocks"].dim() == 4 else found
 
     @property
     def rank(self) -> int | None:
         """The inner dimension of its product, None where there is none."""
+        if self.kind == "GLoRA":  # of which two layouts are about
+            return min(self.tensors["a1"].shape[:2])
         for part in ("down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b"):
             if part in self.tensors:
                 return int(self.tensors[part].shape[0])
@@ -111,6 +135,9 @@ def read_table(file: Path, name: str) -> list[Layer]:
 def what_it_is(keys: Mapping[str, Any]) -> tuple[str, str]:
     """What a file without a LoRA's tensors is, and what its user can do."""
     joined = "\n".join(keys)
+    unread = _unread(joined)
+    if unread:
+        return f"it is {unread}", _OTHERWISE
     lora = "use a LoRA: a small file of low-rank layers for this base"
     if any(key in keys for key in ("emb_params", "clip_l", "clip_g")) or "string_to_param" in joined:
         return (
@@ -140,13 +167,18 @@ def what_it_is(keys: Mapping[str, Any]) -> tuple[str, str]:
     return f"no LoRA layers, {first} is not understood", lora
 
 
+def _unread(joined: str) -> str:
+    """The kind that names of tensors tell and this reader does not compute; "" where there is none."""
+    return next((what for words, what in _UNREAD if any(word in joined for word in words)), "")
+
+
 def _take(
     layers: dict[tuple[str, str], Layer], name: str, key: str, named: Named | None, tensor: Tensor
 ) -> None:
     if named is None:
-        raise _unfit(
-            name, f"{key} is not understood", "use a file of LoRA, LoCon, LoHa, LoKr or DoRA layers alone"
-        )
+        if unread := _unread(key):
+            raise _unfit(name, f"{key} is not read: it is {unread}", _OTHERWISE)
+        raise _unfit(name, f"{key} is not understood", f"use a file of {_KNOWN} layers alone")
     if not bool(torch.isfinite(tensor.float()).all()):
         raise _unfit(
             name,
@@ -260,8 +292,26 @@ def _changes(layer: Layer) -> bool:
         MAGNITUDES
     ):
         return True
+    if layer.kind in _CHANGE:
+        return _CHANGE[layer.kind](layer.tensors, zero)
     weight = [is_zero for part, is_zero in zero.items() if part not in (*BIASES, "up_bias")]
     return bool(weight) and layer.scale != 0 and not any(weight)
+
+
+def _turns(tensors: Mapping[str, Tensor], _: Mapping[str, bool]) -> bool:
+    """Blocks that are no symmetric matrices, or rows of another length."""
+    blocks, rescale = tensors["oft_blocks"].float(), tensors.get("rescale")
+    turned = bool((blocks != blocks.transpose(-1, -2)).any())
+    return turned or (rescale is not None and bool((rescale.float() != 1).any()))
+
+
+_CHANGE: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, bool]], bool]] = {
+    "GLoRA": lambda _, zero: not (zero["a1"] or zero["a2"]) or not (zero["b1"] or zero["b2"]),
+    "OFT": _turns,
+    "BOFT": _turns,
+    "(IA)^3": lambda _, zero: not zero[SCALE],
+    "(IA)^3 of peft": lambda tensors, _: bool((tensors["ia3_l"].float() != 1).any()),
+}
 
 
 def _unfit(name: str, why: str, fix: str) -> WeightsError:

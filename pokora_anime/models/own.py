@@ -1,4 +1,4 @@
-"""A user's own LoRAs, registered with their base, their licence and where the training data came from.
+"""A user's own LoRAs and bases, registered with their licence and where they or their data came from.
 
 Torch-free.
 """
@@ -18,6 +18,7 @@ import yaml
 
 from pokora_anime.config.schema import Family
 from pokora_anime.errors import ConfigError, WeightsError
+from pokora_anime.models import own_base
 from pokora_anime.models.data import data_folder, free_space
 from pokora_anime.models.licences import LICENCES, Terms, open_ids
 from pokora_anime.models.lora_header import LoraHeader, read_header
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 SLOTS = ("character", "aesthetic")
-_KINDS = (Kind.style_lora, Kind.motion_lora)
+_KINDS = (Kind.style_lora, Kind.motion_lora, Kind.base)
 MIN_STATEMENT = 20  # characters; less says nothing about where data came from
 
 
@@ -71,10 +72,12 @@ def _rows(file: Path, _changed: int, _size: int) -> tuple[Row, ...]:
         raise _no_registry(file, " ".join(str(error).split())[:120]) from error
     for row in found:
         if not row.own or row.id != row.repo.removeprefix("own:") or not ID.fullmatch(row.id):
-            raise _no_registry(file, f"{row.id} is no own LoRA")
-        if row.kind not in _KINDS or row.unpinned or len(row.files) != 1:
+            raise _no_registry(file, f"{row.id} is no own LoRA or base")
+        if row.kind is Kind.base and (why := own_base.check_row(row)):
+            raise _no_registry(file, why)
+        if row.kind not in _KINDS or (row.kind is not Kind.base and (row.unpinned or len(row.files) != 1)):
             raise _no_registry(file, f"{row.id} is no LoRA of one hashed file")
-        roles = (f"own:{row.id}",) if row.kind is Kind.motion_lora else (*SLOTS, row.id)
+        roles = (*SLOTS, row.id) if row.kind is Kind.style_lora else (f"own:{row.id}",)
         if row.role not in roles or row.aliases or row.status is not Status.review:
             raise _no_registry(file, f"{row.id} has a role, a name or a status that is not a user's to give")
     return found
@@ -92,7 +95,7 @@ def _no_registry(file: Path, why: str) -> ConfigError:
         "CFG-OWN",
         f"{file}: {why}",
         expected="what `pokora models add` writes",
-        fix="mend it, or delete it and add your LoRAs again",
+        fix="mend it, or delete it and add your weights again",
     )
 
 
@@ -105,14 +108,10 @@ def add(
     a word that will not do, WeightsError WGT-3 for a licence that may not be used, WGT-5 for a file that
     is no LoRA for this base, MachineError SYS-*.
     """
-    _check_words(new, taken)
+    _check_words(new.id, new.licence, taken)
+    _check_statement(new.data_statement)
     rivals = [row for row in rows() if row.id == new.id or (new.slot and _same_slot(row, new))]
-    if rivals and not replace:
-        raise ConfigError(
-            "CFG-OWN",
-            f"{new.slot or new.id} is taken by your LoRA {rivals[0].id} ({rivals[0].families[0].value})",
-            fix=f"choose another --id{' or --slot' if new.slot else ''}, or --replace it",
-        )
+    _refuse_rivals(rivals, new.slot, replace=replace)
     header = read_header(new.file)
     header.check(new.id, new.family)
     from pokora_anime.models.lora_check import check  # torch: not for those who only list or compose
@@ -123,41 +122,82 @@ def add(
             "CFG-OWN", f"--slot {new.slot} for a motion LoRA", expected="no slot", fix="leave --slot out"
         )
     entry = _entry(new, checked.motion, *_copy(new))
+    _register(entry, rivals)
+    return parse(entry), header, checked
+
+
+def add_base(
+    new: own_base.NewBase, taken: dict[str, str], *, replace: bool = False
+) -> tuple[Row, own_base.Prediction]:
+    """Convert a checkpoint of others into the data folder and register it; its row, and what it predicts.
+
+    Raises what `add` and `own_base.make` raise.
+    """
+    _check_words(new.id, new.licence, taken)
+    rivals = [row for row in rows() if row.id == new.id]
+    _refuse_rivals(rivals, "", replace=replace)
+    entry, prediction = own_base.make(new)
+    _register(entry, rivals)
+    return parse(entry), prediction
+
+
+def folder_of(row: Row) -> Path:
+    """Where a user's weights lie."""
+    return data_folder() / ("bases" if row.kind is Kind.base else "loras") / row.id
+
+
+def _refuse_rivals(rivals: list[Row], slot: str, *, replace: bool) -> None:
+    if rivals and not replace:
+        what = "base" if rivals[0].kind is Kind.base else "LoRA"
+        raise ConfigError(
+            "CFG-OWN",
+            f"{slot or rivals[0].id} is taken by your {what} {rivals[0].id} ({rivals[0].families[0].value})",
+            fix=f"choose another --id{' or --slot' if slot else ''}, or --replace it",
+        )
+
+
+def _register(entry: dict[str, Any], rivals: list[Row]) -> None:
+    """Write a row into the user's registry in the place of its rivals, whose files go."""
     kept = [row.id for row in rows() if row not in rivals]
     stored = yaml.safe_load(path().read_text(encoding="utf-8")) if path().is_file() else None
     entries = [one for one in stored or () if one["id"] in kept]
     with writing(path().parent):
         write_atomic(path(), yaml.safe_dump([*entries, entry], sort_keys=False, allow_unicode=True).encode())
+    new = folder_of(parse(entry))
     for row in rivals:
-        if row.id != new.id:
-            shutil.rmtree(data_folder() / "loras" / row.id, ignore_errors=True)
-    return parse(entry), header, checked
+        if folder_of(row) != new:
+            shutil.rmtree(folder_of(row), ignore_errors=True)
 
 
 def _same_slot(row: Row, new: NewLora) -> bool:
     return row.role == new.slot and new.family in row.families
 
 
-def _check_words(new: NewLora, taken: dict[str, str]) -> None:
-    if not ID.fullmatch(new.id):
-        raise ConfigError("CFG-OWN", f"--id {new.id!r}", expected="small letters, digits and -, at most 40")
-    if new.id in taken:
+def _check_words(identifier: str, licence_id: str, taken: dict[str, str]) -> None:
+    if not ID.fullmatch(identifier):
+        raise ConfigError(
+            "CFG-OWN", f"--id {identifier!r}", expected="small letters, digits and -, at most 40"
+        )
+    if identifier in taken:
         raise ConfigError(
             "CFG-OWN",
-            f"--id {new.id} is what the shipped {taken[new.id]} answers to",
-            fix=f"--id my-{new.id}",
+            f"--id {identifier} is what the shipped {taken[identifier]} answers to",
+            fix=f"--id my-{identifier}",
         )
-    licence = LICENCES.get(new.licence)
+    licence = LICENCES.get(licence_id)
     if licence is not None and licence.terms is Terms.non_commercial:
         raise WeightsError(
-            "WGT-3", f"licence {new.licence} ({licence.name})", expected="one that this project may use"
+            "WGT-3", f"licence {licence_id} ({licence.name})", expected="one that this project may use"
         )
     if licence is None or licence.terms is not Terms.open:
-        raise ConfigError("CFG-OWN", f"--licence {new.licence}", expected=" or ".join(open_ids()))
-    if len(" ".join(new.data_statement.split())) < MIN_STATEMENT:
+        raise ConfigError("CFG-OWN", f"--licence {licence_id}", expected=" or ".join(open_ids()))
+
+
+def _check_statement(statement: str) -> None:
+    if len(" ".join(statement.split())) < MIN_STATEMENT:
         raise ConfigError(
             "CFG-OWN",
-            f"--data {new.data_statement!r}",
+            f"--data {statement!r}",
             expected="a sentence that says what it was trained on and why that data is free",
             fix="for example --data '40 drawings of my own, released as CC0'",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pokora_anime.models import hashes, lock
+from pokora_anime.models import hashes, lock, own
 from pokora_anime.models.data import data_folder
 from pokora_anime.models.rows import Row
 
@@ -22,7 +22,7 @@ def _folders(row: Row) -> list[Path]:
     if row.packaged:
         return [PACKAGE / row.repo.removeprefix("package:") / row.folder]
     if row.own:
-        return [data_folder() / "loras" / row.id]
+        return [own.folder_of(row)]
     if row.converted or row.plain:
         return [converted_folder(row)]
     return [folder / row.folder for folder in snapshots(row)]

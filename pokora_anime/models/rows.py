@@ -24,6 +24,7 @@ class Kind(Enum):
     """What a row is loaded as."""
 
     base = "base"
+    tokenizer = "tokenizer"
     vae = "vae"
     motion = "motion"
     motion_lora = "motion_lora"
@@ -33,6 +34,7 @@ class Kind(Enum):
     extractor = "extractor"
     choreographer = "choreographer"
     interpolator = "interpolator"
+    enlarger = "enlarger"
     upscaler = "upscaler"
     scorer = "scorer"
 
@@ -58,8 +60,8 @@ class Row:
     """One checkpoint.
 
     `repo` is a hub id, https://... for a plain download folder, package:<folder> for what ships with the
-    package, own:<id> for a user's LoRA; own: alone is a slot that a user's LoRA may fill. `published` are
-    the names or patterns of its files there, `files` those that a run loads: a pickle (.pth) is
+    package, own:<id> for a user's LoRA or base; own: alone is a slot for a user's LoRA. `published` are the
+    names or patterns of its files there, `files` those that a run loads: a pickle (.pth) is
     published, its conversion (.safetensors) is loaded. `sha256` and `sizes` (bytes) are by published name,
     relative to `folder`.
     """
@@ -86,6 +88,7 @@ class Row:
     title: str = ""
     author: str = ""
     data_statement: str = ""
+    origin: str = ""  # of a base of others: the file that it was converted from, and its sha256
     page: str = ""
 
     @property

@@ -1,4 +1,4 @@
-"""An open upscaler of pictures, as spandrel finds its architecture in the registered weights."""
+"""What enlarges finished frames: an open upscaler, as spandrel finds its architecture, and nano's own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pokora_anime.compliance.guard import arguments
 from pokora_anime.errors import WeightsError
 from pokora_anime.models import hashes
 from pokora_anime.models.registry import Row
+from pokora_anime.nano.crisp import Crisp
 
 
 class Upscaler(Protocol):
@@ -48,3 +49,12 @@ def load(row: Row, folder: Path, device: torch.device) -> Upscaler:
         raise WeightsError("WGT-2", got, expected="an upscaler of RGB pictures")
     arguments.only(network.model.requires_grad_(False))
     return network.float().eval()
+
+
+def load_crisp(row: Row, folder: Path, device: torch.device) -> Crisp:
+    """nano's own network; WeightsError WGT-2 if it cannot be loaded."""
+    try:
+        return Crisp.from_pretrained(folder).to(device).requires_grad_(False)
+    except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {reason}") from error

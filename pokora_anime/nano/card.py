@@ -29,6 +29,7 @@ ABOUT: dict[str, str] = {
     "pose_extractor": "18 OpenPose joints of a picture",
     "depth_extractor": "DepthAnythingForDepthEstimation",
     "choreographer": "words to the poses of a whole clip",
+    "crisp": "frames three times as large, with clean lines",
     "probe": "attribute probe: the judge in benches and tests",
     "scheduler": "DPM-Solver++ configuration",
 }

@@ -22,13 +22,10 @@ from transformers import (
 )
 
 from pokora_anime.nano.extractors import PoseExtractor
+from pokora_anime.nano.sizes import LATENT, PICTURE
 from pokora_anime.nano.tokenizer import MAX_LENGTH, build_tokenizer
 from pokora_anime.nano.world.vocabulary import words
 
-PICTURE = 256  # pixels a side
-LATENT = 32  # latent cells a side
-FRAMES = 16
-FPS = 8
 TEXT_WIDTH = 128
 CONTEXT_WIDTH = 2 * TEXT_WIDTH
 UNET_CHANNELS = (64, 128, 128)

@@ -23,6 +23,7 @@ MEMBERS = (
     "vae_tiny",
     "probe",
     "choreographer",
+    "crisp",
 )
 PROBE = "probe"  # the family's folder of the judge: shipped as it was trained, in its own format
 
@@ -76,6 +77,9 @@ class Recipe:
     choreographer: Training = Training(
         steps=1800, batch=384, rate=2e-3, warmup=60, decay=0.6, ema=0.995, weight_decay=0.0
     )
+    crisp: Training = Training(
+        steps=2000, batch=16, rate=2e-3, decay=0.6, ema=0.99, weight_decay=0.0, muon=True
+    )
 
 
 def make_recipe(preset: str) -> Recipe:
@@ -100,10 +104,10 @@ def _small() -> Recipe:
         vae=short(full.vae),
         decoder=short(full.decoder),
         unet=short(full.unet),
-        motion=replace(short(full.motion), batch=1),
+        motion=replace(short(full.motion), steps=1, batch=1),
         controlnet_pose=short(full.controlnet_pose),
         steering=replace(short(full.steering), steps=1, batch=1),
-        lora_lcm=short(full.lora_lcm),
+        lora_lcm=replace(short(full.lora_lcm), steps=1),
         lora_pastel=short(full.lora_pastel),
         lora_flat_color=short(full.lora_flat_color),
         controlnet_depth=short(full.controlnet_depth),
@@ -112,4 +116,5 @@ def _small() -> Recipe:
         vae_tiny=short(full.vae_tiny),
         probe=short(full.probe),
         choreographer=short(full.choreographer),
+        crisp=short(full.crisp),
     )

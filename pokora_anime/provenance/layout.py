@@ -20,6 +20,7 @@ STAGES = "stages"
 LOCK = ".lock"
 LOGS = "logs"
 REPORTS = "reports"
+CHOREOGRAPHY = "choreography.webp"  # in the reports: the poses that were planned, as a small film
 
 
 def outside(name: str) -> bool:

@@ -15,13 +15,14 @@ OPS: Mapping[str, tuple[str, ...]] = {
     "prompt": (),
     "noise": (),
     "keyframe": ("prompt", "noise"),
-    "control": ("keyframe",),
+    "control": ("keyframe|redrawn",),
     "choreography": ("prompt", "keyframe"),
+    "redrawn": ("prompt", "noise", "choreography"),
     "draft": ("prompt", "noise", "keyframe?", "draft?", "draft?"),
     "draft_maps": ("draft",),
     "join_maps": ("motion",),
     "motion": (
-        *("prompt", "noise", "keyframe?", "control?", "choreography?", "draft_maps?", "join_maps?"),
+        *("prompt", "noise", "keyframe|redrawn?", "choreography?", "control?", "draft_maps?", "join_maps?"),
         *("motion?", "motion?"),
     ),
     "hires": ("prompt", "noise", "motion", "hires?", "hires?"),
@@ -35,8 +36,8 @@ GENERATORS = frozenset({"prompt", "noise", "keyframe", "draft", "motion"})
 # Operations whose arrays are kept in the run folder.
 STORED = frozenset(
     {
-        *("prompt", "noise", "keyframe", "control", "choreography", "draft", "draft_maps", "join_maps"),
-        *("motion", "hires"),
+        *("prompt", "noise", "keyframe", "control", "choreography", "redrawn", "draft", "draft_maps"),
+        *("join_maps", "motion", "hires"),
     }
 )
 

@@ -38,15 +38,16 @@ two clips compare only where flow and features are the same.</footer>
 """)
 
 
-def page(card: Scorecard, clip: str = "") -> str:
-    """The page; `clip` is the address of the delivered clip as seen from it."""
+def page(card: Scorecard, clip: str = "", track: bytes = b"") -> str:
+    """The page; `clip` is the address of the delivered clip as seen from it, `track` a film (WebP) of the
+    poses that were planned for it."""
     return PAGE.substitute(
         title=escape(card.title),
         style=STYLE,
         facts=escape(_facts(card)),
         counts=_counts(card),
         body="\n".join(
-            [_clip(clip), _summary(card), _advice(card), _plots(card), _joins(card), _table(card)]
+            [_clip(clip, track), _summary(card), _advice(card), _plots(card), _joins(card), _table(card)]
         ),
         origin=escape(card.origin),
     )
@@ -87,10 +88,15 @@ def _counts(card: Scorecard) -> str:
     return " ".join(pills)
 
 
-def _clip(address: str) -> str:
+def _clip(address: str, track: bytes) -> str:
     if not address:
         return ""
-    return f'<video class="clip" controls loop muted preload="auto" src="{escape(address)}"></video>'
+    shown = f'<video class="clip" controls loop muted preload="auto" src="{escape(address)}"></video>'
+    if not track:
+        return shown
+    data = base64.b64encode(track).decode()
+    film = f'<img alt="the poses planned for the clip" src="data:image/webp;base64,{data}">'
+    return f'<div class="beside">{shown}<figure>{film}<figcaption>planned poses</figcaption></figure></div>'
 
 
 def _advice(card: Scorecard) -> str:

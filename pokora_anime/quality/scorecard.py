@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pokora_anime.provenance.atomic import write_atomic, writing
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.layout import CHOREOGRAPHY, REPORTS
 from pokora_anime.quality.metrics import ADVICE, FINAL, GENERATED, METRICS, Verdict
 from pokora_anime.quality.summary import Score
 
@@ -55,12 +56,17 @@ class Scorecard:
 
 
 def write(card: Scorecard, folder: Path, clip: Path | None = None) -> tuple[Path, Path]:
-    """Writes scorecard.json and the page, which shows `clip`; returns both. Raises MachineError SYS-*."""
+    """Writes scorecard.json and the page; returns both. Raises MachineError SYS-*.
+
+    The page shows `clip`, and beside it the poses that were planned for it if its run has them.
+    """
     from pokora_anime.quality.report import page
 
     shown = quote(Path(os.path.relpath(clip, folder)).as_posix()) if clip is not None else ""
     data = json.dumps(card.to_json(), indent=1, ensure_ascii=False) + "\n"
-    texts = {SCORECARD: data, REPORT: page(card, shown)}
+    planned = clip.parent / REPORTS / CHOREOGRAPHY if clip is not None else None
+    track = planned.read_bytes() if planned is not None and planned.is_file() else b""
+    texts = {SCORECARD: data, REPORT: page(card, shown, track)}
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

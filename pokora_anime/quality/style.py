@@ -10,6 +10,9 @@ STYLE = """
 body{margin:0;background:var(--ground);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:1120px;margin:0 auto;padding:32px 20px 56px}
+.beside{display:flex;flex-wrap:wrap;gap:22px;align-items:flex-end}
+.beside .clip{flex:1 1 320px}.beside figure{margin:0}
+.beside img{width:192px;border-radius:12px}
 .clip{display:block;width:100%;max-width:520px;margin-top:22px;border-radius:12px}
 header p{margin:0;color:var(--soft)}
 header .pill{margin-top:10px;padding:1px 14px;font-size:13px}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
 
@@ -31,10 +32,13 @@ _COLORED = {"hair": "hair_color", "eyes": "eye_color"}
 _SHOWN = 8  # things that a line names
 
 
-def unknown_words(text: str) -> tuple[str, ...]:
-    """The things in a prompt's bare text that it cannot draw, each once: neighbouring words are one thing."""
+def unknown_words(text: str, also: Sequence[str] = ()) -> tuple[str, ...]:
+    """The things in a prompt's bare text that it cannot draw, each once: neighbouring words are one thing.
+
+    What is in `also` is known from elsewhere.
+    """
     bare = re.sub(r"[\s_]+", " ", text.lower())
-    for form in _forms():
+    for form in (*_forms(), *sorted(also, key=len, reverse=True)):
         bare = re.sub(rf"(?<![\w-]){re.escape(form)}(?![\w-])", lambda found: "," * len(found[0]), bare)
     found: dict[str, None] = {}
     for phrase in re.split(r"[,.;:!?、。()\[\]\"]+", _unpaired(bare, found)):
@@ -61,9 +65,9 @@ def nearest(thing: str) -> str:
     return ""
 
 
-def line(text: str) -> str:
+def line(text: str, also: Sequence[str] = ()) -> str:
     """One line about what of the text is not drawn; empty where all of it is."""
-    things = unknown_words(text)
+    things = unknown_words(text, also)
     if not things:
         return ""
     told = [f"{thing} (nearest: {near})" if (near := nearest(thing)) else thing for thing in things[:_SHOWN]]

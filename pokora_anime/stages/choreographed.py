@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pokora_anime.config.schema import MapSource, VideoConfig
+from pokora_anime.config.schema import ControlKind, Family, MapSource, VideoConfig
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.stages.prompt_syntax import stops
 from pokora_anime.stages.timing import frames_generated
@@ -20,6 +20,17 @@ def frames(config: VideoConfig) -> int:
     return frames_generated(config)
 
 
+def read_kinds(config: VideoConfig) -> list[ControlKind]:
+    """The kinds of maps that are read in the keyframe, in their order: all but those that are planned."""
+    planned = {ControlKind.pose} if wanted(config) else set[ControlKind]()
+    return sorted(set(config.control.kinds) - planned, key=lambda kind: kind.value)
+
+
+def from_front(config: VideoConfig) -> bool:
+    """Whether the base was only ever shown figures from the front: nano's drawn world has no others."""
+    return config.base.family is Family.nano
+
+
 def recorded(config: VideoConfig) -> dict[str, Json]:
     """What the plan depends on beside the size, as its node tells it."""
     words: list[Json] = [[frame, text] for frame, text in stops(config.shot.prompt)]
@@ -29,4 +40,5 @@ def recorded(config: VideoConfig) -> dict[str, Json]:
         "frames": frames(config),
         "fps": config.shot.fps,
         "loop": config.motion.loop,
+        "front": from_front(config),
     }

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from pokora_anime.choreography import body, motions, network, skeleton, words
+from pokora_anime.choreography import body, front, motions, network, skeleton, words
 from pokora_anime.choreography import plan as planning
 from pokora_anime.config.schema import Family, VideoConfig
 from pokora_anime.context import RunContext
@@ -16,66 +16,97 @@ from pokora_anime.progress import KEPT
 from pokora_anime.provenance.atomic import writing
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
-from pokora_anime.provenance.layout import REPORTS
+from pokora_anime.provenance.folder import Arrays
+from pokora_anime.provenance.layout import CHOREOGRAPHY, REPORTS
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Keyframe, Prompt
-from pokora_anime.stages import choreographed, control, spans
+from pokora_anime.stages import choreographed, control, fading, spans
 from pokora_anime.stages.prompt_syntax import stops
 from pokora_anime.stages.timing import frames_generated
 
 ROLE = "choreographer"
-FILM = "choreography.webp"
 FILM_SIDE = 192
-NOBODY = "nobody was found in the keyframe: the poses are planned for a figure in its middle"
+NOBODY = "nobody was found in the keyframe: it is drawn again, in the first of the poses planned"
 # Half the width of limbs that the SDXL pose ControlNets were trained on, by the longer side from which on.
 _WIDTHS = ((1000, 12.0), (500, 8.0), (0, 4.0))
 
 
 def plan(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Node:
-    """Plans the clip's joints float32 [frames,18,3], stored under their node; says so where nobody is found.
+    """Plans the clip's joints float32 [frames,18,3], stored under their node beside those of the keyframe.
 
-    The first pose is the keyframe's. It is computed on the CPU in float32 on every machine.
+    The first pose is the keyframe's, or where nobody is found that of a figure in its middle. It is computed
+    on the CPU in float32 on every machine.
     """
+    context.progress.stage("choreography", total=1)
     node = _node(text, keyframe, config, context)
     if context.folder.load(node) is not None:
         context.progress.step(f"choreography, {KEPT}")
         return context.folder.recorded(node)
     size = (config.base.height, config.base.width)
-    figure = skeleton.read(np.asarray(context.models.pose_extractor()(keyframe.image), np.float32))
-    if figure is None:
-        context.progress.note(NOBODY)
-        figure = skeleton.default_figure(size)
+    seen = np.asarray(context.models.pose_extractor()(keyframe.image), np.float32)
+    figure = skeleton.read(seen) or skeleton.default_figure(size)
     order = planning.Order(
         stops=stops(config.shot.prompt),
         frames=choreographed.frames(config),
         fps=config.shot.fps,
         seed=config.seed,
         loop=config.motion.loop,
+        front=choreographed.from_front(config),
     )
     joints = planning.plan(context.models.choreographer(), order, figure, size)
-    node = context.folder.save(node, {"pose": joints})
+    node = context.folder.save(node, {"pose": joints, "figure": seen})
     context.progress.step("choreography")
     return node
 
 
-def track(node: Node, index: int, config: VideoConfig, context: RunContext) -> ControlTrack:
-    """The pose maps of a segment's frames, uint8 [frames, height, width, 3], of the poses read back.
+def opening(node: Node, config: VideoConfig, context: RunContext) -> ControlTrack | None:
+    """The first pose's map, uint8 [height, width, 3], if the keyframe shows nobody and is to be drawn again.
 
-    Frames past a loop are its first ones; past the end of another clip the last pose is held. Raises
-    MachineError SYS-IO if the poses are gone.
+    Raises MachineError SYS-IO if the poses are gone.
     """
+    stored = _stored(node, context)
+    if skeleton.read(stored["figure"].astype(np.float32)) is not None:
+        return None
+    size = (config.base.height, config.base.width)
+    found = control.pose_map(stored["pose"][0].astype(np.float32), size, half_width(config))
+    return ControlTrack(maps={"pose": control.black_for_nobody(found, size)}, notes=(), node=node)
+
+
+def _stored(node: Node, context: RunContext) -> Arrays:
     stored = context.folder.load(node)
     if stored is None:
         raise MachineError("SYS-IO", "the choreography changed on the disk while the clip was rendered")
-    joints = stored["pose"].astype(np.float32)
+    return stored
+
+
+def track(
+    node: Node, index: int, still: ControlTrack | None, config: VideoConfig, context: RunContext
+) -> ControlTrack:
+    """The pose maps of a segment's frames, uint8 [frames, height, width, 3], of the poses read back.
+
+    Frames past a loop are its first ones; past the end of another clip the last pose is held. Maps of the
+    keyframe (`still`) are there too and fade, because she moves on from there. Raises MachineError SYS-IO if
+    the poses are gone.
+    """
+    joints = _stored(node, context)["pose"].astype(np.float32)
     span = spans.of(config, frames_generated(config))[index]
-    frames = np.arange(span.start, span.start + span.frames)
+    count = spans.drawn(span, config)
+    frames = np.arange(span.start, span.start + count)
     frames = frames % len(joints) if config.motion.loop else np.minimum(frames, len(joints) - 1)
     size = (config.base.height, config.base.width)
     wide = half_width(config)
     found = [control.pose_map(joints[frame], size, wide) for frame in frames]
     maps = {"pose": np.stack([control.black_for_nobody(one, size) for one in found])}
-    return ControlTrack(maps=maps, notes=(), node=node)
+    if still is None:
+        return ControlTrack(maps=maps, notes=(), node=node)
+    fades = fading.faded(span.start, count, config.control.fade_frames, config.control.fade_floor)
+    return ControlTrack(
+        maps={**maps, **still.maps},
+        notes=(),
+        node=node,
+        fading=dict.fromkeys(still.maps, fades),
+        beside=still,
+    )
 
 
 def show(node: Node, config: VideoConfig, context: RunContext) -> None:
@@ -83,7 +114,7 @@ def show(node: Node, config: VideoConfig, context: RunContext) -> None:
     from PIL import Image as Pictures
 
     stored = context.folder.load(node)
-    path = context.folder.path / REPORTS / FILM
+    path = context.folder.path / REPORTS / CHOREOGRAPHY
     if stored is None or path.exists():
         return
     share = FILM_SIDE / max(config.base.width, config.base.height)
@@ -106,14 +137,14 @@ def half_width(config: VideoConfig) -> float | None:
 
 
 def _node(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Node:
-    modules = (body, motions, network, planning, skeleton, words)
+    modules = (body, front, motions, network, planning, skeleton, words)
     return Node.after(
         [text.node, keyframe.node],
         "choreography",
         {"size": [config.base.width, config.base.height], **choreographed.recorded(config)},
         weights=context.models.weights_hash(ROLE) | context.models.weights_hash("pose_extractor"),
         code=code_hash(
-            sys.modules[__name__], choreographed, control, *modules, extractors, openpose, vitpose
+            sys.modules[__name__], choreographed, control, fading, *modules, extractors, openpose, vitpose
         ),
         environment=environment(context),
     )

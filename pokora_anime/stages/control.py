@@ -18,6 +18,7 @@ from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
 from pokora_anime.records import ControlTrack, Image, Keyframe
+from pokora_anime.stages import choreographed
 
 NOSE, NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 0, 1, 2, 5
 CONFIDENT = 0.5  # also the threshold under which the OpenPose map leaves a joint out
@@ -35,12 +36,12 @@ class NobodyFound:
 def extract(
     keyframe: Keyframe, config: VideoConfig, context: RunContext, *, last_attempt: bool
 ) -> ControlTrack | NobodyFound:
-    """The maps of `config.control.kinds`, uint8 [H, W, 3] at the base's frame size.
+    """The maps of `config.control.kinds`, uint8 [H, W, 3] at the base's frame size; planned ones aside.
 
     With nobody to be found, NobodyFound, or on the last attempt the other maps and a note.
     Raises ConfigError CFG-CONTROL for a kind that the base has no ControlNet for.
     """
-    kinds = kinds_of(config)
+    kinds = choreographed.read_kinds(config)
     control_rows(kinds, config.base.family, config.control.network)
     context.progress.stage("control", total=len(kinds))
     node = _node(keyframe, kinds, config, context, last_attempt)
@@ -157,6 +158,6 @@ def _node(
             "last_attempt": last_attempt,
         },
         weights=extractor_weights(kinds, context),
-        code=code_hash(sys.modules[__name__], extractors, openpose, vitpose),
+        code=code_hash(sys.modules[__name__], choreographed, extractors, openpose, vitpose),
         environment=environment(context),
     )

@@ -47,9 +47,16 @@ def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -
     found: list[ControlSource] = []
     for kind, hint in hints.items():
         network = context.models.controlnet(kind)
+        fading = control.fading.get(kind.value) if control is not None else None
         found.append(
             ControlSource(
-                network, hint, scale=scales[kind], start=settings.start, end=settings.end, dtype=dtype
+                network,
+                hint,
+                scale=scales[kind],
+                start=settings.start,
+                end=settings.end,
+                dtype=dtype,
+                fading=None if fading is None else torch.tensor(fading, device=context.device),
             )
         )
     return found
@@ -93,6 +100,7 @@ class UnionSource(ControlSource):
         self._inside = [1.0] if single else [scales[kind] for kind in kinds]
         self._types = [TYPES[kind] for kind in kinds]
         self.hints = tuple(Hints.of(network, hints[kind], dtype) for kind in kinds)
+        self.fading = None
 
     @property
     def together(self) -> bool:

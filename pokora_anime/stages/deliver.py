@@ -7,19 +7,33 @@ from dataclasses import dataclass
 
 from pokora_anime.config.schema import Interpolation, VideoConfig
 from pokora_anime.context import RunContext
+from pokora_anime.nano.crisp import steepened
 from pokora_anime.records import Image
 from pokora_anime.stages.camera import Move, cut
 from pokora_anime.stages.interpolate import Between, Draw, retimed
 from pokora_anime.stages.pictures import fitted
 from pokora_anime.stages.timing import frames_delivered, moving
-from pokora_anime.stages.upscale import enlarged
+from pokora_anime.stages.upscale import crisp, enlarged
 
 
 def timed(source: Iterator[Image], count: int, config: VideoConfig, context: RunContext) -> Iterator[Image]:
-    """`count` frames at the delivered rate. Raises RecordError when `source` ends too soon."""
+    """`count` frames at the delivered rate, drawn larger where the config asks for it.
+
+    Raises RecordError when `source` ends too soon.
+    """
     finish = config.finish
     network = _rife(context) if finish.interpolation is Interpolation.rife else None
-    return retimed(source, config.shot.fps, finish.fps, count, moving=moving(finish), network=network)
+    larger = crisp(config, context)
+    frames = retimed(
+        source,
+        config.shot.fps,
+        finish.fps,
+        count,
+        moving=moving(finish),
+        network=network,
+        larger=larger,
+    )
+    return frames if larger is None else map(steepened, frames)
 
 
 def sized(

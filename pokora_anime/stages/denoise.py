@@ -191,21 +191,32 @@ class ControlSource:
 
     `hint` [3, height, width] in 0..1 is a static map for all frames, or [frames, 3, height, width] those of
     each frame, of which one that shows nothing leaves its frame alone. `frame_weight_F` scales the residuals
-    of each frame; the ControlNet acts on the steps whose share lies in [start, end).
+    of each frame, and so does `fading` [frames] where this source has its own; the ControlNet acts on the
+    steps whose share lies in [start, end).
     """
 
     def __init__(
-        self, network: Any, hint: Tensor, *, scale: float, start: float, end: float, dtype: torch.dtype
+        self,
+        network: Any,
+        hint: Tensor,
+        *,
+        scale: float,
+        start: float,
+        end: float,
+        dtype: torch.dtype,
+        fading: Tensor | None = None,
     ) -> None:
         self.network, self.scale, self.start, self.end = network, scale, start, end
-        self.hints = (Hints.of(network, hint, dtype),)
+        self.hints, self.fading = (Hints.of(network, hint, dtype),), fading
 
     def led(self) -> Self:
-        """The same source where one more frame stands before the others."""
-        if all(hints.static for hints in self.hints):
+        """The same source where one more frame, the keyframe's, stands before the others."""
+        if self.fading is None and all(hints.static for hints in self.hints):
             return self
         other = copy(self)
         other.hints = tuple(hints.led() for hints in self.hints)
+        if self.fading is not None:
+            other.fading = torch.cat([torch.ones_like(self.fading[:1]), self.fading])
         return other
 
     @property
@@ -215,25 +226,30 @@ class ControlSource:
 
     def acting(self, weight_F: Tensor) -> Tensor:
         """The indices of the frames to compute: those that it does anything to."""
-        steered = torch.stack([hints.steered(weight_F.shape[0]) for hints in self.hints]).amax(dim=0)
-        acting_K = (weight_F * steered).nonzero()[:, 0]
+        acting_K = (weight_F * self._steered(weight_F.shape[0])).nonzero()[:, 0]
         if self.together and len(acting_K):
             return torch.arange(weight_F.shape[0], device=weight_F.device)
         return acting_K
 
     def part(self, frames_K: Tensor) -> Self:
         """The same source for some of the frames."""
-        if all(hints.static for hints in self.hints):
+        if self.fading is None and all(hints.static for hints in self.hints):
             return self
         other = copy(self)
         other.hints = tuple(hints.part(frames_K) for hints in self.hints)
+        other.fading = None if self.fading is None else self.fading[frames_K]
         return other
+
+    def _steered(self, count: int) -> Tensor:
+        """How much each of those rows is steered, [N]: not at all where none of its maps shows anything."""
+        shown_N = torch.stack([hints.steered(count) for hints in self.hints]).amax(dim=0)
+        if self.fading is None:
+            return shown_N
+        return shown_N * self.fading.to(shown_N).repeat(count // self.fading.shape[0])
 
     def weighted(self, residuals: Sequence[Tensor], weight_N: Tensor) -> list[Tensor]:
         """Residuals [N, ...] scaled for each frame; a frame none of whose maps shows anything gets none."""
-        steered = [hints.steered(weight_N.shape[0]) for hints in self.hints]
-        shown_N = torch.stack(steered).amax(dim=0)
-        weight = (self.scale * weight_N * shown_N).view(-1, 1, 1, 1)
+        weight = (self.scale * weight_N * self._steered(weight_N.shape[0])).view(-1, 1, 1, 1)
         return [residual * weight.to(residual.dtype) for residual in residuals]
 
     def residuals(
@@ -450,25 +466,25 @@ def denoise_segment(
 
 
 def averaged(
-    ask: Callable[[Tensor, Tensor], Tensor],
+    ask: Callable[[Tensor, Tensor, Tensor | None], Tensor],
     latents_1CFHW: Tensor,
     frame_weight_F: Tensor,
     windows: Sequence[Sequence[int]],
 ) -> Tensor:
-    """The prediction of all frames, asked for one window at a time: [1, C, F, H, W].
+    """The prediction of all frames, asked for one window (its frames) at a time: [1, C, F, H, W].
 
     A frame of several windows takes their mean, weighted by its distance from each window's edge
     (MultiDiffusion, arXiv 2302.08113, along time as FreeNoise, arXiv 2310.15169).
     """
     if not windows:
-        return ask(latents_1CFHW, frame_weight_F)
+        return ask(latents_1CFHW, frame_weight_F, None)
     total = torch.zeros_like(latents_1CFHW)
     weights = latents_1CFHW.new_zeros(latents_1CFHW.shape[2])
     for window in windows:
         index = torch.tensor([*window], device=latents_1CFHW.device)
         place = torch.arange(1, len(index) + 1, device=index.device)
         weight = torch.minimum(place, place.flip(0)).to(total)
-        found = ask(latents_1CFHW[:, :, index], frame_weight_F[index])
+        found = ask(latents_1CFHW[:, :, index], frame_weight_F[index], index)
         total.index_add_(2, index, found * weight[:, None, None])
         weights.index_add_(0, index, weight)
     return total / weights[:, None, None]
@@ -502,7 +518,10 @@ def _guided(
     anchor: Seen | None,
     latents: Tensor,
     frame_weight_F: Tensor,
+    frames_K: Tensor | None,
 ) -> Tensor:
+    if frames_K is not None:
+        controls = [control.part(frames_K) for control in controls]
     return guided(unet, latents, timestep, condition, guidance, controls, step, steps, frame_weight_F, anchor)
 
 

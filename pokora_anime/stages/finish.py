@@ -12,6 +12,7 @@ from pokora_anime.config.schema import VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
 from pokora_anime.models import finishing, pixels, rife, upscaler
+from pokora_anime.nano import crisp
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
@@ -56,10 +57,11 @@ def record(
             "fps": config.shot.fps,
             "loop": config.motion.loop,
         },
-        weights=_weights(config, context),
+        weights=context.models.weights_hash("vae") | upscale.weights(config, context),
         code=code_hash(
             sys.modules[__name__],
             camera,
+            crisp,
             deliver,
             interpolate,
             pictures,
@@ -70,16 +72,11 @@ def record(
             upscale,
             upscaler,
         ),
-        environment=environment(context, finishing.packages(finish))
+        environment=environment(context, finishing.packages(config))
         | context.execution.decoding(finish.decode_chunk),
     ).made(text_hash(list(rgb_hashes)))
     context.folder.note_node(node)
     return node
-
-
-def _weights(config: VideoConfig, context: RunContext) -> dict[str, str]:
-    names = ("vae", *(wish.name for wish in finishing.asked(config.finish)))
-    return {role: digest for name in names for role, digest in context.models.weights_hash(name).items()}
 
 
 def _decoded(segments: Iterator[Segment], chunk_frames: int, context: RunContext) -> Iterator[Image]:

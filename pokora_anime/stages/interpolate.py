@@ -7,7 +7,8 @@ check of Sundaram, Brox and Keutzer (ECCV 2010), equation 5.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import floor
 from typing import Protocol, TypeVar
 
@@ -37,6 +38,7 @@ class Between(Protocol):
 
 
 Draw = Callable[[Image, Image], Between]
+Larger = Callable[[Image], Image]
 
 
 def retimed(
@@ -47,13 +49,16 @@ def retimed(
     *,
     moving: bool = True,
     network: Draw | None = None,
+    larger: Larger | None = None,
 ) -> Iterator[Image]:
     """`count` frames at `out_fps` from `source` at `fps`; source frames in time with them pass unchanged.
 
     Without `moving` the source frame before is repeated. A `network` draws between frames in the place of
-    optical flow, which then tells cuts alone. Raises RecordError when `source` ends too soon.
+    optical flow, which then tells cuts alone. `larger` enlarges source frames once; flow is that of the
+    small ones and moves the large ones. Raises RecordError when `source` ends too soon.
     """
     flow = make_flow()
+    larger = _Once(larger) if larger is not None else _as_it_is
     at, before = 0, _next(source, 0)
     after: Image | None = None
     pair: FramePair | None = None
@@ -64,11 +69,11 @@ def retimed(
             at, after, pair = at + 1, None, None
         time = float(position - at)
         if not moving or time == 0:
-            yield before
+            yield larger(before)
             continue
         if pair is None or after is None:
             after = _next(source, at + 1)
-            pair = FramePair(before, after, flow, network)
+            pair = FramePair(before, after, flow, network, larger)
         yield pair.at(time)
 
 
@@ -92,26 +97,86 @@ def make_flow() -> cv2.DISOpticalFlow:
     return flow
 
 
+def _as_it_is(frame: Image) -> Image:
+    return frame
+
+
+class _Once:
+    """Enlarges each of the last two frames once; they are known by being the same array."""
+
+    def __init__(self, larger: Larger) -> None:
+        self._larger = larger
+        self._made: list[tuple[Image, Image]] = []
+
+    def __call__(self, frame: Image) -> Image:
+        found = next((made for seen, made in self._made if seen is frame), None)
+        if found is None:
+            found = self._larger(frame)
+            self._made = [*self._made[-1:], (frame, found)]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """A time between two frames: flows to both and what they bring here, float32 [h,w,3].
+
+    `share` [h,w] of the later one in the blend, and where [h,w] neither of them is to be trusted.
+    """
+
+    to_before: Flow
+    to_after: Flow
+    before: npt.NDArray[np.float32]
+    after: npt.NDArray[np.float32]
+    share: Mask
+    ghost: Mask
+
+
 class FramePair:
-    """Two neighbouring source frames [h,w,3]; flow is computed once, at the first frame between them."""
+    """Two neighbouring source frames [h,w,3]; flow is computed once, at the first frame between them.
+
+    Frames between them are made of what `larger` makes of the two.
+    """
 
     def __init__(
-        self, before: Image, after: Image, flow: cv2.DISOpticalFlow, network: Draw | None = None
+        self,
+        before: Image,
+        after: Image,
+        flow: cv2.DISOpticalFlow,
+        network: Draw | None = None,
+        larger: Larger = _as_it_is,
     ) -> None:
         self.before, self.after = before, after
-        self._dis, self._network = flow, network
+        self._dis, self._network, self._larger = flow, network, larger
 
     def at(self, time: float) -> Image:
         """The frame at `time` in 0..1 of the way from `before` (0, returned as it is) to `after`."""
         if time <= 0:
-            return self.before
+            return self._larger(self.before)
         nearest = self.before if time < 0.5 else self.after
         if np.array_equal(self.before, self.after) or self.is_cut:
-            return nearest
-        return self._moved(time, nearest) if self._drawn is None else self._drawn.at(time)
+            return self._larger(nearest)
+        if self._drawn is not None:
+            return self._larger(self._drawn.at(time))
+        large = self._larger(self.before), self._larger(self.after)
+        if large[0].shape == self.before.shape:
+            return self._moved(time, nearest)
+        return self._moved_large(time, *large)
 
     def _moved(self, time: float, nearest: Image) -> Image:
         """Both frames warped to `time` and blended; `nearest` where both are occluded."""
+        way = self._way(time)
+        blended = way.before + way.share[..., None] * (way.after - way.before)
+        mixed = blended + way.ghost[..., None] * (nearest - blended)
+        return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+    def _moved_large(self, time: float, before: Image, after: Image) -> Image:
+        """The same of frames several times as large, by the flow of the small ones."""
+        way = self._way(time)
+        nearest = before if time < 0.5 else after
+        made = _blended(_warp_large(before, way.to_before), _warp_large(after, way.to_after), way.share)
+        return _blended(made, nearest, way.ghost) if way.ghost.max() > 0 else made
+
+    def _way(self, time: float) -> _Way:
         forward, backward = self._flows
         to_before = _mixed(forward, -(1 - time) * time, backward, time**2)
         to_after = _mixed(forward, (1 - time) ** 2, backward, -time * (1 - time))
@@ -122,11 +187,14 @@ class FramePair:
         )
         weight_before = (1 - time) * (seen_before + 0.1)
         weight_after = time * (seen_after + 0.1)
-        share = (weight_after / (weight_before + weight_after))[..., None]
-        blended = before + share * (after - before)
-        ghost = _ghosts(before, after, np.maximum(seen_before, seen_after))[..., None]
-        mixed = blended + ghost * (nearest - blended)
-        return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+        return _Way(
+            to_before=to_before,
+            to_after=to_after,
+            before=before,
+            after=after,
+            share=np.asarray(weight_after / (weight_before + weight_after), np.float32),
+            ghost=_ghosts(before, after, np.maximum(seen_before, seen_after)),
+        )
 
     @cached_property
     def is_cut(self) -> bool:
@@ -170,6 +238,30 @@ def _warp(values: npt.NDArray[S], flow: Flow, kind: int = cv2.INTER_LINEAR) -> n
     rows = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
     warped = cv2.remap(values, columns, rows, kind, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(warped, values.dtype)
+
+
+def _warp_large(frame: Image, flow: Flow) -> Image:
+    """A frame [h,w,3] several times as large as a flow, fetched from where the flow points."""
+    height, width = frame.shape[:2]
+    scale = width / flow.shape[1]
+    ways = cv2.resize(flow * np.float32(scale), (width, height), interpolation=cv2.INTER_LINEAR)
+    places, rest = cv2.convertMaps(ways + _grid(height, width), np.empty(0), cv2.CV_16SC2)
+    # A third of the time of cubic, and what it blurs is a pixel of the large frame.
+    warped = cv2.remap(frame, places, rest, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _grid(height: int, width: int) -> Flow:
+    """Where each pixel lies: x, y."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    return np.stack([columns, rows], -1).astype(np.float32)
+
+
+def _blended(one: Image, other: Image, share: Mask) -> Image:
+    """Two frames [h,w,3] mixed by the other's share, which may be given smaller."""
+    weight = cv2.resize(share, (one.shape[1], one.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.blendLinear(one, other, 1 - weight, weight), np.uint8)
 
 
 def _consistent(flow: Flow, back: Flow) -> Mask:

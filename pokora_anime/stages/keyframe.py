@@ -3,45 +3,61 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pokora_anime.config.identity import part
-from pokora_anime.config.schema import RunConfig, StillsConfig
+from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.context import RunContext
 from pokora_anime.devices.plan import Plan
 from pokora_anime.models import schedulers
+from pokora_anime.nano import crisp
 from pokora_anime.provenance.code import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.folder import Arrays
 from pokora_anime.provenance.hashing import Json, arrays_hash
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import Keyframe, Noise, Prompt, Still
+from pokora_anime.records import ControlTrack, Keyframe, Noise, Prompt, Still
+from pokora_anime.stages import control_nets, guidance, hints, noise, pictures, upscale
 from pokora_anime.stages import denoise as segments
-from pokora_anime.stages import guidance, noise, pictures
-from pokora_anime.stages.denoise import Guidance
+from pokora_anime.stages.denoise import ControlSource, Guidance
 from pokora_anime.stages.guidance import combine
 from pokora_anime.stages.less import Steps, with_less
 from pokora_anime.stages.pictures import decode_chunks
 from pokora_anime.stages.sound import require_finite
 
+_Text = tuple[Tensor, Tensor | None]  # embeddings and pooled
+
 
 def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
     """The clip's keyframe; each `attempt` has its own noise. Written to keyframe.png."""
-    return _render(prompt, config, context, ("keyframe", attempt), "keyframe.png")
+    return _render(_Picture(prompt, ("keyframe", attempt), "keyframe.png"), config, context)
+
+
+def redraw(prompt: Prompt, under: ControlTrack, config: VideoConfig, context: RunContext) -> Keyframe:
+    """The keyframe anew, from the same noise, under a map of each kind: the pose that the clip begins in.
+
+    Written to keyframe.png in the first one's place.
+    """
+    return _render(_Picture(prompt, ("keyframe", 0), "keyframe.png", under), config, context)
 
 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
     """A still cropped and scaled to its delivered size."""
-    image = pictures.fitted(still.image, config.finish)
+    larger = upscale.crisp(config, context)
+    image = still.image if larger is None else crisp.steepened(larger(still.image))
+    image = pictures.fitted(image, config.finish)
     node = Node.after(
         [still.node],
         "still",
         {"finish": part(config.finish)},
-        code=code_hash(sys.modules[__name__], pictures),
+        weights=upscale.weights(config, context),
+        code=code_hash(sys.modules[__name__], pictures, upscale, crisp),
         environment=environment(context),
     ).made(arrays_hash({"image": image}))
     context.folder.note_node(node)
@@ -50,45 +66,60 @@ def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still
 
 def render_still(prompt: Prompt, index: int, config: RunConfig, context: RunContext) -> Keyframe:
     """The still of that index, made as a keyframe is; the caller names and writes its file."""
-    return _render(prompt, config, context, ("still", index), None)
+    return _render(_Picture(prompt, ("still", index), None), config, context)
 
 
-def _render(
-    prompt: Prompt, config: RunConfig, context: RunContext, names: tuple[str, int], file: str | None
-) -> Keyframe:
-    start = noise.for_picture(names, context)
-    context.progress.stage(names[0], total=config.speed.steps, detail=f"{names[1] + 1}" if names[1] else "")
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A picture to draw: its name in the run and its file, and the maps that it is drawn under if any."""
+
+    prompt: Prompt
+    names: tuple[str, int]
+    file: str | None
+    under: ControlTrack | None = None
+
+    @property
+    def op(self) -> str:
+        return "keyframe" if self.under is None else "redrawn"
+
+    @property
+    def steps(self) -> tuple[str | int, ...]:
+        """The names of the generator that its steps draw from."""
+        return (*self.names, "steps")
+
+
+def _render(picture: _Picture, config: RunConfig, context: RunContext) -> Keyframe:
+    start, (name, index) = noise.for_picture(picture.names, context), picture.names
+    context.progress.stage(name, total=config.speed.steps, detail=f"{index + 1}" if index else "")
 
     def under(plan: Plan) -> Node:
-        return _node(prompt, start, config, context, names, plan)
+        return _node(picture, start, config, context, plan)
 
     node, stored = context.execution.stored(context.folder, under)
     if stored is None:
         steps = Steps(lambda: _step(context))
-        arrays = with_less(names[0], lambda: _compute(prompt, start, config, context, names, steps), context)
+        arrays = with_less(name, lambda: _compute(picture, start, config, context, steps), context)
         node = context.folder.save(under(context.execution.plan), arrays)
     else:
         arrays, node = stored, context.folder.recorded(node)
         for _ in range(config.speed.steps):
             context.progress.step("kept")
-    if file is not None:
-        context.folder.write_image(file, arrays["image"], node, "image")
+    if picture.file is not None:
+        context.folder.write_image(picture.file, arrays["image"], node, "image")
     return Keyframe(latent=torch.from_numpy(arrays["latent"]), image=arrays["image"], node=node)
 
 
-def _compute(
-    prompt: Prompt,
-    start: Noise,
-    config: RunConfig,
-    context: RunContext,
-    names: tuple[str, int],
-    steps: Steps,
-) -> Arrays:
+def _compute(picture: _Picture, start: Noise, config: RunConfig, context: RunContext, steps: Steps) -> Arrays:
     """A picture and its latent."""
     steps.begin()
     context.models.hold(context.execution.plan)
     with torch.inference_mode(), context.autocast():
-        latent = denoise(prompt, start, config, context, context.generator(*_steps(names)), steps.step)
+        controls: Sequence[ControlSource] = ()
+        if picture.under is not None:
+            assert isinstance(config, VideoConfig)
+            controls = control_nets.of(picture.under, config, context)
+        generator = context.generator(*picture.steps)
+        latent = denoise(picture.prompt, start, config, context, generator, steps.step, controls)
         (image,) = decode_chunks(latent[:, None], 1, context)
     return {"latent": latent.numpy(), "image": image}
 
@@ -105,6 +136,7 @@ def denoise(
     context: RunContext,
     generator: torch.Generator,
     on_step: Callable[[], None] = lambda: None,
+    controls: Sequence[ControlSource] = (),
 ) -> Tensor:
     """The denoised latent [channels, height, width], float32 on the CPU, scaled as the UNet knows it.
 
@@ -116,21 +148,22 @@ def denoise(
     guided = Guidance.of(config.speed)
     for step, timestep in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(latents, timestep)
-        predicted = _predict(scaled, timestep, prompt, config, context, guided.on(step, config.speed.steps))
+        ask = partial(_ask, scaled, timestep, config, context, controls, step / config.speed.steps)
+        predicted = _predict(ask, prompt, config, context, guided.on(step, config.speed.steps))
         latents = scheduler.step(predicted, timestep, latents, generator=generator, return_dict=False)[0]
         on_step()
     return require_finite(latents[0].float().cpu(), "keyframe")
 
 
 def _predict(
-    latents: Tensor, timestep: Tensor, prompt: Prompt, config: RunConfig, context: RunContext, guided: bool
+    ask: Callable[[list[_Text]], Tensor],
+    prompt: Prompt,
+    config: RunConfig,
+    context: RunContext,
+    guided: bool,
 ) -> Tensor:
     """The UNet's prediction float32 [1, channels, height, width], guided or conditional alone."""
     negative, positive = (prompt.negative_embeds, prompt.negative_pooled), (prompt.embeds, prompt.pooled)
-
-    def ask(rows: list[tuple[Tensor, Tensor | None]]) -> Tensor:
-        return _ask(latents, timestep, rows, config, context)
-
     if not guided:
         return ask([positive])
     if config.speed.guidance_batched and not context.execution.plan.sequential:
@@ -143,11 +176,16 @@ def _predict(
 def _ask(
     latents: Tensor,
     timestep: Tensor,
-    rows: list[tuple[Tensor, Tensor | None]],
     config: RunConfig,
     context: RunContext,
+    controls: Sequence[ControlSource],
+    share: float,
+    rows: list[_Text],
 ) -> Tensor:
-    """One pass of the UNet over rows of (embeddings, pooled): float32 [rows, channels, height, width]."""
+    """One pass of the UNet over rows of (embeddings, pooled): float32 [rows, channels, height, width].
+
+    `share` of the schedule is behind: whether the controls act follows from it.
+    """
     device, dtype = context.device, context.models.dtype
     pooled = [row for _, row in rows if row is not None]
     added = None
@@ -158,40 +196,63 @@ def _ask(
             "text_embeds": torch.stack(pooled).to(device, dtype),
             "time_ids": time_ids.to(device, dtype),
         }
+    given = latents.to(dtype).expand(len(rows), -1, -1, -1)
+    embeds = torch.stack([embeds for embeds, _ in rows]).to(device, dtype)
     return context.models.unet()(
-        latents.to(dtype).expand(len(rows), -1, -1, -1),
+        given,
         timestep,
-        encoder_hidden_states=torch.stack([embeds for embeds, _ in rows]).to(device, dtype),
+        encoder_hidden_states=embeds,
         added_cond_kwargs=added,
         return_dict=False,
+        **_residuals(controls, share, given, timestep, embeds, added),
     )[0].float()
 
 
-def _steps(names: tuple[str, int]) -> tuple[str | int, ...]:
-    """The names of the generator that the steps of this picture draw from."""
-    return (*names, "steps")
+def _residuals(
+    controls: Sequence[ControlSource],
+    share: float,
+    given: Tensor,
+    timestep: Tensor,
+    embeds: Tensor,
+    added: dict[str, Tensor] | None,
+) -> dict[str, Any]:
+    """What the ControlNets that act at this share of the schedule add to the UNet's own."""
+    total: list[Tensor] | None = None
+    for control in controls:
+        if control.start <= share < control.end:
+            weight = torch.ones(len(given), device=given.device)
+            found = control.residuals(given, timestep, embeds, added, weight)
+            total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
+    if total is None:
+        return {}
+    return {
+        "down_block_additional_residuals": tuple(total[:-1]),
+        "mid_block_additional_residual": total[-1],
+    }
 
 
-def _node(
-    prompt: Prompt,
-    start: Noise,
-    config: RunConfig,
-    context: RunContext,
-    names: tuple[str, int],
-    plan: Plan,
-) -> Node:
+def _node(picture: _Picture, start: Noise, config: RunConfig, context: RunContext, plan: Plan) -> Node:
+    params: dict[str, Json] = {
+        "part": list[Json](picture.names),
+        "seed": context.seed,
+        "generator": list[Json](picture.steps),
+        "size": [config.base.width, config.base.height],
+        "speed": asdict(config.speed) | {"sampler": config.speed.sampler.value},
+        "loras": dict(context.models.lora_weights),
+    }
+    parents = [picture.prompt.node, start.node]
+    weights = context.models.weights_hash("unet") | context.models.weights_hash("vae")
+    if picture.under is not None:
+        assert isinstance(config, VideoConfig)
+        params["control"] = control_nets.recorded(picture.under, config)
+        parents.append(picture.under.node)
+        for role in control_nets.roles(picture.under, config):
+            weights |= context.models.weights_hash(role)
     return Node.after(
-        [prompt.node, start.node],
-        "keyframe",
-        {
-            "part": list[Json](names),
-            "seed": context.seed,
-            "generator": list[Json](_steps(names)),
-            "size": [config.base.width, config.base.height],
-            "speed": asdict(config.speed) | {"sampler": config.speed.sampler.value},
-            "loras": dict(context.models.lora_weights),
-        },
-        weights=context.models.weights_hash("unet") | context.models.weights_hash("vae"),
-        code=code_hash(sys.modules[__name__], guidance, pictures, schedulers, segments),
+        parents,
+        picture.op,
+        params,
+        weights=weights,
+        code=code_hash(sys.modules[__name__], control_nets, guidance, hints, pictures, schedulers, segments),
         environment=environment(context) | plan.denoising,
     )

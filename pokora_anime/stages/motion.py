@@ -30,6 +30,7 @@ from pokora_anime.stages import (
     deflicker,
     denoise,
     draft,
+    fading,
     guidance,
     hints,
     joins,
@@ -116,7 +117,8 @@ def render(
             total = len(planned) * (steps + later) + made_again * steps
             context.progress.stage(lap.op, total=total)
         noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
-        sources = [prompt, noise, keyframe, maps, *_earlier(span, first, previous)]
+        beside = None if maps is None else maps.beside
+        sources = [prompt, noise, keyframe, maps, beside, *_earlier(span, first, previous)]
         under = partial(_node, lap.op, span, attempt, sources, config, context)
         node, stored = context.execution.stored(context.folder, under)
         if stored is None:
@@ -161,10 +163,7 @@ def frame_weights(span: Span, frames: int, config: VideoConfig) -> Tensor:
     first, over = span.start, config.control.fade_frames
     if span.index and joins.mapped(config):
         first, over = 1 - span.known, config.control.join_frames
-    since = first + torch.arange(frames, dtype=torch.float32)
-    fade = 1.0 - since / max(over, 1)
-    floor = config.control.fade_floor
-    return (floor + (1.0 - floor) * fade.clamp(0.0, 1.0)) * (since >= 0)
+    return torch.tensor(fading.faded(first, frames, over, config.control.fade_floor))
 
 
 def match_statistics(latents: Tensor, reference: Tensor, strength: float) -> Tensor:
@@ -382,6 +381,7 @@ def _node(
             conditions,
             denoise,
             draft,
+            fading,
             guidance,
             control_nets,
             deflicker,

@@ -1,13 +1,14 @@
-"""Finished frames through an open upscaler, in overlapping tiles: for what is no contest entry."""
+"""Frames larger than they were decoded, by nano's own network or by an open upscaler: no contest takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
-from pokora_anime.config.schema import FinishConfig, Upscale
+from pokora_anime.config.schema import FinishConfig, RunConfig, Upscale
 from pokora_anime.context import RunContext
+from pokora_anime.models import finishing
 from pokora_anime.models.pixels import to_frame, to_tensor
 from pokora_anime.models.upscaler import Upscaler
 from pokora_anime.records import Image
@@ -27,6 +28,28 @@ def enlarged(frames: Iterator[Image], finish: FinishConfig, context: RunContext)
             with torch.inference_mode(), context.execution.turn():
                 seen, made = frame, painted(frame, network, finish.upscaler.tile, context.device)
         yield made
+
+
+def crisp(config: RunConfig, context: RunContext) -> Callable[[Image], Image] | None:
+    """What draws a decoded frame three times as large where the config asks for it, else None.
+
+    Its edges are still to be steepened, which is for the end: those of frames in between are softer.
+    """
+    if not finishing.crisp(config):
+        return None
+    network = context.models.crisp()
+
+    def drawn(frame: Image) -> Image:
+        with torch.inference_mode(), context.autocast(), context.execution.turn():
+            return network.larger(frame)
+
+    return drawn
+
+
+def weights(config: RunConfig, context: RunContext) -> dict[str, str]:
+    """Hashes of what finishes frames beside the VAE, by role."""
+    names = (wish.name for wish in finishing.asked(config))
+    return {role: digest for name in names for role, digest in context.models.weights_hash(name).items()}
 
 
 def painted(frame: Image, network: Upscaler, tile: int, device: torch.device) -> Image:

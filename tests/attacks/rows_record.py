@@ -290,6 +290,14 @@ def with_comment(new: zipfile.ZipFile, info: zipfile.ZipInfo, data: bytes) -> No
     new.writestr(info, data)
 
 
+def with_attributes(attributes: int) -> Callable[[zipfile.ZipFile, zipfile.ZipInfo, bytes], object]:
+    def change(new: zipfile.ZipFile, info: zipfile.ZipInfo, data: bytes) -> None:
+        info.external_attr = attributes
+        new.writestr(info, data)
+
+    return change
+
+
 def gap(data: bytes) -> bytes:
     """Bytes between the last member and the table of contents."""
     at = len(data) - 22
@@ -330,6 +338,10 @@ for name, forge in {
     "packed bytes behind a stream": packed(behind_stream),
     "another name in a header": packed(lambda data: data.replace(b"config.yaml", b"config.yamx", 1)),
     "another checksum in a header": packed(lambda data: data[:14] + b"\0\0\0\0" + data[18:]),
+    "another date in a header": packed(lambda data: data[:12] + b"\x21\x01" + data[14:]),
+    "another version in a header": packed(lambda data: data[:4] + b"\xff\0" + data[6:]),
+    "a mode that no file has": built(with_attributes(0o4644 << 16)),
+    "attributes of its own": built(with_attributes(0o100644 << 16 | 0x4000)),
     "another version's flag in a header": packed(lambda data: data[:6] + b"\x20\0" + data[8:]),
 }.items():
     row("zip", name, forge, *ZIP, subject="zipped_run")

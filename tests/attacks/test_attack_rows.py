@@ -32,7 +32,10 @@ def zipped_bundle(target: Path) -> Path:
 
 def stills(target: Path) -> Path:
     ignored = shutil.ignore_patterns(".lock", "logs", "reports")
-    return Path(shutil.copytree(replayed.stills(), target / "stills", ignore=ignored))
+    copied = shutil.copytree(
+        replayed.stills(), target / "stills", ignore=ignored, copy_function=shutil.copyfile
+    )
+    return Path(copied)
 
 
 SUBJECTS: dict[str, Callable[[Path], Path]] = {

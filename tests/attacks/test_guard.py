@@ -590,7 +590,7 @@ def networks() -> dict[str, Any]:
     [
         ("unet", {"cross_attention_kwargs": {"ip_adapter_masks": None}}),
         ("unet", {"added_cond_kwargs": {"image_embeds": 1}}),
-        ("unet", {"down_block_additional_residuals": ()}),
+        ("unet", {"down_intrablock_additional_residuals": ()}),
         ("motion unet", {"added_cond_kwargs": {"image_embeds": 1}}),
         ("motion unet", {"cross_attention_kwargs": {}}),
         ("controlnet", {"guess_mode": True}),

@@ -394,6 +394,19 @@ def test_bytes_around_a_zip(tmp_path: Path, change: Any) -> None:
     assert codes(path) == {"SRC-ZIP"}
 
 
+@pytest.mark.parametrize("packer", ["zip", "shutil"])
+def test_a_run_zipped_by_other_packers_is_clean(tmp_path: Path, packer: str) -> None:
+    folder = copied(tmp_path)
+    if packer == "shutil":
+        made = Path(shutil.make_archive(str(tmp_path / "run"), "zip", folder))
+    else:
+        if shutil.which("zip") is None:
+            pytest.skip("no zip on this machine")
+        made = tmp_path / "run.zip"
+        subprocess.run(["zip", "-q", "-r", str(made), "."], cwd=folder, check=True)
+    assert codes(made) == set()
+
+
 def test_members_of_a_zip_that_overlap(tmp_path: Path) -> None:
     """Every member of a zip within another: 42 kB of it could unpack to 5 GB."""
     path = bundle(tmp_path)

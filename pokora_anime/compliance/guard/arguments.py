@@ -37,8 +37,10 @@ _CONTROL = frozenset({"controlnet_cond", "conditioning_scale"})
 
 # By class; None: never called by us.
 FORWARD: Mapping[str, Signature | None] = {
-    "UNet2DConditionModel": Signature(positional=2, names=_CONDITION, inside=_SIZES),
-    "UNetMotionModel": Signature(positional=2, names=_CONDITION | _RESIDUALS, inside=_SIZES),
+    **dict.fromkeys(
+        ("UNet2DConditionModel", "UNetMotionModel"),
+        Signature(positional=2, names=_CONDITION | _RESIDUALS, inside=_SIZES),
+    ),
     "ControlNetModel": Signature(positional=2, names=_CONDITION | _CONTROL, inside=_SIZES),
     "ControlNetUnionModel": Signature(
         positional=2, names=_CONDITION | _CONTROL | {"control_type", "control_type_idx"}, inside=_SIZES

@@ -49,6 +49,9 @@ class Redone:
     arrays: Mapping[str, npt.NDArray[np.generic]]
 
 
+PLANNED = "choreography"
+
+
 class Replayer:
     """Computes parts of one run again with this install's code and weights."""
 
@@ -135,9 +138,24 @@ class Replayer:
             return keyframe.render_still(text, index, self._config, context)
         return keyframe.render(text, self._config, context, index)
 
-    def _first(self, context: RunContext) -> Keyframe | None:
+    def _drawn(self, context: RunContext) -> Keyframe | None:
+        """The keyframe as it was drawn first."""
         step = next((step for step in self._record.steps if step.op == "keyframe"), None)
         return None if step is None else self._keyframe(step, context)
+
+    def _first(self, context: RunContext) -> Keyframe | None:
+        """The keyframe that the clip begins with."""
+        step = next((step for step in self._record.steps if step.op == "redrawn"), None)
+        return self._drawn(context) if step is None else self._redrawn(step, context)
+
+    def _redrawn(self, step: Step, context: RunContext) -> Keyframe:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        planned = next(one for one in self._record.steps if one.id in step.parents and one.op == PLANNED)
+        opening = choreography.opening(self._choreography(planned, context), config, context)
+        if opening is None:
+            raise RecordError("RPL-NOBODY", "somebody is found in the keyframe that was drawn again")
+        return keyframe.redraw(self._text(context), opening, config, context)
 
     def _control(self, step: Step, context: RunContext) -> ControlTrack:
         assert isinstance(self._config, VideoConfig)
@@ -152,7 +170,7 @@ class Replayer:
 
     def _choreography(self, step: Step, context: RunContext) -> Node:
         del step
-        config, first = self._config, self._first(context)
+        config, first = self._config, self._drawn(context)
         assert isinstance(config, VideoConfig) and first is not None
         return choreography.plan(self._text(context), first, config, context)
 
@@ -185,10 +203,11 @@ class Replayer:
         nodes = [Node.from_json(one.raw) for one in self._record.steps if one.op == "draft_maps"]
         if nodes:
             return lambda index, _: draft_maps.track(nodes[index], config, context)
-        if any(one.op == "choreography" for one in self._record.steps):
-            planned = next(one for one in self._record.steps if one.op == "choreography")
+        planned = next((one for one in self._record.steps if one.op == PLANNED), None)
+        if planned is not None:
             node = self._choreography(planned, context)
-            return lambda index, _: choreography.track(node, index, config, context)
+            still = None if mapped is None else self._control(mapped, context)
+            return lambda index, _: choreography.track(node, index, still, config, context)
         first = None if mapped is None else self._control(mapped, context)
         if joins.mapped(config):
             return lambda _, before: first if before is None else join_maps.read(before, config, context)
@@ -223,7 +242,8 @@ _STAGES: Mapping[str, Callable[[Replayer, Step, RunContext], object]] = {
     "noise": Replayer._noise,
     "keyframe": Replayer._keyframe,
     "control": Replayer._control,
-    "choreography": Replayer._choreography,
+    PLANNED: Replayer._choreography,
+    "redrawn": Replayer._redrawn,
     "draft": Replayer._draft,
     "draft_maps": Replayer._draft_maps,
     "join_maps": Replayer._join_maps,

@@ -37,7 +37,7 @@ from pokora_anime.stages.pictures import decode
 
 # What each array is measured as.
 _WHAT = {"noise": "noise", "latent": "latent", "latents": "latent", "pose": "joints"}
-_LAST_USE = {"text": "prompt", "unet": "keyframe", "motion": "hires"}
+_LAST_USE = {"text": "prompt", "unet": "redrawn", "motion": "hires"}
 
 
 class Session:

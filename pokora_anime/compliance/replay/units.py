@@ -13,13 +13,23 @@ from pokora_anime.provenance.hashing import text_hash
 
 FRAMES = "frames"  # the kind of a segment's delivered frames; every other kind is an operation
 NODES = (
-    *("prompt", "noise", "keyframe", "control", "choreography", "draft", "draft_maps", "join_maps"),
+    *(
+        "prompt",
+        "noise",
+        "keyframe",
+        "choreography",
+        "redrawn",
+        "control",
+        "draft",
+        "draft_maps",
+        "join_maps",
+    ),
     *("motion", "hires", "still"),
 )
 # The order in which networks are needed, so that each is loaded once and can be freed.
 ORDER = (*NODES, FRAMES)
 # Cheap, and each a door for an outside picture: embeddings and maps beside the picture itself.
-DOORS = ("prompt", "control", "choreography", "draft_maps", "join_maps")
+DOORS = ("prompt", "choreography", "redrawn", "control", "draft_maps", "join_maps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,8 +89,8 @@ def _uses(config: RunConfig) -> Iterator[Use]:
                 yield _use(config, "control.kinds", extractor, Kind.extractor)
         if config.control.kinds and config.control.source is MapSource.choreography:
             yield _use(config, "control.source", "choreographer", Kind.choreographer)
-        for wish in finishing.asked(config.finish):
-            yield _use(config, wish.where, wish.name, wish.kind)
+    for wish in finishing.asked(config):
+        yield _use(config, wish.where, wish.name, wish.kind)
 
 
 def _use(config: RunConfig, where: str, name: str, kind: Kind, strength: float | None = None) -> Use:

@@ -12,13 +12,15 @@ from pokora_anime.compliance.rules.wording import block, nearest, review
 def base(case: Case) -> Iterator[Finding]:
     """The base is one of the contest's."""
     limits, weights = case.limits, case.config.base.weights
-    if weights in limits.bases:
+    own = any(use.kind == "base" and use.weights and use.weights.own for use in case.uses)
+    if weights in limits.bases or (own and limits.own_bases):
         return
     render_only = weights in limits.render_only
+    message = "another base than the contest's" if own else "no base of the contest"
     yield Finding(
         code="RULE-BASE",
         severity=Severity.note if render_only else Severity.block,
-        message="renders, and is no base of the contest" if render_only else "no base of the contest",
+        message="renders, and is no base of the contest" if render_only else message,
         got=weights,
         expected=" or ".join(limits.bases),
         fix="base=sdxl",
@@ -119,11 +121,12 @@ def licence(case: Case) -> Iterator[Finding]:
 
 
 def training_data(case: Case) -> Iterator[Finding]:
-    """Fine-tuning only with free data: what the owner of a LoRA states is for a person to judge."""
+    """Fine-tuning only with free data: what is stated of own LoRAs and bases is for a person to judge."""
     for use in case.uses:
         if not (use.loaded and use.weights and use.weights.own):
             continue
-        message, stated = "an own LoRA, whose training data must be free", use.weights.data_statement
+        what = "a base of others" if use.kind == "base" else "an own LoRA"
+        message, stated = f"{what}, whose training data must be free", use.weights.data_statement
         got = f"{use.weights.id}: {stated or 'nothing is stated'}"
         if stated:
             yield review("RULE-TRAINING-DATA", message, use.where, got, "free data")

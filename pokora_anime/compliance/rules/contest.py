@@ -46,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     numbers.generated_size,
     numbers.second_pass,
     numbers.outside_upscaler,
+    numbers.own_upscaler,
     numbers.turned_frames,
     numbers.choreography,
     numbers.delivered_size,

@@ -8,6 +8,7 @@ from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.rules.case import Case
 from pokora_anime.compliance.rules.wording import block, review, within
 from pokora_anime.config.schema import Camera, MapSource, StillsConfig, Upscale, VideoConfig
+from pokora_anime.models import finishing
 from pokora_anime.stages import second_pass as passes
 
 ROLLS = (Camera.rolling_clockwise, Camera.rolling_anticlockwise)
@@ -113,6 +114,19 @@ def outside_upscaler(case: Case) -> Iterator[Finding]:
             "an outside network that repaints finished frames",
             "finish.upscale",
             f"network ({config.finish.upscaler.model})",
+            "lanczos",
+            fix="finish.upscale=lanczos",
+        )
+
+
+def own_upscaler(case: Case) -> Iterator[Finding]:
+    """Nor does nano's own network, which is more than scaling; where nano is a base, it is part of it."""
+    if finishing.crisp(case.config) and case.config.base.weights not in case.limits.bases:
+        yield block(
+            "RULE-UPSCALE",
+            "a network that draws finished frames larger",
+            "finish.upscale",
+            "crisp",
             "lanczos",
             fix="finish.upscale=lanczos",
         )

@@ -63,7 +63,7 @@ _EMBEDDING = re.compile(
     r"|<\|[a-z_]+\|>",  # a tokenizer's control token
     re.IGNORECASE,
 )
-_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_ID - 1}}}")
+_ID = re.compile(rf"(?:own:)?[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_ID - 1}}}")
 
 
 def control_character(text: str, where: str) -> Finding | None:
@@ -225,7 +225,7 @@ def identifier(text: str, where: str) -> Finding | None:
         "not the shape of an id",
         repr(_short(text)),
         where,
-        expected=f"a role or registry id of at most {MAX_ID} letters, digits, _ . -",
+        expected=f"a role or registry id of at most {MAX_ID} letters, digits, _ . - (own:ID for your own)",
         fix="`pokora models list`",
     )
 

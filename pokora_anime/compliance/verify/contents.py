@@ -118,7 +118,7 @@ def _expected_pictures(record: Record, arrays: Arrays) -> dict[str, tuple[Step, 
     found: dict[str, tuple[Step, str]] = {}
     if record.command == "video":
         for step in record.steps:
-            if step.op == "keyframe":
+            if step.op in ("keyframe", "redrawn"):  # the second in the place of the first
                 found[KEYFRAME] = (step, "image")
             elif step.op == "control":
                 found |= {f"control_{kind}.png": (step, kind) for kind in arrays.of(step) if kind in KINDS}

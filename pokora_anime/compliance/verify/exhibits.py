@@ -93,6 +93,8 @@ def _stored(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> t
         for name, array in arrays.of(step).items():
             if len(found) == FILM:
                 break
+            if name == "figure":
+                continue  # no picture
             if step.op in ("draft_maps", "choreography"):
                 of = "draft" if step.op == "draft_maps" else "choreography"
                 picture, caption = _drafted(array), f"{shown(name, 20)} map of the {of}"

@@ -87,11 +87,12 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
     by_op: dict[str, list[Step]] = {}
     for step in record.steps:
         by_op.setdefault(step.op, []).append(step)
-    for op in ("prompt", "keyframe", "control", "choreography", "finish"):
+    for op in ("prompt", "keyframe", "control", "choreography", "redrawn", "finish"):
         for step in by_op.get(op, [])[1:]:
             yield finding("POL-CHAIN", f"more than one {op} in one clip", step.name)
-    start = [step.id for op in ("prompt", "keyframe") for step in by_op.get(op, [])[:1]]
-    control = [step.id for op in ("control", "choreography") for step in by_op.get(op, [])[:1]]
+    picture = "redrawn" if "redrawn" in by_op else "keyframe"
+    start = [step.id for op in ("prompt", picture) for step in by_op.get(op, [])[:1]]
+    control = [step.id for op in ("choreography", "control") for step in by_op.get(op, [])[:1]]
     drafted, maps, segments, again = (by_op.get(op, []) for op in ("draft", "draft_maps", "motion", "hires"))
     joined = by_op.get("join_maps", [])
     yield from _chained(drafted, steps, start, [])

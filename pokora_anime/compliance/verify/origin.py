@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from pokora_anime.choreography import skeleton
 from pokora_anime.compliance.findings import Finding
 from pokora_anime.compliance.verify.container import finding
 from pokora_anime.compliance.verify.contents import Arrays, NodeArrays
@@ -33,7 +34,8 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
     "noise": {"noise": ("<f4", 0)},  # 3 or 4 axes, by its params
     "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},
     "control": _MAPS,
-    "choreography": {"pose": ("<f4", 3)},  # joints of every frame
+    "choreography": {"pose": ("<f4", 3), "figure": ("<f4", 2)},  # joints of every frame, and of the keyframe
+    "redrawn": {"latent": ("<f4", 3), "image": ("|u1", 3)},
     "draft": {"latents": ("<f4", 4)},
     # Joints of every frame, and grey maps.
     "draft_maps": {**_MAPS, "pose?": ("<f4", 3)},
@@ -42,6 +44,7 @@ STORES: dict[str, dict[str, tuple[str, int]]] = {
     "hires": {"latents": ("<f4", 4)},
 }
 JOINTS = 18
+PICTURES = ("keyframe", "redrawn")  # that a clip may begin with
 
 TOKENS, MAX_CHUNKS = 77, 4  # of a chunk with its ends, of a prompt (stages/prompt.py refuses more)
 MAX_CHANNELS = 4096
@@ -69,7 +72,7 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
             left -= values.shape[1] if values.ndim == 4 else 1
             yield from _noise(step, values, left)
         elif step.op == "choreography":
-            yield from _planned(step, stored["pose"])
+            yield from _planned(step, stored, any(one.op == "redrawn" for one in record.steps))
         elif step.op == "draft_maps":
             yield from _maps(step, stored, steps)
         elif step.op in SEGMENTS:
@@ -115,12 +118,19 @@ def _maps(step: Step, stored: NodeArrays, steps: dict[str, Step]) -> Iterable[Fi
             yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
 
 
-def _planned(step: Step, joints: npt.NDArray[np.generic]) -> Iterable[Finding]:
-    """A choreography has poses for each frame of the clip."""
-    wanted = [step.params.get("frames"), JOINTS, 3]
-    if list(joints.shape) != wanted:
-        reason = f"pose: {joints.shape}"
-        yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
+def _planned(step: Step, stored: NodeArrays, redrawn: bool) -> Iterable[Finding]:
+    """A choreography has poses for each frame of the clip; a keyframe is redrawn where it shows nobody."""
+    shapes = {"pose": [step.params.get("frames"), JOINTS, 3], "figure": [JOINTS, 3]}
+    for name, wanted in shapes.items():
+        if list(stored[name].shape) != wanted:
+            reason = f"{name}: {stored[name].shape}"
+            yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
+            return
+    nobody = skeleton.read(stored["figure"].astype(np.float32)) is None
+    if nobody is not redrawn:
+        message = "a keyframe is drawn again exactly where it shows nobody"
+        got = "drawn again" if redrawn else "not drawn again"
+        yield finding("POL-CHAIN", message, step.name, got, expected="nobody" if nobody else "somebody")
 
 
 def _no_text(stored: NodeArrays) -> str:
@@ -172,7 +182,7 @@ def _known(step: Step, parents: list[Step], sound: Mapping[str, NodeArrays]) -> 
         yield finding("POL-KNOWN", "a segment that knows more frames than it has", step.name, known)
         return
     segments = [parent for parent in parents if parent.op == step.op]
-    before = segments[-1:] or [parent for parent in parents if parent.op == "keyframe"]
+    before = segments[-1:] or [parent for parent in parents if parent.op in PICTURES]
     source = sound.get(before[0].id, {}) if before else {}
     if known and source:
         given = source["latents"][:, -known:] if "latents" in source else source["latent"][:, None]

@@ -30,6 +30,7 @@ FREE = {
     "prompt": {"pieces", "tokens"},
     "noise": {"shape", "derivation"},
     "keyframe": {"part", "generator"},
+    "redrawn": {"part", "generator"},
     "control": {"last_attempt"},
     "draft": {"span", "generator"},
     "draft_maps": {"segment"},
@@ -108,8 +109,9 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
         }
         larger: list[Json] = [*reversed(second_pass.frame_size(config))]
         wanted |= {
-            "control": {**base, "kinds": _kinds(config)},
+            "control": {**base, "kinds": [kind.value for kind in choreographed.read_kinds(config)]},
             "choreography": {**base, **choreographed.recorded(config)},
+            "redrawn": {**drawn, "control": {**_settings(config), "kinds": ["pose"]}},
             "draft": {**moving, "speed": to_plain(draft.settings(config))["speed"]},
             "draft_maps": {**base, "kinds": _kinds(config)},
             "join_maps": {**base, "kinds": _kinds(config)},
@@ -120,6 +122,13 @@ def _wanted(config: RunConfig) -> dict[str, Table]:
             "sheet": {"fps": fps, "frames": SHEET_FRAMES},
         }
     return wanted
+
+
+def _settings(config: VideoConfig) -> Table:
+    """The settings of control as a node holds them."""
+    plain = to_plain(config)["control"]
+    assert isinstance(plain, dict)
+    return plain
 
 
 def _params(step: Step, wanted: Table, free: set[str]) -> Iterable[Finding]:
@@ -180,9 +189,9 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
     """Each picture's and segment's noise and generator are those of its own place in the run."""
     steps = record.by_id
     for step in record.steps:
-        if step.op not in ("keyframe", *SEGMENTS):
+        if step.op not in ("keyframe", "redrawn", *SEGMENTS):
             continue
-        place = _still(step, record, config) if step.op == "keyframe" else _segment(step, config)
+        place = _segment(step, config) if step.op in SEGMENTS else _still(step, record, config)
         noise = next(
             (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"), None
         )
@@ -200,7 +209,11 @@ def _attempts(record: Record, config: VideoConfig) -> Iterable[Finding]:
     steps = record.by_id
     for step in record.steps:
         if step.op == "control":
-            parts = [steps[name].params.get("part") for name in step.parents if name in steps]
+            parts = [
+                steps[one].params.get("part")
+                for one in step.parents
+                if one in steps and steps[one].op == "keyframe"
+            ]
             told, is_last = step.params.get("last_attempt"), any(_same(part, last) for part in parts)
             if not _same(told, is_last):
                 message = "maps that tell another attempt at the keyframe"
@@ -211,7 +224,9 @@ def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
     """Generator and derivation of a picture's place; None for a place that the run has not."""
     part = step.params.get("part")
     if isinstance(config, VideoConfig):
-        places: list[Json] = [["keyframe", attempt] for attempt in range(config.control.attempts)]
+        planned = choreographed.wanted(config)  # whose keyframe is drawn again from the same noise
+        attempts = 1 if planned else config.control.attempts
+        places: list[Json] = [["keyframe", attempt] for attempt in range(attempts)]
     else:
         steps = record.by_id
         results = [steps[made].parents for made in record.results if made in steps]
@@ -244,7 +259,7 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
     drafted = draft.wanted(config)
     wanted = {
         "keyframe": int(config.keyframe.enabled),
-        "control": int(bool(config.control.kinds) and not drafted and not choreographed.wanted(config)),
+        "control": int(bool(choreographed.read_kinds(config)) and not drafted),
         "choreography": int(choreographed.wanted(config)),
         "draft": len(spans.of(config, frames_generated(config))) if drafted else 0,
         "join_maps": joins.count(config),

@@ -20,6 +20,7 @@ from pokora_anime.config.schema import ControlKind, ControlNetwork, RunConfig, V
 from pokora_anime.models import finishing, hashes, registry
 from pokora_anime.models.hashes import MANIFEST
 from pokora_anime.models.registry import Row
+from pokora_anime.stages import choreographed
 
 # Parts of the base that a node may name, beside rows by their id and roles of the registry.
 BASE_PARTS = frozenset({"text", "unet", "motion", "vae"})
@@ -29,24 +30,27 @@ LOADS = {
     "keyframe": {"base", "vae", "speed_lora", "style_lora"},
     "control": {"extractor"},
     "choreography": {"choreographer", "extractor"},
+    "redrawn": {"base", "vae", "controlnet", "speed_lora", "style_lora"},
     "draft": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
     "draft_maps": {"base", "vae", "extractor"},
     "join_maps": {"base", "vae", "extractor"},
     "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora", "motion_lora"},
     "hires": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
-    "finish": {"base", "vae", "interpolator", "upscaler"},
+    "finish": {"base", "vae", "interpolator", "upscaler", "enlarger"},
+    "still": {"enlarger"},
 }
 # And which roles they cannot do without, where the config does not decide.
 NEEDS = {
     "prompt": {"text"},
     "keyframe": {"unet", "vae"},
     "choreography": {"choreographer", "pose_extractor"},
+    "redrawn": {"unet", "vae"},
     "draft_maps": {"vae"},
     "join_maps": {"vae"},
     "finish": {"vae"},
 }
 TENSORS = (".safetensors", ".onnx")
-DRAWS = ("prompt", "keyframe", *SEGMENTS)
+DRAWS = ("prompt", "keyframe", "redrawn", *SEGMENTS)
 
 
 def check(record: Record, config: RunConfig) -> Iterable[Finding]:
@@ -151,18 +155,21 @@ def _uses(record: Record, config: RunConfig, rows: Mapping[str, Row]) -> Iterabl
 
 def _roles(step: Step, config: RunConfig) -> set[str]:
     """The roles of the weights that an operation cannot do without; LoRAs aside."""
-    if step.op in SEGMENTS:
+    if step.op in (*SEGMENTS, "redrawn"):
         control = step.params.get("control")
         kinds = control.get("kinds") if isinstance(control, dict) else None
         listed = kinds if isinstance(kinds, list) else []
         union = isinstance(config, VideoConfig) and config.control.network is ControlNetwork.union
         networks = {"controlnet_union" if union else f"controlnet_{kind}" for kind in listed}
-        return {"motion", config.base.motion_adapter} | networks
+        return networks | (NEEDS[step.op] if step.op == "redrawn" else {"motion", config.base.motion_adapter})
     if step.op in ("control", "draft_maps", "join_maps") and isinstance(config, VideoConfig):
-        kinds = set(config.control.kinds) - {ControlKind.canny}
+        read = choreographed.read_kinds(config) if step.op == "control" else config.control.kinds
+        kinds = set(read) - {ControlKind.canny}
         return {f"{kind.value}_extractor" for kind in kinds} | NEEDS.get(step.op, set())
     if step.op == "finish" and isinstance(config, VideoConfig):
-        return NEEDS[step.op] | {wish.name for wish in finishing.asked(config.finish)}
+        return NEEDS[step.op] | {wish.name for wish in finishing.asked(config)}
+    if step.op == "still":
+        return {wish.name for wish in finishing.asked(config)}
     return NEEDS.get(step.op, set())
 
 

@@ -6,6 +6,7 @@ fields), and what common packers write.
 
 from __future__ import annotations
 
+import stat
 import struct
 import zipfile
 import zlib
@@ -22,6 +23,13 @@ _KNOWN_FLAGS = (
     0x0806 | _DESCRIBED | 1
 )  # UTF-8, how hard it was packed, encrypted (which is refused elsewhere)
 _PIECE = 2**20
+_SYSTEMS = (0, 3, 10, 19)  # where it was packed: DOS and FAT, Unix, NTFS, macOS
+_VERSIONS = frozenset({10, 20, 21, 30, 31, 45, 46, 51, 52, 61, 62, 63})
+_PLAIN, _FOLDER = 0x21, 0x10  # attributes of DOS: read only and to be archived, a folder
+_MODES = frozenset({
+    *(0o400, 0o440, 0o444, 0o600, 0o640, 0o644, 0o660, 0o664, 0o666),
+    *(0o500, 0o550, 0o555, 0o700, 0o750, 0o755, 0o770, 0o775, 0o777),
+})  # fmt: skip
 # Extra fields of packers, by id: the lengths that each may have. Times, and numbers of user and group.
 _EXTRA = {0x5455: (5, 9, 13), 0x7875: (11,), 0x5855: (8, 12), 0x000A: (32,)}
 
@@ -78,7 +86,7 @@ def content(file: IO[bytes], member: zipfile.ZipInfo) -> Iterator[bytes]:
 def _content_start(file: IO[bytes], member: zipfile.ZipInfo) -> int:
     """Where the content begins; header and table of contents must agree about all of it."""
     file.seek(member.header_offset)
-    (mark, _, flags, method, _, _, checksum, packed, size, names, extra) = _LOCAL.unpack(
+    (mark, needed, flags, method, time, date, checksum, packed, size, names, extra) = _LOCAL.unpack(
         file.read(_LOCAL.size)
     )
     name = file.read(names)
@@ -86,6 +94,8 @@ def _content_start(file: IO[bytes], member: zipfile.ZipInfo) -> int:
         raise ValueError(f"{shown(member.filename)} has another header than its entry")
     if flags & ~_KNOWN_FLAGS:
         raise ValueError(f"{shown(member.filename)} is of a kind that no packer here writes")
+    if needed != member.extract_version or (date, time) != _packed_time(member):
+        raise ValueError(f"{shown(member.filename)} has another version or date than its entry")
     stated = (checksum, packed, size)
     found = (member.CRC, member.compress_size, member.file_size)
     if stated != found and not (flags & _DESCRIBED and stated == (0, 0, 0)):
@@ -100,6 +110,13 @@ def _entry_length(file: IO[bytes], member: zipfile.ZipInfo) -> int:
     """The length of a member's entry in the table of contents, which must carry nothing of its own."""
     if member.comment or member.internal_attr not in (0, 1):
         raise ValueError(f"{shown(member.filename)} has a comment")
+    versions = {member.create_version, member.extract_version}
+    if member.volume or member.create_system not in _SYSTEMS or not versions <= _VERSIONS:
+        raise ValueError(f"{shown(member.filename)} is of a kind that no packer here writes")
+    mode, attributes = divmod(member.external_attr, 0x10000)
+    folder = _FOLDER if member.is_dir() else 0
+    if attributes & ~_PLAIN not in (0, folder) or stat.S_IMODE(mode) not in _MODES | {0}:
+        raise ValueError(f"{shown(member.filename)} has attributes that no packer writes")
     _check_extra(member.extra, member)
     return _CENTRAL + len(_raw_name(member)) + len(member.extra)
 
@@ -110,6 +127,12 @@ def _check_extra(data: bytes, member: zipfile.ZipInfo) -> None:
         if length not in _EXTRA.get(kind, ()) or len(data) < 4 + length:
             raise ValueError(f"{shown(member.filename)} carries data beside its content")
         data = data[4 + length :]
+
+
+def _packed_time(member: zipfile.ZipInfo) -> tuple[int, int]:
+    """A member's date and time as a header holds them."""
+    year, month, day, hour, minute, second = member.date_time
+    return (year - 1980) << 9 | month << 5 | day, hour << 11 | minute << 5 | second // 2
 
 
 def _is_descriptor(file: IO[bytes], at: int, length: int, member: zipfile.ZipInfo) -> bool:

@@ -47,6 +47,7 @@ NEEDS = {
     "vae_tiny": PICTURES,
     "probe": PICTURES,
     "choreographer": (),
+    "crisp": ("text", "vae", "unet"),
     "steering": ("text", *PICTURES, "unet", "motion", "controlnet_pose"),
     "lora_lcm": ("text", *PICTURES, "unet", "motion"),
 }
@@ -234,6 +235,10 @@ def _train_member(member: str, recipe: Recipe, place: Place, threads: int) -> No
         from pokora_anime.nano.train.choreographer import train_choreographer
 
         train_choreographer(recipe.choreographer, place)
+    elif member == "crisp":
+        from pokora_anime.nano.train.crisp import train_crisp
+
+        train_crisp(recipe.crisp, place)
     elif member == "data":
         from pokora_anime.nano.train.data import render
 

@@ -10,7 +10,7 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pokora_anime.nano import family
+from pokora_anime.nano import family, sizes
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
@@ -31,7 +31,7 @@ HintOf = Callable[[data.Drawn, int], NDArray[np.uint8]]
 def pose_hint(drawn: data.Drawn, index: int) -> NDArray[np.uint8]:
     """OpenPose map [256,256,3] of a still."""
     assert drawn.joints is not None
-    return openpose_map(np.asarray(drawn.joints[index]), family.PICTURE)
+    return openpose_map(np.asarray(drawn.joints[index]), sizes.PICTURE)
 
 
 def depth_hint(drawn: data.Drawn, index: int) -> NDArray[np.uint8]:
@@ -150,7 +150,7 @@ def _preview(
     told = diffusion.conditions(encoders, captions + [""] * len(captions), dice, place)
     scheduler = family.make_scheduler()
     scheduler.set_timesteps(PREVIEW_STEPS)
-    x = dice.normal(2 * count, 4, family.LATENT, family.LATENT).to(place.device)
+    x = dice.normal(2 * count, 4, sizes.LATENT, sizes.LATENT).to(place.device)
     for t in scheduler.timesteps:
         with place.autocast():
             both, times = torch.cat([x, x]), t.expand(2 * len(x)).to(x.device)

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pokora_anime.nano.family import FPS, FRAMES, PICTURE
 from pokora_anime.nano.recipe import Data
+from pokora_anime.nano.sizes import FPS, FRAMES, PICTURE
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import Scene, sample_scene
 

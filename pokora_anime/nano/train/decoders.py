@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pokora_anime.nano import family
+from pokora_anime.nano import family, sizes
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
@@ -71,7 +71,7 @@ def _pairs(
 ) -> tuple[Tensor, Tensor]:
     """Crops of cached latents [B,4,16,16] and their pictures [B,3,128,128]; half contain the face."""
     index = dice.numpy.integers(len(latents), size=count)
-    limit = family.LATENT - CROP
+    limit = sizes.LATENT - CROP
     corner = dice.numpy.integers(limit + 1, size=(count, 2))
     for k in np.flatnonzero(dice.numpy.random(count) < 0.5):
         assert drawn.joints is not None

@@ -16,7 +16,7 @@ from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pokora_anime.nano import family
+from pokora_anime.nano import family, sizes
 from pokora_anime.nano.train import text
 from pokora_anime.nano.train.loop import Dice, Place
 from pokora_anime.nano.train.vae import load_vae
@@ -137,10 +137,10 @@ def attention_to(joints: NDArray[np.float32], place: Place) -> Tensor:
     last. Joints are [B,18,3] in pixels.
     """
     points = torch.from_numpy(joints).to(place.device)
-    cells, seen = points[..., :2] / (family.PICTURE / family.LATENT) - 0.5, points[..., 2] > 0
+    cells, seen = points[..., :2] / (sizes.PICTURE / sizes.LATENT) - 0.5, points[..., 2] > 0
     head = (cells[:, 0] - cells[:, 1]).norm(dim=-1).clamp(1.5, 8.0)  # nose to neck
-    axis = torch.arange(family.LATENT, device=place.device, dtype=torch.float32)
-    weights = torch.ones(len(points), family.LATENT, family.LATENT, device=place.device)
+    axis = torch.arange(sizes.LATENT, device=place.device, dtype=torch.float32)
+    weights = torch.ones(len(points), sizes.LATENT, sizes.LATENT, device=place.device)
     for joint, (strength, reach) in WEIGHTS.items():
         square = (axis - cells[:, joint, :1]).square()[:, None] + (axis - cells[:, joint, 1:]).square()[
             :, :, None
@@ -190,8 +190,8 @@ def preview(pipeline: StableDiffusionXLPipeline, path: Path, place: Place, **cal
     with place.autocast(), torch.no_grad():
         images = pipeline(
             prompt=list(PROMPTS),
-            height=family.PICTURE,
-            width=family.PICTURE,
+            height=sizes.PICTURE,
+            width=sizes.PICTURE,
             generator=generators,
             output_type="np",
             **settings,

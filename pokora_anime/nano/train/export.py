@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from pokora_anime.nano import family
+from pokora_anime.nano.crisp import Crisp
 from pokora_anime.nano.extractors import PoseExtractor
 from pokora_anime.nano.recipe import PROBE
 from pokora_anime.nano.train import refuse_foreign
@@ -116,6 +117,7 @@ def _extras(place: Place, unet: UNet2DConditionModel) -> dict:
         "controlnet_depth": _member(place, "controlnet_depth", ControlNetModel, controlnet),
         "vae_tiny": _member(place, "vae_tiny", AutoencoderTiny, family.make_vae_tiny),
         "pose_extractor": _member(place, "pose_extractor", PoseExtractor, family.make_pose_extractor),
+        "crisp": _member(place, "crisp", Crisp, Crisp),
         "depth_extractor": _member(
             place, "depth_extractor", DepthAnythingForDepthEstimation, family.make_depth_extractor
         ),

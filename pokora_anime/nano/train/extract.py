@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pokora_anime.nano import family
+from pokora_anime.nano import family, sizes
 from pokora_anime.nano.extractors import PoseExtractor, soft_argmax
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data
@@ -60,7 +60,7 @@ class _Inputs:
         for i in np.flatnonzero(rng.random(count) < 0.3):
             size = int(rng.integers(96, 224))
             small = functional.interpolate(pictures[i : i + 1], size=size, mode="area")
-            pictures[i : i + 1] = functional.interpolate(small, size=family.PICTURE, mode="bilinear")
+            pictures[i : i + 1] = functional.interpolate(small, size=sizes.PICTURE, mode="bilinear")
         noise = dice.normal(*pictures.shape).to(self.place.device)
         return (pictures + draw(0.0, 0.08) * noise).clamp(0, 1)
 
@@ -92,13 +92,13 @@ def train_pose(training: Training, place: Place) -> None:
 def mirrored(joints: NDArray[np.float32]) -> NDArray[np.float32]:
     """Joints [18,3] of the picture seen in a mirror: left and right swap names too."""
     turned = joints[MIRROR].copy()
-    turned[:, 0] = family.PICTURE - turned[:, 0]
+    turned[:, 0] = sizes.PICTURE - turned[:, 0]
     return turned
 
 
 def _moved(pictures: Tensor, joints: NDArray[np.float32], dice: Dice) -> tuple[Tensor, NDArray[np.float32]]:
     """Random zoom and shift of pictures and joints together."""
-    size, count = family.PICTURE, len(pictures)
+    size, count = sizes.PICTURE, len(pictures)
     zoom = dice.numpy.uniform(0.8, 1.2, size=count).astype(np.float32)
     shift = dice.numpy.uniform(-0.12, 0.12, size=(count, 2)).astype(np.float32)
     theta = np.zeros((count, 2, 3), np.float32)
@@ -119,13 +119,13 @@ def _moved(pictures: Tensor, joints: NDArray[np.float32], dice: Dice) -> tuple[T
 
 def _pose_loss(heat: Tensor, presence: Tensor, joints: Tensor) -> Tensor:
     visible = joints[..., 2]
-    cells = joints[..., :2] / family.PICTURE * HEAT - 0.5
+    cells = joints[..., :2] / sizes.PICTURE * HEAT - 0.5
     axis = torch.arange(HEAT, device=heat.device)
     near = [torch.exp(-((axis - cells[..., k, None]) ** 2) / (2 * SPREAD**2)) for k in (0, 1)]
     wanted = (near[1][..., :, None] * near[0][..., None, :]).flatten(2)
     wanted = wanted / wanted.sum(-1, keepdim=True).clamp(min=1e-6)
     entropy = -(wanted * functional.log_softmax(heat.flatten(2), -1)).sum(-1)
-    distance = (soft_argmax(heat) - joints[..., :2] / family.PICTURE).abs().sum(-1)
+    distance = (soft_argmax(heat) - joints[..., :2] / sizes.PICTURE).abs().sum(-1)
     placed = (visible * (entropy + 10 * distance)).sum() / visible.sum().clamp(min=1)
     return placed + functional.binary_cross_entropy_with_logits(presence, visible)
 

@@ -9,7 +9,7 @@ import torch
 from diffusers import UNetMotionModel
 from torch import Tensor, nn
 
-from pokora_anime.nano import family
+from pokora_anime.nano import family, sizes
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
@@ -143,7 +143,7 @@ def sample_clips(
     captions = [full_caption(scene) for scene in scenes]
     dice = Dice.of(place.seed, "motion-preview", 0)
     told = diffusion.conditions(encoders, captions + [""] * len(captions), dice, place)
-    x = dice.normal(len(scenes), 4, family.FRAMES, family.LATENT, family.LATENT).to(place.device)
+    x = dice.normal(len(scenes), 4, sizes.FRAMES, sizes.LATENT, sizes.LATENT).to(place.device)
     for t in scheduler.timesteps:
         with place.autocast():
             v = predict(motion, torch.cat([x, x]), t.expand(2 * len(x)).to(x.device), told).float()

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pokora_anime.nano.family import FRAMES, PICTURE
 from pokora_anime.nano.probe import ACTIONS, STILL, UNKNOWN, AttributeProbe, Labels, Seen, accuracy, labels_of
 from pokora_anime.nano.recipe import Training
+from pokora_anime.nano.sizes import FRAMES, PICTURE
 from pokora_anime.nano.train import data
 from pokora_anime.nano.train.extract import MIRROR
 from pokora_anime.nano.train.loop import Dice, Place, train, write_record

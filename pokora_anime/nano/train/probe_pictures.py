@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pokora_anime.nano.family import FPS, FRAMES, PICTURE
 from pokora_anime.nano.probe import INPUT, STILL, labels_of
+from pokora_anime.nano.sizes import FPS, FRAMES, PICTURE
 from pokora_anime.nano.train import data
 from pokora_anime.nano.train.extract import MIRROR
 from pokora_anime.nano.train.loop import Dice, Place

@@ -20,7 +20,7 @@ from diffusers import ControlNetModel, UNetMotionModel
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pokora_anime.nano import family
+from pokora_anime.nano import family, sizes
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, diffusion, motion, text
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
@@ -81,7 +81,7 @@ def draw_maps(joints: NDArray[np.float32], place: Place) -> Tensor:
     """OpenPose maps [B*F,3,256,256] in 0..1 of joints [B,F,18,3] in pixels."""
     flat = joints.reshape(-1, 18, 3)
     with ThreadPoolExecutor(DRAWING_THREADS) as pool:
-        maps = np.stack(list(pool.map(lambda one: openpose_map(one, family.PICTURE), flat)))
+        maps = np.stack(list(pool.map(lambda one: openpose_map(one, sizes.PICTURE), flat)))
     return torch.from_numpy(maps).to(place.device).permute(0, 3, 1, 2).float() / 255
 
 

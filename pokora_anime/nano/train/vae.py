@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pokora_anime.nano import family
+from pokora_anime.nano import family, sizes
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import data, workers
 from pokora_anime.nano.train.loop import Dice, Place, begin, train, write_record
@@ -85,7 +85,7 @@ def train_vae(training: Training, place: Place) -> None:
 def _crops(drawn: data.Drawn, rng: np.random.Generator, count: int) -> NDArray[np.uint8]:
     """Random crops [count,128,128,3]; half of them contain the face, where detail matters most."""
     crops: list[NDArray[np.uint8]] = []
-    limit = family.PICTURE - CROP
+    limit = sizes.PICTURE - CROP
     for index in rng.integers(len(drawn.rgb), size=count):
         x, y = (int(v) for v in rng.integers(limit + 1, size=2))
         if rng.random() < 0.5 and drawn.joints is not None:
@@ -160,7 +160,7 @@ def encode_kind(kind: str, vae: AutoencoderKL, place: Place) -> None:
         return
     path.parent.mkdir(exist_ok=True)
     rgb = data.load(place.work, kind, place.seed).rgb
-    cells = (*rgb.shape[:-3], 4, family.LATENT, family.LATENT)
+    cells = (*rgb.shape[:-3], 4, sizes.LATENT, sizes.LATENT)
     if workers.rank() == 0:
         np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=cells)
     workers.wait()

@@ -56,14 +56,13 @@ def _placing(scene: Scene, camera: Camera, side: int) -> tuple[float, NDArray[np
     return unit * scene.scale * zoom * side, origin
 
 
-def draw_frame(scene: Scene, time: float, size: int = 192) -> Frame:
-    """Draws the scene at a time in seconds as a square of `size` pixels."""
+def draw_frame(scene: Scene, time: float, size: int = 192, lines_of: int | None = None) -> Frame:
+    """Draws the scene at a time in seconds as a square of `size` pixels.
+
+    With `lines_of` its lines are, in shares of the frame, as wide as in a drawing of that size.
+    """
     side = size * OVERSAMPLE
-    canvas = Canvas(
-        side,
-        flat=scene.style == "flat color",
-        line=max(1, round(side * (0.0052 if scene.shot == "full body" else 0.0078))),
-    )
+    canvas = Canvas(side, flat=scene.style == "flat color", line=_line(scene, size, lines_of or size))
     camera = camera_at(scene, time)
     draw_background(canvas, scene, camera, time)
     pose = solve(scene, time)
@@ -83,6 +82,12 @@ def draw_frame(scene: Scene, time: float, size: int = 192) -> Frame:
         depth=depth,
         character=depth > _CHARACTER_DEPTH,
     )
+
+
+def _line(scene: Scene, size: int, like: int) -> int:
+    """Thickness of contours; OpenCV's antialiased lines are a pixel wider than they are called."""
+    named = max(1, round(like * OVERSAMPLE * (0.0052 if scene.shot == "full body" else 0.0078)))
+    return named if size == like else max(1, round((named + 1) * size / like) - 1)
 
 
 def _pastel(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
