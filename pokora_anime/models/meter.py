@@ -5,19 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from typing import TYPE_CHECKING, Any, Self
 
 from pokora_anime.models.data import amount
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 
@@ -31,6 +25,8 @@ class Meter:
     def __init__(
         self, total: int, console: Console | None = None, *, about: str = "", quiet: bool = False
     ) -> None:
+        from rich.console import Console  # here, because a table of weights is read without a meter
+
         self.total, self.done = total, 0
         self._about, self._quiet = about, quiet
         self._console = console or Console(file=sys.stderr, highlight=False)
@@ -44,12 +40,14 @@ class Meter:
         if self._quiet:
             return self
         if self._console.is_terminal:
-            self._live = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
+            from rich import progress
+
+            self._live = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(bar_width=24),
+                progress.DownloadColumn(),
+                progress.TransferSpeedColumn(),
+                progress.TimeRemainingColumn(),
                 console=self._console,
                 transient=True,
             )

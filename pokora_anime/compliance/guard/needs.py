@@ -43,10 +43,14 @@ def needed(config: RunConfig, work: Path) -> Grants:
     system = (*_SYSTEM, *_FOR_ACCELERATORS) if accelerators else _SYSTEM
     python = (f"{sys.base_prefix}/lib", f"{sys.prefix}/lib", *library_folders())
     package = (str(PACKAGE), str(conf_dir()))
+    # What is forecast follows from these, and nothing that is rendered.
+    forecast = (str(rates.path()), *([str(cards.path())] if accelerators else ()))
     builds = compiler.asked(config)
     headers = compiler.headers() if builds else []
     return Grants(
-        read=tuple(dict.fromkeys([*_SHARED_LIBRARIES, *system, *python, *package, *headers, *read])),
+        read=tuple(
+            dict.fromkeys([*_SHARED_LIBRARIES, *system, *python, *package, *headers, *forecast, *read])
+        ),
         look=tuple(look),
         write=(str(work.resolve()), *(_compiled() if builds else ())),
         execute=(*_programs(), *(compiler.programs(library_folders()) if builds else ())),
@@ -74,8 +78,7 @@ def library_folders() -> list[str]:
 
 def _weights(config: RunConfig) -> tuple[list[str], list[str]]:
     """Files to read and folders to list; what ships with the package is readable with it."""
-    # Rates and cards decide what is forecast, and nothing that is rendered.
-    read = [str(own.path()), str(lock.path()), str(rates.path()), str(cards.path())]
+    read = [str(own.path()), str(lock.path())]
     look: list[str] = []
     for row in (*needs(config), *watched(config)):
         folder = None if row.packaged else locate(row)
