@@ -138,16 +138,15 @@ def _head(jobs: Jobs) -> list[str]:
 
 def _page(jobs: Jobs, found: Estimate) -> list[str]:
     there, first = found.target.hardware, found.jobs[0]
-    lines = [f"machine   {there.name}, {_rate(found)}"]
+    lines = [f"machine   {there.name}, {_rate(found)}", f"disk      {_disk(jobs)}"]
     lines += _each(jobs, found) if jobs.several else []
-    if not jobs.several:
-        lines.append(f"plan      {describe.settings(first.forecast.plan, first.job, there)}")
     if not found.fits:
         lines.append(f"memory    {_short_of(found)}")
+    if found.possible and not jobs.several:
+        lines.append(f"plan      {describe.settings(first.forecast.plan, first.job, there)}")
     if found.possible:
         lines += [f"time      {_time(found)}"]
         lines += [f"memory    {found.peak / GIB:.1f} GB at its peak{_room(found)}"]
-    lines.append(f"disk      {_disk(jobs)}")
     return [*lines, f"money     {_money(found)}"]
 
 

@@ -31,9 +31,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class One:
-    """One run on a machine. Where it does not fit, `cheaper` is what to type, and the forecast is of that.
+    """One run on a machine. Where it does not fit, `cheaper` is what to type, and job and forecast are of that.
 
-    `forecast` is of the smallest plan, and `cheaper` is empty, where nothing fits.
+    The forecast is of the smallest plan, and `cheaper` is empty, where nothing fits.
     """
 
     job: Job
@@ -125,7 +125,7 @@ def one(config: RunConfig, job: Job, there: Hardware) -> One:
         return One(job=job, needs=needs, fits=True, cheaper="", forecast=needs)
     found = spare.fitting(config, there)
     typed, less = found or ("", job)
-    return One(job=job, needs=needs, fits=False, cheaper=typed, forecast=_taken(less, there))
+    return One(job=less, needs=needs, fits=False, cheaper=typed, forecast=_taken(less, there))
 
 
 def _taken(job: Job, there: Hardware) -> Forecast:
