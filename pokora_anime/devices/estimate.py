@@ -31,7 +31,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class One:
-    """One run on a machine. Where it does not fit, `cheaper` is to be typed, and job and forecast are of that.
+    """One run on a machine. Where it does not fit, `cheaper` is to be typed; job and forecast are of that.
 
     The forecast is of the smallest plan, and `cheaper` is empty, where nothing fits.
     """
