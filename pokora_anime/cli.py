@@ -58,6 +58,12 @@ def _again(arguments: list[str]) -> int:
     return repeat.main(arguments)
 
 
+def _estimate(arguments: list[str]) -> int:
+    from pokora_anime.commands import estimate
+
+    return estimate.main(arguments)
+
+
 def _check(arguments: list[str]) -> int:
     from pokora_anime.commands import check
 
@@ -140,6 +146,10 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "show": (_show, "what made a run, a PNG or an MP4, as a command to type"),
     "open": (_open, "open a run's clip, or its page with the score"),
     "again": (_again, "render what made a run, a PNG or an MP4 once more, with changes"),
+    "estimate": (
+        _estimate,
+        "time, memory, disk and money of a command, here or on a card; nothing is rendered",
+    ),
     "check": (_check, "is a config an entry to the contest? Nothing is rendered"),
     "verify": (_verify, "check a run or a bundle against its record and the rules"),
     "replay": (_replay, "compute parts of a run again and compare them"),

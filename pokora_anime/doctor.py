@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +17,7 @@ from pokora_anime.config.compose import compose, usable_cores
 from pokora_anime.config.groups import options
 from pokora_anime.config.schema import DeviceConfig, DeviceKind
 from pokora_anime.devices import compiler, describe, driver, hardware
-from pokora_anime.devices.hardware import Hardware
+from pokora_anime.devices.hardware import Hardware, cpu_bf16
 from pokora_anime.devices.hardware import memory_here as memory
 from pokora_anime.devices.job import Job
 from pokora_anime.errors import ConfigError, PokoraError
@@ -79,7 +78,7 @@ def plan(overrides: Sequence[str]) -> list[str]:
 
 
 def _hardware(asked: DeviceConfig) -> Hardware:
-    unseen = asked.kind in (DeviceKind.auto, DeviceKind.cpu) and not _accelerator_present()
+    unseen = asked.kind in (DeviceKind.auto, DeviceKind.cpu) and not driver.accelerator_present()
     if asked.memory_gb or asked.kind is DeviceKind.cpu:
         return hardware.described(asked, bf16=cpu_bf16())
     if unseen:
@@ -133,7 +132,7 @@ def _versions() -> list[Finding]:
 
 
 def _device() -> list[Finding]:
-    if not _accelerator_present():
+    if not driver.accelerator_present():
         return [Finding(OK, "device", "CPU only: nano runs well, SDXL takes hours")]
     # Whether torch's build can use the accelerator is what counts; its import takes seconds.
     import torch
@@ -158,26 +157,11 @@ def _compiler() -> list[Finding]:
     return [Finding(WARN, "compiler", f"{got}: no device.compile", fix)]
 
 
-def _accelerator_present() -> bool:
-    """Whether the system shows an NVIDIA or AMD driver, or is a Mac."""
-    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-    return sys.platform != "linux" or any(Path(driver).exists() for driver in drivers)
-
-
 def _cores() -> list[Finding]:
     usable, present = usable_cores(), os.cpu_count() or 1
     bf16 = "bf16 arithmetic" if cpu_bf16() else "no bf16 arithmetic (runs in fp32)"
     text = f"{usable} core{'s' if usable > 1 else ''}" + (f" of {present}" if usable != present else "")
     return [Finding(OK, "processor", f"{text}, {bf16}")]
-
-
-def cpu_bf16() -> bool:
-    """Whether a run takes bf16 on this processor: what machine.cpu_has_bf16 asks torch, without torch."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(errors="replace")
-    except OSError:
-        return False
-    return " avx512_bf16" in flags
 
 
 def _memory() -> list[Finding]:

@@ -56,7 +56,7 @@ def rehearse(folder: Path, size: str, count: int | None = None) -> int:
         place.make()
         try:
             for step in steps(place, sized):
-                peak = f"{step.done.peak / 2**30:6.2f} GiB"
+                peak = f"{step.done.peak / 2**30:6.2f} GiB ({step.done.resident / 2**30:.2f} resident)"
                 print(f"{step.name:16} {step.done.seconds:8.1f} s  {peak}  {step.told}".rstrip(), flush=True)
         except StepError as error:
             print(f"rehearsal: {error}", file=sys.stderr)

@@ -28,12 +28,17 @@ class StepError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A command that ran: exit status (negative: a signal), output, seconds, peak bytes of its processes."""
+    """A command that ran: exit status (negative: a signal), output, seconds, peak bytes of its processes.
+
+    `peak` is what they must have; `resident` counts pages of mapped weight files too, which the kernel drops
+    where memory is short.
+    """
 
     status: int
     output: str
     seconds: float
     peak: int
+    resident: int
 
     @property
     def last(self) -> str:
@@ -111,7 +116,11 @@ class Place:
         output, _ = process.communicate()
         watch.join()
         done = Done(
-            status=process.returncode, output=output, seconds=time.monotonic() - begun, peak=watch.peak
+            status=process.returncode,
+            output=output,
+            seconds=time.monotonic() - begun,
+            peak=watch.peak,
+            resident=watch.resident,
         )
         if until is not None and not watch.killed:
             raise StepError(f"pokora {' '.join(words)} ended before it could be killed: {_tail(output)}")
@@ -126,12 +135,14 @@ class _Watch(threading.Thread):
     def __init__(self, process: subprocess.Popen[str], until: Callable[[], bool] | None) -> None:
         super().__init__(daemon=True)
         self._process, self._until = process, until
-        self.peak, self.killed = 0, False
+        self.peak, self.resident, self.killed = 0, 0, False
 
     def run(self) -> None:
         while self._process.poll() is None:
             tree = _tree(self._process.pid)
-            self.peak = max(self.peak, sum(_resident(one) for one in tree))
+            taken = [_taken(one) for one in tree]
+            self.peak = max(self.peak, sum(own for own, _ in taken))
+            self.resident = max(self.resident, sum(resident for _, resident in taken))
             if self._until is not None and self._until():
                 self.killed = True
                 for one in tree:
@@ -148,11 +159,13 @@ def _tree(pid: int) -> Sequence[psutil.Process]:
         return []
 
 
-def _resident(process: psutil.Process) -> int:
+def _taken(process: psutil.Process) -> tuple[int, int]:
+    """Bytes of memory of its own, and of all that is resident; the same where the system does not tell."""
     try:
-        return process.memory_info().rss
+        memory = process.memory_info()
     except psutil.Error:
-        return 0
+        return 0, 0
+    return memory.rss - getattr(memory, "shared", 0), memory.rss
 
 
 def _tail(output: str) -> str:

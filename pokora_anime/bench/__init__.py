@@ -10,11 +10,19 @@ from pokora_anime.bench import video
 from pokora_anime.commands.arguments import OneLineParser
 from pokora_anime.errors import ConfigError
 
+
+def _rates(out: Path) -> dict[str, object]:
+    from pokora_anime.bench import rates
+
+    return rates.measure(out)
+
+
 BENCHES: dict[str, Callable[[Path], dict[str, object]]] = {
     "video": video.speed,
     "repeat": video.repeat,
     "resume": video.resume,
     "memory": video.memory,
+    "rates": _rates,
 }
 
 

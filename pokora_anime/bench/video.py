@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from pokora_anime.bench.process import Usage, pokora
+from pokora_anime.devices.rates import processor
 from pokora_anime.errors import MachineError
 
 DEFAULTS = ("base=nano", "speed=lcm", "control=pose_depth", "shot.seconds=8", "shot.fps=8")
@@ -19,14 +20,7 @@ DEFAULTS = ("base=nano", "speed=lcm", "control=pose_depth", "shot.seconds=8", "s
 
 def describe_machine() -> str:
     """Processor, cores and system, without names."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    return f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def speed(out: Path) -> dict[str, object]:
@@ -85,6 +79,11 @@ def memory(out: Path) -> dict[str, object]:
         "seconds_a_segment": round(sum(seconds) / len(seconds), 3),
         "slope_over_run": round(_slope(seconds), 4),
     }
+
+
+def clip_marks(out: Path, overrides: tuple[str, ...]) -> dict[str, float]:
+    """When what happened in a clip that is rendered anew, in seconds from typing the command."""
+    return _marks(_folder(_render(out, overrides)))
 
 
 def _render(out: Path, overrides: tuple[str, ...]) -> Usage:

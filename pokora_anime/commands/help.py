@@ -89,6 +89,30 @@ Exit status: 0 nothing is against the rules, 1 something is, 2 the command line 
 A base for rendering only, such as nano, is against no rule and not eligible.
 Groups and keys are those of `pokora video --help`."""
 
+ESTIMATE = """pokora estimate: what a command would take: time, memory, disk, money. Nothing is rendered.
+
+The same checks, the same counted work and the same forecast as before a render. This machine's rates are
+assumed until `pokora bench rates` has measured them. Those of cards, and prices with their day, are in
+conf/cards.yaml; cards.yaml in the data folder (~/.local/share/pokora_anime) overrides it.
+
+Usage: pokora estimate [video|stills|sweep] [group=option ...] [key=value ...] [--gpu NAME|all] [--json]
+
+Try
+  pokora estimate
+  pokora estimate video base=sdxl speed=hq --gpu RTX4090
+  pokora estimate video experiment=contest_sdxl --gpu all
+  pokora estimate stills base=sdxl count=3 --json
+  pokora estimate sweep seed=1,2,3 speed=lcm,hq hydra.launcher.n_jobs=2
+
+Options
+  --gpu NAME|all      a card of the table, or a row for each
+  --json              seconds, bytes and dollars as JSON
+  -m, --multirun      every combination of comma-separated values, as `pokora video --multirun`
+  --out DIR           where run folders would go: how much is free there
+  -h, --help          this page
+
+Groups and keys are those of `pokora video --help`."""
+
 OPTIONS = """Options
   --out DIR           where run folders go (default: ./outputs)
   --from STILL        pokora video: prompt, seed and settings of a still, outputs/stills/NAME#2 or its

@@ -193,7 +193,7 @@ def _where(arguments: list[str]) -> int:
 
 def _gc(arguments: list[str]) -> int:
     from pokora_anime.models import leftovers
-    from pokora_anime.models.meter import amount
+    from pokora_anime.models.data import amount
 
     parser = _parser("gc", "Delete what was fetched by pokora and no row of the registry names any more.")
     parser.add_argument("--yes", action="store_true", help="delete without asking")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.commands import again, key
-from pokora_anime.commands.jobs import PARTS
+from pokora_anime.commands import again
+from pokora_anime.commands.jobs import DEFAULT_SWEEP, PARTS
 from pokora_anime.config.overrides import nearest, settled
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted, RecordError
@@ -53,6 +53,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
         from pokora_anime.commands import sweep
 
         return sweep.run(command, request.overrides, request.out)
+    from pokora_anime.commands import key
     from pokora_anime.config.compose import compose
 
     config = compose(command, request.overrides)
@@ -110,7 +111,7 @@ def sweep_main(arguments: Sequence[str]) -> int:
     from pokora_anime.commands import sweep
 
     if not any(override.startswith("sweep=") for override in request.overrides):
-        request.overrides.insert(0, "sweep=grid")
+        request.overrides.insert(0, DEFAULT_SWEEP)
     if request.shown:
         request.multirun = True
         return _show("video", request)

@@ -66,13 +66,9 @@ def page(job: Job, hardware: Hardware) -> list[str]:
     steps = ladder(job, hardware)
     index = first_fitting(steps, hardware.memory)
     chosen = steps[index]
-    size = f"{job.family.value} {job.width}x{job.height}"
-    what = f"{job.segments} segments of {job.frames} frames" if job.segments else f"{job.pictures} stills"
-    maps = f", {job.controls} ControlNet{'s' if job.controls > 1 else ''}" if job.controls else ""
-    again = f", {job.hires.steps} of a second pass" if job.hires else ""
     last = CHANNELS_LAST.get(hardware.kind, ())
     found = [
-        f"{size}, {what}, {job.steps} steps{again}{maps}",
+        what(job),
         f"device    {hardware.name}"
         + (f", {hardware.memory / GIB:.1f} GB to use" if hardware.memory else "")
         + (f", {hardware.host / GIB:.1f} GB beside it" if hardware.kind is DeviceKind.cuda else ""),
@@ -88,6 +84,16 @@ def page(job: Job, hardware: Hardware) -> list[str]:
     return found + [f"quicker   {one}" for one in quicker(job, hardware, chosen)]
 
 
+def what(job: Job) -> str:
+    """The job in a line: base, size, segments or stills, steps, ControlNets."""
+    stills = f"{job.pictures} still{'s' if job.pictures > 1 else ''}"
+    segments = f"{job.segments} segment{'s' if job.segments > 1 else ''} of {job.frames} frames"
+    maps = f", {job.controls} ControlNet{'s' if job.controls > 1 else ''}" if job.controls else ""
+    again = f", {job.hires.steps} of a second pass" if job.hires else ""
+    made = segments if job.segments else stills
+    return f"{job.family.value} {job.width}x{job.height}, {made}, {job.steps} steps{again}{maps}"
+
+
 def short(one: Forecast, job: Job, hardware: Hardware) -> str:
     """A plan with its figures."""
     return f"{settings(one.plan, job, hardware)}: {one.peak / GIB:.1f} GB, {duration(one.seconds)}"
@@ -100,13 +106,13 @@ def quicker(job: Job, hardware: Hardware, chosen: Forecast) -> Sequence[str]:
     if hardware.kind is DeviceKind.cuda or chosen.seconds < LONG or job.family is Family.nano:
         return ()
     found: list[str] = []
-    for what, typed, changes in _CPU_TIERS:
+    for why, typed, changes in _CPU_TIERS:
         other = replace(job, **changes)
         if changes.get("family"):
             other = replace(other, width=256, height=256)
         seconds = forecast(chosen.plan, other, hardware).seconds
         if seconds < chosen.seconds:
-            found.append(f"{typed}: {what}, roughly {duration(seconds)}")
+            found.append(f"{typed}: {why}, roughly {duration(seconds)}")
     if job.compile is Compile.off and compiler.missing(hardware.kind) is None:
         found.append("device.compile=default: networks compiled once (nano's took 0.93 of their time)")
     return found

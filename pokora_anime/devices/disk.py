@@ -7,8 +7,7 @@ from pathlib import Path
 from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.devices.job import Job
 from pokora_anime.errors import MachineError
-from pokora_anime.models.data import free_space
-from pokora_anime.models.meter import amount
+from pokora_anime.models.data import amount, free_space
 from pokora_anime.stages import choreographed, draft, joins
 
 _LATENT = 4 * 4  # bytes of a latent pixel: four channels in fp32

@@ -34,6 +34,12 @@ def present() -> bool:
     return sys.platform == "linux" and any(glob(pattern) for pattern in _TRACES)
 
 
+def accelerator_present() -> bool:
+    """Whether the system shows an NVIDIA or AMD driver, or is a Mac."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    return sys.platform != "linux" or any(os.path.exists(one) for one in drivers)
+
+
 def unusable() -> str:
     """Why torch cannot use a card whose driver is here; empty where it can, or where there is none."""
     if not present():

@@ -22,10 +22,6 @@ _BUS = 10e9  # bytes a second from the host's memory to the card
 _USABLE = 0.94  # of the memory: a forecast may be a little too low
 _PINNED = 1.3  # measured: SDXL's motion UNet and two ControlNets take 12.9 GiB of 9.9
 _KEPT_FREE = 2 * GIB  # of the host's memory
-# Measured on two cores of an EPYC: seconds until nano's first step, and core-seconds that a delivered pixel
-# takes (interpolation, score, preview, encoding).
-_STARTING = 5.7
-_DELIVERING = 1.8e-7
 _READING = 1e9  # bytes of weights a second, from the disk to where they are held
 
 
@@ -134,20 +130,20 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
     # Each weight is pinned in a block of a power of two; the network that is loaded lies beside its copy.
     waiting = _PINNED * held + max(motion, control if job.controls else 0.0) if held else 0.0
     computing = _seconds(plan, job, hardware, held)
-    delivering = _DELIVERING * job.delivered / hardware.cores
+    delivering = hardware.delivering * job.delivered / hardware.cores
     if hardware.kind is not DeviceKind.cpu:  # the processor works while the device does
         delivering = max(0.0, delivering - computing)
     return Forecast(
         plan=plan,
         peak=round(_PROCESS[hardware.kind] + _MARGIN * max(phases)),
         host=round(waiting),
-        starting=_STARTING + _read(job) / _READING,
+        starting=hardware.starting + weights(job) / _READING,
         computing=computing,
         delivering=delivering,
     )
 
 
-def _read(job: Job) -> int:
+def weights(job: Job) -> int:
     """Bytes of all weights that a run reads; published files hold two a parameter."""
     nets = job.networks
     moving = nets.motion.parameters + job.controls * nets.control.parameters if job.segments else 0
@@ -167,7 +163,7 @@ def ladder(job: Job, hardware: Hardware) -> tuple[Forecast, ...]:
     Plans with fp8 weights come last, before them a second pass in tiles: they alone change what is seen.
     """
     found = sorted(
-        (forecast(plan, job, hardware) for plan in _plans(job, hardware)),
+        (forecast(plan, job, hardware.nominal) for plan in _plans(job, hardware)),
         key=lambda one: (one.plan.fp8, one.plan.tiled, one.seconds, one.plan.deviations),
     )
     steps: list[Forecast] = []
@@ -175,7 +171,7 @@ def ladder(job: Job, hardware: Hardware) -> tuple[Forecast, ...]:
         possible = one.host == 0 or hardware.host == 0 or one.host + _KEPT_FREE <= hardware.host
         if possible and (not steps or one.peak < steps[-1].peak):
             steps.append(one)
-    return tuple(steps)
+    return tuple(forecast(one.plan, job, hardware) for one in steps) if hardware.stated else tuple(steps)
 
 
 def first_fitting(steps: tuple[Forecast, ...], memory: int) -> int:
@@ -217,7 +213,7 @@ def _weights(parameters: int, plan: Plan) -> float:
 def _seconds(plan: Plan, job: Job, hardware: Hardware, held: float) -> float:
     slower = (1.05 if plan.sequential else 1.0) * (1.02 if plan.alternate else 1.0)
     slower *= (1.01 if plan.decode_chunk else 1.0) * (1.02 if plan.fp8 else 1.0)
-    computing = slower * job.flops(tiled=plan.tiled) / hardware.rate
+    computing = slower * job.flops(tiled=plan.tiled) / hardware.rate_of(job.family)
     passes = job.segments * (job.steps + (job.hires.steps if job.hires else 0))
     if job.guided and (plan.sequential or not job.batched):
         passes *= 1.0 + job.guided

@@ -30,14 +30,19 @@ def refuse(config: RunConfig, hardware: Hardware) -> None:
     least = smallest(Job.of(config), hardware)
     if not hardware.memory or least.peak <= hardware.memory:
         return
-    found = next((typed for typed, job in cheaper(config) if _fits(job, hardware)), _LEAST)
+    found = fitting(config, hardware)
     raise MachineError(
         "SYS-MEMORY",
         f"this run needs {least.peak / GIB:.1f} GB at its peak, {hardware.name} has "
         f"{hardware.memory / GIB:.1f} GB to use",
         expected="a run that fits",
-        fix=found,
+        fix=found[0] if found else _LEAST,
     )
+
+
+def fitting(config: RunConfig, hardware: Hardware) -> tuple[str, Job] | None:
+    """The cheapest setting of a run that fits, as it is typed, and its job; None where nothing fits."""
+    return next(((typed, job) for typed, job in cheaper(config) if fits(job, hardware)), None)
 
 
 def advice(config: RunConfig) -> str:
@@ -82,5 +87,6 @@ def _controls(config: VideoConfig, job: Job) -> Iterator[tuple[str, Job]]:
     yield "control=none", replace(job, controls=0)
 
 
-def _fits(job: Job, hardware: Hardware) -> bool:
-    return smallest(job, hardware).peak <= hardware.memory
+def fits(job: Job, hardware: Hardware) -> bool:
+    """Whether the smallest plan fits; into memory of unknown size (0) everything does."""
+    return not hardware.memory or smallest(job, hardware).peak <= hardware.memory

@@ -11,11 +11,11 @@ from pokora_anime.errors import PokoraError, WeightsError
 from pokora_anime.models import hashes, hub, lock
 from pokora_anime.models.advice import absent, fetch_row, leave_out, refuse_blocked, refuse_empty
 from pokora_anime.models.convert import convert
-from pokora_anime.models.data import data_folder, free_space
+from pokora_anime.models.data import amount, data_folder, free_space
 from pokora_anime.models.hub import Listing
 from pokora_anime.models.licences import Terms
 from pokora_anime.models.lock import Conversion, Entry, LockedFile
-from pokora_anime.models.meter import Meter, amount
+from pokora_anime.models.meter import Meter
 from pokora_anime.models.places import converted_folder, hub_cache, locate, repo_cache
 from pokora_anime.models.rows import WEIGHTS, Row, loaded_name
 from pokora_anime.provenance.atomic import disk_error, writing

@@ -5,17 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from pokora_anime.models.data import amount
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 
@@ -29,6 +25,8 @@ class Meter:
     def __init__(
         self, total: int, console: Console | None = None, *, about: str = "", quiet: bool = False
     ) -> None:
+        from rich.console import Console  # here, because a table of weights is read without a meter
+
         self.total, self.done = total, 0
         self._about, self._quiet = about, quiet
         self._console = console or Console(file=sys.stderr, highlight=False)
@@ -42,12 +40,14 @@ class Meter:
         if self._quiet:
             return self
         if self._console.is_terminal:
-            self._live = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
+            from rich import progress
+
+            self._live = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(bar_width=24),
+                progress.DownloadColumn(),
+                progress.TransferSpeedColumn(),
+                progress.TimeRemainingColumn(),
                 console=self._console,
                 transient=True,
             )
@@ -109,14 +109,6 @@ class Meter:
     def _print(self) -> None:
         self._printed = time.monotonic()
         self._console.print(self.line(), soft_wrap=True)
-
-
-def amount(count: int) -> str:
-    """Bytes in words: 812 B, 1.4 MB, 6.94 GB."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count} B"
 
 
 def clock(seconds: float) -> str:

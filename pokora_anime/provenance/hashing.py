@@ -7,11 +7,13 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from pokora_anime.errors import RecordError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _BLOCK = 4 << 20
 
@@ -51,6 +53,8 @@ def text_hash(value: object) -> str:
 
 def array_hash(array: npt.NDArray[np.generic]) -> str:
     """sha256 (hex) of dtype, shape and raw little-endian C-order bytes."""
+    import numpy as np
+
     plain = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
     digest = hashlib.sha256(f"{plain.dtype.str}|{'x'.join(map(str, plain.shape))}|".encode())
     digest.update(plain.tobytes())

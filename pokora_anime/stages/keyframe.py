@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -202,13 +201,15 @@ def _ask(
         }
     given = latents.to(dtype).expand(len(rows), -1, -1, -1)
     embeds = torch.stack([embeds for embeds, _ in rows]).to(device, dtype)
+    down, middle = _residuals(controls, share, given, timestep, embeds, added)
     return context.models.unet()(
         given,
         timestep,
         encoder_hidden_states=embeds,
         added_cond_kwargs=added,
+        down_block_additional_residuals=down,
+        mid_block_additional_residual=middle,
         return_dict=False,
-        **_residuals(controls, share, given, timestep, embeds, added),
     )[0].float()
 
 
@@ -219,20 +220,15 @@ def _residuals(
     timestep: Tensor,
     embeds: Tensor,
     added: dict[str, Tensor] | None,
-) -> dict[str, Any]:
-    """What the ControlNets that act at this share of the schedule add to the UNet's own."""
+) -> tuple[tuple[Tensor, ...] | None, Tensor | None]:
+    """What the ControlNets that act at this share of the schedule add to the UNet's skips and its middle."""
     total: list[Tensor] | None = None
     for control in controls:
         if control.start <= share < control.end:
             weight = torch.ones(len(given), device=given.device)
             found = control.residuals(given, timestep, embeds, added, weight)
             total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
-    if total is None:
-        return {}
-    return {
-        "down_block_additional_residuals": tuple(total[:-1]),
-        "mid_block_additional_residual": total[-1],
-    }
+    return (None, None) if total is None else (tuple(total[:-1]), total[-1])
 
 
 def _node(picture: _Picture, start: Noise, config: RunConfig, context: RunContext, plan: Plan) -> Node:

@@ -13,7 +13,7 @@ from pokora_anime.compliance.guard.environment import DRIVER_FOLDERS
 from pokora_anime.compliance.guard.grants import Grants
 from pokora_anime.config.groups import conf_dir
 from pokora_anime.config.schema import RunConfig
-from pokora_anime.devices import compiler
+from pokora_anime.devices import cards, compiler, rates
 from pokora_anime.models import hashes, lock, own, places
 from pokora_anime.models.data import data_folder
 from pokora_anime.models.fetch import locate, needs, watched
@@ -43,10 +43,14 @@ def needed(config: RunConfig, work: Path) -> Grants:
     system = (*_SYSTEM, *_FOR_ACCELERATORS) if accelerators else _SYSTEM
     python = (f"{sys.base_prefix}/lib", f"{sys.prefix}/lib", *library_folders())
     package = (str(PACKAGE), str(conf_dir()))
+    # What is forecast follows from these, and nothing that is rendered.
+    forecast = (str(rates.path()), *([str(cards.path())] if accelerators else ()))
     builds = compiler.asked(config)
     headers = compiler.headers() if builds else []
     return Grants(
-        read=tuple(dict.fromkeys([*_SHARED_LIBRARIES, *system, *python, *package, *headers, *read])),
+        read=tuple(
+            dict.fromkeys([*_SHARED_LIBRARIES, *system, *python, *package, *headers, *forecast, *read])
+        ),
         look=tuple(look),
         write=(str(work.resolve()), *(_compiled() if builds else ())),
         execute=(*_programs(), *(compiler.programs(library_folders()) if builds else ())),
