@@ -74,8 +74,10 @@ def test_a_job_counts_what_the_run_does() -> None:
 
 def test_a_job_counts_the_frames_that_control_nets_act_on() -> None:
     nano = Job.of(compose("video"))
-    assert (nano.segments, nano.steered) == (6, 4 + 5 * 2)  # fade_frames, then join_frames a segment
-    assert Job.of(compose("video", ["control.start=0.5"])).steered == nano.steered / 2
+    assert (nano.segments, nano.steered) == (6, 6 * 16)  # a choreography steers every frame
+    at_joins = Job.of(compose("video", ["control=segment"]))
+    assert (at_joins.segments, at_joins.steered) == (6, 4 + 5 * 2)  # fade_frames, then join_frames a segment
+    assert Job.of(compose("video", ["control=segment", "control.start=0.5"])).steered == at_joins.steered / 2
     assert Job.of(compose("video", ["control.source=draft"])).steered == 6 * 16
     assert Job.of(compose("video", ["control=none"])).steered == 0
     assert job().steered == job().segments * 16
