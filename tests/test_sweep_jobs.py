@@ -92,7 +92,7 @@ def test_prompts_and_options_of_a_sweep_are_printed_as_they_would_be_rendered(
 
 def test_a_mistake_in_one_job_and_an_unknown_part_are_told() -> None:
     with pytest.raises(ConfigError, match="CFG-"):
-        render.main("stills", ["--multirun", "count=1,9", "--cfg"])
+        render.main("stills", ["--multirun", "count=1,99", "--cfg"])
     with pytest.raises(ConfigError, match=r"CFG-RANGE: --cfg=foo; expected job\|hydra\|all"):
         render.main("stills", ["--cfg=foo"])
 

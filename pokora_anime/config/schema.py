@@ -381,13 +381,14 @@ class ContestConfig:
     """A contest's limits, as numbers and registry ids; they cannot be typed on a command line.
 
     `bases` may be entered, `own_bases` tells whether bases of others (own:ID) may, and `render_only` may be
-    rendered with. `speeds` is by mode, `style_weights`
-    by role. `sizes` hold for generated frames and stills, `video_lines` for a video's shorter side.
+    rendered with. `planned_poses`: a network may plan poses from the words unasked. `speeds` is by mode,
+    `style_weights` by role. `sizes` hold for generated frames and stills, `video_lines` for a video's shorter side.
     """
 
     name: str = MISSING
     bases: list[str] = MISSING
     own_bases: bool = False
+    planned_poses: bool = False
     render_only: list[str] = MISSING
     speeds: dict[str, SpeedLimits] = MISSING
     review_speeds: list[str] = MISSING

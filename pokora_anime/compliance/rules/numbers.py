@@ -150,7 +150,8 @@ def choreography(case: Case) -> Iterator[Finding]:
     config = case.config
     if not isinstance(config, VideoConfig):
         return
-    if config.control.source is MapSource.choreography and config.control.kinds:
+    planned = config.control.source is MapSource.choreography and config.control.kinds
+    if planned and not case.limits.planned_poses:
         yield review(
             "RULE-CHOREOGRAPHY",
             "a network plans the poses from the words, which the rules do not name",
