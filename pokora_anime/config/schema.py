@@ -382,7 +382,8 @@ class ContestConfig:
 
     `bases` may be entered, `own_bases` tells whether bases of others (own:ID) may, and `render_only` may be
     rendered with. `planned_poses`: a network may plan poses from the words unasked. `speeds` is by mode,
-    `style_weights` by role. `sizes` hold for generated frames and stills, `video_lines` for a video's shorter side.
+    `style_weights` by role. `sizes` hold for generated frames and stills, `video_lines` for the shorter
+    side of a video.
     """
 
     name: str = MISSING
