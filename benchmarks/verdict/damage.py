@@ -58,9 +58,9 @@ def mangle(folder: Path, count: int, seed: int) -> Iterator[str]:
 
 
 def copied(folder: Path, target: Path) -> Path:
-    """A copy to damage, without the lock and the logs of its run."""
+    """A copy to damage, without what lies outside its record: lock, logs and reports."""
     shutil.rmtree(target, ignore_errors=True)
-    return Path(shutil.copytree(folder, target, ignore=shutil.ignore_patterns(".lock", "logs")))
+    return Path(shutil.copytree(folder, target, ignore=shutil.ignore_patterns(".lock", "logs", "reports")))
 
 
 def _cut(data: bytes, dice: random.Random) -> bytes:
