@@ -11,6 +11,7 @@ What is rendered stays below DIR, and a later call goes on from it. Exit status 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 import zipfile
@@ -129,7 +130,7 @@ def _problem(verdict: Verdict) -> str:
 
 def _unzipped(work: Path) -> Path:
     target = work / "damaged-bundle"
-    damage.shutil.rmtree(target, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
     with zipfile.ZipFile(next(iter(honest.bundles(work))).path) as opened:
         opened.extractall(target)
     return next(path for path in target.iterdir())
@@ -137,7 +138,7 @@ def _unzipped(work: Path) -> Path:
 
 def _zipped_run(work: Path) -> Path:
     folder = damage.copied(next(iter(honest.render(work))).path, work / "zipped")
-    return Path(damage.shutil.make_archive(str(work / "zipped-run"), "zip", folder))
+    return Path(shutil.make_archive(str(work / "zipped-run"), "zip", folder))
 
 
 def _default_clip(work: Path) -> Path:

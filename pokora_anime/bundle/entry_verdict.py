@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pokora_anime.bundle import names
 from pokora_anime.bundle.examine import examine_and_show
 from pokora_anime.compliance.findings import Finding, Severity
 from pokora_anime.compliance.verify.limits import LIMITS, Limits
-from pokora_anime.compliance.verify.source import open_source
 from pokora_anime.compliance.verify.verdict import Report, Verdict
 from pokora_anime.provenance.hashing import Json
 
@@ -45,14 +43,9 @@ class Shown:
 
 
 def examine(path: Path, *, key: str = "", limits: Limits = LIMITS) -> Shown | None:
-    """What a bundle shows; None where `path` is none, or cannot be read. Never raises for what is wrong."""
+    """What the bundle at `path` shows; None where it cannot be read. Never raises for what is wrong."""
     report, _ = examine_and_show(path, key=key, limits=limits, pictures=False)
-    if report.unreadable:
-        return None
-    with open_source(path, limits) as folder:
-        if names.MANIFEST not in folder.sizes:
-            return None
-    return judged(report)
+    return None if report.unreadable else judged(report)
 
 
 def judged(report: Report) -> Shown:

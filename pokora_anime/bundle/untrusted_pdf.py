@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from typing import cast
 
@@ -55,12 +56,7 @@ def main() -> None:
     except ValueError as error:
         told = {"error": str(error)[:400]}
     else:
-        told = {
-            "pages": facts.pages,
-            "texts": facts.texts,
-            "foreign_fonts": facts.foreign_fonts,
-            "odd": facts.odd,
-        }
+        told = asdict(facts)
     sys.stdout.write(json.dumps(told))
 
 
