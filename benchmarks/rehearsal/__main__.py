@@ -27,16 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", choices=("tiny", "full"), default="tiny")
     parser.add_argument("--work", type=Path, help="an empty folder (default: a temporary one, removed)")
     parser.add_argument("--steps", type=int, help="denoising steps (memory does not depend on them)")
+    parser.add_argument("--side", type=int, help="width and height of the clip's frames before delivery")
     options = parser.parse_args(arguments)
     if options.work is not None:
         options.work.mkdir(parents=True, exist_ok=True)
-        return rehearse(options.work.resolve(), options.size, options.steps)
+        return rehearse(options.work.resolve(), options.size, options.steps, options.side)
     with tempfile.TemporaryDirectory(prefix="pokora-rehearsal-") as folder:
-        return rehearse(Path(folder), options.size, options.steps)
+        return rehearse(Path(folder), options.size, options.steps, options.side)
 
 
-def rehearse(folder: Path, size: str, count: int | None = None) -> int:
-    """All steps below `folder`, with `count` denoising steps; 1 where one fails."""
+def rehearse(folder: Path, size: str, count: int | None = None, side: int | None = None) -> int:
+    """All steps below `folder`, with `count` denoising steps and frames of `side` pixels; 1 where one fails."""
     import checkpoints
     from hub_server import Hub, serving
     from place import Place, StepError
@@ -46,6 +47,8 @@ def rehearse(folder: Path, size: str, count: int | None = None) -> int:
     if count is not None:
         common = [word for word in sized.common if not word.startswith("speed.steps")]
         sized = replace(sized, common=(*common, f"speed.steps={count}"))
+    if side is not None:
+        sized = replace(sized, clip=(*sized.clip, f"base.width={side}", f"base.height={side}"))
     hub = Hub()
     for repo, written in {"tiny": checkpoints.tiny, "full": checkpoints.full}[size](
         folder / "published"
