@@ -32,9 +32,9 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pokora_anime.errors import ConfigError
-from pokora_anime.models.motion_unet import build_motion_unet
-from pokora_anime.models.text import CHUNK, TextStack
-from pokora_anime.stages.denoise import Condition, ControlSource, Guidance, denoise_segment
+from pokora_anime.networks.motion_unet import build_motion_unet
+from pokora_anime.networks.text_encoders import CHUNK, TextStack
+from pokora_anime.stages.motion.denoise import Condition, ControlSource, Guidance, denoise_segment
 
 OUTPUTS = ("pil", "np", "latent")
 _SCALE = 8  # pixels a side for one latent

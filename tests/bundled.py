@@ -16,11 +16,12 @@ import once
 import sealed
 import submitted
 
-from pokora_anime.bundle import crate, judge, manifest, names, seal
-from pokora_anime.bundle.carried import MP4_HEAD
-from pokora_anime.bundle.manifest import Manifest
-from pokora_anime.bundle.source import PACKAGE, package_hash
-from pokora_anime.provenance import statement
+from pokora_anime.signing import statement
+from pokora_anime.submission import file_names
+from pokora_anime.submission.bundle import judge_readme, manifest, ro_crate, seal
+from pokora_anime.submission.bundle.credential_bytes import MP4_HEAD
+from pokora_anime.submission.bundle.manifest import Manifest
+from pokora_anime.submission.bundle.source_tree import PACKAGE, package_hash
 
 Told = dict[str, Any]
 ACTIONS = b"\xa1gactions\x80"
@@ -45,12 +46,12 @@ def copied(target: Path) -> Path:
 
 def told(folder: Path) -> Told:
     """The manifest as data."""
-    return json.loads((folder / names.MANIFEST).read_bytes())
+    return json.loads((folder / file_names.MANIFEST).read_bytes())
 
 
 def run(folder: Path, command: str = "video") -> Path:
     """The bundle's run of a command."""
-    return next((folder / names.RUNS / command).iterdir())
+    return next((folder / file_names.RUNS / command).iterdir())
 
 
 def mend(folder: Path, change: Callable[[Told], object] = lambda told: None, *, rewrite: bool = True) -> None:
@@ -63,42 +64,48 @@ def mend(folder: Path, change: Callable[[Told], object] = lambda told: None, *, 
     found = Manifest(content=table)
     files = _files(folder)  # read once: there are hundreds of them
     if rewrite:
-        files[names.README] = judge.readme(found)
+        files[file_names.README] = judge_readme.readme(found)
         sizes = {name: len(data) for name, data in files.items()}
-        sizes = {name: size for name, size in sizes.items() if names.sealed(name) and name != names.CRATE}
-        files[names.CRATE] = crate.metadata(found, json.loads(files[names.WEIGHTS]), sizes)
-        for name in (names.README, names.CRATE):
+        sizes = {
+            name: size for name, size in sizes.items() if file_names.sealed(name) and name != file_names.CRATE
+        }
+        files[file_names.CRATE] = ro_crate.metadata(found, json.loads(files[file_names.WEIGHTS]), sizes)
+        for name in (file_names.README, file_names.CRATE):
             (folder / name).write_bytes(files[name])
-    listed = {name: files[name] for name in sorted(files) if names.sealed(name)}
+    listed = {name: files[name] for name in sorted(files) if file_names.sealed(name)}
     digests = manifest.hashes(listed)
     table["files"] = digests
-    listed[names.MANIFEST] = manifest.to_bytes(table)
-    copies = {name: data for name, data in files.items() if names.credential(name)}
-    _sign(folder, listed, copies, digests | manifest.hashes({names.MANIFEST: listed[names.MANIFEST]}))
+    listed[file_names.MANIFEST] = manifest.to_bytes(table)
+    copies = {name: data for name, data in files.items() if file_names.credential(name)}
+    _sign(
+        folder, listed, copies, digests | manifest.hashes({file_names.MANIFEST: listed[file_names.MANIFEST]})
+    )
 
 
 def sign(folder: Path, listed: dict[str, bytes]) -> None:
     """Writes manifest, checksums and signature for these sealed files, the manifest among them."""
-    copies = {name: data for name, data in _files(folder).items() if names.credential(name)}
+    copies = {name: data for name, data in _files(folder).items() if file_names.credential(name)}
     _sign(folder, listed, copies, manifest.hashes(listed))
 
 
 def _sign(
     folder: Path, listed: dict[str, bytes], copies: dict[str, bytes], digests_listed: dict[str, str]
 ) -> None:
-    (folder / names.MANIFEST).write_bytes(listed[names.MANIFEST])
+    (folder / file_names.MANIFEST).write_bytes(listed[file_names.MANIFEST])
     sums = manifest.sums(digests_listed)
-    (folder / names.SUMS).write_bytes(sums)
-    digests = manifest.hashes({names.MANIFEST: listed[names.MANIFEST], names.SUMS: sums} | copies)
-    draft = json.loads(listed[names.MANIFEST])["draft"]
-    (folder / names.STATEMENT).write_bytes(statement.seal(seal.build(digests, draft), sealed.key()))
+    (folder / file_names.SUMS).write_bytes(sums)
+    digests = manifest.hashes(
+        {file_names.MANIFEST: listed[file_names.MANIFEST], file_names.SUMS: sums} | copies
+    )
+    draft = json.loads(listed[file_names.MANIFEST])["draft"]
+    (folder / file_names.STATEMENT).write_bytes(statement.seal(seal.build(digests, draft), sealed.key()))
 
 
 def source_hash(folder: Path) -> str:
     """The package's hash over the bundle's source as it lies there."""
-    prefix = f"{names.SOURCE}/{PACKAGE}"
+    prefix = f"{file_names.SOURCE}/{PACKAGE}"
     found = {name: data for name, data in _files(folder).items() if name.startswith(prefix)}
-    return package_hash({name.removeprefix(f"{names.SOURCE}/"): data for name, data in found.items()})
+    return package_hash({name.removeprefix(f"{file_names.SOURCE}/"): data for name, data in found.items()})
 
 
 def box(kind: bytes, content: bytes) -> bytes:
@@ -143,10 +150,10 @@ def signed_mp4(plain: bytes, carried: bytes, *, moved: int = 0) -> bytes:
 
 def with_copies(folder: Path) -> None:
     """Puts honest signed copies into the bundle; nobody validates their signature without the extra."""
-    place = folder / names.CREDENTIALS
+    place = folder / file_names.CREDENTIALS
     place.mkdir()
-    (place / "still-1.png").write_bytes(signed_png((folder / names.still(0)).read_bytes(), store()))
-    (place / "video.mp4").write_bytes(signed_mp4((folder / names.VIDEO).read_bytes(), store()))
+    (place / "still-1.png").write_bytes(signed_png((folder / file_names.still(0)).read_bytes(), store()))
+    (place / "video.mp4").write_bytes(signed_mp4((folder / file_names.VIDEO).read_bytes(), store()))
 
 
 def _files(folder: Path) -> dict[str, bytes]:

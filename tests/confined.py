@@ -15,12 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pokora_anime.compliance.guard import environment, temporary
-from pokora_anime.compliance.guard.messages import send
-from pokora_anime.compliance.guard.needs import PACKAGE, library_folders, needed, places_of_weights
 from pokora_anime.config.compose import compose_video
-from pokora_anime.config.identity import to_plain
-from pokora_anime.config.schema import VideoConfig
+from pokora_anime.render.worker import temporary_folders
+from pokora_anime.render.worker.messages import send
+from pokora_anime.render.worker.needs import PACKAGE, library_folders, needed, places_of_weights
+from pokora_anime.sandbox import child_environment
+from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.schema.settings import VideoConfig
 
 # What parent.py boots, with lines of a test's own in place of a run. `told` is what they found out.
 BOOT = """
@@ -50,7 +51,7 @@ def config() -> VideoConfig:
 def run(code: str, work: Path, package: Path = PACKAGE, guard: str = "auto") -> dict[str, Any]:
     """What `code` put into `told` in a process that may write in `work`, or the error that it raised."""
     work.mkdir(parents=True, exist_ok=True)
-    place = temporary.make(work / "logs")
+    place = temporary_folders.make(work / "logs")
     grants = needed(config(), work)
     header = {
         "package": str(package.parent),
@@ -68,12 +69,12 @@ def run(code: str, work: Path, package: Path = PACKAGE, guard: str = "auto") -> 
         [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOT],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment.clean(os.environ, place, 1, places_of_weights(config())),
+        env=child_environment.clean(os.environ, place, 1, places_of_weights(config())),
     )
     assert process.stdin is not None
     send(process.stdin, header)
     output, _ = process.communicate(code.encode(), timeout=120)
-    temporary.remove(place)
+    temporary_folders.remove(place)
     answer = json.loads(output)
     return answer.get("told", answer)
 

@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pokora_anime.models.checkpoint_convert import Layout
+from pokora_anime.catalogue.checkpoint.checkpoint_convert import Layout
 
 Tensors = dict[str, Tensor]
 VAE: dict[str, Any] = {  # unlike tiny.family's with the attention that the published one has

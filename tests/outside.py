@@ -16,10 +16,11 @@ import torch
 from hub_server import Hub, Repository, reach, serving
 from safetensors.torch import save, save_file
 
-from pokora_anime.config.schema import Family
-from pokora_anime.models import registry, rife
-from pokora_anime.models.download import fetch
-from pokora_anime.models.rows import Row
+from pokora_anime.catalogue import registry
+from pokora_anime.catalogue.hub.download import fetch
+from pokora_anime.catalogue.registry_row import Row
+from pokora_anime.networks import rife
+from pokora_anime.schema.settings import Family
 
 RIFE, SMALL, LARGE = "rife-4.25", "realesr-animevideov3", "realesrgan-x4plus-anime-6b"
 

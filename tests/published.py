@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer, VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 
-from pokora_anime.models import registry
-from pokora_anime.models.rows import WEIGHTS, Row
+from pokora_anime.catalogue import registry
+from pokora_anime.catalogue.registry_row import WEIGHTS, Row
 
 FP16 = ("unet", "vae", "text_encoder", "text_encoder_2")
 ATTENTION = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"

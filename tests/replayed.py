@@ -11,16 +11,16 @@ import once
 import pytest
 from sealed import Forgery, codes, sign
 
-from pokora_anime import pipeline
-from pokora_anime.compliance.replay.examine import Question
-from pokora_anime.compliance.replay.judge import Wishes
-from pokora_anime.compliance.verify.folder import Folder
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.record import Step, read_record
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import StillsConfig, VideoConfig
 from pokora_anime.quality import joining
 from pokora_anime.quality.joining import Steps
+from pokora_anime.render import pipeline
+from pokora_anime.replay.examine_replay import Question
+from pokora_anime.replay.replay_device import Wishes
+from pokora_anime.schema.settings import StillsConfig, VideoConfig
+from pokora_anime.untrusted.folder_listing import Folder
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.verify.record.claimed_record import Step, read_record
 
 PICTURE = ("base=nano", "base.width=64", "base.height=64", "finish.width=64", "finish.height=64")
 HERE = ("seed=3", "device.threads=1", "device.dtype=fp32")

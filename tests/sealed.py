@@ -28,14 +28,15 @@ from PIL import Image as Pictures
 from PIL.PngImagePlugin import PngInfo
 from safetensors.numpy import load, save
 
-from pokora_anime.compliance.verify.examine import examine
-from pokora_anime.compliance.verify.verdict import Report
-from pokora_anime.config.identity import plain_key
 from pokora_anime.errors import RecordError
-from pokora_anime.provenance import layout, statement
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import arrays_hash, canonical_json, file_hash, text_hash
-from pokora_anime.provenance.keys import PREFIX, Key
-from pokora_anime.provenance.reading import read_run
+from pokora_anime.provenance.run_reading import read_run
+from pokora_anime.schema.run_identity import plain_key
+from pokora_anime.signing import statement
+from pokora_anime.signing.signing_key import PREFIX, Key
+from pokora_anime.verify.examine_run import examine
+from pokora_anime.verify.verdict import Report
 
 SMALL = (
     *("base.width=64", "base.height=64", "finish.width=64", "finish.height=64"),
@@ -115,7 +116,7 @@ def sign(folder: Path, by: Key | None = None) -> None:
     """Signs the run as it is now."""
     signer = by or key()
     payload = statement.build(read_run(folder), signer.fingerprint)
-    (folder / layout.STATEMENT).write_bytes(statement.seal(canonical_json(payload).encode(), signer))
+    (folder / run_layout.STATEMENT).write_bytes(statement.seal(canonical_json(payload).encode(), signer))
 
 
 class Forgery:
@@ -127,9 +128,9 @@ class Forgery:
     def open(self, folder: Path) -> None:
         """Takes the run in this folder."""
         self.folder = folder
-        self.record: dict[str, Any] = json.loads((self.folder / layout.RECORD).read_bytes())
+        self.record: dict[str, Any] = json.loads((self.folder / run_layout.RECORD).read_bytes())
         self.nodes: list[Node] = self.record["nodes"]
-        self._told = layout.video_tag(self.config)
+        self._told = run_layout.video_tag(self.config)
 
     def of(self, op: str, index: int = 0) -> Node:
         return [node for node in self.nodes if node["op"] == op][index]
@@ -138,7 +139,7 @@ class Forgery:
         return {name: array.copy() for name, array in load(self.array_path(node).read_bytes()).items()}
 
     def array_path(self, node: Node) -> Path:
-        return self.folder / layout.array_name(node["op"], node["id"])
+        return self.folder / run_layout.array_name(node["op"], node["id"])
 
     def store(self, node: Node, arrays: dict[str, np.ndarray]) -> None:
         """Puts other arrays in a node's file, and their hash into the node."""
@@ -158,7 +159,7 @@ class Forgery:
 
     def write_record(self) -> None:
         data = json.dumps(self.record, indent=1, ensure_ascii=False).encode()
-        (self.folder / layout.RECORD).write_bytes(data)
+        (self.folder / run_layout.RECORD).write_bytes(data)
 
     def rehash(self, *names: str) -> None:
         """Enters the files as they are now into the record."""
@@ -191,7 +192,9 @@ class Forgery:
         ]
         for entry in self.record["pictures"].values():
             entry["node"] = by_old[entry["node"]]["id"] if entry["node"] in by_old else entry["node"]
-        listed = {layout.array_name(node["op"], node["id"]) for node in self.nodes if node["op"] in STORED}
+        listed = {
+            run_layout.array_name(node["op"], node["id"]) for node in self.nodes if node["op"] in STORED
+        }
         kept = {
             name: digest for name, digest in self.record["files"].items() if not name.startswith("stages/")
         }
@@ -202,24 +205,26 @@ class Forgery:
 
     def write_ledger(self) -> None:
         """A fresh chain that tells the record's story."""
-        entries: list[dict[str, Any]] = [{"kind": "run", "format": layout.FORMAT, "key": self.record["key"]}]
+        entries: list[dict[str, Any]] = [
+            {"kind": "run", "format": run_layout.FORMAT, "key": self.record["key"]}
+        ]
         entries += [{"kind": "node", **node} for node in self.nodes]
         names = [name for name in self.record["files"] if not name.startswith("stages/")]
         entries += [{"kind": "file", "name": name, "sha256": self.record["files"][name]} for name in names]
         self.write_lines(chain(entries))
 
     def write_lines(self, lines: list[bytes]) -> None:
-        (self.folder / layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in lines))
+        (self.folder / run_layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in lines))
         self.record["ledger"] = {"lines": len(lines), "head": hashlib.sha256(lines[-1]).hexdigest()}
 
     def lines(self) -> list[bytes]:
-        return (self.folder / layout.LEDGER).read_bytes().splitlines()
+        return (self.folder / run_layout.LEDGER).read_bytes().splitlines()
 
     def seal(self) -> Path:
         """Mends everything that can be mended without a model: hashes, ids, ledger, signature."""
         config = self.record["summary"]["config"]
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
-        (self.folder / layout.CONFIG).write_text(text)
+        (self.folder / run_layout.CONFIG).write_text(text)
         self.record["key"] = plain_key(self.record["summary"]["command"], config)
         self._tag()
         self.renumber()
@@ -232,8 +237,8 @@ class Forgery:
 
     def _tag(self) -> None:
         """Has the MP4 carry the settings that the record tells."""
-        path = self.folder / layout.VIDEO
-        old, new = self._told, layout.video_tag(self.config)
+        path = self.folder / run_layout.VIDEO
+        old, new = self._told, run_layout.video_tag(self.config)
         if old == new or not path.exists() or old.encode() not in path.read_bytes():
             return
         path.write_bytes(retagged(path.read_bytes(), new))
@@ -243,14 +248,14 @@ class Forgery:
         self._told = new
 
     def frames(self) -> dict[str, Any]:
-        return json.loads((self.folder / layout.FRAMES).read_bytes())
+        return json.loads((self.folder / run_layout.FRAMES).read_bytes())
 
     def deliver(self, frames: dict[str, Any]) -> None:
         """Writes the list of frames and enters it into the nodes that made it."""
-        (self.folder / layout.FRAMES).write_text(json.dumps(frames, indent=0) + "\n")
+        (self.folder / run_layout.FRAMES).write_text(json.dumps(frames, indent=0) + "\n")
         self.of("finish")["output"] = text_hash(frames["rgb_sha256"])
         hashes = {name: frames[name] for name in ("rgb_sha256", "yuv_sha256")}
-        video = file_hash(self.folder / layout.VIDEO)
+        video = file_hash(self.folder / run_layout.VIDEO)
         self.of("encode")["output"] = text_hash({**hashes, "video_sha256": video})
 
 

@@ -14,12 +14,12 @@ import once
 import replayed
 from sealed import sign
 
-from pokora_anime import pipeline
-from pokora_anime.bundle import build, project
-from pokora_anime.bundle.build import Built
-from pokora_anime.bundle.project import Member, Project
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import StillsConfig
+from pokora_anime.render import pipeline
+from pokora_anime.schema.settings import StillsConfig
+from pokora_anime.submission import build, project
+from pokora_anime.submission.build import Built
+from pokora_anime.submission.project import Member, Project
 
 ROOT = Path(__file__).parent.parent
 STILLS = tuple(word for word in replayed.SMALL if not word.startswith(("shot.", "control", "motion")))

@@ -14,9 +14,9 @@ from pokora_anime.bench.clips_arms import CONTROLS
 from pokora_anime.bench.clips_measure import Made, joins_strip
 from pokora_anime.bench.clips_prompts import asked
 from pokora_anime.bench.clips_table import figures, table
-from pokora_anime.config.groups import options
 from pokora_anime.errors import ConfigError
-from pokora_anime.quality.asked import asked_attributes
+from pokora_anime.prompt.prompt_attributes import asked_attributes
+from pokora_anime.schema.config_groups import options
 
 TINY = ("--seconds", "1", "--prompts", "1", "--threads", "2", "--set", "speed.steps=1", "control=none")
 

@@ -21,9 +21,9 @@ from pokora_anime.bench.nano_rows import Rows, key
 from pokora_anime.bench.nano_sections import camera_index, read_strip, unchanged, write_strip
 from pokora_anime.bench.nano_table import Line, markdown_table, text_table
 from pokora_anime.errors import ConfigError, WeightsError
-from pokora_anime.nano.card import write_card
+from pokora_anime.nano.model_card import write_card
 from pokora_anime.nano.probe import CLOSED_EYES, STILL, UNKNOWN, AttributeProbe
-from pokora_anime.nano.train.data import is_held_out
+from pokora_anime.nano.train.drawn_data import is_held_out
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES

@@ -7,17 +7,17 @@ from itertools import product
 
 import pytest
 
-from pokora_anime.compliance import gate
-from pokora_anime.compliance.rules import contest, limits
-from pokora_anime.compliance.rules.case import Case, uses
-from pokora_anime.config.camera import NANO, loras, note, said, settle, words
+from pokora_anime.config import gate
 from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose, compose_stills, compose_video
-from pokora_anime.config.identity import run_key, to_plain
-from pokora_anime.config.schema import Camera, ShotConfig
 from pokora_anime.errors import ConfigError
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES, CAMERA_PHRASES, SYNONYMS
-from pokora_anime.stages.prompt_syntax import parse_travel
+from pokora_anime.prompt.prompt_syntax import parse_travel
+from pokora_anime.rules import contest, contest_limits
+from pokora_anime.rules.case import Case, uses
+from pokora_anime.schema.run_identity import run_key, to_plain
+from pokora_anime.schema.settings import Camera, ShotConfig
+from pokora_anime.timeline.camera_choice import NANO, loras, note, said, settle, words
 
 SD2 = ("base=sd2", "base.motion_adapter=animatediff-v1-5-2")
 MOVES = tuple(camera for camera in Camera if camera not in (Camera.free, Camera.static))
@@ -181,6 +181,6 @@ def test_a_recorded_move_that_was_not_made_is_found(group: str, key: str, value:
 @pytest.mark.parametrize("move", [move for move in Camera if move is not Camera.free])
 def test_the_organisers_are_asked_about_turned_frames_alone(move: Camera) -> None:
     config = compose("video", ["experiment=contest_sdxl", f"motion.camera={move.value}"])
-    case = Case(config=config, limits=limits.load("cs492c"), uses=uses(config))
+    case = Case(config=config, limits=contest_limits.load("cs492c"), uses=uses(config))
     found = [one.severity.value for one in contest.judge(case) if one.code == "RULE-CAMERA"]
     assert found == ["review"] * ("rolling" in move.value)

@@ -16,18 +16,18 @@ import replayed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pokora_anime.bundle import prose
-from pokora_anime.bundle.commands import command_line
-from pokora_anime.commands import replay
-from pokora_anime.compliance.verify.examine import examine
+from pokora_anime.cli.judge import replay
 from pokora_anime.config.compose import compose_video
-from pokora_anime.config.identity import to_plain
-from pokora_anime.config.schema import Camera, FinishConfig
-from pokora_anime.provenance.reading import read_run
-from pokora_anime.records import Image
-from pokora_anime.stages.camera import WAYS, Move, cut
-from pokora_anime.stages.deliver import sized
-from pokora_anime.stages.pictures import fitted
+from pokora_anime.provenance.run_reading import read_run
+from pokora_anime.provenance.stage_records import Image
+from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.schema.settings import Camera, FinishConfig
+from pokora_anime.stages.delivery.camera_window import WAYS, Move, cut
+from pokora_anime.stages.delivery.resample import sized
+from pokora_anime.stages.picture.decode import fitted
+from pokora_anime.submission.documents import prose
+from pokora_anime.submission.documents.command_line import command_line
+from pokora_anime.verify.examine_run import examine
 
 SIDE = 192
 

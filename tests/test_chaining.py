@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from sealed import codes
 from torch import Tensor
 
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose_video
-from pokora_anime.config.schema import Anchor, Chain, MotionConfig
 from pokora_anime.errors import ConfigError
-from pokora_anime.pipeline import clip_segments
-from pokora_anime.stages import spans
-from pokora_anime.stages.denoise import averaged
-from pokora_anime.stages.reference import Reference
+from pokora_anime.render.pipeline import clip_segments
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.schema.settings import Anchor, Chain, MotionConfig
+from pokora_anime.stages.motion.denoise import averaged
+from pokora_anime.stages.motion.reference_attention import Reference
+from pokora_anime.timeline import segment_plan
+from pokora_anime.verify.examine_run import examine
 
 ALL = 99
 
@@ -144,7 +144,7 @@ def test_a_loop_of_segments_ends_in_its_first_frames(networks: tiny.Kept, tmp_pa
 @given(st.integers(17, 500), st.integers(1, 6))
 def test_a_loops_segments_share_its_ends_and_leave_room_for_new_frames(period: int, overlap: int) -> None:
     motion = MotionConfig(overlap=overlap, loop=True)
-    planned = spans.plan(period + 1, motion, has_keyframe=True, period=period)
+    planned = segment_plan.plan(period + 1, motion, has_keyframe=True, period=period)
     fresh = [
         i for span in planned for i in range(span.start + span.known, span.start + span.frames - span.tail)
     ]
@@ -155,7 +155,7 @@ def test_a_loops_segments_share_its_ends_and_leave_room_for_new_frames(period: i
 
 @given(st.integers(16, 300), st.integers(1, 15), st.booleans())
 def test_windows_cover_every_frame(frames: int, overlap: int, loop: bool) -> None:
-    found = spans.windows(frames, MotionConfig(overlap=overlap, loop=loop), frames)
+    found = segment_plan.windows(frames, MotionConfig(overlap=overlap, loop=loop), frames)
     assert {index for window in found for index in window} == set(range(frames))
     assert all(len(set(window)) == 16 for window in found)
 

@@ -14,34 +14,35 @@ from replayed import ALL, QUIET, honest_codes, steps
 from safetensors.numpy import load_file
 from sealed import Forgery
 
-from pokora_anime import pipeline
-from pokora_anime.bundle import prose
-from pokora_anime.choreography import body, motions, skeleton
-from pokora_anime.choreography.network import Choreographer
-from pokora_anime.choreography.plan import Order, features, plan
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.replay.judge import Wishes
-from pokora_anime.compliance.replay.units import choose
-from pokora_anime.compliance.rules.case import Case, uses
-from pokora_anime.compliance.rules.contest import judge
-from pokora_anime.compliance.verify.folder import Folder
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.record import read_record
-from pokora_anime.compliance.verify.verdict import Verdict
-from pokora_anime.config import told
+from pokora_anime.choreography import actions, body, skeleton
+from pokora_anime.choreography.choreographer import Choreographer
+from pokora_anime.choreography.pose_plan import Order, features, plan
+from pokora_anime.config import prompt_notes as told
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
 from pokora_anime.nano.recipe import make_recipe
-from pokora_anime.nano.train.choreographer import MEMBER, train_choreographer
-from pokora_anime.nano.train.loop import Place
-from pokora_anime.progress import Display
-from pokora_anime.provenance.layout import CHOREOGRAPHY, REPORTS, VIDEO, array_name
-from pokora_anime.quality.finished import score_run
+from pokora_anime.nano.train.members.train_choreographer import MEMBER, train_choreographer
+from pokora_anime.nano.train.training_loop import Place
+from pokora_anime.provenance.run_layout import CHOREOGRAPHY, REPORTS, VIDEO, array_name
+from pokora_anime.quality.finished_score import score_run
 from pokora_anime.quality.scorecard import write
-from pokora_anime.stages import choreographed, choreography
+from pokora_anime.render import pipeline
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.replay.replay_device import Wishes
+from pokora_anime.replay.replay_parts import choose
+from pokora_anime.rules.case import Case, uses
+from pokora_anime.rules.contest import judge
+from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.stages.control import choreography_stage
+from pokora_anime.submission.documents import prose
+from pokora_anime.system.progress import Display
+from pokora_anime.timeline import choreography_plan
+from pokora_anime.untrusted.folder_listing import Folder
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.verify.record.claimed_record import read_record
+from pokora_anime.verify.verdict import Verdict
 
-WEIGHTS = Path(choreography.__file__).parent.parent / "nano" / "weights" / "choreographer"
+WEIGHTS = Path(choreography_stage.__file__).parent.parent / "nano" / "weights" / "choreographer"
 PLANNED = ("control=pose", "control.source=choreography")
 SIZE = (256, 256)
 FIGURE = skeleton.default_figure(SIZE)
@@ -65,11 +66,11 @@ def ordered(text: str, seed: int = 1, frames: int = 48, **more: Any) -> Order:
 # What it plans
 
 
-def moment(count: int, phase: float = 0.0) -> motions.Moment:
-    ones, style = np.ones(count), np.zeros((count, motions.STYLES))
+def moment(count: int, phase: float = 0.0) -> actions.Moment:
+    ones, style = np.ones(count), np.zeros((count, actions.STYLES))
     style[:, 0] = 1
     w = phase + 2 * np.pi * np.arange(count) / count
-    return motions.Moment(w, w / motions.BARS, ones, ones, style)
+    return actions.Moment(w, w / actions.BARS, ones, ones, style)
 
 
 def test_a_figure_is_found_again_in_its_own_joints() -> None:
@@ -77,7 +78,7 @@ def test_a_figure_is_found_again_in_its_own_joints() -> None:
     tall = skeleton.Figure(
         lengths=FIGURE.lengths * np.linspace(0.9, 1.2, 17), hip_x=120.0, ground=240.0, first=FIGURE.first
     )
-    poses = skeleton.features(body.joints(motions.posed(("standing",), moment(1))))
+    poses = skeleton.features(body.joints(actions.posed(("standing",), moment(1))))
     joints = skeleton.joints_of(poses, tall, SIZE)
     found = skeleton.read(joints[0])
     assert found is not None
@@ -88,15 +89,15 @@ def test_a_figure_is_found_again_in_its_own_joints() -> None:
 
 def test_joints_outside_of_the_frame_and_faces_that_look_away_do_not_show() -> None:
     near = skeleton.Figure(lengths=FIGURE.lengths * 2, hip_x=128, ground=460.0, first=FIGURE.first)
-    poses = skeleton.features(body.joints(motions.posed(("standing",), moment(1))))
+    poses = skeleton.features(body.joints(actions.posed(("standing",), moment(1))))
     assert not skeleton.joints_of(poses, near, SIZE)[0, [10, 13], 2].any()
-    back = skeleton.features(body.joints(motions.posed(("turning back",), moment(1, np.pi / 2))))
+    back = skeleton.features(body.joints(actions.posed(("turning back",), moment(1, np.pi / 2))))
     assert not skeleton.joints_of(back, FIGURE, SIZE)[0, [0, 14, 15], 2].any()
 
 
-@pytest.mark.parametrize("action", motions.NAMES)
+@pytest.mark.parametrize("action", actions.NAMES)
 def test_every_action_is_read_in_tags_and_in_english(action: str, model: Choreographer) -> None:
-    from pokora_anime.choreography.words import PHRASES
+    from pokora_anime.choreography.action_words import PHRASES
 
     phrases = PHRASES[action]
     texts = [f"1girl, red hair, kimono, {one}, night sky" for one in phrases]
@@ -113,8 +114,8 @@ def test_words_without_an_action_leave_her_alive(text: str, model: Choreographer
 
 
 def test_of_two_that_contradict_each_other_the_first_is_done() -> None:
-    assert motions.together(("sitting", "jumping")) == ("sitting",)
-    assert motions.together(("waving", "walking")) == ("walking", "waving")
+    assert actions.together(("sitting", "jumping")) == ("sitting",)
+    assert actions.together(("waving", "walking")) == ("walking", "waving")
 
 
 def test_adverbs_do_what_they_say(model: Choreographer) -> None:
@@ -124,7 +125,7 @@ def test_adverbs_do_what_they_say(model: Choreographer) -> None:
 
 
 def test_the_first_pose_is_the_keyframes(model: Choreographer) -> None:
-    start = skeleton.features(body.joints(motions.posed(("arms up",), moment(1))))[0]
+    start = skeleton.features(body.joints(actions.posed(("arms up",), moment(1))))[0]
     start[34:36] = 0
     figure = skeleton.Figure(lengths=FIGURE.lengths, hip_x=100, ground=240, first=start)
     joints = plan(model, ordered("1girl, dancing"), figure, SIZE)
@@ -196,7 +197,7 @@ def test_a_stop_past_the_end_changes_nothing_before_it(model: Choreographer) -> 
 
 
 def test_thirty_stops_and_two_frames_are_planned(model: Choreographer) -> None:
-    stops = tuple((4 * i, motions.NAMES[i % len(motions.NAMES)]) for i in range(30))
+    stops = tuple((4 * i, actions.NAMES[i % len(actions.NAMES)]) for i in range(30))
     assert np.isfinite(plan(model, ordered("", stops=stops, frames=128), FIGURE, SIZE)).all()
     assert plan(model, ordered("dancing", frames=2), FIGURE, SIZE).shape == (2, 18, 3)
 
@@ -249,7 +250,7 @@ def test_an_action_that_only_the_choreographer_knows_is_no_unknown_word() -> Non
 def test_nano_plans_poses_unasked_and_contest_presets_read_the_keyframe() -> None:
     asked = ([], ["base=sdxl"], ["experiment=contest_sdxl"], ["experiment=contest_sdxl_fast"])
     found = [compose("video", some) for some in asked]
-    wanted = [isinstance(one, VideoConfig) and choreographed.wanted(one) for one in found]
+    wanted = [isinstance(one, VideoConfig) and choreography_plan.wanted(one) for one in found]
     assert wanted == [True, False, False, False]
 
 
@@ -263,7 +264,7 @@ def test_the_organisers_are_to_be_asked() -> None:
 @pytest.mark.parametrize(("side", "wide"), [(512, 8.0), (768, 8.0), (1024, 12.0)])
 def test_limbs_are_as_thick_as_sdxls_pose_network_knows_them(side: int, wide: float) -> None:
     config = compose("video", ["base=sdxl", *PLANNED, f"base.width={side}", f"base.height={side}"])
-    assert isinstance(config, VideoConfig) and choreography.half_width(config) == wide
+    assert isinstance(config, VideoConfig) and choreography_stage.half_width(config) == wide
 
 
 # A whole run

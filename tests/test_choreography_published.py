@@ -15,18 +15,18 @@ from replayed import ALL, GUARD, QUIET, honest_codes, steps
 from safetensors.numpy import load_file
 from sealed import Forgery, sign
 
-from pokora_anime import pipeline
+from pokora_anime.catalogue import registry
+from pokora_anime.catalogue.hub.download import fetch
+from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.choreography import skeleton
-from pokora_anime.compliance.replay.examine import replay
-from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import VideoConfig
 from pokora_anime.errors import Interrupted, PokoraError
-from pokora_anime.models import registry
-from pokora_anime.models.download import fetch
-from pokora_anime.models.fetch import needs
-from pokora_anime.progress import Display
-from pokora_anime.provenance.layout import array_name
+from pokora_anime.provenance.run_layout import array_name
+from pokora_anime.render import pipeline
+from pokora_anime.replay.examine_replay import replay
+from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.system.progress import Display
+from pokora_anime.verify.verdict import Verdict
 
 SIDE = 64
 SMALL = (

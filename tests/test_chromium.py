@@ -23,18 +23,18 @@ import tiny_vae as tiny
 from numpy.typing import NDArray
 from PIL import Image as Pictures
 
-from pokora_anime.compliance.verify.mp4_form import check_form
-from pokora_anime.compliance.verify.pictures import closed_png_problem
-from pokora_anime.compliance.verify.video import BadVideo, Shape
-from pokora_anime.config.identity import to_plain
+from pokora_anime.media.ffmpeg import find_ffmpeg
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
-from pokora_anime.provenance.layout import video_tag
 from pokora_anime.provenance.node import Node
-from pokora_anime.quality.clip import ClipScorer
+from pokora_anime.provenance.run_layout import video_tag
+from pokora_anime.quality.metrics.clip_scorer import ClipScorer
 from pokora_anime.quality.scorecard import Scorecard, write
-from pokora_anime.stages import encode
+from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.stages.delivery import encode
+from pokora_anime.untrusted.png_pictures import closed_png_problem
+from pokora_anime.verify.video.mp4_form import check_form
+from pokora_anime.verify.video.mp4_frames import BadVideo, Shape
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (

@@ -16,13 +16,11 @@ import numpy as np
 import pytest
 import yaml
 
-from pokora_anime import doctor
-from pokora_anime.cli import BUG_STATUS, COMMANDS, main
-from pokora_anime.commands import again
-from pokora_anime.commands.render import parse
-from pokora_anime.config.groups import defaults, groups, keys
+from pokora_anime.cli import BUG_STATUS, COMMANDS, doctor, main, resume_hint
+from pokora_anime.cli.render.render import parse
 from pokora_anime.config.overrides import quote
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, PokoraError
+from pokora_anime.schema.config_groups import defaults, groups, keys
 
 
 def pokora(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -87,7 +85,7 @@ def test_a_command_page_teaches(command: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_every_copyable_command_composes() -> None:
-    from pokora_anime.commands import help as pages
+    from pokora_anime.cli import help_pages as pages
     from pokora_anime.config.compose import compose
 
     for page in (pages.VIDEO, pages.STILLS):
@@ -196,7 +194,7 @@ def test_ctrl_c_prints_the_command_that_goes_on(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POKORA_PROMPT", "from 'make'")
-    monkeypatch.setattr("pokora_anime.commands.render.render", stop)
+    monkeypatch.setattr("pokora_anime.cli.render.render.render", stop)
     monkeypatch.setattr("sys.argv", ["else/where/pokora"])
     assert main(typed) == 130
     line = capsys.readouterr().err.splitlines()[-1]
@@ -212,8 +210,8 @@ def test_the_command_that_goes_on_starts_this_very_program(
     for started, path in ((script, tmp_path), (script, tmp_path / "none"), (Path("x/cli.py"), tmp_path)):
         monkeypatch.setattr("sys.argv", [str(started)])
         monkeypatch.setenv("PATH", str(path))
-        again.remember("video", [])
-        first_word[started.name, path.name == "none"] = again.how()
+        resume_hint.remember("video", [])
+        first_word[started.name, path.name == "none"] = resume_hint.how()
     assert first_word == {
         ("pokora", False): "pokora video",
         ("pokora", True): f"{shlex.quote(str(script))} video",
@@ -272,7 +270,7 @@ def test_a_job_whose_result_cannot_be_written_still_says_why_it_failed(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pokora_anime.commands.sweep.write_atomic", full)
+    monkeypatch.setattr("pokora_anime.cli.render.sweep.write_atomic", full)
     assert main(["video", "-m", "base=sdxl", "--out", str(tmp_path)]) == 3
     assert "pokora: WGT-1" in capsys.readouterr().err
 
@@ -282,12 +280,12 @@ def test_a_result_or_a_sheet_that_does_not_fit_on_the_disk_is_no_bug(
 ) -> None:
     from PIL import Image
 
-    from pokora_anime.commands import sweep
+    from pokora_anime.cli.render import sweep
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pokora_anime.commands.sweep.write_atomic", full)
+    monkeypatch.setattr("pokora_anime.cli.render.sweep.write_atomic", full)
     monkeypatch.setattr(Image.Image, "save", full)
     monkeypatch.setattr(sweep, "_still_frames", lambda _: [np.zeros((8, 8, 3), np.uint8)])
     with pytest.raises(MachineError, match="SYS-DISK"):
@@ -297,7 +295,7 @@ def test_a_result_or_a_sheet_that_does_not_fit_on_the_disk_is_no_bug(
 
 
 def test_a_sweep_renders_one_at_a_time_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pokora_anime.commands import sweep
+    from pokora_anime.cli.render import sweep
 
     started: list[list[str]] = []
 
@@ -370,7 +368,7 @@ def test_the_kernel_is_only_asked_about_landlock() -> None:
 
 
 def test_a_job_is_labelled_by_what_sets_it_apart() -> None:
-    from pokora_anime.commands.sweep import _label
+    from pokora_anime.cli.render.sweep import _label
 
     jobs = [["seed=1", "shot.fps=8", "speed=lcm"], ["seed=1", "shot.fps=12", "speed=hq"]]
     assert [_label(job, jobs) for job in jobs] == ["fps=8 speed=lcm", "fps=12 speed=hq"]

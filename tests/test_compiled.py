@@ -18,17 +18,20 @@ import torch
 from test_shared_text import FRAMES, SIDE, Networks, condition, placed, segments, stock  # noqa: F401  # pyright: ignore
 from torch._dynamo.utils import counters
 
-from pokora_anime.compliance.guard import needs
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import Compile, DeviceConfig, VideoConfig
-from pokora_anime.devices import compiler, describe, hardware
-from pokora_anime.devices.compiled import compile_blocks
+from pokora_anime.devices import compiler, hardware
+from pokora_anime.devices.compiled_blocks import compile_blocks
 from pokora_anime.devices.execution import Execution
-from pokora_anime.devices.job import Job
-from pokora_anime.devices.plan import Offload, Plan, first_fitting, ladder
+from pokora_anime.devices.forecast import plan_text
+from pokora_anime.devices.forecast.plan import Offload, Plan, first_fitting, ladder
+from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.errors import MachineError
-from pokora_anime.stages import keyframe, motion, prompt
-from pokora_anime.stages.denoise import ControlSource, Guidance, control_residuals
+from pokora_anime.render.worker import needs
+from pokora_anime.schema.settings import Compile, DeviceConfig, VideoConfig
+from pokora_anime.stages.motion import segments as motion
+from pokora_anime.stages.motion.denoise import ControlSource, Guidance, control_residuals
+from pokora_anime.stages.picture import keyframe
+from pokora_anime.stages.text import prompt_embeddings
 
 DEFAULT = Compile["default"]
 GUIDED = Guidance(scale=3.0, end=0.75)
@@ -111,7 +114,7 @@ def test_segments_say_that_they_were_compiled_and_the_keyframe_was_not(tmp_path:
     context = tiny.context(tmp_path / "run", networks)
     context.execution = Execution([Plan(compile=DEFAULT)])
     config = tiny.config()
-    text = prompt.encode(config.shot, config, context)
+    text = prompt_embeddings.encode(config.shot, config, context)
     first = keyframe.render(text, config, context)
     (made, *_) = motion.render(text, first, None, config, context, 4)
     assert graphs() > 0
@@ -135,8 +138,8 @@ def test_only_networks_whose_layers_have_no_hooks_are_compiled() -> None:
         hooked = one.plan.fp8 or one.plan.offload is Offload.group
         assert one.plan.compile is (Compile.off if hooked else DEFAULT)
     chosen = steps[first_fitting(steps, card.memory)]
-    assert "compiled" in describe.settings(chosen.plan, Job.of(config), card)
-    assert not describe.settings(chosen.plan, Job.of(compose("video", ["base=sdxl"])), card).count("compile")
+    assert "compiled" in plan_text.settings(chosen.plan, Job.of(config), card)
+    assert not plan_text.settings(chosen.plan, Job.of(compose("video", ["base=sdxl"])), card).count("compile")
 
 
 def test_networks_are_loaded_again_for_another_way_of_compiling() -> None:

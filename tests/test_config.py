@@ -9,14 +9,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pokora_anime.commands import render
+from pokora_anime.cli.render import render
 from pokora_anime.config.checks import contest_notes
 from pokora_anime.config.compose import compose, compose_stills, compose_video, translate
-from pokora_anime.config.groups import conf_dir, defaults, groups, keys, options
-from pokora_anime.config.identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.config.overrides import prepare, quote
-from pokora_anime.config.schema import Anchor, ControlKind, Family, MapSource, Sampler
 from pokora_anime.errors import ConfigError, PokoraError, PromptError
+from pokora_anime.schema.config_groups import conf_dir, defaults, groups, keys, options
+from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
+from pokora_anime.schema.settings import Anchor, ControlKind, Family, MapSource, Sampler
 
 TEMPLATE = (
     "(masterpiece, anime, clean cel-shading), detailed eyes, vivid colors, "
@@ -164,7 +164,7 @@ def test_every_option_composes(group: str, option: str) -> None:
 
 
 def test_every_option_says_what_it_is_for() -> None:
-    from pokora_anime.config.groups import purpose
+    from pokora_anime.schema.config_groups import purpose
 
     assert [choice for choice in CHOICES if not purpose(*choice)] == []
 
@@ -340,7 +340,7 @@ def test_no_field_can_hold_a_path_or_an_image() -> None:
 
 
 def test_schemas_refuse_unknown_fields_by_having_slots() -> None:
-    from pokora_anime.config import schema
+    from pokora_anime.schema import settings as schema
 
     for name in dir(schema):
         kind = getattr(schema, name)

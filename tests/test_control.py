@@ -17,14 +17,16 @@ from torch.nn import functional
 from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 from transformers.models.vitpose.modeling_vitpose import VitPoseEstimatorOutput
 
-from pokora_anime.config.schema import ControlConfig, ControlKind, Family, VideoConfig
-from pokora_anime.context import RunContext
+from pokora_anime.catalogue import registry
 from pokora_anime.errors import ConfigError, WeightsError
-from pokora_anime.models import extractors, registry, vitpose
-from pokora_anime.records import ControlTrack, Keyframe
-from pokora_anime.stages import control, keyframe
-from pokora_anime.stages.control import NobodyFound, canny_map, depth_map, extract, pose_map
-from pokora_anime.stages.prompt import encode
+from pokora_anime.networks import extractors, vitpose
+from pokora_anime.provenance.stage_records import ControlTrack, Keyframe
+from pokora_anime.schema.settings import ControlConfig, ControlKind, Family, VideoConfig
+from pokora_anime.stages.control import control_maps
+from pokora_anime.stages.control.control_maps import NobodyFound, canny_map, depth_map, extract, pose_map
+from pokora_anime.stages.picture import keyframe
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.stages.text.prompt_embeddings import encode
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_on_the_last_attempt_it_goes_on_without_pose_and_says_so(family: Path, t
     track = extract(still, config, context, last_attempt=True)
     assert isinstance(track, ControlTrack)
     assert set(track.maps) == {"depth"}
-    assert track.notes == (control.NO_POSE,)
+    assert track.notes == (control_maps.NO_POSE,)
 
 
 def test_stored_maps_are_read_back(family: Path, tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ def test_openpose_order_is_made_from_cocos() -> None:
     # nose neck, right arm, left arm, right leg, left leg, eyes and ears right first
     order = [0, 5.5, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]
     assert joints[:, 0].tolist() == order
-    assert [index for index in range(18) if joints[index, 2] < control.CONFIDENT] == [1, 2]
+    assert [index for index in range(18) if joints[index, 2] < control_maps.CONFIDENT] == [1, 2]
 
 
 def test_lines_are_those_of_controlnet_aux(tmp_path: Path) -> None:

@@ -15,24 +15,24 @@ from sealed import codes
 
 import pokora_anime
 from pokora_anime.bench import nano_large
-from pokora_anime.compliance import gate
-from pokora_anime.compliance.replay.examine import replay
-from pokora_anime.compliance.verify.examine import examine
+from pokora_anime.catalogue import finishing_networks
+from pokora_anime.catalogue.needed_weights import needs
+from pokora_anime.config import gate
 from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose, compose_video
 from pokora_anime.errors import ConfigError
-from pokora_anime.models import finishing
-from pokora_anime.models.fetch import needs
 from pokora_anime.nano.crisp import SCALE, Crisp, bicubic, steepened
 from pokora_anime.nano.recipe import make_recipe
 from pokora_anime.nano.train import copy_family
-from pokora_anime.nano.train.crisp import train_crisp
-from pokora_anime.nano.train.loop import Place
+from pokora_anime.nano.train.members.train_crisp import train_crisp
+from pokora_anime.nano.train.training_loop import Place
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import Scene, sample_scene
-from pokora_anime.quality.lines import line_width
-from pokora_anime.records import Image
-from pokora_anime.stages import interpolate
+from pokora_anime.provenance.stage_records import Image
+from pokora_anime.quality.metrics.line_sharpness import line_width
+from pokora_anime.replay.examine_replay import replay
+from pokora_anime.stages.delivery import interpolate
+from pokora_anime.verify.examine_run import examine
 
 WEIGHTS = Path(pokora_anime.__file__).parent / "nano" / "weights"
 LARGE = ("finish.width=192", "finish.height=192")
@@ -226,7 +226,7 @@ def test_a_cut_shows_the_nearest_large_frame() -> None:
 )
 def test_nano_is_drawn_crisp_where_it_is_delivered_larger(words: list[str], crisp: bool) -> None:
     config = compose_video(words)
-    assert finishing.crisp(config) is crisp
+    assert finishing_networks.crisp(config) is crisp
     assert ("nano-crisp" in {row.id for row in needs(config)}) is crisp
 
 

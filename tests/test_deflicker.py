@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pokora_anime.config.compose import compose_video
-from pokora_anime.stages.deflicker import finished, held_to_known, steadied
-from pokora_anime.stages.spans import Span
+from pokora_anime.stages.motion.deflicker import finished, held_to_known, steadied
+from pokora_anime.timeline.segment_plan import Span
 
 JITTER = 0.05
 

@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pokora_anime.config.schema import MotionConfig, VideoConfig
-from pokora_anime.stages.denoise import (
+from pokora_anime.schema.settings import MotionConfig, VideoConfig
+from pokora_anime.stages.control.map_embedding import hint_embedded
+from pokora_anime.stages.motion.denoise import (
     ALONE,
     Ahead,
     Chaining,
@@ -33,9 +34,8 @@ from pokora_anime.stages.denoise import (
     denoise_segment,
     guided,
 )
-from pokora_anime.stages.hints import hint_embedded
-from pokora_anime.stages.motion import frame_weights, match_statistics
-from pokora_anime.stages.spans import Span, plan
+from pokora_anime.stages.motion.segments import frame_weights, match_statistics
+from pokora_anime.timeline.segment_plan import Span, plan
 
 FRAMES, SIZE = 4, 8
 SCHEDULERS = {

@@ -17,25 +17,29 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from pokora_anime import doctor, machine
 from pokora_anime.bench import full_size
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.cli import doctor
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import DeviceConfig, DeviceKind, Family
-from pokora_anime.context import RunContext
-from pokora_anime.devices import compiler, describe, hardware, layout
+from pokora_anime.devices import compiler, hardware, machine, memory_layout
 from pokora_anime.devices.execution import Execution
+from pokora_anime.devices.forecast import plan_text
+from pokora_anime.devices.forecast.plan import Forecast, Offload, Plan, first_fitting, forecast, ladder
+from pokora_anime.devices.forecast.workload import NETWORKS, Job
 from pokora_anime.devices.hardware import GIB
-from pokora_anime.devices.job import NETWORKS, Job
-from pokora_anime.devices.place import Turns, place
-from pokora_anime.devices.plan import Forecast, Offload, Plan, first_fitting, forecast, ladder
-from pokora_anime.models.kept import _last as kept_networks
-from pokora_anime.models.loader import Models
+from pokora_anime.devices.placement import Turns, place
+from pokora_anime.networks.loader import Models
+from pokora_anime.networks.network_cache import _last as kept_networks
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
-from pokora_anime.stages import finish, keyframe, motion, prompt
-from pokora_anime.stages.pictures import decode_chunks
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.schema.settings import DeviceConfig, DeviceKind, Family
+from pokora_anime.stages.delivery import finish
+from pokora_anime.stages.motion import segments
+from pokora_anime.stages.picture import keyframe
+from pokora_anime.stages.picture.decode import decode_chunks
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.stages.text import prompt_embeddings
+from pokora_anime.verify.verdict import Verdict
 
 
 def job(*overrides: str) -> Job:
@@ -156,7 +160,7 @@ def test_doctor_plans_for_a_card_that_is_not_here(capsys: pytest.CaptureFixture[
 
 def test_doctor_plans_without_torch() -> None:
     code = (
-        "import sys; from pokora_anime import doctor;"
+        "import sys; from pokora_anime.cli import doctor;"
         "doctor.main(['base=sdxl', 'device.memory_gb=8']); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
@@ -166,15 +170,15 @@ def test_a_slow_processor_is_told_to_compile_where_it_can(monkeypatch: pytest.Mo
     here = hardware.of_cpu(DeviceConfig(threads=2), 64 * GIB, bf16=False)
     for lacking in (None, ("no g++", "install it")):
         monkeypatch.setattr(compiler, "missing", lambda _, found=lacking: found)
-        told = any("quicker   device.compile" in line for line in describe.page(job(), here))
+        told = any("quicker   device.compile" in line for line in plan_text.page(job(), here))
         assert told is (lacking is None)
 
 
 def test_a_slow_processor_is_told_what_would_be_quicker() -> None:
     here = hardware.of_cpu(DeviceConfig(threads=2), 64 * GIB, bf16=False)
-    lines = describe.page(job(), here)
+    lines = plan_text.page(job(), here)
     assert any("base=nano" in line for line in lines) and any("speed.steps=4" in line for line in lines)
-    assert not any("quicker" in line for line in describe.page(job(), card(24)))
+    assert not any("quicker" in line for line in plan_text.page(job(), card(24)))
 
 
 def test_apple_silicon_gets_half_precision_and_no_offload() -> None:
@@ -221,7 +225,7 @@ def test_convolutions_lie_as_their_device_is_quickest(folder: Path) -> None:
     assert last == {"UNets": False, "VAE": True}
     for kind, quicker in ((DeviceKind.cuda, True), (DeviceKind.mps, False)):
         for part in ("UNets", "ControlNets", "VAE"):
-            weight = layout.laid_out(nn.Conv2d(2, 2, 3), kind, part).weight
+            weight = memory_layout.laid_out(nn.Conv2d(2, 2, 3), kind, part).weight
             assert weight.is_contiguous(memory_format=torch.channels_last) is quicker
 
 
@@ -290,9 +294,9 @@ def running(folder: Path, run: Path, plans: list[Plan]) -> tuple[RunContext, Mod
 
 def rendered(context: RunContext) -> Any:
     config = tiny.config()
-    text = prompt.encode(config.shot, config, context)
+    text = prompt_embeddings.encode(config.shot, config, context)
     first = keyframe.render(text, config, context)
-    return list(motion.render(text, first, None, config, context, 6))
+    return list(segments.render(text, first, None, config, context, 6))
 
 
 TWO_PASSES = Plan(sequential=True)
@@ -329,7 +333,7 @@ def test_an_interrupted_run_finds_what_it_made_with_less(folder: Path, tmp_path:
 def test_a_keyframe_that_does_not_fit_is_repeated(folder: Path, tmp_path: Path) -> None:
     context, networks = running(folder, tmp_path, [Plan(), TWO_PASSES])
     config = tiny.config()
-    text = prompt.encode(config.shot, config, context)
+    text = prompt_embeddings.encode(config.shot, config, context)
     with small_device(networks.unet(), 4 * 4 * 4) as seen:
         made = keyframe.render(text, config, context)
     assert len(seen) == 1 + 2 * 2 and made.node.environment["guidance"] == "sequential"

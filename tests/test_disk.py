@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pokora_anime.commands import render
-from pokora_anime.compliance.guard.places import run_folder
+from pokora_anime.cli.render import render
 from pokora_anime.config.compose import compose
-from pokora_anime.devices import disk
+from pokora_anime.devices.forecast import disk_space
 from pokora_anime.errors import MachineError
+from pokora_anime.render.worker.run_paths import run_folder
 
 MB = 10**6
 
@@ -30,7 +30,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(
     command: str, tmp_path: Path, free: list[int]
 ) -> None:
-    need = disk.needed(compose(command))
+    need = disk_space.needed(compose(command))
     free[0] = need - 3 * MB
     with pytest.raises(MachineError) as refused:
         render.main(command, ["--out", str(tmp_path / "out")])
@@ -46,17 +46,17 @@ def test_what_is_there_already_is_not_needed_again(tmp_path: Path, free: list[in
     folder = run_folder(config, tmp_path)
     (folder / "stages").mkdir(parents=True)
     (folder / "stages" / "motion-1.safetensors").write_bytes(bytes(5 * MB))
-    free[0] = disk.needed(config) - 5 * MB
-    disk.require(config, folder)
+    free[0] = disk_space.needed(config) - 5 * MB
+    disk_space.require(config, folder)
     free[0] -= 1
     with pytest.raises(MachineError, match="SYS-DISK"):
-        disk.require(config, folder)
+        disk_space.require(config, folder)
 
 
 def test_more_segments_maps_pixels_and_quality_need_more() -> None:
-    plain = disk.needed(compose("video"))
+    plain = disk_space.needed(compose("video"))
     for words in (
         "shot.seconds=20", "control.source=draft", "finish=hires", "encode.crf=0", "finish.width=1024",
         "quality.reroll=3",
     ):  # fmt: skip
-        assert disk.needed(compose("video", [words])) > plain + 2 * MB, words
+        assert disk_space.needed(compose("video", [words])) > plain + 2 * MB, words

@@ -15,25 +15,29 @@ from diffusers import UNet2DConditionModel
 from replayed import ALL, QUIET, honest_codes, steps
 from sealed import Forgery
 
-from pokora_anime import pipeline
-from pokora_anime.compliance.replay.compare import figures
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.replay.judge import Wishes
-from pokora_anime.compliance.replay.units import choose
-from pokora_anime.compliance.verify.folder import Folder
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.record import read_record
-from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import ControlConfig, ControlKind, MapSource, VideoConfig
-from pokora_anime.devices.job import Job
+from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
-from pokora_anime.progress import Display
-from pokora_anime.provenance.layout import STAGES
-from pokora_anime.records import ControlTrack, Segment
-from pokora_anime.stages import control, control_nets, draft, draft_maps, motion, noise, prompt
-from pokora_anime.stages.denoise import ControlSource
-from pokora_anime.stages.spans import Span
+from pokora_anime.provenance.run_layout import STAGES
+from pokora_anime.provenance.stage_records import ControlTrack, Segment
+from pokora_anime.render import pipeline
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.replay.replay_device import Wishes
+from pokora_anime.replay.replay_parts import choose
+from pokora_anime.schema.settings import ControlConfig, ControlKind, MapSource, VideoConfig
+from pokora_anime.stages.control import control_maps, controlnets, draft_maps
+from pokora_anime.stages.motion import segments as motion
+from pokora_anime.stages.motion.denoise import ControlSource
+from pokora_anime.stages.picture import initial_noise
+from pokora_anime.stages.text import prompt_embeddings
+from pokora_anime.system.progress import Display
+from pokora_anime.timeline import draft_plan
+from pokora_anime.timeline.segment_plan import Span
+from pokora_anime.untrusted.folder_listing import Folder
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.verify.record.claimed_record import read_record
+from pokora_anime.verify.verdict import Verdict
+from pokora_anime.verify.video.frame_figures import figures
 
 DRAFT = ("control=pose_depth", "control.source=draft")
 
@@ -93,7 +97,7 @@ def test_the_union_network_sees_all_frames_where_their_maps_differ(family: Path)
     maps[1] = 0
 
     def acting(hint: torch.Tensor, weight: list[float]) -> list[int]:
-        one = control_nets.UnionSource(
+        one = controlnets.UnionSource(
             network,
             {ControlKind.pose: hint},
             scales={ControlKind.pose: 1.0},
@@ -120,9 +124,9 @@ def test_a_frame_before_the_others_has_no_map(family: Path) -> None:
 
 def test_depth_has_one_range_for_all_frames() -> None:
     frames = [np.full((4, 4), value, np.float32) for value in (0.0, 1.0, 4.0)]
-    found = control.depth_maps(frames, (8, 8))
+    found = control_maps.depth_maps(frames, (8, 8))
     assert found.shape == (3, 8, 8) and found[:, 0, 0].tolist() == [0, 64, 255]
-    assert not control.depth_maps(frames[:1], (8, 8)).any()
+    assert not control_maps.depth_maps(frames[:1], (8, 8)).any()
 
 
 def test_maps_are_kept_small_and_come_back_as_pictures(family: Path, tmp_path: Path) -> None:
@@ -135,7 +139,7 @@ def test_maps_are_kept_small_and_come_back_as_pictures(family: Path, tmp_path: P
     people[0][:, :2] = np.random.default_rng(0).uniform(4, 28, (18, 2))
     seen = iter(people)
     context.models._loaded["pose_extractor"] = lambda picture: next(seen)
-    text = prompt.encode(config.shot, config, context)
+    text = prompt_embeddings.encode(config.shot, config, context)
     segment = next(motion.render(text, None, None, config, context, 4, lap=motion.DRAFT))
     node = draft_maps.read(segment, config, context)
     stored = context.folder.load(node)
@@ -156,7 +160,7 @@ def test_poses_are_drawn_of_smoothed_joints(tmp_path: Path, family: Path) -> Non
     joints = np.full((8, 18, 3), 0.9, np.float32)
     joints[..., :2] = np.random.default_rng(0).uniform(4, 28, (1, 18, 2))
     joints[3, :, 0] += 6
-    node = context.folder.save(noise.for_frames(0, 4, 0.0, context).node, {"pose": joints})
+    node = context.folder.save(initial_noise.for_frames(0, 4, 0.0, context).node, {"pose": joints})
     drawn: dict[int, np.ndarray] = {}
     for window in (0, 5):
         config.control.draft_smooth = window
@@ -173,8 +177,8 @@ def test_the_clip_follows_the_maps_of_its_segment(family: Path, tmp_path: Path) 
     network = context.models.controlnet(ControlKind.depth)
     torch.nn.init.normal_(network.controlnet_mid_block.weight, std=0.5)
     torch.nn.init.normal_(network.controlnet_cond_embedding.conv_out.weight, std=5.0)
-    text = prompt.encode(config.shot, config, context)
-    start = noise.for_frames(0, 4, 0.0, context)
+    text = prompt_embeddings.encode(config.shot, config, context)
+    start = initial_noise.for_frames(0, 4, 0.0, context)
     asked: list[int] = []
 
     def tracks(index: int) -> ControlTrack:
@@ -191,7 +195,7 @@ def test_the_clip_follows_the_maps_of_its_segment(family: Path, tmp_path: Path) 
     assert denoiser.controls is first
     denoiser._steer(tracks(1))
     assert not torch.equal(first[0].hints[0].embedded, denoiser.controls[0].hints[0].embedded)
-    assert control_nets.recorded(tracks(1), config)["source"] == "draft"
+    assert controlnets.recorded(tracks(1), config)["source"] == "draft"
     assert not segments and asked == [0, 1, 1]
 
 
@@ -216,14 +220,14 @@ def test_maps_of_a_keyframe_need_one_and_those_of_a_draft_do_not() -> None:
     with pytest.raises(ConfigError, match=r"control\.source=draft"):
         compose("video", ["keyframe.enabled=false", "control=pose"])
     config = compose("video", ["keyframe=none", *DRAFT])
-    assert isinstance(config, VideoConfig) and draft.wanted(config)
+    assert isinstance(config, VideoConfig) and draft_plan.wanted(config)
 
 
 def test_a_draft_takes_few_steps_and_never_more_than_the_clip() -> None:
     for speed, expected in (("hq", 8), ("lcm", 6)):
         config = compose("video", [*DRAFT, f"speed={speed}"])
         assert isinstance(config, VideoConfig)
-        assert draft.settings(config).speed.steps == expected
+        assert draft_plan.settings(config).speed.steps == expected
         plain = compose("video", ["control=pose_depth", f"speed={speed}"])
         assert 1.05 < Job.of(config).flops(tiled=False) / Job.of(plain).flops(tiled=False) < 2.0
 

@@ -16,13 +16,13 @@ import pytest
 import tiny_vae as tiny
 
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, RecordError
+from pokora_anime.media.ffmpeg import yuv_hashes
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
-from pokora_anime.provenance.ffmpeg import yuv_hashes
 from pokora_anime.provenance.hashing import file_hash, text_hash
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import Image, Video
-from pokora_anime.stages import encode
+from pokora_anime.provenance.stage_records import Image, Video
+from pokora_anime.stages.delivery import encode
 
 SIZE = 96
 SOURCE = Node(op="finish", params={}, parents=("a" * 64,), inputs=("b" * 64,), output="c" * 64)

@@ -16,17 +16,18 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 from pokora_anime.bench import rates as bench_rates
-from pokora_anime.commands import estimate, jobs
+from pokora_anime.cli.render import estimate_command, sweep_jobs
 from pokora_anime.config.compose import compose, typed
-from pokora_anime.config.groups import conf_dir, register_schemas
-from pokora_anime.config.schema import DeviceConfig, DeviceKind, Family
-from pokora_anime.devices import cards, describe, disk, hardware, rates
-from pokora_anime.devices.cards import Source
+from pokora_anime.devices import hardware
+from pokora_anime.devices.forecast import cards, disk_space, plan_text, rates
+from pokora_anime.devices.forecast.cards import Source
+from pokora_anime.devices.forecast.plan import first_fitting, forecast, ladder
+from pokora_anime.devices.forecast.rates import Accelerator, Rates
+from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.devices.hardware import GIB
-from pokora_anime.devices.job import Job
-from pokora_anime.devices.plan import first_fitting, forecast, ladder
-from pokora_anime.devices.rates import Accelerator, Rates
 from pokora_anime.errors import ConfigError, MachineError, PokoraError, PromptError
+from pokora_anime.schema.config_groups import conf_dir, register_schemas
+from pokora_anime.schema.settings import DeviceConfig, DeviceKind, Family
 
 CARDS = ("T4", "L4", "A10G", "RTX 4090", "A100", "H100", "H200", "Apple M2")
 Told = Callable[..., Any]
@@ -46,7 +47,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Told:
     """The JSON of an estimate."""
 
     def ask(*words: str) -> Any:
-        assert estimate.main([*words, "--json"]) == 0
+        assert estimate_command.main([*words, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
     return ask
@@ -65,8 +66,8 @@ def test_a_clip_takes_what_its_run_forecasts(told: Told, tmp_path: Path) -> None
     assert machine["seconds"]["total"] == pytest.approx(run.seconds, abs=0.06)
     assert machine["seconds"]["starting"] == pytest.approx(run.starting, abs=0.06) and run.starting > 5
     assert (machine["memory_bytes"], machine["fits"]) == (run.peak, True)
-    assert found["disk_bytes"] == disk.needed(config)
-    assert machine["plan"] == describe.settings(run.plan, job, there)
+    assert found["disk_bytes"] == disk_space.needed(config)
+    assert machine["plan"] == plan_text.settings(run.plan, job, there)
     assert machine["dollars"] == {"on_demand": None, "spot": None, "seller": "", "prices": None}
 
 
@@ -75,8 +76,8 @@ def test_a_clip_takes_what_its_run_forecasts(told: Told, tmp_path: Path) -> None
 )
 def test_an_estimate_refuses_what_a_render_refuses(words: list[str]) -> None:
     with pytest.raises(PokoraError) as estimated:
-        estimate.main(["video", *words, "--gpu", "H100"])
-    from pokora_anime.commands.check import examine
+        estimate_command.main(["video", *words, "--gpu", "H100"])
+    from pokora_anime.cli.render.check import examine
 
     try:
         codes = {finding.code for finding in examine("video", words)[1]}
@@ -109,7 +110,7 @@ def test_no_rate_of_the_table_claims_to_be_measured_and_each_price_has_a_day() -
 
 
 def test_all_cards_are_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:
-    assert estimate.main(["video", "base=sdxl", "control=pose_depth", "--gpu", "all"]) == 0
+    assert estimate_command.main(["video", "base=sdxl", "control=pose_depth", "--gpu", "all"]) == 0
     rows = capsys.readouterr().out.splitlines()
     for name in cards.table():
         assert sum(row.startswith(f"{name:14} ") for row in rows) == 1
@@ -157,7 +158,7 @@ def test_a_card_is_known_by_a_drivers_name(typed_name: str, name: str) -> None:
 def test_an_unknown_card_is_taken_for_the_nearest_and_that_is_said(
     asked: str, nearest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert estimate.main(["--gpu", asked]) == 0
+    assert estimate_command.main(["--gpu", asked]) == 0
     out, err = capsys.readouterr()
     assert f"no {asked!r} in the table" in err and f"nearest name, {nearest}" in err
     assert f"machine   {nearest}, " in out
@@ -183,12 +184,12 @@ def test_a_laptops_chip_is_not_taken_for_the_card_of_its_name() -> None:
 )
 def test_bad_input_is_one_line_with_a_code(words: list[str], code: str) -> None:
     with pytest.raises(ConfigError) as error:
-        estimate.main(words)
+        estimate_command.main(words)
     assert error.value.code == code and "\n" not in error.value.line() and error.value.fix
 
 
 def test_a_price_that_is_missing_leaves_the_time(capsys: pytest.CaptureFixture[str]) -> None:
-    assert estimate.main(["--gpu", "Apple M1"]) == 0
+    assert estimate_command.main(["--gpu", "Apple M1"]) == 0
     page = capsys.readouterr().out
     assert "time only: no price for Apple M1" in page and "time      " in page
 
@@ -259,7 +260,7 @@ def test_jobs_side_by_side_share_the_device_and_add_their_memory(told: Told) -> 
 
 def test_jobs_are_configured_as_they_would_be_rendered() -> None:
     words = ["seed=3,4", "speed=lcm,hq", "shot.seconds=2"]
-    listed, at_once = jobs.configs("video", words)
+    listed, at_once = sweep_jobs.configs("video", words)
     register_schemas()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = [
@@ -273,9 +274,9 @@ def test_jobs_are_configured_as_they_would_be_rendered() -> None:
 
 def test_a_mistake_in_one_job_is_told() -> None:
     with pytest.raises(ConfigError, match="seed"):
-        estimate.main(["stills", "--multirun", "seed=1,-2"])
+        estimate_command.main(["stills", "--multirun", "seed=1,-2"])
     with pytest.raises(PromptError):
-        estimate.main(["stills", "--multirun", "shot.prompt={a|b"])
+        estimate_command.main(["stills", "--multirun", "shot.prompt={a|b"])
 
 
 # This machine's rates
@@ -310,7 +311,7 @@ def test_rates_of_another_machine_are_left_alone() -> None:
 def test_damaged_rates_are_one_line_and_stop_no_render(data: Path, text: str) -> None:
     (data / "rates.json").write_text(text)
     with pytest.raises(ConfigError, match=r"CFG-RATES.*pokora bench rates"):
-        estimate.main([])
+        estimate_command.main([])
     assert rates.here() == Rates()
 
 

@@ -20,15 +20,17 @@ from diffusers import ControlNetUnionModel
 from hub_server import Hub, Repository, reach, serving
 from safetensors.torch import load_file
 
-from pokora_anime.commands.models import main as command
+from pokora_anime.catalogue import hash_memory, lockfile, registry, weight_hashes, weight_paths
+from pokora_anime.catalogue.hub import hub_client as hub
+from pokora_anime.catalogue.hub import leftovers
+from pokora_anime.catalogue.hub.download import fetch, table
+from pokora_anime.catalogue.needed_weights import check_available, needs
+from pokora_anime.catalogue.registry_row import Kind, Mirror, Row
+from pokora_anime.cli.weights.models import main as command
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import ControlKind, Family
 from pokora_anime.errors import MachineError, PokoraError, WeightsError
-from pokora_anime.models import hashed, hashes, hub, leftovers, lock, places, registry
-from pokora_anime.models.download import fetch, table
-from pokora_anime.models.fetch import check_available, needs
-from pokora_anime.models.loader import Models
-from pokora_anime.models.rows import Kind, Mirror, Row
+from pokora_anime.networks.loader import Models
+from pokora_anime.schema.settings import ControlKind, Family
 
 VAE = "madebyollin/sdxl-vae-fp16-fix"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -245,7 +247,7 @@ def test_a_dry_run_lists_files_sizes_and_licences_without_the_network(loopback: 
 def test_the_lock_holds_what_the_hub_announced(loopback: Hub) -> None:
     row = registry.resolve("motion", Family.sd2)  # not pinned
     fetch([row], Family.sd2, report=quiet)
-    entry = lock.entry(row)
+    entry = lockfile.entry(row)
     assert entry is not None
     repository = loopback.repositories[row.repo]
     assert entry.revision == repository.commit
@@ -262,7 +264,7 @@ def test_a_row_without_a_commit_stays_at_the_one_that_was_locked(loopback: Hub) 
     (folder,) = fetch([row], Family.sd2, report=quiet)
     newer = {**loopback.repositories[row.repo].files, "config.json": b"{}"}
     loopback.repositories[row.repo] = Repository(newer)
-    assert places.locate(row) == folder
+    assert weight_paths.locate(row) == folder
 
 
 def test_an_edited_file_is_no_longer_what_was_locked(loopback: Hub) -> None:
@@ -270,7 +272,7 @@ def test_an_edited_file_is_no_longer_what_was_locked(loopback: Hub) -> None:
     (folder,) = fetch([row], Family.sd2, report=quiet)
     (folder / "config.json").resolve().write_text("{}")
     with pytest.raises(WeightsError, match="damaged") as caught:
-        hashes.verify(row, folder)
+        weight_hashes.verify(row, folder)
     assert caught.value.code == "WGT-2"
 
 
@@ -316,7 +318,7 @@ def test_bytes_that_are_not_the_announced_ones_are_thrown_away(loopback: Hub) ->
     error = failure(row)
     assert error.code == "WGT-2"
     assert "not the announced file" in error.got
-    assert places.locate(row) is None
+    assert weight_paths.locate(row) is None
     loopback.swap.clear()
     fetch([row], Family.sdxl, report=quiet)
 
@@ -388,7 +390,7 @@ def test_a_repository_that_is_gone_does_not_keep_the_others_away(loopback: Hub) 
         fetch([vae_row(), other], Family.sdxl, report=said.append)
     assert caught.value.code == "WGT-1"
     assert any(line.startswith("sdxl-vae-fp16-fix: WGT-1") for line in said)
-    assert places.locate(other) is not None
+    assert weight_paths.locate(other) is not None
 
 
 def test_no_hub_is_one_line(loopback: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,7 +406,7 @@ def test_a_licence_that_nobody_stated_needs_a_decision(loopback: Hub) -> None:
     assert error.code == "WGT-7"
     assert f"--accept {row.id}" in error.fix
     fetch([row], Family.sd2, accept=[row.id], report=quiet)
-    assert lock.read().accepted == {row.id: row.licence}
+    assert lockfile.read().accepted == {row.id: row.licence}
 
 
 def test_a_decision_is_asked_for_before_anything_is_fetched(loopback: Hub) -> None:
@@ -454,9 +456,9 @@ def test_a_full_data_folder_is_found_before_the_download(
     loopback: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Path(os.environ["POKORA_DATA"])
-    monkeypatch.setattr("pokora_anime.models.download._device", lambda folder: int(folder == data))
+    monkeypatch.setattr("pokora_anime.catalogue.hub.download._device", lambda folder: int(folder == data))
     monkeypatch.setattr(
-        "pokora_anime.models.download.free_space", lambda folder: 0 if folder == data else 2**50
+        "pokora_anime.catalogue.hub.download.free_space", lambda folder: 0 if folder == data else 2**50
     )
     row = register(monkeypatch, replace(vae_row(), files=("converted.safetensors", "config.json")))
     assert row.converted
@@ -483,9 +485,9 @@ def test_long_hashing_shows_how_far_it_is_and_what_was_hashed_is_not_read(
     fetch(needs(config), Family.sdxl, report=quiet)
     capsys.readouterr()
     known: dict[str, str] = {}
-    monkeypatch.setattr("pokora_anime.models.fetch.LONG", 1000)
-    monkeypatch.setattr(hashed._told, "hashes", known)
-    monkeypatch.setattr(hashed, "RACY", 0)
+    monkeypatch.setattr("pokora_anime.catalogue.needed_weights.LONG", 1000)
+    monkeypatch.setattr(hash_memory._told, "hashes", known)
+    monkeypatch.setattr(hash_memory, "RACY", 0)
     check_available(config)
     shown = capsys.readouterr().err
     assert "checking weights: " in shown and known
@@ -535,11 +537,11 @@ def test_a_pickle_is_converted_once_and_both_hashes_are_kept(
     row = pickled(loopback, monkeypatch, {"state_dict": weights, "epoch": 3}, tmp_path)
     (folder,) = fetch([row], Family.sdxl, report=quiet)
     assert torch.equal(load_file(folder / "netG.safetensors")["model.0.weight"], weights["model.0.weight"])
-    entry = lock.entry(row)
+    entry = lockfile.entry(row)
     assert entry is not None
     conversion = entry.conversions["netG.safetensors"]
     assert conversion.source_sha256 == entry.files["netG.pth"].sha256
-    assert hashes.verify(row, folder) == {"netG.safetensors": conversion.sha256}
+    assert weight_hashes.verify(row, folder) == {"netG.safetensors": conversion.sha256}
     assert [path.name for path in folder.iterdir()] == ["netG.safetensors"]
 
 
@@ -549,11 +551,11 @@ def test_code_in_a_pickle_is_not_run(loopback: Hub, monkeypatch: pytest.MonkeyPa
     assert error.code == "WGT-8"
     assert "UnpicklingError" in error.got  # refused before it could try
     assert not (tmp_path / "planted").exists()
-    assert places.locate(row) is None
+    assert weight_paths.locate(row) is None
 
 
 def test_the_converting_child_can_read_nothing_else(tmp_path: Path) -> None:
-    from pokora_anime.compliance.guard.landlock import landlock_abi
+    from pokora_anime.sandbox.landlock import landlock_abi
 
     if not landlock_abi():
         pytest.skip("this kernel offers no Landlock")
@@ -562,8 +564,8 @@ def test_the_converting_child_can_read_nothing_else(tmp_path: Path) -> None:
     secret.write_text("private")
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from pokora_anime.compliance.guard.landlock import confine\n"
-        "from pokora_anime.models.convert_child import rules\n"
+        "from pokora_anime.sandbox.landlock import confine\n"
+        "from pokora_anime.catalogue.checkpoint.pickle_child import rules\n"
         "confine(rules(Path(sys.argv[1]), Path(sys.argv[2])))\n"
         "Path(sys.argv[2]).write_text('may')\n"
         "Path(sys.argv[3]).read_text()"
@@ -592,7 +594,7 @@ def test_a_plain_download_is_what_its_registered_hash_says(
         sha256={WEIGHTS: hashlib.sha256(data).hexdigest()},
     )
     (folder,) = fetch([register(monkeypatch, row)], Family.nano, report=quiet)
-    assert hashes.verify(row, folder) == row.sha256
+    assert weight_hashes.verify(row, folder) == row.sha256
     assert failure(replace(row, id="other", sha256={WEIGHTS: "0" * 64})).code == "WGT-2"
 
 
@@ -616,5 +618,5 @@ def test_only_what_was_fetched_here_and_is_no_longer_named_goes(
     leftovers.remove(found)
     assert not blob.exists()
     assert foreign.exists()
-    assert hashes.files(kept, other.files) is not None
-    assert set(lock.read().rows) == {other.id}
+    assert weight_hashes.files(kept, other.files) is not None
+    assert set(lockfile.read().rows) == {other.id}

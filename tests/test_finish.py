@@ -15,14 +15,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pokora_anime.config.schema import FinishConfig, Interpolation
 from pokora_anime.errors import RecordError
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
-from pokora_anime.quality.sheet import MAX_WIDTH, SheetCollector, contact_sheet
-from pokora_anime.records import Image, Segment
-from pokora_anime.stages import finish, interpolate, timing
-from pokora_anime.stages.pictures import fitted
+from pokora_anime.provenance.stage_records import Image, Segment
+from pokora_anime.quality.contact_sheet import MAX_WIDTH, SheetCollector, contact_sheet
+from pokora_anime.schema.settings import FinishConfig, Interpolation
+from pokora_anime.stages.delivery import finish, interpolate
+from pokora_anime.stages.picture.decode import fitted
+from pokora_anime.timeline import frame_timing
 
 
 def psnr(a: Image, b: Image) -> float:
@@ -44,18 +45,18 @@ def delivered(clip: torch.Tensor, root: Path, config: object = None, **cut: int)
 
 @pytest.mark.parametrize(("fps", "needed"), [(8, 65), (9, 73), (10, 81), (11, 89), (12, 97)])
 def test_eight_seconds_need_one_frame_past_the_end(fps: int, needed: int) -> None:
-    assert timing.frames_needed(8.0, fps, 24) == needed
+    assert frame_timing.frames_needed(8.0, fps, 24) == needed
 
 
 def test_no_frame_past_the_end_is_needed_at_equal_rates() -> None:
-    assert timing.frames_needed(8.0, 24, 24) == 192
+    assert frame_timing.frames_needed(8.0, 24, 24) == 192
 
 
 @settings(deadline=None)
 @given(seconds=st.floats(0.1, 12), fps=st.integers(8, 12), out_fps=st.integers(12, 60))
 def test_the_frames_needed_are_just_enough(seconds: float, fps: int, out_fps: int) -> None:
-    count = timing.frames_delivered(seconds, out_fps)
-    needed = timing.frames_needed(seconds, fps, out_fps)
+    count = frame_timing.frames_delivered(seconds, out_fps)
+    needed = frame_timing.frames_needed(seconds, fps, out_fps)
     asked: list[int] = []
 
     def source() -> Iterator[Image]:
@@ -70,11 +71,11 @@ def test_the_frames_needed_are_just_enough(seconds: float, fps: int, out_fps: in
 
 @pytest.mark.parametrize("fps", [8, 9, 10, 11, 12])
 def test_frames_whose_time_was_generated_pass_unchanged(fps: int) -> None:
-    clip = [drawn(index / fps, 64) for index in range(timing.frames_needed(1.0, fps, 24))]
+    clip = [drawn(index / fps, 64) for index in range(frame_timing.frames_needed(1.0, fps, 24))]
     frames = list(interpolate.retimed(iter(clip), fps, 24, 24))
     assert len(frames) == 24
     for index, frame in enumerate(frames):
-        position = timing.source_position(index, fps, 24)
+        position = frame_timing.source_position(index, fps, 24)
         if position.denominator == 1:
             assert np.array_equal(frame, clip[int(position)])
 

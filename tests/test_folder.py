@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from pokora_anime.errors import MachineError
-from pokora_anime.provenance import atomic
-from pokora_anime.provenance.folder import RunFolder
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.ledger import Ledger
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import RunFolder
+from pokora_anime.system import atomic_files
 
 KEY = "ab" * 32
 
@@ -238,7 +238,7 @@ def test_a_second_run_with_the_same_key_is_refused_with_the_first_ones_pid(tmp_p
     ],
 )
 def test_refusals_of_the_system_name_folder_and_need(tmp_path: Path, number: int, code: str) -> None:
-    with pytest.raises(MachineError) as caught, atomic.writing(tmp_path, need=3_000_000):
+    with pytest.raises(MachineError) as caught, atomic_files.writing(tmp_path, need=3_000_000):
         raise OSError(number, os.strerror(number))
     assert caught.value.code == code
     assert str(tmp_path) in caught.value.got
@@ -318,6 +318,6 @@ for number in itertools.count(start):
 
 
 def test_provenance_is_importable_without_torch_and_opencv() -> None:
-    code = "import sys, pokora_anime.provenance.folder; print({'torch', 'cv2'} & set(sys.modules))"
+    code = "import sys, pokora_anime.provenance.run_folder; print({'torch', 'cv2'} & set(sys.modules))"
     said, _ = run_child(code).communicate(timeout=60)
     assert said.strip() == "set()"

@@ -8,8 +8,8 @@ import full_size
 import pytest
 from diffusers import UNet2DConditionModel
 
-from pokora_anime.models import registry
-from pokora_anime.models.motion_unet import build_motion_unet
+from pokora_anime.catalogue import registry
+from pokora_anime.networks.motion_unet import build_motion_unet
 
 MOST_HEADER = 300_000  # bytes of names and shapes in the largest of the files
 

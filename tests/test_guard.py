@@ -16,19 +16,20 @@ import confined
 import psutil
 import pytest
 
-from pokora_anime import doctor
-from pokora_anime.commands import finished
-from pokora_anime.compliance.guard import arguments, bytecode, environment, messages, needs, parent, temporary
-from pokora_anime.compliance.guard.grants import Grants
-from pokora_anime.compliance.guard.landlock import Access, landlock_abi
-from pokora_anime.compliance.guard.state import Guard, Level, Network, enter, in_force
+from pokora_anime.catalogue import hash_memory
+from pokora_anime.cli import doctor
+from pokora_anime.cli.render import finished_runs
 from pokora_anime.config.compose import compose
-from pokora_anime.config.identity import to_plain
-from pokora_anime.config.schema import StillsConfig, VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, WeightsError
-from pokora_anime.interrupts import KILL_SECONDS
-from pokora_anime.models import hashed
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.render.worker import bytecode, messages, needs, parent, temporary_folders
+from pokora_anime.sandbox import child_environment, network_arguments
+from pokora_anime.sandbox.grants import Grants
+from pokora_anime.sandbox.guard_state import Guard, Level, Network, enter, in_force
+from pokora_anime.sandbox.landlock import Access, landlock_abi
+from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.schema.settings import StillsConfig, VideoConfig
+from pokora_anime.system.interrupts import KILL_SECONDS
 
 PACKAGE = Path(__file__).parent.parent / "pokora_anime"
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -110,7 +111,7 @@ def test_nobodys_home_and_no_other_run_may_be_read(tmp_path: Path) -> None:
 def test_fetched_weights_are_granted_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
-    from pokora_anime.models import registry
+    from pokora_anime.catalogue import registry
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     config = confined.config()
@@ -144,7 +145,7 @@ def test_grants_are_compared_and_joined() -> None:
 
 def test_the_environment_is_an_allow_list(tmp_path: Path) -> None:
     inherited = {"LANG": "de_DE.UTF-8", "CUDA_VISIBLE_DEVICES": "1", "HF_TOKEN": "key", "NEWEST_TRICK": "x"}
-    clean = environment.clean(inherited, tmp_path, 2, {})
+    clean = child_environment.clean(inherited, tmp_path, 2, {})
     assert (clean["LANG"], clean["CUDA_VISIBLE_DEVICES"], clean["OMP_NUM_THREADS"]) == (
         "de_DE.UTF-8",
         "1",
@@ -162,9 +163,9 @@ def test_temporary_folders_of_killed_runs_are_removed(tmp_path: Path) -> None:
     for folder in (left, used):
         folder.mkdir()
         (folder / "file").touch()
-    made = temporary.make(tmp_path)
+    made = temporary_folders.make(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([used, made])
-    temporary.remove(made)
+    temporary_folders.remove(made)
     assert not made.exists()
 
 
@@ -192,7 +193,7 @@ def test_what_is_required_is_had_or_the_run_ends(level: Level, network: Network)
 
 def test_a_finished_run_of_a_lower_level_is_no_answer_to_require(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"SYS-GUARD.*fresh=true"):
-        finished.require_guard(tmp_path)
+        finished_runs.require_guard(tmp_path)
 
 
 def test_doctor_says_what_the_kernel_offers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,7 +359,7 @@ def test_checkpoints_are_loaded_from_disk_with_allowed_arguments_alone() -> None
     assert len(loads) >= 3
     for call in loads:
         assert isinstance(call.func, ast.Attribute) and call.func.attr == "from_pretrained"
-        assert {word.arg for word in call.keywords} <= arguments.LOADING, ast.unparse(call)
+        assert {word.arg for word in call.keywords} <= network_arguments.LOADING, ast.unparse(call)
         assert not isinstance(call.args[0], ast.Constant), ast.unparse(call)  # a hub id
 
 
@@ -379,10 +380,10 @@ def test_the_stages_stay_within_what_a_network_may_be_given(name: str) -> None:
     found = [call for call in calls(path) if ast.unparse(call.func) == callee]
     assert found
     kind, _, method = name.partition(".")
-    signature = arguments.METHODS[kind][method] if method else arguments.FORWARD[kind]
+    signature = network_arguments.METHODS[kind][method] if method else network_arguments.FORWARD[kind]
     for call in found:
         words = {str(word.arg): word.value for word in call.keywords}
-        arguments.judge(name, signature, tuple(call.args), words)
+        network_arguments.judge(name, signature, tuple(call.args), words)
 
 
 def test_a_network_takes_text_and_no_picture() -> None:
@@ -401,7 +402,7 @@ def test_a_network_takes_text_and_no_picture() -> None:
     )
     latents, step, text = torch.zeros(1, 4, 4, 4), torch.tensor(1), torch.zeros(1, 2, 8)
     before = unet(latents, step, encoder_hidden_states=text, return_dict=False)[0]
-    guarded = arguments.only(unet)
+    guarded = network_arguments.only(unet)
     assert torch.equal(guarded(latents, step, encoder_hidden_states=text, return_dict=False)[0], before)
     for refused in (
         {"cross_attention_kwargs": {"ip_adapter_masks": None}},
@@ -415,19 +416,19 @@ def test_a_network_takes_text_and_no_picture() -> None:
     with pytest.raises(MachineError, match="positional"):
         guarded(latents, step, text)
 
-    vae = arguments.only(AutoencoderKL(block_out_channels=(8,), norm_num_groups=4))
+    vae = network_arguments.only(AutoencoderKL(block_out_channels=(8,), norm_num_groups=4))
     assert vae.decode(latents, return_dict=False)[0].shape[1] == 3
     for call in (vae.encode, vae):
         with pytest.raises(MachineError, match="SYS-GUARD-ARGUMENT"):
             call(torch.zeros(1, 3, 4, 4))
     with pytest.raises(MachineError, match="the class itself"):
-        arguments.only(torch.nn.Linear(1, 1))
+        network_arguments.only(torch.nn.Linear(1, 1))
 
     # A new version of diffusers must not have renamed what we allow.
     import inspect
 
     for kind in (UNet2DConditionModel, UNetMotionModel, ControlNetModel):
-        signature = arguments.FORWARD[kind.__name__]
+        signature = network_arguments.FORWARD[kind.__name__]
         assert signature is not None
         assert signature.names <= set(inspect.signature(kind.forward).parameters), kind
 
@@ -463,7 +464,7 @@ def test_a_required_guard_is_told_no_hashes(
     monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
     config = compose("stills", [])
     weight = PACKAGE / "nano" / "weights" / "model_index.json"
-    hashed.weight_hash(weight)
+    hash_memory.weight_hash(weight)
     asked: list[messages.Message] = []
 
     def noting(stream: IO[bytes], message: messages.Message) -> None:

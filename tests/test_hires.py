@@ -16,25 +16,27 @@ from hypothesis import strategies as st
 from sealed import codes
 from torch import Tensor
 
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.rules import contest, limits
-from pokora_anime.compliance.rules.case import Case, uses
-from pokora_anime.compliance.verify.examine import examine
 from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose, compose_video
-from pokora_anime.config.schema import Chain, Upscale, VideoConfig
-from pokora_anime.context import RunContext
-from pokora_anime.devices import describe, hardware
+from pokora_anime.devices import hardware
 from pokora_anime.devices.execution import Execution
-from pokora_anime.devices.job import Job
-from pokora_anime.devices.plan import Plan, forecast, ladder
+from pokora_anime.devices.forecast import plan_text
+from pokora_anime.devices.forecast.plan import Plan, forecast, ladder
+from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.errors import ConfigError
-from pokora_anime.pipeline import clip_segments
-from pokora_anime.records import Segment
-from pokora_anime.stages import finish, second_pass
-from pokora_anime.stages.hires import enlarged
-from pokora_anime.stages.pictures import decode_chunks
-from pokora_anime.stages.tiles import Tiled, cover
+from pokora_anime.provenance.stage_records import Segment
+from pokora_anime.render.pipeline import clip_segments
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.rules import contest, contest_limits
+from pokora_anime.rules.case import Case, uses
+from pokora_anime.schema.settings import Chain, Upscale, VideoConfig
+from pokora_anime.stages.delivery import finish
+from pokora_anime.stages.motion.hires import enlarged
+from pokora_anime.stages.motion.tiles import Tiled, cover
+from pokora_anime.stages.picture.decode import decode_chunks
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.timeline import hires_plan
+from pokora_anime.verify.examine_run import examine
 
 ALL = 99
 
@@ -244,7 +246,7 @@ def test_the_second_pass_is_counted() -> None:
     assert before.peak < tiled.peak < whole.peak
     assert any(one.plan.tiled for one in ladder(hires, card))
     assert not any(one.plan.tiled for one in ladder(plain, card))
-    assert "second pass of whole frames" in describe.lines(whole, hires, card)[0]
+    assert "second pass of whole frames" in plan_text.lines(whole, hires, card)[0]
 
 
 # What may be asked for
@@ -266,9 +268,9 @@ def test_what_no_second_pass_can_be_is_refused(wrong: list[str], told: str) -> N
 
 
 def test_nano_is_told_that_it_has_seen_smaller_frames_only() -> None:
-    assert "256 pixels" in second_pass.warning(compose_video(["finish=hires"]))
-    assert second_pass.warning(compose_video(["base=sdxl", "finish=hires"])) == ""
-    assert second_pass.warning(compose_video([])) == ""
+    assert "256 pixels" in hires_plan.warning(compose_video(["finish=hires"]))
+    assert hires_plan.warning(compose_video(["base=sdxl", "finish=hires"])) == ""
+    assert hires_plan.warning(compose_video([])) == ""
 
 
 def test_stills_have_no_second_pass() -> None:
@@ -279,7 +281,7 @@ def test_stills_have_no_second_pass() -> None:
 @pytest.mark.parametrize(("scale", "severities"), [("1.3333", {"review"}), ("1.5", {"review", "block"})])
 def test_the_organisers_are_to_be_asked(scale: str, severities: set[str]) -> None:
     config = compose("video", ["experiment=contest_sdxl", "finish=hires", f"finish.hires.scale={scale}"])
-    case = Case(config=config, limits=limits.load("cs492c"), uses=uses(config))
+    case = Case(config=config, limits=contest_limits.load("cs492c"), uses=uses(config))
     found = [one for one in contest.judge(case) if one.code == "RULE-UPSCALE"]
     assert {one.severity.value for one in found} == severities
     fixes = [one.fix for one in found if one.severity.value == "block"]

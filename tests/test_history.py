@@ -20,12 +20,12 @@ from forged_media import box, chunk, long
 
 from pokora_anime.cli import main
 from pokora_anime.config.compose import compose
-from pokora_anime.config.identity import to_plain
 from pokora_anime.errors import PokoraError
-from pokora_anime.history import origin, retyped
-from pokora_anime.history.retyped import leaves
-from pokora_anime.provenance.layout import still_texts, video_tag
-from pokora_anime.provenance.reading import read_run
+from pokora_anime.history import run_origin, typed_words_again
+from pokora_anime.history.typed_words_again import leaves
+from pokora_anime.provenance.run_layout import still_texts, video_tag
+from pokora_anime.provenance.run_reading import read_run
+from pokora_anime.schema.run_identity import to_plain
 
 HEADER = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
 END = chunk(b"IDAT", zlib.compress(bytes(4))) + chunk(b"IEND", b"")
@@ -161,7 +161,7 @@ def test_what_no_config_has_is_named_and_left(tmp_path: Path, capsys: pytest.Cap
 )
 def test_the_words_compose_the_very_config(command: str, overrides: tuple[str, ...]) -> None:
     wanted = plain(command, *overrides)
-    found = retyped.retyped(command, leaves(wanted))
+    found = typed_words_again.retyped(command, leaves(wanted))
     assert found.ignored == []
     assert plain(command, *found.words) == wanted
     assert len(found.words) <= len(overrides) + 3
@@ -169,7 +169,7 @@ def test_the_words_compose_the_very_config(command: str, overrides: tuple[str, .
 
 def test_what_is_typed_takes_the_place_of_what_was() -> None:
     words = ["shot.prompt=1girl", "seed=3", "speed.steps=4", "motion.overlap=8"]
-    kept = retyped.with_changes(words, ["speed=hq", "seed=8", "--prompt", "1boy"])
+    kept = typed_words_again.with_changes(words, ["speed=hq", "seed=8", "--prompt", "1boy"])
     assert kept == ["motion.overlap=8"]
 
 
@@ -183,7 +183,7 @@ def test_other_tools_are_read_as_far_as_prompt_seed_and_steps(kind: str, tmp_pat
     }
     path = tmp_path / "file"
     path.write_bytes(data[kind] if kind in data else keyed(tmp_path, graph))
-    found = origin.find(str(path), tmp_path)
+    found = run_origin.find(str(path), tmp_path)
     assert found.command == ("stills" if kind in ("parameters", "prompt") else "video")
     prompt, *rest = found.retyped().words
     assert prompt.startswith("shot.prompt=1girl, red hair")
@@ -194,7 +194,7 @@ def test_other_tools_are_read_as_far_as_prompt_seed_and_steps(kind: str, tmp_pat
 
 def keyed(folder: Path, graph: str) -> bytes:
     """An MP4 with tags by name, as ffmpeg writes them for ComfyUI."""
-    from pokora_anime.provenance.ffmpeg import find_ffmpeg
+    from pokora_anime.media.ffmpeg import find_ffmpeg
 
     source = "-v error -f lavfi -i color=red:size=64x64:rate=8:duration=0.5".split()
     path = folder / "keyed.mp4"
@@ -207,7 +207,7 @@ def test_a_still_tells_other_tools_its_settings(tmp_path: Path) -> None:
     told = still_texts(plain("stills", "count=3", "seed=3", "speed=hq"), 1, "", "")["parameters"]
     path = tmp_path / "still.png"
     path.write_bytes(png(text("parameters", told)))
-    found = origin.find(str(path), tmp_path)
+    found = run_origin.find(str(path), tmp_path)
     assert found.words[1:] == ("seed=4", "speed=hq", "speed.steps=25")
 
 
@@ -259,7 +259,7 @@ def test_a_run_and_its_still_tell_the_same(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize("what", ["#3", "#0", "#x", "/video.mp4"])
 def test_what_is_no_still_is_refused(what: str) -> None:
     with pytest.raises(PokoraError, match="CFG-FILE"):
-        origin.find(f"{replayed.stills()}{what}", Path("outputs"))
+        run_origin.find(f"{replayed.stills()}{what}", Path("outputs"))
 
 
 def test_a_clip_from_a_still_has_its_picture_as_keyframe(
@@ -282,9 +282,9 @@ def test_a_clip_from_a_still_has_its_picture_as_keyframe(
 
 
 def test_a_clip_with_another_keyframe_than_the_still_says_so(tmp_path: Path) -> None:
-    from pokora_anime.commands import render
+    from pokora_anime.cli.render import render
 
     request = render.parse("video", ["--from", f"{replayed.stills()}#1", "speed.steps=3"])
     assert request.still is not None and "speed.steps=2" not in request.overrides
     with pytest.raises(PokoraError, match="REC-KEYFRAME"):
-        render._agree(replayed.honest(), origin.find(f"{replayed.stills()}#2", tmp_path))
+        render._agree(replayed.honest(), run_origin.find(f"{replayed.stills()}#2", tmp_path))

@@ -13,26 +13,30 @@ import torch
 from replayed import ALL, QUIET, honest_codes, steps
 from sealed import Forgery
 
-from pokora_anime import pipeline
-from pokora_anime.bundle import prose
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.replay.judge import Wishes
-from pokora_anime.compliance.replay.units import choose
-from pokora_anime.compliance.verify.folder import Folder
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.record import read_record
-from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import ControlConfig, ControlKind, MapSource, VideoConfig
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
-from pokora_anime.progress import Display
-from pokora_anime.provenance.layout import STAGES
-from pokora_anime.records import ControlTrack, Segment
-from pokora_anime.stages import control, control_nets, denoise, join_maps, joins, motion, noise, prompt
-from pokora_anime.stages.control import NobodyFound
-from pokora_anime.stages.denoise import Ahead, Anchor, Condition, Levels
-from pokora_anime.stages.pictures import decode
-from pokora_anime.stages.spans import Span
+from pokora_anime.provenance.run_layout import STAGES
+from pokora_anime.provenance.stage_records import ControlTrack, Segment
+from pokora_anime.render import pipeline
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.replay.replay_device import Wishes
+from pokora_anime.replay.replay_parts import choose
+from pokora_anime.schema.settings import ControlConfig, ControlKind, MapSource, VideoConfig
+from pokora_anime.stages.control import control_maps, controlnets, join_maps
+from pokora_anime.stages.control.control_maps import NobodyFound
+from pokora_anime.stages.motion import denoise, segments
+from pokora_anime.stages.motion.denoise import Ahead, Anchor, Condition, Levels
+from pokora_anime.stages.picture import initial_noise as noise
+from pokora_anime.stages.picture.decode import decode
+from pokora_anime.stages.text import prompt_embeddings
+from pokora_anime.submission.documents import prose
+from pokora_anime.system.progress import Display
+from pokora_anime.timeline import join_plan as joins
+from pokora_anime.timeline.segment_plan import Span
+from pokora_anime.untrusted.folder_listing import Folder
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.verify.record.claimed_record import read_record
+from pokora_anime.verify.verdict import Verdict
 
 JOINED = ("control=depth", "control.source=segment")
 
@@ -65,13 +69,16 @@ def test_maps_are_those_of_the_last_frame(family: Path, tmp_path: Path) -> None:
     segment = Segment(index=4, start=0, known=0, latents=start.values, node=start.node)
     with pytest.raises(PokoraError, match="join_maps"):  # maps of what is no segment
         join_maps.read(segment, config, context)
-    text, span = prompt.encode(config.shot, config, context), Span(index=4, start=0, frames=3, known=0)
-    made = motion._node("motion", span, 0, (text, start), config, context, context.execution.plan)
+    text, span = (
+        prompt_embeddings.encode(config.shot, config, context),
+        Span(index=4, start=0, frames=3, known=0),
+    )
+    made = segments._node("motion", span, 0, (text, start), config, context, context.execution.plan)
     segment = Segment(index=4, start=0, known=0, latents=start.values, node=made.made("0" * 64))
     track = join_maps.read(segment, config, context)
     picture = next(iter(decode(start.values[:, -1:], context)))
     for kind in config.control.kinds:
-        assert np.array_equal(track.maps[kind.value], control.read_map(kind, picture, config, context))
+        assert np.array_equal(track.maps[kind.value], control_maps.read_map(kind, picture, config, context))
     assert track.node.params["segment"] == 5
     assert join_maps.read(segment, config, context).node == track.node
     other = Segment(index=4, start=0, known=0, latents=start.values.flip(1), node=segment.node)
@@ -84,27 +91,27 @@ def test_a_frame_that_shows_nobody_steers_no_pose(
 ) -> None:
     config = joined(ControlKind.pose)
     context = tiny.context(tmp_path, tiny.models(family, settings=config))
-    monkeypatch.setattr(control, "read_map", lambda *_: NobodyFound(2))
+    monkeypatch.setattr(control_maps, "read_map", lambda *_: NobodyFound(2))
     found = join_maps._map(ControlKind.pose, np.zeros((8, 8, 3), np.uint8), config, context)
     assert found.shape == (tiny.SIZE, tiny.SIZE, 3) and not found.any()
     node = noise.for_frames(0, 1, 0.0, context).node
     grey = np.full_like(found, 90)
     for maps, count in (({"depth": grey, "pose": found}, 1), ({"pose": found}, 0), ({"depth": grey}, 1)):
         track = ControlTrack(maps=maps, notes=(), node=node)
-        assert len(control_nets.of(track, config, context)) == count
+        assert len(controlnets.of(track, config, context)) == count
     config.control.source = MapSource.keyframe
-    assert len(control_nets.of(track, config, context)) == 1
+    assert len(controlnets.of(track, config, context)) == 1
 
 
 def test_the_weight_is_whole_at_the_frame_that_the_maps_show() -> None:
     config = joined(ControlKind.depth)
     later, first = Span(index=1, start=12, frames=16, known=4), Span(index=0, start=0, frames=16, known=1)
-    assert motion.frame_weights(later, 16, config).tolist() == [0.0] * 3 + [1.0, 0.5] + [0.0] * 11
-    assert motion.frame_weights(first, 16, config).tolist() == [1.0, 0.75, 0.5, 0.25] + [0.0] * 12
+    assert segments.frame_weights(later, 16, config).tolist() == [0.0] * 3 + [1.0, 0.5] + [0.0] * 11
+    assert segments.frame_weights(first, 16, config).tolist() == [1.0, 0.75, 0.5, 0.25] + [0.0] * 12
     config.control.fade_floor = 0.5
-    assert motion.frame_weights(later, 6, config).tolist() == [0.0, 0.0, 0.0, 1.0, 0.75, 0.5]
+    assert segments.frame_weights(later, 6, config).tolist() == [0.0, 0.0, 0.0, 1.0, 0.75, 0.5]
     config.control.source, config.control.fade_floor = MapSource.keyframe, 0.0
-    assert not motion.frame_weights(later, 16, config).any()
+    assert not segments.frame_weights(later, 16, config).any()
 
 
 def test_maps_of_a_join_do_not_steer_the_keyframes_copy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +139,7 @@ def test_maps_of_a_join_do_not_steer_the_keyframes_copy(monkeypatch: pytest.Monk
         (MapSource.segment, whole),
     ):
         config.control.source = source
-        seen = motion._followed(anchor, span, config)
+        seen = segments._followed(anchor, span, config)
         assert seen is not None
         weights = torch.tensor([0.5, 0.25])
         denoise.predict(

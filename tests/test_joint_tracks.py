@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError
-from pokora_anime.stages.control import CONFIDENT
-from pokora_anime.stages.joint_tracks import smoothed
+from pokora_anime.stages.control.control_maps import CONFIDENT
+from pokora_anime.stages.control.joint_tracks import smoothed
 
 FRAMES = 16
 SURE = 0.9

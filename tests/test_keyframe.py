@@ -11,12 +11,12 @@ import pytest
 import tiny
 import torch
 
-from pokora_anime.config.schema import Sampler, StillsConfig, VideoConfig
-from pokora_anime.config.stills import of_still
-from pokora_anime.context import RunContext
-from pokora_anime.records import Keyframe
-from pokora_anime.stages import keyframe
-from pokora_anime.stages.prompt import encode
+from pokora_anime.provenance.stage_records import Keyframe
+from pokora_anime.schema.settings import Sampler, StillsConfig, VideoConfig
+from pokora_anime.stages.picture import keyframe
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.stages.text.prompt_embeddings import encode
+from pokora_anime.timeline.still_seeds import of_still
 
 
 @pytest.fixture(scope="module")

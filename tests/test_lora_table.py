@@ -18,12 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from pokora_anime.config.schema import Family
+from pokora_anime.catalogue import registry
+from pokora_anime.catalogue.lora.lora_check import check
+from pokora_anime.catalogue.lora.lora_merge import Lora, merge_into_encoder, merge_into_unet
+from pokora_anime.catalogue.lora.lora_names import places
 from pokora_anime.errors import WeightsError
-from pokora_anime.models import registry
-from pokora_anime.models.lora_check import check
-from pokora_anime.models.lora_names import places
-from pokora_anime.models.loras import Lora, merge_into_encoder, merge_into_unet
+from pokora_anime.schema.settings import Family
 
 WEIGHT = 0.7
 QUERY = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -156,7 +156,7 @@ def test_every_spelling_lands_on_its_layers(
 
 
 def test_every_layer_has_the_name_that_the_published_layout_gives_it() -> None:
-    from pokora_anime.models import lora_shapes
+    from pokora_anime.catalogue.lora import lora_shapes
 
     names = [
         name

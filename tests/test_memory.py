@@ -15,20 +15,20 @@ import pytest
 import tiny
 import torch
 
-from pokora_anime import machine
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import DeviceConfig, DeviceKind, DType
-from pokora_anime.devices import driver, hardware, spare
-from pokora_anime.devices.exhausted import is_out_of_memory
+from pokora_anime.devices import driver, hardware, machine
+from pokora_anime.devices.forecast import cheaper_settings
+from pokora_anime.devices.forecast.plan import Offload, Plan, forecast
+from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.devices.hardware import GIB
-from pokora_anime.devices.job import Job
-from pokora_anime.devices.place import Turns
-from pokora_anime.devices.plan import Offload, Plan, forecast
+from pokora_anime.devices.out_of_memory import is_out_of_memory
+from pokora_anime.devices.placement import Turns
 from pokora_anime.errors import ConfigError, MachineError, PictureError, WeightsError
-from pokora_anime.models.loader import Models
-from pokora_anime.run import open_run
-from pokora_anime.stages.pictures import decode
-from pokora_anime.stages.sound import require_finite, require_picture
+from pokora_anime.networks.loader import Models
+from pokora_anime.render.run import open_run
+from pokora_anime.schema.settings import DeviceConfig, DeviceKind, DType
+from pokora_anime.stages.picture.decode import decode
+from pokora_anime.stages.picture.sound_numbers import require_finite, require_picture
 
 EXHAUSTED = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
@@ -141,21 +141,24 @@ def test_a_run_that_cannot_fit_is_refused_with_the_cheapest_that_does(
     config = compose("video", words)
     here = hardware.of_cpu(config.device, round(gigabytes * GIB), bf16=True)
     with pytest.raises(MachineError) as told:
-        spare.refuse(config, here)
+        cheaper_settings.refuse(config, here)
     assert told.value.code == "SYS-MEMORY" and fix in told.value.fix
     if fix != "base=nano":  # what is advised is tried
-        spare.refuse(compose("video", [*words, *told.value.fix.split()]), here)
+        cheaper_settings.refuse(compose("video", [*words, *told.value.fix.split()]), here)
 
 
 def test_a_run_that_fits_is_not_refused() -> None:
     config = compose("video", ["base=sdxl"])
-    spare.refuse(config, card(8))
-    spare.refuse(config, replace(card(8), memory=0))
+    cheaper_settings.refuse(config, card(8))
+    cheaper_settings.refuse(config, replace(card(8), memory=0))
 
 
 def test_advice_after_the_fact_names_what_makes_the_peak_smaller() -> None:
-    assert spare.advice(compose("video", ["base=sdxl", "control=pose_depth"])) == "control.network=union"
-    assert "nano" not in spare.advice(compose("video", []))
+    assert (
+        cheaper_settings.advice(compose("video", ["base=sdxl", "control=pose_depth"]))
+        == "control.network=union"
+    )
+    assert "nano" not in cheaper_settings.advice(compose("video", []))
 
 
 # Number formats of a card

@@ -17,11 +17,11 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from pokora_anime.config.schema import Betas, Family, Sampler
+from pokora_anime.catalogue import hash_memory, needed_weights, weight_hashes
 from pokora_anime.errors import WeightsError
-from pokora_anime.models import fetch, hashed, hashes
-from pokora_anime.models.motion_unet import build_motion_unet
-from pokora_anime.models.schedulers import build_scheduler, motion_betas
+from pokora_anime.networks.motion_unet import build_motion_unet
+from pokora_anime.networks.schedulers import build_scheduler, motion_betas
+from pokora_anime.schema.settings import Betas, Family, Sampler
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +58,15 @@ def test_the_text_hash_knows_what_decides_about_a_prompt(tmp_path: Path, name: s
 def test_a_hash_is_made_anew_when_the_file_changes(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     file.write_bytes(b"one")
-    first = hashes.weight_hash(file)
+    first = weight_hashes.weight_hash(file)
     file.write_bytes(b"three")
-    assert hashes.weight_hash(file) != first
+    assert weight_hashes.weight_hash(file) != first
 
 
 def aged(file: Path) -> str:
     """The hash of a file, read when it is older than a tick of the file system's clock."""
     time.sleep(0.15)
-    return hashes.weight_hash(file)
+    return weight_hashes.weight_hash(file)
 
 
 def test_bytes_changed_under_their_old_times_are_read_again(tmp_path: Path) -> None:
@@ -74,19 +74,19 @@ def test_bytes_changed_under_their_old_times_are_read_again(tmp_path: Path) -> N
     file.write_bytes(b"one")
     before = file.stat()
     first = aged(file)
-    assert hashed.remembered(file)
+    assert hash_memory.remembered(file)
     file.write_bytes(b"two")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert file.stat().st_mtime_ns == before.st_mtime_ns
-    assert not hashed.remembered(file)
-    assert hashes.weight_hash(file) != first
+    assert not hash_memory.remembered(file)
+    assert weight_hashes.weight_hash(file) != first
 
 
 def test_a_file_that_changed_a_moment_ago_is_not_remembered(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     file.write_bytes(b"one")
-    hashes.weight_hash(file)
-    assert not hashed.remembered(file)
+    weight_hashes.weight_hash(file)
+    assert not hash_memory.remembered(file)
 
 
 def test_a_confined_process_believes_its_parent_and_keeps_nothing(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_a_confined_process_believes_its_parent_and_keeps_nothing(tmp_path: Path
     file.write_bytes(b"one")
     aged(file)
     lines = (
-        "import json, sys, pathlib; from pokora_anime.models import hashed; p = pathlib.Path(sys.argv[1]);"
-        "hashed.confine(json.loads(sys.argv[2])); print(hashed.remembered(p)); hashed.weight_hash(p);"
+        "import json, sys, pathlib; from pokora_anime.catalogue import hash_memory; p = pathlib.Path(sys.argv[1]);"
+        "hash_memory.confine(json.loads(sys.argv[2])); print(hash_memory.remembered(p)); hash_memory.weight_hash(p);"
     )
-    memory = hashed.data_folder() / hashed.MEMORY
+    memory = hash_memory.data_folder() / hash_memory.MEMORY
     kept = memory.read_bytes()
     memory.write_text("{}")
-    for known, expected in ((hashed.known(), "True"), ({}, "False")):
+    for known, expected in ((hash_memory.known(), "True"), ({}, "False")):
         told = subprocess.run(
             [sys.executable, "-c", lines, str(file), json.dumps(known)],
             capture_output=True,
@@ -447,7 +447,7 @@ def test_freed_networks_are_loaded_anew(family: Path) -> None:
 
 def test_the_shipped_family_is_complete_and_undamaged() -> None:
     config = tiny.config()
-    fetch.check_available(config)
+    needed_weights.check_available(config)
 
 
 def test_two_threads_may_load_at_once(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image as Pictures
 
-from pokora_anime.compliance.verify.mp4_form import check_form
-from pokora_anime.compliance.verify.pictures import closed_png_problem
-from pokora_anime.compliance.verify.video import BadVideo, Shape
-from pokora_anime.history import texts
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
-from pokora_anime.provenance.layout import video_tag
-from pokora_anime.stages.encode import command
+from pokora_anime.history import embedded_texts
+from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.provenance.run_layout import video_tag
+from pokora_anime.stages.delivery.encode import command
+from pokora_anime.untrusted.png_pictures import closed_png_problem
+from pokora_anime.verify.video.mp4_form import check_form
+from pokora_anime.verify.video.mp4_frames import BadVideo, Shape
 
 WIDTH, HEIGHT, FRAMES, FPS = 66, 98, 30, 12
 TAG = video_tag({"seed": 7, "shot": {"prompt": '(caf\u00e9 \u793e:1.2), "a" = b; $x'}, "fresh": True})
@@ -91,7 +91,7 @@ def test_a_copy_by_ffmpeg_keeps_the_comment(honest: bytes, tmp_path: Path) -> No
     for name, options in (("copy.mp4", ()), ("late.mp4", ("-movflags", "0"))):
         path = tmp_path / name
         path.write_bytes(forged_media.copied(*options)(honest))
-        assert texts.read(path).read == {"comment": TAG}
+        assert embedded_texts.read(path).read == {"comment": TAG}
 
 
 def test_any_byte_of_the_container_is_seen(honest: bytes) -> None:

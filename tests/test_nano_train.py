@@ -23,28 +23,28 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTokenizer
 
-from pokora_anime.config.schema import Family
+from pokora_anime.catalogue import registry
+from pokora_anime.catalogue.lora.lora_merge import Lora, merge_into_unet
 from pokora_anime.errors import MachineError
-from pokora_anime.models import registry
-from pokora_anime.models.loras import Lora, merge_into_unet
 from pokora_anime.nano import family
-from pokora_anime.nano.extractors import PoseExtractor
+from pokora_anime.nano.nano_extractors import PoseExtractor
 from pokora_anime.nano.recipe import MEMBERS, Training, make_recipe
-from pokora_anime.nano.train import (
-    check,
-    copy_family,
-    kept_from,
-    lcm,
-    shared_out,
-    text,
-    train_nano,
-    workers,
-)
+from pokora_anime.nano.train import check, copy_family, kept_from, shared_out, train_nano, training_workers
 from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, STYLES, export_family
-from pokora_anime.nano.train.loop import Dice, Place, Progress, begin, train
-from pokora_anime.nano.train.lora import LORA_FILE, STYLE_RANK, add_lora, save_kohya, save_lora, share_lora
-from pokora_anime.nano.train.vae import standardise
+from pokora_anime.nano.train.lora_layers import (
+    LORA_FILE,
+    STYLE_RANK,
+    add_lora,
+    save_kohya,
+    save_lora,
+    share_lora,
+)
+from pokora_anime.nano.train.members import train_lcm
+from pokora_anime.nano.train.members import train_text as text
+from pokora_anime.nano.train.members.train_vae import standardise
+from pokora_anime.nano.train.training_loop import Dice, Place, Progress, begin, train
 from pokora_anime.nano.world.vocabulary import words
+from pokora_anime.schema.settings import Family
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The work folder of a whole family from nothing with the small preset."""
     work = tmp_path_factory.mktemp("nano") / "work"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lcm, "SOLVER_STEPS", 3)
+        patch.setattr(train_lcm, "SOLVER_STEPS", 3)
         patch.setattr(text, "HELD_OUT", 64)
         # One thread: beside other work, several threads wait for one another at every operation.
         train_nano(None, "small", work, None, "cpu", 1, 0)
@@ -113,7 +113,7 @@ def test_pooling_reads_the_first_end_token(tokenizer: CLIPTokenizer) -> None:
 
 
 def test_silent_motion_leaves_the_unet_as_it_is() -> None:
-    from pokora_anime.nano.train.motion import silence
+    from pokora_anime.nano.train.members.train_motion import silence
 
     torch.manual_seed(0)
     unet, adapter = family.make_unet().eval(), family.make_motion_adapter()
@@ -136,9 +136,11 @@ def test_silent_motion_leaves_the_unet_as_it_is() -> None:
 
 
 def test_a_clip_at_strength_0_is_not_steered(trained: Path) -> None:
-    from pokora_anime.nano.train import diffusion, motion, steering
+    from pokora_anime.nano.train import diffusion
+    from pokora_anime.nano.train.members import train_motion as motion
+    from pokora_anime.nano.train.members import train_steering
 
-    unet, control, _ = steering.load_networks(Place(trained))
+    unet, control, _ = train_steering.load_networks(Place(trained))
     for layer in (*control.controlnet_down_blocks, control.controlnet_mid_block):
         torch.nn.init.normal_(layer.weight, std=0.1)  # three steps leave it next to silent
     noisy, timesteps = torch.randn(2, 4, 2, 32, 32), torch.tensor([700, 300])
@@ -146,9 +148,9 @@ def test_a_clip_at_strength_0_is_not_steered(trained: Path) -> None:
         torch.randn(2, 77, 256), torch.randn(2, 128), torch.tensor([[256.0, 256, 0, 0, 256, 256]] * 2)
     )
     with torch.no_grad():
-        steered = steering.Steering.of(control, torch.rand(4, 3, 256, 256), torch.tensor([0.0, 0.5]))
+        steered = train_steering.Steering.of(control, torch.rand(4, 3, 256, 256), torch.tensor([0.0, 0.5]))
         alone = motion.predict(unet, noisy, timesteps, told)
-        under = steering.predict(unet, noisy, timesteps, told, steered)
+        under = train_steering.predict(unet, noisy, timesteps, told, steered)
     torch.testing.assert_close(under[0], alone[0], atol=1e-5, rtol=1e-4)
     assert (under[1] - alone[1]).abs().mean() > 1e-3
 
@@ -173,7 +175,7 @@ class _Killed(Exception):
 
 
 def _train_line(work: Path, kill_at: int | None, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
-    monkeypatch.setattr("pokora_anime.nano.train.loop.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("pokora_anime.nano.train.training_loop.SAVE_SECONDS", 0.0)
     torch.manual_seed(1)
     model = nn.Linear(4, 4)
     steps = 0
@@ -344,7 +346,7 @@ def test_styles_blend_by_weight(unet: UNet2DConditionModel, loras: Path) -> None
 
 
 def test_a_stronger_controlnet_gives_larger_residuals_and_nothing_else(unet: UNet2DConditionModel) -> None:
-    from pokora_anime.nano.train.control import strengthen
+    from pokora_anime.nano.train.members.train_controlnets import strengthen
 
     torch.manual_seed(0)
     control = family.make_controlnet(unet).eval()
@@ -373,8 +375,8 @@ def test_a_stronger_controlnet_gives_larger_residuals_and_nothing_else(unet: UNe
 
 
 def test_clips_are_drawn_by_a_still_camera_whatever_their_captions_say() -> None:
-    from pokora_anime.nano.train.data import scene_and_time
-    from pokora_anime.nano.train.motion import clip_caption
+    from pokora_anime.nano.train.drawn_data import scene_and_time
+    from pokora_anime.nano.train.members.train_motion import clip_caption
 
     assert {scene_and_time("clips", i, 0)[0].camera for i in range(20)} == {"static"}
     assert len({scene_and_time("stills", i, 0)[0].camera for i in range(20)}) > 2
@@ -433,12 +435,12 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_one_member_is_trained_once_at_a_time(tmp_path: Path) -> None:
     with (
-        workers.only_training("vae", tmp_path),
+        training_workers.only_training("vae", tmp_path),
         pytest.raises(ValueError, match="vae is being trained in"),
-        workers.only_training("vae", tmp_path),
+        training_workers.only_training("vae", tmp_path),
     ):
         pass
-    with workers.only_training("vae", tmp_path):
+    with training_workers.only_training("vae", tmp_path):
         pass
 
 
@@ -488,7 +490,7 @@ def test_going_on_from_a_start_shows_what_it_did_not_show(tmp_path: Path) -> Non
 
 
 def test_a_controlnet_that_goes_on_is_made_stronger_once(trained: Path, tmp_path: Path) -> None:
-    from pokora_anime.nano.train.control import GAIN, train_controlnet
+    from pokora_anime.nano.train.members.train_controlnets import GAIN, train_controlnet
 
     for folder in ("data", "latents"):
         (tmp_path / folder).symlink_to(trained / folder)

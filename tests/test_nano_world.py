@@ -10,7 +10,7 @@ import pytest
 
 from pokora_anime.nano.world.caption import caption, caption_with_labels, full_caption
 from pokora_anime.nano.world.draw import draw_frame
-from pokora_anime.nano.world.openpose import openpose_map
+from pokora_anime.nano.world.joint_picture import openpose_map
 from pokora_anime.nano.world.scene import Scene, sample_scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES, words
 

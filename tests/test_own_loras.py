@@ -10,26 +10,26 @@ import torch
 from diffusers import MotionAdapter, UNet2DConditionModel
 from safetensors.numpy import load_file, save_file
 
-from pokora_anime.commands import models as command
-from pokora_anime.compliance import gate
-from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import Family
-from pokora_anime.errors import ConfigError, PokoraError, WeightsError
-from pokora_anime.models import (
-    advice,
+from pokora_anime.catalogue import (
     citations,
-    eligibility,
-    fetch,
-    hashes,
-    leftovers,
-    own,
-    places,
+    contest_facts,
+    needed_weights,
+    own_weights,
     registry,
+    weight_hashes,
+    weight_paths,
+    weights_advice,
 )
-from pokora_anime.models.loras import Lora, merge_into_unet
-from pokora_anime.models.motion_unet import build_motion_unet
+from pokora_anime.catalogue.hub import leftovers
+from pokora_anime.catalogue.lora.lora_merge import Lora, merge_into_unet
+from pokora_anime.cli.weights import models as command
+from pokora_anime.config import gate
+from pokora_anime.config.compose import compose
+from pokora_anime.errors import ConfigError, PokoraError, WeightsError
+from pokora_anime.networks.motion_unet import build_motion_unet
+from pokora_anime.schema.settings import Family
 
-NANO = Path(own.__file__).parent.parent / "nano/weights"
+NANO = Path(own_weights.__file__).parent.parent / "nano/weights"
 DATA = "40 drawings of my own, released as CC0"
 
 
@@ -80,22 +80,22 @@ def test_an_own_lora_fills_its_slot(tmp_path: Path, capsys: pytest.CaptureFixtur
     row = registry.find_style("character", Family.sdxl)
     assert row is not None
     assert (row.id, row.own, row.unpinned) == ("my-hero", True, False)
-    folder = places.locate(row)
+    folder = weight_paths.locate(row)
     assert folder is not None
-    assert hashes.verify(row, folder) == row.sha256
+    assert weight_hashes.verify(row, folder) == row.sha256
 
 
 def test_a_prompt_names_it_and_a_composition_needs_it(tmp_path: Path) -> None:
     add(lora(tmp_path), slot="")
     config = compose("video", ["base=sdxl", "style=none", "shot.prompt=1girl, <lora:my-hero:0.7>"])
-    assert "my-hero" in [row.id for row in fetch.needs(config)]
-    rows, notes = fetch.style_rows([fetch.LoraConfig(id="my-hero")], Family.sd2)
+    assert "my-hero" in [row.id for row in needed_weights.needs(config)]
+    rows, notes = needed_weights.style_rows([needed_weights.LoraConfig(id="my-hero")], Family.sd2)
     assert (rows, len(notes)) == ([], 1)  # registered for another base
 
 
 def test_the_rules_read_base_licence_and_statement(tmp_path: Path) -> None:
     add(lora(tmp_path))
-    found = eligibility.facts("my-hero")
+    found = contest_facts.facts("my-hero")
     assert (found.own, found.status, found.licence) == (True, "review", "CC-BY-4.0")
     assert (found.families, found.role, found.data_statement) == (("sdxl",), "character", DATA)
     assert found.pinned
@@ -115,7 +115,7 @@ def test_a_lora_of_another_base_is_refused_by_name(tmp_path: Path, style: str) -
     error = refused(lora(tmp_path, 1024, style=style))
     assert (error.code, error.got, error.fix) == ("WGT-5", "my-hero was trained for sd2", "--base sd2")
     assert "SD 1.5" in refused(lora(tmp_path, 768, style=style)).got
-    assert not own.rows()
+    assert not own_weights.rows()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_lora_of_another_base_is_refused_by_name(tmp_path: Path, style: str) -
 )
 def test_words_that_will_not_do_are_refused(tmp_path: Path, change: dict[str, str], code: str) -> None:
     assert refused(lora(tmp_path), **change).code == code
-    assert not own.rows()
+    assert not own_weights.rows()
 
 
 def test_an_own_motion_lora_is_used_as_a_camera_move(
@@ -152,10 +152,10 @@ def test_an_own_motion_lora_is_used_as_a_camera_move(
     assert "motion.lora=own:my-pan" in capsys.readouterr().out
     config = compose("video", ["base=nano", "motion.lora=own:my-pan"])
     assert not [one.line() for one in gate.examine(config) if one.code.startswith("GATE-")]
-    row = fetch.motion_lora_row(config.motion, config.base)
+    row = needed_weights.motion_lora_row(config.motion, config.base)
     assert row is not None
     assert (row.id, row.kind, row.own) == ("my-pan", registry.Kind.motion_lora, True)
-    folder = places.locate(row)
+    folder = weight_paths.locate(row)
     assert folder is not None
     unet = build_motion_unet(
         UNet2DConditionModel.from_pretrained(NANO / "unet"),
@@ -183,7 +183,7 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     save_file(tensors, file)
     error = refused(file)
     assert (error.code, "NaN" in error.got, bool(error.fix)) == ("WGT-5", True, True)
-    assert not own.rows()
+    assert not own_weights.rows()
 
 
 def test_what_is_no_lora_is_refused(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_slot_holds_one_until_it_is_replaced(tmp_path: Path, own_data: Path) -
     add(lora(tmp_path, 1024), id="elsewhere", base="sd2")  # the slot of another base
     words = ["--id", "other", "--base", "sdxl", "--slot", "character", "--licence", "MIT", "--data", DATA]
     command.main(["add", str(lora(tmp_path)), *words, "--replace"])
-    assert [row.id for row in own.rows()] == ["elsewhere", "other"]
+    assert [row.id for row in own_weights.rows()] == ["elsewhere", "other"]
     assert not (own_data / "loras" / "my-hero").exists()
 
 
@@ -210,16 +210,16 @@ def test_an_altered_copy_is_found(tmp_path: Path, own_data: Path) -> None:
     row = registry.any_row("my-hero")
     (own_data / "loras" / "my-hero" / "my-hero.safetensors").write_bytes(b"x")
     with pytest.raises(WeightsError, match="damaged") as caught:
-        hashes.verify(row, own_data / "loras" / "my-hero")
+        weight_hashes.verify(row, own_data / "loras" / "my-hero")
     assert caught.value.code == "WGT-2"
-    assert "--replace" in advice.reinstall_or_fetch(row)
+    assert "--replace" in weights_advice.reinstall_or_fetch(row)
 
 
 def test_the_original_may_go(tmp_path: Path) -> None:
     file = lora(tmp_path)
     add(file)
     file.unlink()
-    assert places.locate(registry.any_row("my-hero")) is not None
+    assert weight_paths.locate(registry.any_row("my-hero")) is not None
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_the_original_may_go(tmp_path: Path) -> None:
 )
 def test_a_registry_of_ones_own_that_is_none_is_one_line(own_data: Path, text: str) -> None:
     own_data.mkdir()
-    own.path().write_text(text)
+    own_weights.path().write_text(text)
     with pytest.raises(ConfigError, match=r"models\.yaml") as caught:
         registry.rows()
     assert caught.value.code == "CFG-OWN"
@@ -245,7 +245,7 @@ def test_a_registry_of_ones_own_that_is_none_is_one_line(own_data: Path, text: s
 )
 def test_no_row_of_ones_own_passes_for_a_shipped_one(tmp_path: Path, old: str, new: str) -> None:
     add(lora(tmp_path))
-    own.path().write_text(own.path().read_text().replace(old, new))
+    own_weights.path().write_text(own_weights.path().read_text().replace(old, new))
     with pytest.raises(ConfigError) as caught:
         registry.rows()
     assert caught.value.code == "CFG-OWN"
@@ -265,4 +265,4 @@ def test_what_no_row_names_can_be_deleted(
     assert "pokora models gc --yes" in capsys.readouterr().out
     command.main(["gc", "--yes"])
     assert not left.exists()
-    assert places.locate(registry.any_row("my-hero")) is not None
+    assert weight_paths.locate(registry.any_row("my-hero")) is not None

@@ -22,7 +22,11 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
-from pokora_anime.config.schema import (
+from pokora_anime.catalogue import registry
+from pokora_anime.provenance.hashing import arrays_hash
+from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.stage_records import ControlTrack, Prompt
+from pokora_anime.schema.settings import (
     ControlConfig,
     ControlKind,
     ControlNetwork,
@@ -30,14 +34,11 @@ from pokora_anime.config.schema import (
     Sampler,
     VideoConfig,
 )
-from pokora_anime.context import RunContext
-from pokora_anime.models import registry
-from pokora_anime.provenance.hashing import arrays_hash
-from pokora_anime.provenance.node import Node
-from pokora_anime.records import ControlTrack, Prompt
-from pokora_anime.stages import keyframe, motion, noise
-from pokora_anime.stages.control_nets import TYPES
-from pokora_anime.stages.prompt import encode
+from pokora_anime.stages.control.controlnets import TYPES
+from pokora_anime.stages.motion import segments
+from pokora_anime.stages.picture import initial_noise, keyframe
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.stages.text.prompt_embeddings import encode
 
 ROWS: dict[tiny.FamilyKind, dict[ControlKind, str]] = {
     "sdxl": {ControlKind.pose: "nano_controlnet_pose", ControlKind.depth: "nano_controlnet_depth"},
@@ -92,14 +93,14 @@ def prepared(
 
 def ours(prompt: Prompt, control: ControlTrack | None, config: VideoConfig, context: RunContext) -> Tensor:
     """The latents [C, F, H, W] of one segment on text and maps alone."""
-    (segment,) = motion.render(prompt, None, control, config, context, config.motion.frames)
+    (segment,) = segments.render(prompt, None, control, config, context, config.motion.frames)
     return segment.latents
 
 
 def start(config: VideoConfig, context: RunContext) -> Tensor:
     """The noise [1, C, F, H, W] that the segment starts from."""
     frames = config.motion.frames
-    return noise.for_frames(0, frames, config.motion.noise_share, context).values[None]
+    return initial_noise.for_frames(0, frames, config.motion.noise_share, context).values[None]
 
 
 def asked(prompt: Prompt, config: VideoConfig, context: RunContext) -> dict[str, Any]:

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from replayed import QUIET
 
-from pokora_anime import pipeline
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import StillsConfig, VideoConfig
+from pokora_anime.render import pipeline
+from pokora_anime.schema.settings import StillsConfig, VideoConfig
 
 # Four short segments, small, that still go through every stage.
 SHORT = (

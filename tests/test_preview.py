@@ -11,13 +11,13 @@ import torch
 from PIL import Image as Pictures
 from torch import Tensor
 
-from pokora_anime.config.schema import Family
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
-from pokora_anime.provenance.layout import REPORTS
+from pokora_anime.provenance.run_layout import REPORTS
+from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality import preview
 from pokora_anime.quality.preview import MOST_FRAMES, PREVIEW, Preview
-from pokora_anime.records import Image
+from pokora_anime.schema.settings import Family
 
 CPU = torch.device("cpu")
 

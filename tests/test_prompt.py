@@ -12,13 +12,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pokora_anime.config.schema import ShotConfig
 from pokora_anime.errors import PromptError
-from pokora_anime.models.lora_tags import merge_loras, shot_loras, split_tags
-from pokora_anime.models.text import framed
-from pokora_anime.stages import motion, prompt_chunks, travel
-from pokora_anime.stages.prompt import emphasize, encode, tokenize
-from pokora_anime.stages.prompt_syntax import ParsedPrompt, parse, parse_shot, stops
+from pokora_anime.networks.text_encoders import framed
+from pokora_anime.prompt import prompt_chunks, prompt_travel
+from pokora_anime.prompt.lora_tags import merge_loras, shot_loras, split_tags
+from pokora_anime.prompt.prompt_syntax import ParsedPrompt, parse, parse_shot, stops
+from pokora_anime.schema.settings import ShotConfig
+from pokora_anime.stages.motion import segments
+from pokora_anime.stages.text.prompt_embeddings import emphasize, encode, tokenize
 
 
 @pytest.fixture(scope="module")
@@ -287,10 +288,10 @@ def test_each_stop_is_encoded_with_the_prefix_and_kept(family: Path, tmp_path: P
         assert torch.allclose(stop.embeds, made[name].embeds, atol=1e-6)
         assert stop.pooled is not None and made[name].pooled is not None
         assert torch.allclose(stop.pooled, made[name].pooled, atol=1e-6)
-    middle = travel.at(made["both"], 4)
+    middle = prompt_travel.at(made["both"], 4)
     assert torch.allclose(middle.embeds, (made["first"].embeds + made["second"].embeds) / 2, atol=1e-6)
-    assert torch.equal(travel.at(made["both"], 99).embeds, made["both"].travel[1].embeds)
-    assert travel.at(made["first"], 99) is made["first"]
+    assert torch.equal(prompt_travel.at(made["both"], 99).embeds, made["both"].travel[1].embeds)
+    assert prompt_travel.at(made["first"], 99) is made["first"]
 
 
 def test_a_segment_is_denoised_with_the_prompt_of_its_place(family: Path, tmp_path: Path) -> None:
@@ -302,6 +303,6 @@ def test_a_segment_is_denoised_with_the_prompt_of_its_place(family: Path, tmp_pa
         shot = ShotConfig(prompt=text, negative="bad")
         context = tiny.context(tmp_path / name, networks)
         asked = encode(shot, replace(config, shot=shot), context)
-        latents.append(next(motion.render(asked, None, None, config, context, 4)).latents)
+        latents.append(next(segments.render(asked, None, None, config, context, 4)).latents)
     assert torch.allclose(latents[0], latents[1], atol=1e-5)
     assert not torch.allclose(latents[0], latents[2], atol=1e-3)

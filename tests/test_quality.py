@@ -22,18 +22,28 @@ from pokora_anime.nano.world.caption import caption_with_labels
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
-from pokora_anime.quality.asked import asked_attributes
-from pokora_anime.quality.clip import ClipScorer
-from pokora_anime.quality.features import MOST_LOOKS, ColorsAndEdges, Look, Looks, consistency
-from pokora_anime.quality.flow import DisFlow, visible, warped
-from pokora_anime.quality.metrics import ADVICE, COLORS, HUB, METRICS, PROBE, STAGES, Band, Verdict, markdown
-from pokora_anime.quality.pairs import measure_middle, measure_pair, sharpness
-from pokora_anime.quality.plots import MOST_POINTS, Dot, Level, Line, chart
-from pokora_anime.quality.report import page
+from pokora_anime.prompt.prompt_attributes import asked_attributes
+from pokora_anime.provenance.stage_records import Image
+from pokora_anime.quality.metrics.clip_scorer import ClipScorer
+from pokora_anime.quality.metrics.features import MOST_LOOKS, ColorsAndEdges, Look, Looks, consistency
+from pokora_anime.quality.metrics.frame_pair_metrics import measure_middle, measure_pair, sharpness
+from pokora_anime.quality.metrics.metric_table import (
+    ADVICE,
+    COLORS,
+    HUB,
+    METRICS,
+    PROBE,
+    STAGES,
+    Band,
+    Verdict,
+    markdown,
+)
+from pokora_anime.quality.metrics.optical_flow import DisFlow, visible, warped
+from pokora_anime.quality.metrics.score_summary import Score
+from pokora_anime.quality.metrics.seams import Seams, seams, source_steps
+from pokora_anime.quality.report.plots import MOST_POINTS, Dot, Level, Line, chart
+from pokora_anime.quality.report.scorecard_page import page
 from pokora_anime.quality.scorecard import REPORT, SCORECARD, Scorecard, advice, as_text, brief, write
-from pokora_anime.quality.seams import Seams, seams, source_steps
-from pokora_anime.quality.summary import Score
-from pokora_anime.records import Image
 
 SIDE = 128
 JOINS = (6, 14)
@@ -484,8 +494,9 @@ def test_the_terminal_table_marks_what_is_bad(card: Scorecard) -> None:
 
 def test_scoring_needs_no_torch() -> None:
     code = (
-        "import sys, pokora_anime.commands.score, pokora_anime.quality.clip, pokora_anime.quality.report,"
-        "pokora_anime.quality.truth, pokora_anime.quality.choose, pokora_anime.quality.finished;"
+        "import sys, pokora_anime.cli.judge.score, pokora_anime.quality.finished_score;"
+        "from pokora_anime.quality.metrics import clip_scorer, metric_selftest, scorer_backends;"
+        "from pokora_anime.quality.report import scorecard_page;"
         "assert not {'torch', 'transformers', 'diffusers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from pokora_anime.quality import truth
-from pokora_anime.quality.metrics import COLORS, GENERATED, METRICS
-from pokora_anime.quality.truth import EXPECTED, FAULTS, RAMP, Cell, Expected
+from pokora_anime.quality.metrics import metric_selftest
+from pokora_anime.quality.metrics.metric_selftest import EXPECTED, FAULTS, RAMP, Cell, Expected
+from pokora_anime.quality.metrics.metric_table import COLORS, GENERATED, METRICS
 
-SMALL = truth.ground(seed=5, size=160, frames=41)
+SMALL = metric_selftest.ground(seed=5, size=160, frames=41)
 # Flicker is random: over the three joins of one short clip it does not average out.
 TOO_FEW_JOINS = {("seam_ratio", "flicker"), ("seam_worst", "flicker")}
 Table = Mapping[str, Mapping[str, Cell]]
@@ -18,7 +18,7 @@ Table = Mapping[str, Mapping[str, Cell]]
 
 @pytest.fixture(scope="module")
 def table() -> Table:
-    return truth.compare([SMALL])
+    return metric_selftest.compare([SMALL])
 
 
 def found(table: Table, fault: str, name: str) -> float:
@@ -48,7 +48,7 @@ def test_every_metric_but_the_prompts_has_a_fault_that_must_move_it() -> None:
 
 def test_every_number_does_what_the_table_says(table: Table) -> None:
     wrong = {(name, fault) for name, row in table.items() for fault, cell in row.items() if not cell.right}
-    assert wrong <= TOO_FEW_JOINS, truth.as_text(table)
+    assert wrong <= TOO_FEW_JOINS, metric_selftest.as_text(table)
 
 
 @pytest.mark.parametrize(

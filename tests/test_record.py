@@ -16,17 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import ControlConfig, ControlKind, Interpolation, VideoConfig
-from pokora_anime.context import RunContext
 from pokora_anime.errors import RecordError
-from pokora_anime.provenance import layout, noise
+from pokora_anime.provenance import run_layout, seed_noise
 from pokora_anime.provenance.hashing import canonical_json, strict_json
 from pokora_anime.provenance.ledger import chained
 from pokora_anime.provenance.node import OPS, STORED, Node, parents_fit
-from pokora_anime.provenance.reading import Reading, read_file, read_run
-from pokora_anime.quality.sheet import MAX_WIDTH
-from pokora_anime.stages import control, encode, finish, keyframe, motion, prompt, spans, timing
-from pokora_anime.stages import noise as noises
+from pokora_anime.provenance.run_reading import Reading, read_file, read_run
+from pokora_anime.quality.contact_sheet import MAX_WIDTH
+from pokora_anime.schema.settings import ControlConfig, ControlKind, Interpolation, VideoConfig
+from pokora_anime.stages.control import control_maps
+from pokora_anime.stages.delivery import encode, finish
+from pokora_anime.stages.motion import segments as motion
+from pokora_anime.stages.picture import initial_noise as noises
+from pokora_anime.stages.picture import keyframe
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.stages.text import prompt_embeddings
+from pokora_anime.timeline import frame_timing, segment_plan
 
 LIMIT = 60_000_000  # bytes besides the video
 
@@ -45,11 +50,11 @@ def rendered(family: Path, root: Path) -> tuple[Path, RunContext]:
     """A finished run of two segments, made by the stages as the pipeline calls them."""
     config = settings()
     context = tiny.context(root, tiny.models(family, settings=config))
-    text = prompt.encode(config.shot, config, context)
+    text = prompt_embeddings.encode(config.shot, config, context)
     first = keyframe.render(text, config, context)
-    maps = control.extract(first, config, context, last_attempt=True)
-    assert isinstance(maps, control.ControlTrack)
-    segments = list(motion.render(text, first, maps, config, context, timing.frames_generated(config)))
+    maps = control_maps.extract(first, config, context, last_attempt=True)
+    assert isinstance(maps, control_maps.ControlTrack)
+    segments = list(motion.render(text, first, maps, config, context, frame_timing.frames_generated(config)))
     nodes = [segment.node for segment in segments]
     video = encode.write(
         finish.frames(iter(segments), config, context),
@@ -57,7 +62,7 @@ def rendered(family: Path, root: Path) -> tuple[Path, RunContext]:
         context,
         lambda hashes: finish.record(nodes, hashes, config, context),
     )
-    context.folder.write_text(layout.CONFIG, "seed: 7\n")
+    context.folder.write_text(run_layout.CONFIG, "seed: 7\n")
     summary = {"command": "video", "config": {}, "guard": None}
     context.folder.finish(summary, [video.node], lambda digests: {})
     return context.folder.path, context
@@ -188,7 +193,7 @@ def test_noise_without_torch_is_that_of_torch(seed: int, shape: list[int]) -> No
     if np.prod(shape) < 16:
         return
     drawn_by_torch = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).numpy()
-    assert np.abs(noise.normal(seed, tuple(shape)) - drawn_by_torch).max() < noise.TOLERANCE
+    assert np.abs(seed_noise.normal(seed, tuple(shape)) - drawn_by_torch).max() < seed_noise.TOLERANCE
 
 
 def test_every_noise_follows_from_its_params(run: tuple[Reading, RunContext]) -> None:
@@ -197,9 +202,9 @@ def test_every_noise_follows_from_its_params(run: tuple[Reading, RunContext]) ->
     assert len(nodes) == 3  # the keyframe's and two segments'
     for node in nodes:
         stored = reading.arrays(node)["noise"]
-        assert np.abs(noise.expected(node.params) - stored).max() < noise.TOLERANCE
+        assert np.abs(seed_noise.expected(node.params) - stored).max() < seed_noise.TOLERANCE
         other = dict(node.params) | {"seed": 8}
-        assert np.abs(noise.expected(other) - stored).max() > 1
+        assert np.abs(seed_noise.expected(other) - stored).max() > 1
 
 
 def test_frames_that_segments_share_start_from_the_same_noise(run: tuple[Reading, RunContext]) -> None:
@@ -223,9 +228,9 @@ def test_frames_that_segments_share_start_from_the_same_noise(run: tuple[Reading
 )
 def test_noise_of_no_kind_of_ours_is_refused(change: dict[str, object]) -> None:
     honest = {"seed": 1, "shape": [4, 2, 8, 8], "derivation": {"kind": "frames", "start": 0, "share": 0.0}}
-    noise.expected(honest)
+    seed_noise.expected(honest)
     with pytest.raises(RecordError, match="REC-NOISE"):
-        noise.expected(honest | change)
+        seed_noise.expected(honest | change)
 
 
 # What a run keeps
@@ -252,10 +257,10 @@ def test_every_file_of_a_run_is_listed(run: tuple[Reading, RunContext]) -> None:
     names = {
         path.relative_to(reading.folder).as_posix() for path in reading.folder.rglob("*") if path.is_file()
     }
-    assert {name for name in names if layout.listed(name)} == set(reading.files)
-    assert {name for name in names if not layout.listed(name)} <= {".lock", "record.json", "ledger.jsonl"}
+    assert {name for name in names if run_layout.listed(name)} == set(reading.files)
+    assert {name for name in names if not run_layout.listed(name)} <= {".lock", "record.json", "ledger.jsonl"}
     stored = [node for node in reading.nodes if node.op in STORED]
-    assert {layout.array_name(node.op, node.id) for node in stored} == {
+    assert {run_layout.array_name(node.op, node.id) for node in stored} == {
         name for name in names if name.startswith("stages/")
     }
 
@@ -272,7 +277,7 @@ def test_a_keyframe_follows_from_its_stored_parents(run: tuple[Reading, RunConte
     node = only(reading, "keyframe")
     text, start = (reading.arrays(reading.node(one)) for one in node.parents)
     tensors = {name: torch.from_numpy(array) for name, array in text.items()}
-    record = prompt.Prompt(text="", negative="", node=reading.node(node.parents[0]), **tensors)
+    record = prompt_embeddings.Prompt(text="", negative="", node=reading.node(node.parents[0]), **tensors)
     given_noise = noises.Noise(values=torch.from_numpy(start["noise"]), node=reading.node(node.parents[1]))
     names = node.params["generator"]
     assert isinstance(names, list)
@@ -289,8 +294,8 @@ def test_another_start_keeps_every_node(
     again = read_run(path)
     assert again.nodes == run[0].nodes
     motions = [node for node in again.nodes if node.op == "motion"]
-    (path / layout.array_name("motion", motions[0].id)).unlink()
-    (path / layout.RECORD).unlink()
+    (path / run_layout.array_name("motion", motions[0].id)).unlink()
+    (path / run_layout.RECORD).unlink()
     rendered(family, tmp_path)
     assert read_run(path).nodes == run[0].nodes
 
@@ -318,7 +323,7 @@ def test_a_clip_at_768_px_stays_under_60_mb_besides_the_video(run: tuple[Reading
 
 def stored_bytes(config: VideoConfig, tokens: int, channels: int, pooled: int) -> int:
     """Bytes in the arrays of a clip with one keyframe."""
-    planned = spans.of(config, timing.frames_generated(config))
+    planned = segment_plan.of(config, frame_timing.frames_generated(config))
     frame = noises.CHANNELS * (config.base.width // 8) * (config.base.height // 8) * 4
     picture = 3 * config.base.width * config.base.height
     text = 2 * (tokens * channels + pooled) * 4
@@ -333,7 +338,7 @@ def test_frames_and_the_encode_node_hold_the_same_hashes(run: tuple[Reading, Run
     reading, _ = run
     frames = reading.frames()
     assert frames.count == 18 == len(frames.rgb) == len(frames.yuv)
-    assert reading.ledger()[0] == {"kind": "run", "format": layout.FORMAT, "key": reading.key}
+    assert reading.ledger()[0] == {"kind": "run", "format": run_layout.FORMAT, "key": reading.key}
 
 
 @pytest.mark.parametrize("file", ["keyframe", "noise"])
@@ -346,7 +351,7 @@ def test_an_edited_array_is_not_taken_for_the_one_that_was_made(
     node = only(reading, file)
     arrays = reading.arrays(node)
     arrays[next(iter(arrays))].flat[0] += 1
-    name = layout.array_name(node.op, node.id)
+    name = run_layout.array_name(node.op, node.id)
     (tmp_path / "stages").mkdir()
     (tmp_path / name).write_bytes(save(arrays))
     edited = replace(reading, folder=tmp_path)
@@ -360,18 +365,18 @@ def test_an_edited_array_is_not_taken_for_the_one_that_was_made(
 
 def test_any_changed_byte_of_the_ledger_is_noticed(run: tuple[Reading, RunContext], tmp_path: Path) -> None:
     reading, _ = run
-    data = (reading.folder / layout.LEDGER).read_bytes()
+    data = (reading.folder / run_layout.LEDGER).read_bytes()
     copy = replace(reading, folder=tmp_path)
     for at in range(0, len(data), 97):
         for bit in (1, 32):
             damaged = bytearray(data)
             damaged[at] ^= bit
-            (tmp_path / layout.LEDGER).write_bytes(damaged)
+            (tmp_path / run_layout.LEDGER).write_bytes(damaged)
             with pytest.raises(RecordError, match="REC-LEDGER"):
                 copy.ledger()
     lines = data.splitlines(keepends=True)
     for edited in (lines[1:], lines[:-1], lines[:3] + lines[4:], [*lines, lines[-1]], [*lines, b"\n"]):
-        (tmp_path / layout.LEDGER).write_bytes(b"".join(edited))
+        (tmp_path / run_layout.LEDGER).write_bytes(b"".join(edited))
         with pytest.raises(RecordError, match="REC-LEDGER"):
             copy.ledger()
 
@@ -403,7 +408,7 @@ def test_a_ledger_written_by_other_means_is_refused_although_it_is_chained() -> 
 def test_a_record_of_another_shape_is_refused(
     run: tuple[Reading, RunContext], tmp_path: Path, change: dict[str, object]
 ) -> None:
-    (tmp_path / layout.RECORD).write_text(json.dumps(run[0].record | change))
+    (tmp_path / run_layout.RECORD).write_text(json.dumps(run[0].record | change))
     with pytest.raises(RecordError, match="REC-"):
         read_run(tmp_path)
 
@@ -412,7 +417,7 @@ def test_a_node_that_stands_twice_is_refused(run: tuple[Reading, RunContext], tm
     record = dict(run[0].record)
     nodes = record["nodes"]
     assert isinstance(nodes, list)
-    (tmp_path / layout.RECORD).write_text(json.dumps(record | {"nodes": [*nodes, nodes[0]]}))
+    (tmp_path / run_layout.RECORD).write_text(json.dumps(record | {"nodes": [*nodes, nodes[0]]}))
     with pytest.raises(RecordError, match="twice"):
         read_run(tmp_path)
 
@@ -437,8 +442,9 @@ def test_a_file_beyond_its_limit_is_refused(tmp_path: Path) -> None:
 
 def test_reading_needs_neither_torch_nor_opencv(run: tuple[Reading, RunContext]) -> None:
     code = (
-        "import sys; from pathlib import Path; from pokora_anime.provenance import statement, noise, ffmpeg;"
-        "from pokora_anime.provenance.reading import read_run; r = read_run(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from pokora_anime.media import ffmpeg;"
+        "from pokora_anime.provenance import seed_noise; from pokora_anime.signing import statement;"
+        "from pokora_anime.provenance.run_reading import read_run; r = read_run(Path(sys.argv[1]));"
         "[r.arrays(n) for n in r.nodes if n.op == 'noise']; r.frames(); r.ledger();"
         "r.picture('keyframe.png');"
         "print({'torch', 'cv2', 'diffusers'} & set(sys.modules))"

@@ -12,14 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from pokora_anime.commands import models as command
+from pokora_anime.catalogue import (
+    citations,
+    contest_facts,
+    lockfile,
+    needed_weights,
+    registry,
+    weight_hashes,
+    weight_paths,
+    weights_advice,
+)
+from pokora_anime.catalogue.licences import LICENCES, Terms
+from pokora_anime.catalogue.registry_row import COMMIT, Kind, Row, Status, parse
+from pokora_anime.cli.weights import models as command
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import ControlConfig, ControlKind, Family, LoraConfig
 from pokora_anime.errors import ConfigError, PokoraError, WeightsError
-from pokora_anime.models import advice, citations, eligibility, fetch, hashes, lock, places, registry
-from pokora_anime.models.licences import LICENCES, Terms
-from pokora_anime.models.lora_tags import merge_loras
-from pokora_anime.models.rows import COMMIT, Kind, Row, Status, parse
+from pokora_anime.prompt.lora_tags import merge_loras
+from pokora_anime.schema.settings import ControlConfig, ControlKind, Family, LoraConfig
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +140,7 @@ def test_template_names_resolve_by_role() -> None:
 
 
 def test_a_style_that_only_other_bases_have_is_left_out_with_a_note() -> None:
-    rows, notes = fetch.style_rows([LoraConfig(id="pastelAnimeXL")], Family.sd2)
+    rows, notes = needed_weights.style_rows([LoraConfig(id="pastelAnimeXL")], Family.sd2)
     assert rows == []
     assert "pastelAnimeXL" in notes[0]
 
@@ -143,7 +152,7 @@ def test_an_unknown_style_is_an_error_that_names_the_nearest() -> None:
 
 def test_an_empty_slot_says_how_to_fill_it() -> None:
     with pytest.raises(WeightsError, match="pokora models add FILE --slot character") as caught:
-        fetch.style_rows([LoraConfig(id="character")], Family.sdxl)
+        needed_weights.style_rows([LoraConfig(id="character")], Family.sdxl)
     assert caught.value.code == "WGT-1"
 
 
@@ -159,7 +168,7 @@ def test_a_speed_that_a_base_has_not_names_the_nearest_that_works(
     words: list[str], code: str, told: list[str]
 ) -> None:
     with pytest.raises(PokoraError) as caught:
-        fetch.needs(compose("video", words))
+        needed_weights.needs(compose("video", words))
     assert caught.value.code == code
     assert all(word in caught.value.line() for word in told)
 
@@ -176,20 +185,20 @@ def test_a_speed_that_a_base_has_not_names_the_nearest_that_works(
 )
 def test_weights_of_another_base_or_adapter_are_named(words: list[str], told: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        fetch.needs(compose("video", words))
+        needed_weights.needs(compose("video", words))
     assert all(word in caught.value.line() for word in told)
 
 
 def test_sd2_has_no_lcm_and_says_what_to_use() -> None:
     with pytest.raises(ConfigError, match="speed=hq"):
-        fetch.needs(compose("video", ["base=sd2", "speed=lcm"]))
+        needed_weights.needs(compose("video", ["base=sd2", "speed=lcm"]))
 
 
 def test_one_style_under_several_names_counts_once_and_the_later_weight_wins() -> None:
     names = ("pastelAnimeXL", "pastel", "pastel-anime-xl")
     loras = [LoraConfig(id=name, weight=weight) for name, weight in zip(names, (0.1, 0.2, 0.3), strict=True)]
     assert [lora.weight for lora in merge_loras(loras[:1], loras[1:])] == [0.3]
-    rows, _ = fetch.style_rows(loras, Family.sdxl)
+    rows, _ = needed_weights.style_rows(loras, Family.sdxl)
     assert [(row.id, weight) for row, weight in rows] == [("pastel-anime-xl", 0.3)]
 
 
@@ -224,18 +233,18 @@ def test_the_limit_on_styles_counts_loras_not_names() -> None:
 def test_the_suggested_command_fetches_just_what_the_composition_lacks(words: str) -> None:
     config = compose("video", words.split())
     with pytest.raises(WeightsError, match="WGT-1") as caught:
-        fetch.check_available(config)
+        needed_weights.check_available(config)
     start, *suggested = shlex.split(caught.value.fix.removeprefix("pokora models "))
     assert start == "fetch"
-    assert {row.id for row in fetch.needs(compose("video", suggested))} == {
-        row.id for row in fetch.needs(config)
+    assert {row.id for row in needed_weights.needs(compose("video", suggested))} == {
+        row.id for row in needed_weights.needs(config)
     }
 
 
 def test_the_suggested_command_names_a_lora_that_no_style_has() -> None:
     base, pastel = registry.resolve("base", Family.sdxl), registry.resolve("pastel", Family.sdxl)
     other = replace(pastel, id="other-xl", role="other")
-    suggested = shlex.split(advice.fetch_command([base, other]))
+    suggested = shlex.split(weights_advice.fetch_command([base, other]))
     assert "style=none" in suggested
     assert "style.loras=[{id:other-xl}]" in suggested
 
@@ -243,16 +252,16 @@ def test_the_suggested_command_names_a_lora_that_no_style_has() -> None:
 def test_what_serves_two_bases_is_fetched_for_the_one_in_use() -> None:
     row = registry.resolve("depth_extractor", Family.sd2)
     with pytest.raises(WeightsError, match="base=sd2"):
-        raise advice.absent([row], [row], Family.sd2)
+        raise weights_advice.absent([row], [row], Family.sd2)
 
 
 def test_only_control_kinds_that_may_be_used_are_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "control=pose" in advice.control_options(Family.sdxl)
+    assert "control=pose" in weights_advice.control_options(Family.sdxl)
     blocked = tuple(
         replace(row, status=Status.blocked) if row.id == "vitpose-base" else row for row in registry.shipped()
     )
     monkeypatch.setattr(registry, "shipped", lambda: blocked)
-    assert "control=pose" not in advice.control_options(Family.sdxl)
+    assert "control=pose" not in weights_advice.control_options(Family.sdxl)
 
 
 def test_a_blocked_extractor_is_refused_even_where_it_is(
@@ -265,7 +274,7 @@ def test_a_blocked_extractor_is_refused_even_where_it_is(
     )
     monkeypatch.setattr(registry, "shipped", lambda: blocked)
     with pytest.raises(WeightsError, match="control=depth") as caught:
-        fetch.check_available(config, {row.id: tmp_path for row in registry.rows()})
+        needed_weights.check_available(config, {row.id: tmp_path for row in registry.rows()})
     assert caught.value.code == "WGT-3"
 
 
@@ -274,19 +283,19 @@ def test_nano_has_no_canny_and_names_the_kinds_that_work() -> None:
     assert hasattr(config, "control")
     config.control = ControlConfig(kinds=[ControlKind.canny])  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(ConfigError, match="pose, depth") as caught:
-        fetch.needs(config)
+        needed_weights.needs(config)
     assert "control=none" in caught.value.fix
 
 
 def test_a_fetched_row_is_found_at_its_pinned_revision(tmp_path: Path) -> None:
     row = registry.resolve("vae", Family.sdxl)
     snapshot = tmp_path / "hub" / "models--madebyollin--sdxl-vae-fp16-fix" / "snapshots" / str(row.revision)
-    assert places.locate(row) is None
+    assert weight_paths.locate(row) is None
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").touch()
-    assert places.locate(row) is None  # half of it is not enough
+    assert weight_paths.locate(row) is None  # half of it is not enough
     (snapshot / "diffusion_pytorch_model.safetensors").touch()
-    assert places.locate(row) == snapshot
+    assert weight_paths.locate(row) == snapshot
 
 
 def test_an_unpinned_row_is_found_where_main_points(tmp_path: Path) -> None:
@@ -296,7 +305,7 @@ def test_an_unpinned_row_is_found_where_main_points(tmp_path: Path) -> None:
     (home / "refs" / "main").write_text("abc")
     (home / "snapshots" / "abc").mkdir(parents=True)
     (home / "snapshots" / "abc" / "anything.safetensors").touch()
-    assert places.locate(row) == home / "snapshots" / "abc"
+    assert weight_paths.locate(row) == home / "snapshots" / "abc"
 
 
 def test_a_mirrors_copy_is_found(tmp_path: Path) -> None:
@@ -306,32 +315,35 @@ def test_a_mirrors_copy_is_found(tmp_path: Path) -> None:
     for name in row.files:
         (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
         (snapshot / name).touch()
-    assert places.locate(row) == snapshot
+    assert weight_paths.locate(row) == snapshot
 
 
 def test_a_run_has_a_note_about_unpinned_weights() -> None:
-    (note,) = fetch.unpinned(compose("video", ["base=sdxl"]))
+    (note,) = needed_weights.unpinned(compose("video", ["base=sdxl"]))
     assert "anime-flat-color-xl" in note
     assert "pastel-anime-xl" not in note  # pinned by its sha256
-    assert fetch.unpinned(compose("video", [])) == []
+    assert needed_weights.unpinned(compose("video", [])) == []
 
 
 def test_a_lock_that_is_none_is_one_line(tmp_path: Path) -> None:
-    lock.path().parent.mkdir(parents=True)
-    lock.path().write_text('{"version": 99}')
+    lockfile.path().parent.mkdir(parents=True)
+    lockfile.path().write_text('{"version": 99}')
     with pytest.raises(WeightsError, match="no lock file") as caught:
-        lock.read()
+        lockfile.read()
     assert caught.value.code == "WGT-2"
 
 
 def test_checking_weights_needs_no_torch() -> None:
     modules = ", ".join(
-        f"pokora_anime.models.{name}"
-        for name in "fetch download hub own eligibility citations leftovers convert".split()
+        f"pokora_anime.catalogue.{name}"
+        for name in (
+            *("needed_weights", "own_weights", "contest_facts", "citations", "checkpoint.pickle_convert"),
+            *("hub.download", "hub.hub_client", "hub.leftovers"),
+        )
     )
     code = (
-        f"import sys, {modules}, pokora_anime.commands.models; from pokora_anime.models import eligibility;"
-        "eligibility.every();"
+        f"import sys, {modules}, pokora_anime.cli.weights.models;"
+        "pokora_anime.catalogue.contest_facts.every();"
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -344,7 +356,7 @@ def test_a_damaged_file_is_found_before_it_is_used(tmp_path: Path) -> None:
     row = registry.resolve("pastel", Family.sdxl)
     (tmp_path / row.files[0]).write_bytes(b"not the real thing")
     with pytest.raises(WeightsError, match="damaged") as caught:
-        hashes.verify(row, tmp_path)
+        weight_hashes.verify(row, tmp_path)
     assert caught.value.code == "WGT-2"
 
 
@@ -352,7 +364,7 @@ def test_a_damaged_file_is_found_before_it_is_used(tmp_path: Path) -> None:
 def test_what_may_run_code_or_has_no_hash_is_not_opened(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(WeightsError, match=name) as caught:
-        hashes.verify(row_of(files=(name,), published=(name,), sha256={}), tmp_path)
+        weight_hashes.verify(row_of(files=(name,), published=(name,), sha256={}), tmp_path)
     assert caught.value.code == "WGT-6"
 
 
@@ -363,7 +375,7 @@ def test_a_manifest_promises_the_hashes_of_packaged_weights(tmp_path: Path) -> N
     (folder / row.files[0]).write_bytes(b"x")
     (tmp_path / "MANIFEST.json").write_text(json.dumps({f"{row.folder}/{row.files[0]}": "0" * 64}))
     with pytest.raises(WeightsError, match="damaged"):
-        hashes.verify(row, folder)
+        weight_hashes.verify(row, folder)
 
 
 def test_a_file_that_the_manifest_lists_must_be_there(tmp_path: Path) -> None:
@@ -375,7 +387,7 @@ def test_a_file_that_the_manifest_lists_must_be_there(tmp_path: Path) -> None:
     listed = {f"{row.folder}/config.json": "", f"{row.folder}/m-00002-of-00002.safetensors": "0" * 64}
     (tmp_path / "MANIFEST.json").write_text(json.dumps(listed))
     with pytest.raises(WeightsError, match="lacks m-00002-of-00002") as caught:
-        hashes.verify(row, folder)
+        weight_hashes.verify(row, folder)
     assert caught.value.code == "WGT-1"
 
 
@@ -396,19 +408,19 @@ def test_what_nano_loads_is_registered(role: str, name: str) -> None:
 
 
 def test_the_rules_get_facts_about_every_row() -> None:
-    every = eligibility.every()
+    every = contest_facts.every()
     assert set(every) == {row.id for row in registry.rows()}
     assert (every["nano"].status, every["nano"].pinned, every["nano"].locked) == ("allowed", True, True)
-    flat = eligibility.facts("animeFlatColorXL")
+    flat = contest_facts.facts("animeFlatColorXL")
     assert (flat.status, flat.pinned, flat.decided, flat.locked) == ("review", False, False, False)
     assert "licence" in flat.reason
     assert not every["depth-anything-v2-large"].commercial
-    lock.accept("anime-flat-color-xl", "LicenseRef-unknown")
-    assert eligibility.facts("anime-flat-color-xl").decided
+    lockfile.accept("anime-flat-color-xl", "LicenseRef-unknown")
+    assert contest_facts.facts("anime-flat-color-xl").decided
 
 
 def test_every_checkpoint_of_a_composition_is_cited_with_its_link() -> None:
-    rows = fetch.needs(compose("video", ["base=sdxl"]))
+    rows = needed_weights.needs(compose("video", ["base=sdxl"]))
     text = citations.bibtex(rows)
     for row in rows:
         assert f"\\url{{{row.link}}}" in text, row.id

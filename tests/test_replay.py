@@ -18,21 +18,21 @@ from hypothesis import strategies as st
 from PIL import Image as Pictures
 from sealed import zipped
 
-from pokora_anime.commands import replay as command
-from pokora_anime.compliance.replay import thresholds
-from pokora_anime.compliance.replay.compare import figures, picture_figures, worst
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.replay.frames import belonging
-from pokora_anime.compliance.replay.judge import Wishes
-from pokora_anime.compliance.replay.units import FRAMES, chance_missed, choose, replayable
-from pokora_anime.compliance.verify.folder import Folder
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.record import Record, read_record
-from pokora_anime.compliance.verify.verdict import Verdict
+from pokora_anime.catalogue import needed_weights
+from pokora_anime.cli.judge import replay as command
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import VideoConfig
 from pokora_anime.errors import ConfigError, WeightsError
-from pokora_anime.models import fetch
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.replay.replay_device import Wishes
+from pokora_anime.replay.replay_parts import FRAMES, chance_missed, choose, replayable
+from pokora_anime.replay.segment_frames import belonging
+from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.untrusted.folder_listing import Folder
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.verify.record.claimed_record import Record, read_record
+from pokora_anime.verify.verdict import Verdict
+from pokora_anime.verify.video import thresholds
+from pokora_anime.verify.video.frame_figures import figures, picture_figures, worst
 
 ALL = 99
 
@@ -82,12 +82,12 @@ def test_the_chance_to_miss_is_that_of_counting(parts: int, replayed_: int, forg
     [("flow", 8, 24), ("flow", 12, 24), ("flow", 8, 30), ("flow", 10, 24), ("none", 8, 24), ("none", 12, 24)],
 )
 def test_the_segments_frames_are_the_clip_each_once(interpolation: str, fps: int, out: int) -> None:
-    from pokora_anime.stages import spans, timing
+    from pokora_anime.timeline import frame_timing, segment_plan
 
     asked = [f"shot.fps={fps}", f"finish.fps={out}", f"finish.interpolation={interpolation}"]
     config = compose("video", [*asked, "control=none", "base=nano"])
     assert isinstance(config, VideoConfig)
-    planned = spans.of(config, timing.frames_generated(config))
+    planned = segment_plan.of(config, frame_timing.frames_generated(config))
     found: list[int] = []
     before = 0
     for span in planned:
@@ -213,7 +213,7 @@ def test_a_changed_file_fails_before_anything_is_computed(tmp_path: Path) -> Non
 
 
 def test_missing_weights_name_the_command_that_fetches_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "locate", lambda row: None)
+    monkeypatch.setattr(needed_weights, "locate", lambda row: None)
     with pytest.raises(WeightsError, match="WGT-1"):
         replay(replayed.honest(), Question(nonce="1"))
 
@@ -226,8 +226,8 @@ def test_numbers_that_make_no_sense_are_one_line(words: list[str]) -> None:
 
 def test_the_command_line_needs_no_torch() -> None:
     code = (
-        "import sys; from pokora_anime.compliance.replay import examine, judge, report, units;"
-        "from pokora_anime.commands import replay; print({'torch', 'diffusers'} & set(sys.modules))"
+        "import sys; from pokora_anime.replay import examine_replay, replay_device, replay_parts, replay_report;"
+        "from pokora_anime.cli.judge import replay; print({'torch', 'diffusers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -17,27 +17,22 @@ import pytest
 import submitted
 from PIL import Image as Pictures
 
-from pokora_anime.bundle import (
-    compare,
-    content,
-    credentials,
-    entry_verdict,
-    names,
-    remade,
-    reproduce,
-    trusted,
-)
-from pokora_anime.bundle.examine import examine_and_show, listed_runs, read_manifest
-from pokora_anime.bundle.reproduce import Trust
 from pokora_anime.cli import main
-from pokora_anime.compliance.guard.landlock import landlock_abi
-from pokora_anime.compliance.verify.folder import Folder
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.errors import PokoraError
-from pokora_anime.provenance import layout
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
-from pokora_anime.provenance.reading import read_run
+from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.provenance import run_layout
+from pokora_anime.provenance.run_reading import read_run
+from pokora_anime.sandbox.landlock import landlock_abi
+from pokora_anime.submission import file_names
+from pokora_anime.submission.bundle import credentials
+from pokora_anime.submission.check import documents_again, entry_verdict
+from pokora_anime.submission.check.examine_bundle import examine_and_show, listed_runs, read_manifest
+from pokora_anime.submission.documents import content
+from pokora_anime.submission.reproduce import compare_runs, reproduce_runs, untrusted_source
+from pokora_anime.submission.reproduce.reproduce_runs import Trust
+from pokora_anime.untrusted.folder_listing import Folder
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.verify.verdict import Verdict
 
 needs_landlock = pytest.mark.skipif(sys.platform != "linux" or not landlock_abi(), reason="needs Landlock")
 
@@ -64,19 +59,19 @@ def test_what_does_not_verify_is_not_rendered(tmp_path: Path) -> None:
     data = bytearray(submitted.bundle().read_bytes())
     data[len(data) // 3] ^= 1
     path.write_bytes(data)
-    outcome = reproduce.reproduce(path, tmp_path / "out", key="", trust=Trust(), tell=lambda line: None)
+    outcome = reproduce_runs.reproduce(path, tmp_path / "out", key="", trust=Trust(), tell=lambda line: None)
     assert outcome.exit_code != 0
     assert not (tmp_path / "out").exists()
 
 
 def test_other_frames_fail(tmp_path: Path) -> None:
     copy = Path(shutil.copytree(video(), tmp_path / "copy"))
-    line = [find_ffmpeg(), "-y", "-loglevel", "error", "-i", str(video() / layout.VIDEO), "-vf", "negate"]
-    subprocess.run([*line, str(copy / layout.VIDEO)], check=True)
-    frames = json.loads((copy / layout.FRAMES).read_bytes())
+    line = [find_ffmpeg(), "-y", "-loglevel", "error", "-i", str(video() / run_layout.VIDEO), "-vf", "negate"]
+    subprocess.run([*line, str(copy / run_layout.VIDEO)], check=True)
+    frames = json.loads((copy / run_layout.FRAMES).read_bytes())
     frames["rgb_sha256"] = ["0" * 64] * frames["count"]
-    (copy / layout.FRAMES).write_text(json.dumps(frames))
-    same = compare.compare("video", read_run(video()), read_run(copy))
+    (copy / run_layout.FRAMES).write_text(json.dumps(frames))
+    same = compare_runs.compare("video", read_run(video()), read_run(copy))
     assert (same.verdict, same.equal) == (Verdict.failed, 0)
 
 
@@ -86,12 +81,12 @@ def test_nearly_equal_pictures_are_for_a_person_where_every_bit_should_be_equal(
     picture = np.array(Pictures.open(copy / "still-1.png"))
     picture[0, 0, 0] ^= 1
     Pictures.fromarray(picture).save(copy / "still-1.png")
-    same = compare.compare("stills", read_run(still), read_run(copy))
+    same = compare_runs.compare("stills", read_run(still), read_run(copy))
     assert (same.verdict, same.expected) == (Verdict.review, True)
     readings = [read_run(folder) for folder in (still, copy)]
     for node in (node for reading in readings for node in reading.nodes):
         node.environment["compile"] = "default"
-    same = compare.compare("stills", *readings)
+    same = compare_runs.compare("stills", *readings)
     assert (same.verdict, same.expected) == (Verdict.passed, False)
 
 
@@ -101,8 +96,8 @@ def test_the_difference_of_the_source_is_shown(tmp_path: Path) -> None:
     place = tmp_path / submitted.bundle().stem
     cli = place / "source" / "pokora_anime" / "cli.py"
     cli.write_text(cli.read_text().replace("render an 8-10 s clip", "send \x1b[2J home"))
-    shown = trusted.difference(Folder(place, LIMITS))
-    assert "+++ bundle/pokora_anime/cli.py" in shown
+    shown = untrusted_source.difference(Folder(place, LIMITS))
+    assert "+++ bundle/pokora_anime/cli/__init__.py" in shown
     assert "send \\u{1b}[2J home" in shown
     assert "\x1b" not in shown
 
@@ -110,7 +105,9 @@ def test_the_difference_of_the_source_is_shown(tmp_path: Path) -> None:
 def test_nobody_who_agrees_means_that_nothing_runs(tmp_path: Path) -> None:
     trust = Trust(source=True, confirm=lambda difference: False)
     with pytest.raises(PokoraError, match="SUB-TRUST"):
-        reproduce.reproduce(submitted.bundle(), tmp_path / "out", key="", trust=trust, tell=lambda line: None)
+        reproduce_runs.reproduce(
+            submitted.bundle(), tmp_path / "out", key="", trust=trust, tell=lambda line: None
+        )
 
 
 @pytest.mark.slow
@@ -120,8 +117,8 @@ def test_the_bundles_own_source_renders_confined(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     reading = read_run(video())
-    again = read_run(trusted.render(reproduce.as_it_ran(reading), work, source))
-    same = compare.compare("video", reading, again)
+    again = read_run(untrusted_source.render(reproduce_runs.as_it_ran(reading), work, source))
+    same = compare_runs.compare("video", reading, again)
     assert (same.verdict, same.equal) == (Verdict.passed, 24)
 
 
@@ -136,7 +133,7 @@ def test_source_that_looks_around_gets_nowhere(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     with pytest.raises(PokoraError, match="SYS-RENDER"):
-        trusted.render(reproduce.as_it_ran(read_run(video())), work, source)
+        untrusted_source.render(reproduce_runs.as_it_ran(read_run(video())), work, source)
     assert not (tmp_path / "out.txt").exists()
 
 
@@ -154,18 +151,18 @@ def _source(target: Path) -> Path:
 def _encoded(target: Path, *filters: str, crf: int = 16) -> Path:
     """A copy of the run whose MP4 was encoded again; the recorded hashes before encoding stay honest."""
     copy = Path(shutil.copytree(video(), target / "copy"))
-    line = [find_ffmpeg(), "-y", "-loglevel", "error", "-i", str(video() / layout.VIDEO), *filters]
+    line = [find_ffmpeg(), "-y", "-loglevel", "error", "-i", str(video() / run_layout.VIDEO), *filters]
     line += ["-crf", str(crf), "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]
-    subprocess.run([*line, str(copy / layout.VIDEO)], check=True)
+    subprocess.run([*line, str(copy / run_layout.VIDEO)], check=True)
     return copy
 
 
-def _compared(copy: Path, *, elsewhere: bool = False) -> compare.Same:
+def _compared(copy: Path, *, elsewhere: bool = False) -> compare_runs.Same:
     """The copy as what was recorded against the honest run as what was rendered anew."""
     recorded, new = read_run(copy), read_run(video())
     for node in recorded.nodes if elsewhere else ():
         node.environment["processor"] = "another"
-    return compare.compare("video", recorded, new)
+    return compare_runs.compare("video", recorded, new)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -195,7 +192,7 @@ def test_no_recorded_crf_loosens_the_comparison(tmp_path: Path) -> None:
     recorded.config["encode"] = {"crf": 51}
     for node in recorded.nodes:
         node.environment["processor"] = "another"
-    assert compare.compare("video", recorded, new).verdict is Verdict.failed
+    assert compare_runs.compare("video", recorded, new).verdict is Verdict.failed
 
 
 def test_the_same_frames_encoded_again_pass_on_another_machine_alone(tmp_path: Path) -> None:
@@ -206,7 +203,7 @@ def test_the_same_frames_encoded_again_pass_on_another_machine_alone(tmp_path: P
 
 def test_another_file_of_the_same_frames_is_never_a_pass_in_the_same_environment(tmp_path: Path) -> None:
     copy = Path(shutil.copytree(video(), tmp_path / "copy"))
-    with (copy / layout.VIDEO).open("ab") as file:
+    with (copy / run_layout.VIDEO).open("ab") as file:
         file.write(b"\0\0\0\x08free")
     same = _compared(copy)
     assert (same.verdict, same.video_equal) == (Verdict.review, False)
@@ -236,11 +233,11 @@ def test_a_poster_with_foreign_pictures_is_found_although_it_is_set_as_ours(
             return replace(found, pictures={name: 255 - one for name, one in found.pictures.items()})
 
         patch.setattr(content, "collect", painted)
-        made = remade.make(opened, told, listed_runs(opened, LIMITS))
-    (folder / names.POSTER).write_bytes(made.poster)
+        made = documents_again.make(opened, told, listed_runs(opened, LIMITS))
+    (folder / file_names.POSTER).write_bytes(made.poster)
     bundled.mend(folder)
     found = examine_and_show(folder, pictures=False)[0].integrity
-    assert {(one.code, one.where) for one in found} == {("BND-DOCUMENT", names.POSTER)}
+    assert {(one.code, one.where) for one in found} == {("BND-DOCUMENT", file_names.POSTER)}
     shown = entry_verdict.examine(folder)
     assert shown is not None
     assert (shown.verdict, {one.code for one in shown.findings}) == (Verdict.failed, {"BND-DOCUMENT"})
@@ -252,8 +249,8 @@ def test_other_words_than_the_manifest_has_are_found_in_the_documents(tmp_path: 
     shown = entry_verdict.examine(folder)
     assert shown is not None
     assert {(one.code, one.where) for one in shown.findings} == {
-        ("BND-DOCUMENT", names.WRITEUP),
-        ("BND-DOCUMENT", names.POSTER),
+        ("BND-DOCUMENT", file_names.WRITEUP),
+        ("BND-DOCUMENT", file_names.POSTER),
     }
 
 
@@ -262,7 +259,7 @@ def test_replay_and_reproduce_look_at_the_entry(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = bundled.copied(tmp_path)
-    (folder / names.still(0)).write_bytes((bundled.run(folder) / "keyframe.png").read_bytes())
+    (folder / file_names.still(0)).write_bytes((bundled.run(folder) / "keyframe.png").read_bytes())
     bundled.mend(folder)
     nonce = ["--nonce", "7", "--nodes", "3"] if command == "replay" else []
     assert main([command, str(folder), *nonce, "--out", str(tmp_path / "out")]) == 1

@@ -13,20 +13,20 @@ import torch
 from sealed import Forgery, codes
 from torch import Tensor
 
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.replay.judge import Wishes
-from pokora_anime.compliance.verify.folder import Folder
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.record import Step, read_record
-from pokora_anime.compliance.verify.verdict import Verdict
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
-from pokora_anime.provenance.noise import expected
-from pokora_anime.quality.flow import DisFlow
+from pokora_anime.provenance.seed_noise import expected
+from pokora_anime.provenance.stage_records import Image, Segment
 from pokora_anime.quality.joining import Steps, failing
-from pokora_anime.records import Image, Segment
-from pokora_anime.stages import denoise
-from pokora_anime.stages.attempts import Attempts, names
+from pokora_anime.quality.metrics.optical_flow import DisFlow
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.replay.replay_device import Wishes
+from pokora_anime.stages.motion import denoise
+from pokora_anime.stages.motion.reroll import Attempts, names
+from pokora_anime.untrusted.folder_listing import Folder
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.verify.record.claimed_record import Step, read_record
+from pokora_anime.verify.verdict import Verdict
 
 REROLL = "quality.reroll=2"
 

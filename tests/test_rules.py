@@ -22,21 +22,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pokora_anime.catalogue import contest_facts, registry
 from pokora_anime.cli import main
-from pokora_anime.compliance import gate, strict_yaml
-from pokora_anime.compliance.findings import Finding, Severity, Verdict, verdict, worst_first
-from pokora_anime.compliance.rules import closed, contest, limits, text, weights
-from pokora_anime.compliance.rules.case import Case, Use, uses
-from pokora_anime.compliance.verify import settings as verify_settings
+from pokora_anime.config import gate
 from pokora_anime.config.compose import compose
-from pokora_anime.config.groups import SCHEMAS, conf_dir
-from pokora_anime.config.identity import to_plain
-from pokora_anime.config.schema import ContestConfig, RunConfig
 from pokora_anime.errors import ConfigError
-from pokora_anime.models import eligibility, registry
+from pokora_anime.findings import Finding, Severity, Verdict, verdict, worst_first
+from pokora_anime.rules import closed_config, contest, contest_limits, text_rules, weight_rules
+from pokora_anime.rules.case import Case, Use, uses
+from pokora_anime.schema.config_groups import SCHEMAS, conf_dir
+from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.schema.settings import ContestConfig, RunConfig
+from pokora_anime.untrusted import strict_yaml
+from pokora_anime.verify.policy import node_settings as verify_settings
 
 Plain = dict[str, Any]
-CS492C = limits.load("cs492c")
+CS492C = contest_limits.load("cs492c")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def changed(config: RunConfig, changes: Plain) -> Plain:
 def case_of(config: RunConfig, changes: Plain | None = None, limit: ContestConfig = CS492C) -> Case:
     """The case of a changed config; ranges of the schema are not checked."""
     command = "stills" if hasattr(config, "count") else "video"
-    typed, found = closed.read(command, changed(config, changes or {}))
+    typed, found = closed_config.read(command, changed(config, changes or {}))
     assert typed is not None, found
     return Case(config=typed, limits=limit, uses=uses(typed))
 
@@ -75,7 +76,7 @@ def codes(findings: list[Finding], severity: Severity = Severity.block) -> set[s
     return {finding.code for finding in findings if finding.severity is severity}
 
 
-PASTEL_FACTS = eligibility.facts("pastel-anime-xl")
+PASTEL_FACTS = contest_facts.facts("pastel-anime-xl")
 
 
 def lora(role: str, strength: float = 1.0, *, kind: str = "style_lora", **facts: object) -> Use:
@@ -243,7 +244,7 @@ def test_the_data_of_an_own_lora_is_for_a_person(
 
 def test_an_empty_place_for_an_own_lora_is_no_lora(configs: dict[str, RunConfig]) -> None:
     empty = replace(case_of(configs["hq"]), uses=(lora("character", 0.7, empty=True),))
-    assert codes(weights.judge(empty)) == {"GATE-UNREGISTERED"}
+    assert codes(weight_rules.judge(empty)) == {"GATE-UNREGISTERED"}
 
 
 def test_weights_that_are_not_loaded_need_no_licence() -> None:
@@ -290,7 +291,7 @@ def test_every_number_of_the_file_is_in_force(
         inside = inside[name]
     at_least = str(path[-1]).startswith(("min", "low"))
     inside[path[-1]] = 10_000 if at_least else -1
-    limit, found = closed.read_contest(raw)
+    limit, found = closed_config.read_contest(raw)
     assert limit is not None, found
     cases = [case_of(configs[mode], limit=limit) for mode in ("hq", "fast", "stills")]
     cases.append(case_of(configs["hq"], {"base.width": 1024, "base.height": 1024}, limit))
@@ -340,10 +341,10 @@ GOOD_FILE = (conf_dir() / "contest" / "cs492c.yaml").read_text()
 def test_a_broken_contest_file_is_refused(change: tuple[str, str], code: str, tmp_path: Path) -> None:
     path = tmp_path / "cs492c.yaml"
     path.write_text(GOOD_FILE)
-    assert limits.read_file(path) == CS492C
+    assert contest_limits.read_file(path) == CS492C
     path.write_text(GOOD_FILE.replace(*change))
     with pytest.raises(ConfigError) as caught:
-        limits.read_file(path)
+        contest_limits.read_file(path)
     assert caught.value.code == code
 
 
@@ -385,7 +386,7 @@ def test_a_config_is_text_numbers_and_choices() -> None:
 def test_every_string_has_a_rule() -> None:
     places = {slot for slot, kind in ALL_SLOTS if kind is str}
     # A map of texts would be judged by its key's rule.
-    assert places == set(closed.STRINGS)
+    assert places == set(closed_config.STRINGS)
 
 
 JSON = st.recursive(
@@ -466,7 +467,7 @@ HONEST = (
 
 @pytest.mark.parametrize("prompt", HONEST)
 def test_an_honest_prompt_passes(prompt: str) -> None:
-    assert text.judge(text.PROMPT, prompt, "shot.prompt") == []
+    assert text_rules.judge(text_rules.PROMPT, prompt, "shot.prompt") == []
 
 
 WORDS = [word for prompt in HONEST for word in prompt.replace(",", " ").split() if "\\" not in word]
@@ -478,15 +479,15 @@ SEPARATORS = st.sampled_from([", ", " ", "、", ",", "; ", " | ", " + ", ". "])
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.tuples(PARTS, SEPARATORS), min_size=1, max_size=40), st.floats(0.1, 2.0))
 def test_any_mix_of_honest_words_passes(parts: list[tuple[str, str]], weight: float) -> None:
-    prompt = "".join(word + separator for word, separator in parts)[: text.MAX_PROMPT - 40]
+    prompt = "".join(word + separator for word, separator in parts)[: text_rules.MAX_PROMPT - 40]
     prompt = f"{prompt.rsplit(' ', 1)[0]}, ({parts[0][0]}:{weight:.1f}), <lora:pastelAnimeXL:{weight:.2f}>"
-    assert text.judge(text.PROMPT, prompt, "shot.prompt") == []
+    assert text_rules.judge(text_rules.PROMPT, prompt, "shot.prompt") == []
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.text(st.characters(categories=["Lu", "Ll", "Lo", "Nd", "Po"]), max_size=60))
 def test_letters_of_any_script_pass(words: str) -> None:
-    found = {finding.code for finding in text.judge(text.PROMPT, words, "shot.prompt")}
+    found = {finding.code for finding in text_rules.judge(text_rules.PROMPT, words, "shot.prompt")}
     # Random punctuation may look like a link or place; letters never look hidden or encoded.
     assert found <= {"GATE-PATH", "GATE-URL", "GATE-DATA-URI"} or set(words) & set("\u115f\u1160\u3164\uffa0")
 
@@ -525,7 +526,7 @@ ENCODINGS = {
 def test_encoded_bytes_are_found_however_they_are_written(encoding: str, seed: int, before: str) -> None:
     random = Random(seed)  # compressed pictures look like chance
     prompt = before + ENCODINGS[encoding](random.randbytes(random.randint(160, 300)))
-    found = {finding.code for finding in text.judge(text.PROMPT, prompt, "shot.prompt")}
+    found = {finding.code for finding in text_rules.judge(text_rules.PROMPT, prompt, "shot.prompt")}
     assert found & {"GATE-ENCODED", "GATE-ARRAY", "GATE-DATA-URI", "GATE-LONG"}
 
 
@@ -536,7 +537,7 @@ def test_a_tiny_picture_is_found_however_it_is_written(kind: str, encoding: str)
     picture = Image.effect_noise((16, 16), 60).convert("RGB")
     picture.resize((24, 24)).save(file, kind, quality=40)
     prompt = f"1girl, {ENCODINGS[encoding](file.getvalue()[:700])}"
-    found = {finding.code for finding in text.judge(text.PROMPT, prompt, "shot.prompt")}
+    found = {finding.code for finding in text_rules.judge(text_rules.PROMPT, prompt, "shot.prompt")}
     assert found & {"GATE-ENCODED", "GATE-ARRAY"}
 
 
@@ -548,8 +549,8 @@ def test_a_tiny_picture_is_found_however_it_is_written(kind: str, encoding: str)
 )  # fmt: skip
 def test_no_string_is_slow_to_judge(hostile: str) -> None:
     started = time.process_time()
-    text.judge(text.PROMPT, hostile, "shot.prompt")
-    text.judge(text.ID, hostile, "base.weights")
+    text_rules.judge(text_rules.PROMPT, hostile, "shot.prompt")
+    text_rules.judge(text_rules.ID, hostile, "base.weights")
     assert time.process_time() - started < 0.5
 
 
@@ -583,7 +584,7 @@ def test_a_finding_is_one_line() -> None:
 def test_blocked_weights_are_refused(configs: dict[str, RunConfig]) -> None:
     blocked = next(row for row in registry.rows() if row.status is registry.Status.blocked)
     case = case_of(configs["hq"], {"base.weights": blocked.id})
-    assert "GATE-BLOCKED" in codes(weights.judge(case))
+    assert "GATE-BLOCKED" in codes(weight_rules.judge(case))
     with pytest.raises(ConfigError, match="GATE-BLOCKED"):
         gate.refuse(case.config)
 

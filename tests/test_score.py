@@ -13,15 +13,15 @@ from sealed import codes
 
 from pokora_anime import cli
 from pokora_anime.config.compose import compose
-from pokora_anime.config.identity import run_key
-from pokora_anime.config.schema import Family, Minimum, RunConfig, VideoConfig
 from pokora_anime.errors import ConfigError, QualityError
-from pokora_anime.quality import minimum
-from pokora_anime.quality.choose import describer_for
-from pokora_anime.quality.finished import DECODED
-from pokora_anime.quality.live import RENDERED
-from pokora_anime.quality.metrics import COLORS, METRICS, PROBE, STAGES
+from pokora_anime.quality import quality_gate
+from pokora_anime.quality.finished_score import DECODED
+from pokora_anime.quality.live_score import RENDERED
+from pokora_anime.quality.metrics.metric_table import COLORS, METRICS, PROBE, STAGES
+from pokora_anime.quality.metrics.scorer_backends import describer_for
 from pokora_anime.quality.scorecard import REPORT, SCORECARD
+from pokora_anime.schema.run_identity import run_key
+from pokora_anime.schema.settings import Family, Minimum, RunConfig, VideoConfig
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +100,10 @@ def test_how_a_clip_is_judged_does_not_change_which_clip_it_is() -> None:
 def test_a_minimum_refuses_what_is_below_it(copy: Path, level: str, verdict: str, refused: bool) -> None:
     edited(copy, verdict)
     if not refused:
-        minimum.require(asking(level), copy)
+        quality_gate.require(asking(level), copy)
         return
     with pytest.raises(QualityError) as caught:
-        minimum.require(asking(level), copy)
+        quality_gate.require(asking(level), copy)
     assert (caught.value.code, caught.value.exit_code) == ("QUA-MIN", 6)
     assert "seam ratio 0.5" in caught.value.line() and str(copy) in caught.value.line()
     assert (copy / "video.mp4").is_file()
@@ -112,7 +112,7 @@ def test_a_minimum_refuses_what_is_below_it(copy: Path, level: str, verdict: str
 def test_a_clip_without_a_scorecard_is_scored_before_it_is_judged(copy: Path) -> None:
     shutil.rmtree(copy / "reports")
     with pytest.raises(QualityError):  # two steps at 64 pixels draw nothing good
-        minimum.require(asking("good"), copy)
+        quality_gate.require(asking("good"), copy)
     assert (copy / "reports" / SCORECARD).is_file()
 
 

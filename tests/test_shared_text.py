@@ -15,11 +15,11 @@ from diffusers import DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor, nn
 
-from pokora_anime.config.schema import ControlKind
-from pokora_anime.devices.place import Turns, place
-from pokora_anime.devices.plan import Offload, Plan
-from pokora_anime.models.shared_text import told
-from pokora_anime.stages.denoise import (
+from pokora_anime.devices.forecast.plan import Offload, Plan
+from pokora_anime.devices.placement import Turns, place
+from pokora_anime.networks.repeat_text_per_frame import told
+from pokora_anime.schema.settings import ControlKind
+from pokora_anime.stages.motion.denoise import (
     ALONE,
     Anchor,
     Chaining,
@@ -29,8 +29,8 @@ from pokora_anime.stages.denoise import (
     Levels,
     denoise_segment,
 )
-from pokora_anime.stages.reference import Reference
-from pokora_anime.stages.tiles import Tiled, cover
+from pokora_anime.stages.motion.reference_attention import Reference
+from pokora_anime.stages.motion.tiles import Tiled, cover
 
 CPU, FRAMES, SIDE, STEPS = torch.device("cpu"), 4, 4, 4
 

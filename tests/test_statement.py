@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from pokora_anime.commands import key as key_command
+from pokora_anime.catalogue.needed_weights import needs
+from pokora_anime.catalogue.recorded_weights import weight_files
+from pokora_anime.cli.judge import key as key_command
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, MachineError, RecordError
-from pokora_anime.models.fetch import needs
-from pokora_anime.models.used import weight_files
-from pokora_anime.provenance import keys, layout
-from pokora_anime.provenance.folder import RunFolder
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import canonical_json, file_hash, text_hash
 from pokora_anime.provenance.node import Node
-from pokora_anime.provenance.reading import read_run
-from pokora_anime.provenance.statement import build, open_envelope, sign_run, signed_by
+from pokora_anime.provenance.run_folder import RunFolder
+from pokora_anime.provenance.run_reading import read_run
+from pokora_anime.signing import signing_key
+from pokora_anime.signing.statement import build, open_envelope, sign_run, signed_by
 
 WEIGHTS = {"row": "nano", "files": {"unet/diffusion_pytorch_model.safetensors": "d" * 64}}
 
@@ -83,7 +84,7 @@ def test_the_statement_names_what_was_made_from_what(run: Path) -> None:
 
 def test_whoever_has_the_run_can_build_the_statement_again(run: Path) -> None:
     fingerprint = sign_run(run)
-    envelope = open_envelope((run / layout.STATEMENT).read_bytes())
+    envelope = open_envelope((run / run_layout.STATEMENT).read_bytes())
     assert envelope.fingerprint == fingerprint
     assert envelope.payload == canonical_json(build(read_run(run), fingerprint)).encode()
 
@@ -91,15 +92,15 @@ def test_whoever_has_the_run_can_build_the_statement_again(run: Path) -> None:
 def test_signing_twice_gives_the_same_bytes_and_touches_nothing_else(run: Path) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     sign_run(run)
-    first = (run / layout.STATEMENT).read_bytes()
+    first = (run / run_layout.STATEMENT).read_bytes()
     sign_run(run)
-    assert (run / layout.STATEMENT).read_bytes() == first
+    assert (run / run_layout.STATEMENT).read_bytes() == first
     assert {path: path.read_bytes() for path in before} == before
 
 
 def test_any_changed_byte_of_the_envelope_is_refused(run: Path) -> None:
     sign_run(run)
-    data = (run / layout.STATEMENT).read_bytes()
+    data = (run / run_layout.STATEMENT).read_bytes()
     open_envelope(data)
     for at in range(len(data)):
         damaged = bytearray(data)
@@ -120,7 +121,7 @@ def test_any_changed_byte_of_the_envelope_is_refused(run: Path) -> None:
 
 def test_a_payload_of_another_run_does_not_pass(run: Path) -> None:
     sign_run(run)
-    envelope = json.loads((run / layout.STATEMENT).read_bytes())
+    envelope = json.loads((run / run_layout.STATEMENT).read_bytes())
     payload = base64.b64decode(envelope["payload"]).replace(b'"seed":7', b'"seed":8')
     envelope["payload"] = base64.b64encode(payload).decode()
     with pytest.raises(RecordError, match="its signature is not that of"):
@@ -136,21 +137,21 @@ def test_a_folder_without_a_finished_run_is_not_signed(tmp_path: Path) -> None:
 
 
 def test_the_key_is_made_once_for_this_user_alone(home: Path) -> None:
-    one, two = keys.load_or_make(), keys.load_or_make()
+    one, two = signing_key.load_or_make(), signing_key.load_or_make()
     assert one.fingerprint == two.fingerprint
-    assert keys.path() == home / "pokora_anime" / "signing.key"
+    assert signing_key.path() == home / "pokora_anime" / "signing.key"
     if os.name == "posix":
-        assert keys.path().stat().st_mode & 0o777 == 0o600
-    assert list(keys.path().parent.iterdir()) == [keys.path()]
+        assert signing_key.path().stat().st_mode & 0o777 == 0o600
+    assert list(signing_key.path().parent.iterdir()) == [signing_key.path()]
 
 
 def test_a_signature_holds_for_its_key_and_message_alone() -> None:
-    one = keys.load_or_make()
+    one = signing_key.load_or_make()
     signature = one.sign(b"message")
-    assert keys.verify(one.fingerprint, b"message", signature)
-    assert not keys.verify(one.fingerprint, b"massage", signature)
-    keys.path().unlink()
-    assert not keys.verify(keys.load_or_make().fingerprint, b"message", signature)
+    assert signing_key.verify(one.fingerprint, b"message", signature)
+    assert not signing_key.verify(one.fingerprint, b"massage", signature)
+    signing_key.path().unlink()
+    assert not signing_key.verify(signing_key.load_or_make().fingerprint, b"message", signature)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_a_signature_holds_for_its_key_and_message_alone() -> None:
 )
 def test_what_is_no_fingerprint_is_named(fingerprint: str) -> None:
     with pytest.raises(RecordError, match="REC-SIGNATURE: fingerprint"):
-        keys.verify(fingerprint, b"", b"")
+        signing_key.verify(fingerprint, b"", b"")
 
 
 @pytest.mark.parametrize("way", ["file in the way", "nonsense", "readable by others", "empty"])
@@ -169,7 +170,7 @@ def test_a_key_that_cannot_be_used_leaves_the_run_finished_and_unsigned(
     if way == "file in the way":
         home.write_text("")
     else:
-        keys.load_or_make()
+        signing_key.load_or_make()
         if way == "readable by others":
             if os.name != "posix":
                 pytest.skip("modes of POSIX")
@@ -181,7 +182,7 @@ def test_a_key_that_cannot_be_used_leaves_the_run_finished_and_unsigned(
     assert caught.value.code == "SYS-KEY"
     assert str(place) in caught.value.line()
     assert "\n" not in caught.value.line()
-    assert not (run / layout.STATEMENT).exists()
+    assert not (run / run_layout.STATEMENT).exists()
     assert read_run(run).record["status"] == "finished"
 
 
@@ -189,25 +190,25 @@ def test_a_key_that_cannot_be_used_leaves_the_run_finished_and_unsigned(
 def test_a_folder_that_may_not_be_written_to_is_one_line(home: Path) -> None:
     home.mkdir(mode=0o500)
     with pytest.raises(MachineError, match="SYS-KEY"):
-        keys.load_or_make()
+        signing_key.load_or_make()
 
 
 def test_two_first_runs_at_once_share_one_key(home: Path) -> None:
-    code = "from pokora_anime.provenance import keys; print(keys.load_or_make().fingerprint)"
+    code = "from pokora_anime.signing import signing_key; print(signing_key.load_or_make().fingerprint)"
     children = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)
     ]
     said = {child.communicate(timeout=120)[0].strip() for child in children}
-    assert said == {keys.load_or_make().fingerprint}
-    assert list((home / "pokora_anime").iterdir()) == [keys.path()]
+    assert said == {signing_key.load_or_make().fingerprint}
+    assert list((home / "pokora_anime").iterdir()) == [signing_key.path()]
 
 
 def test_the_command_shows_the_fingerprint_and_the_path(capsys: pytest.CaptureFixture[str]) -> None:
     assert key_command.main(["path"]) == 0
-    assert not keys.path().exists()
+    assert not signing_key.path().exists()
     assert key_command.main(["show"]) == 0
     path, fingerprint = capsys.readouterr().out.splitlines()
-    assert (path, fingerprint) == (str(keys.path()), keys.load_or_make().fingerprint)
+    assert (path, fingerprint) == (str(signing_key.path()), signing_key.load_or_make().fingerprint)
     with pytest.raises(ConfigError, match=r"CFG-COMMAND.*show\|path"):
         key_command.main(["delete"])
 
@@ -215,9 +216,9 @@ def test_the_command_shows_the_fingerprint_and_the_path(capsys: pytest.CaptureFi
 def test_a_run_is_signed_once_and_says_by_whom(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert signed_by(run) is None
     key_command.sign(run)
-    fingerprint = keys.load_or_make().fingerprint
+    fingerprint = signing_key.load_or_make().fingerprint
     assert capsys.readouterr().err == f"signed with {fingerprint}\n"
-    keys.path().unlink()
+    signing_key.path().unlink()
     key_command.sign(run)  # another key by now: the signature that holds stays
     assert (signed_by(run), capsys.readouterr().err) == (fingerprint, "")
     record = run / "record.json"
@@ -239,13 +240,13 @@ def test_a_run_that_cannot_be_signed_is_told_in_one_line(
 
 def test_each_digest_stands_for_files_whose_hash_it_is() -> None:
     config = compose("video", ["base=nano"])
-    from pokora_anime.models import fetch, hashes
+    from pokora_anime.catalogue import needed_weights, weight_hashes
 
     everything: dict[str, dict[str, str]] = {}
     for row in needs(config):
-        folder = fetch.locate(row)
+        folder = needed_weights.locate(row)
         assert folder is not None
-        everything[row.id] = hashes.verify(row, folder)
+        everything[row.id] = weight_hashes.verify(row, folder)
     base = everything["nano"]
     unet = text_hash({name: sha for name, sha in base.items() if name.startswith(("unet", "scheduler"))})
     motion = text_hash(everything["nano-motion"])

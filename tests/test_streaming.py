@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pokora_anime.streaming import Background
+from pokora_anime.system.bounded_worker import Background
 
 
 def put_all(background: Background[int, None], count: int) -> None:

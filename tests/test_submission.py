@@ -22,35 +22,22 @@ import submitted
 from pypdf import PdfReader
 from submitted import WORDS
 
-from pokora_anime.bundle import (
-    archive,
-    build,
-    chosen,
-    commands,
-    contents_check,
-    documents,
-    figures,
-    interview,
-    manifest,
-    names,
-    pdf,
-    project,
-    seal,
-    status,
-    untrusted_pdf,
-)
-from pokora_anime.bundle.examine import examine_and_show
-from pokora_anime.bundle.project import Member, Project
-from pokora_anime.cli import main
-from pokora_anime.commands import submission
-from pokora_anime.compliance.findings import Severity
-from pokora_anime.compliance.verify.container import Unreadable
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.source import open_source
-from pokora_anime.compliance.verify.verdict import Report, Verdict
+from pokora_anime.cli import main, submission
 from pokora_anime.config.compose import compose
-from pokora_anime.devices import disk
+from pokora_anime.devices.forecast import disk_space
 from pokora_anime.errors import PokoraError
+from pokora_anime.findings import Severity
+from pokora_anime.submission import build, checklist, chosen_runs, interview, project
+from pokora_anime.submission import file_names as names
+from pokora_anime.submission.bundle import manifest, seal, zip_writer
+from pokora_anime.submission.check import contents_check
+from pokora_anime.submission.check.examine_bundle import examine_and_show
+from pokora_anime.submission.documents import command_line, document_set, figures, typst_pdf, untrusted_pdf
+from pokora_anime.submission.project import Member, Project
+from pokora_anime.untrusted.container import Unreadable
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.untrusted.run_source import open_source
+from pokora_anime.verify.verdict import Report, Verdict
 
 ATE = re.compile(r"^[A-Z]+-[A-Z0-9-]+: ")
 
@@ -99,7 +86,7 @@ def test_a_bundle_that_does_not_fit_is_refused_before_its_documents_are_made(
 def test_a_run_writes_no_more_than_its_config_was_counted_to() -> None:
     run = next(submitted.workplace().glob("outputs/video/*"))
     wrote = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
-    assert wrote < disk.needed(compose("video", [*replayed.SMALL])) < 10**8
+    assert wrote < disk_space.needed(compose("video", [*replayed.SMALL])) < 10**8
 
 
 @pytest.fixture
@@ -271,7 +258,7 @@ def test_documents_name_members_and_checkpoints_and_carry_their_fonts() -> None:
     with zipfile.ZipFile(submitted.bundle()) as opened:
         top = submitted.bundle().stem
         weights = json.loads(opened.read(f"{top}/{names.WEIGHTS}"))
-        facts = {name: pdf.read(opened.read(f"{top}/{name}")) for name in (names.WRITEUP, names.POSTER)}
+        facts = {name: typst_pdf.read(opened.read(f"{top}/{name}")) for name in (names.WRITEUP, names.POSTER)}
     words = [member.name for member in WORDS.members] + [member.id for member in WORDS.members]
     words += [row["name"] for row in weights] + [row["link"] for row in weights]
     for told in facts.values():
@@ -290,17 +277,17 @@ def test_documents_name_members_and_checkpoints_and_carry_their_fonts() -> None:
 
 
 def test_a_document_that_leaves_somebody_out_is_found() -> None:
-    data = pdf.compile_pdf("poster", _poster_data(), {})
-    named = [one.code for one in documents.check("poster", data, 1, ["Kim Minsu"])]
-    unnamed = [one.code for one in documents.check("poster", data, 1, ["Somebody Else"])]
+    data = typst_pdf.compile_pdf("poster", _poster_data(), {})
+    named = [one.code for one in document_set.check("poster", data, 1, ["Kim Minsu"])]
+    unnamed = [one.code for one in document_set.check("poster", data, 1, ["Somebody Else"])]
     assert (named, unnamed) == ([], ["SUB-TEXT"])
-    assert [one.code for one in documents.check("poster", data[:-50], 0, [])] == ["SUB-PDF"]
-    assert [one.code for one in documents.check("poster", data, 0, [])] == ["SUB-PAGES"]
+    assert [one.code for one in document_set.check("poster", data[:-50], 0, [])] == ["SUB-PDF"]
+    assert [one.code for one in document_set.check("poster", data, 0, [])] == ["SUB-PAGES"]
 
 
 def test_a_pdf_of_somebody_else_is_read_as_ours_is() -> None:
-    data = pdf.compile_pdf("poster", _poster_data(), {})
-    assert untrusted_pdf.read(data) == pdf.read(data)
+    data = typst_pdf.compile_pdf("poster", _poster_data(), {})
+    assert untrusted_pdf.read(data) == typst_pdf.read(data)
     with pytest.raises(ValueError, match="no sound PDF"):
         untrusted_pdf.read(data[:-50])
 
@@ -308,13 +295,13 @@ def test_a_pdf_of_somebody_else_is_read_as_ours_is() -> None:
 def test_a_pdf_that_takes_too_long_is_no_sound_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(untrusted_pdf, "SECONDS", 0.01)
     with pytest.raises(ValueError, match=r"more than 0\.01 s"):
-        untrusted_pdf.read(pdf.compile_pdf("poster", {**_poster_data(), "title": "Slow"}, {}))
+        untrusted_pdf.read(typst_pdf.compile_pdf("poster", {**_poster_data(), "title": "Slow"}, {}))
 
 
 def test_signs_that_no_font_has_are_found() -> None:
-    data = pdf.compile_pdf("poster", {**_poster_data(), "title": "T \U00013000"}, {})
-    assert [one.code for one in documents.check("poster", data, 1, [], "T \U00013000")] == ["SUB-GLYPH"]
-    assert [one.code for one in documents.check("poster", data, 1, [], "T")] == []
+    data = typst_pdf.compile_pdf("poster", {**_poster_data(), "title": "T \U00013000"}, {})
+    assert [one.code for one in document_set.check("poster", data, 1, [], "T \U00013000")] == ["SUB-GLYPH"]
+    assert [one.code for one in document_set.check("poster", data, 1, [], "T")] == []
 
 
 def test_a_poster_of_six_large_pictures_fits() -> None:
@@ -325,7 +312,7 @@ def test_a_poster_of_six_large_pictures_fits() -> None:
     names = [str(one["file"]) for one in film + stills]
     pictures = {name: np.roll(large, 99 * number, 0) for number, name in enumerate(names)}
     made, quality = figures.fitting(pictures, 9_100_000)
-    poster = pdf.compile_pdf("poster", {**_poster_data(), "film": film, "stills": stills}, made)
+    poster = typst_pdf.compile_pdf("poster", {**_poster_data(), "film": film, "stills": stills}, made)
     assert all(data in poster for data in made.values())  # every one, as it was compressed
     assert len(poster) <= 9_500_000
     assert quality >= 50
@@ -338,7 +325,7 @@ def test_the_poster_is_read_from_two_metres(sentences: int) -> None:
     body = "Wörterbuch fills the lines of every paragraph that a team writes about what it made. " * sentences
     words = {"artistic_short": [body], "technical_short": [body] * 3, "film": film}
     pictures = {str(one["file"]): figures.jpeg(noise, 80) for one in film}
-    poster = pdf.compile_pdf("poster", {**_poster_data(), **words}, pictures)
+    poster = typst_pdf.compile_pdf("poster", {**_poster_data(), **words}, pictures)
     page = PdfReader(io.BytesIO(poster)).pages[0]
     sizes: list[float] = []
     lowest: list[float] = []
@@ -360,7 +347,7 @@ def test_what_is_cut_off_a_picture_is_below_the_head() -> None:
     tall[:60, :, 0] = 255  # the head
     tall[240:, :, 2] = 255
     film = [{"file": "film", "time": ""}] * 3
-    made = pdf.compile_pdf("poster", {**_poster_data(), "film": film}, {"film": figures.jpeg(tall, 95)})
+    made = typst_pdf.compile_pdf("poster", {**_poster_data(), "film": film}, {"film": figures.jpeg(tall, 95)})
     shown = _pixels(made)
     hero = shown[shown.shape[0] // 5 : shown.shape[0] // 2, shown.shape[1] // 3 : -shown.shape[1] // 3]
     red = (hero[..., 0] > 200) & (hero[..., 1] < 60) & (hero[..., 2] < 60)
@@ -379,20 +366,20 @@ def test_no_page_of_the_write_up_is_nearly_empty() -> None:
     with zipfile.ZipFile(submitted.bundle()) as opened:
         name = next(name for name in opened.namelist() if name.endswith("entry/writeup.pdf"))
         writeup = opened.read(name)
-    assert pdf.filled(writeup) > 0.3
-    words = "".join(pdf.read(writeup).texts)
+    assert typst_pdf.filled(writeup) > 0.3
+    words = "".join(typst_pdf.read(writeup).texts)
     for paper in ("AnimateDiff", "LCM-LoRA", "AddingConditionalControl"):
-        assert pdf.squeezed(paper) in words
+        assert typst_pdf.squeezed(paper) in words
     config = compose("video", [])
     for said in (config.shot.prefix, config.shot.negative):
-        assert said and pdf.squeezed(said) in words
+        assert said and typst_pdf.squeezed(said) in words
 
 
 def test_two_characters_are_told_in_documents_and_findings(work: Path) -> None:
-    assert chosen.choose(work, WORDS).apart == ""
+    assert chosen_runs.choose(work, WORDS).apart == ""
     other = submitted.still(work, "seed=99", "shot.prompt=1boy, red hair")
     words = replace(WORDS, stills=(other.relative_to(work).as_posix(),))
-    said = chosen.choose(work, words).apart
+    said = chosen_runs.choose(work, words).apart
     assert "words and seed differ" in said
     judged = build.consider(work, words, draft=True)
     assert "SUB-CHARACTER" in {one.code for one in judged.findings}
@@ -400,7 +387,7 @@ def test_two_characters_are_told_in_documents_and_findings(work: Path) -> None:
     assert made is not None
     with zipfile.ZipFile(made) as opened:
         for document in ("writeup", "poster"):
-            text = pdf.read(opened.read(f"{made.stem}/entry/{document}.pdf"))
+            text = typst_pdf.read(opened.read(f"{made.stem}/entry/{document}.pdf"))
             assert text.lacking([said]) == []
 
 
@@ -427,7 +414,7 @@ def test_the_printed_command_composes_the_very_config(command: str, overrides: l
     import shlex
 
     config = compose(command, overrides)
-    line = commands.command_line(command, config)
+    line = command_line.command_line(command, config)
     assert line is not None
     words = shlex.split(line)
     assert words[:2] == ["pokora", command]
@@ -475,7 +462,7 @@ def test_a_bundle_has_what_a_jury_asks_for() -> None:
     assert inside >= {
         names.VIDEO, names.still(0), names.WRITEUP, names.POSTER, names.README, names.SUMS, names.MANIFEST,
         names.STATEMENT, names.WEIGHTS, names.REPORT, "source/requirements.lock",
-        "source/pokora_anime/cli.py", f"{names.ENTRY}/citations.bib",
+        "source/pokora_anime/cli/__init__.py", f"{names.ENTRY}/citations.bib",
     }  # fmt: skip
     assert {entity["@id"] for entity in crate["@graph"]} >= {"./", names.VIDEO, names.POSTER, "#render"}
     assert "RULE-BASE" in report
@@ -486,7 +473,7 @@ def test_a_draft_says_so_and_invents_nobody(work: Path) -> None:
         path = submitted.draft(work, Project()).path
     assert path is not None
     with zipfile.ZipFile(path) as opened:
-        poster = pdf.read(opened.read(f"{path.stem}/{names.POSTER}"))
+        poster = typst_pdf.read(opened.read(f"{path.stem}/{names.POSTER}"))
     assert poster.lacking(["NAME MISSING", "TITLE MISSING", "DRAFT"]) == []
     assert "-draft-" in path.name
 
@@ -495,7 +482,7 @@ def test_a_draft_says_so_and_invents_nobody(work: Path) -> None:
     "name",
     [
         names.README, names.SUMS, names.MANIFEST, names.STATEMENT, names.WEIGHTS, names.WRITEUP, names.POSTER,
-        names.VIDEO, names.CRATE, "source/pokora_anime/cli.py", "source/requirements.lock",
+        names.VIDEO, names.CRATE, "source/pokora_anime/cli/__init__.py", "source/requirements.lock",
     ],
 )  # fmt: skip
 def test_a_changed_file_is_found_although_the_zip_is_mended(name: str, tmp_path: Path) -> None:
@@ -503,7 +490,7 @@ def test_a_changed_file_is_found_although_the_zip_is_mended(name: str, tmp_path:
     data = bytearray(files[name])
     data[len(data) // 2] ^= 1
     path = tmp_path / submitted.bundle().name
-    path.write_bytes(archive.pack(path.stem, {**files, name: bytes(data)}))
+    path.write_bytes(zip_writer.pack(path.stem, {**files, name: bytes(data)}))
     assert verified(path) & {"BND-HASH", "BND-MANIFEST", "SIG-BAD", "SIG-CONTENT"}
 
 
@@ -532,7 +519,7 @@ def _container(path: Path) -> bool:
 
 def test_a_file_that_nobody_sealed_is_found(tmp_path: Path) -> None:
     path = tmp_path / "more.zip"
-    path.write_bytes(archive.pack("more", {**_files(submitted.bundle()), "entry/sketch.png": b"x"}))
+    path.write_bytes(zip_writer.pack("more", {**_files(submitted.bundle()), "entry/sketch.png": b"x"}))
     assert verified(path) >= {"BND-EXTRA"}
 
 
@@ -547,7 +534,7 @@ def test_another_still_in_the_entry_is_found_although_all_is_signed_anew(tmp_pat
     digests = manifest.hashes({name: files[name] for name in (names.MANIFEST, names.SUMS)})
     files[names.STATEMENT] = seal.sign(digests, True)
     path = tmp_path / "x.zip"
-    path.write_bytes(archive.pack("x", files))
+    path.write_bytes(zip_writer.pack("x", files))
     assert verified(path) >= {"BND-ENTRY"}
 
 
@@ -603,7 +590,7 @@ def test_signed_copies_carry_credentials_and_a_changed_one_is_found(work: Path, 
     data = bytearray(files[copy])
     data[-30] ^= 1
     changed = tmp_path / path.name
-    changed.write_bytes(archive.pack(path.stem, {**files, copy: bytes(data)}))
+    changed.write_bytes(zip_writer.pack(path.stem, {**files, copy: bytes(data)}))
     assert verified(changed) == {"BND-COPY", "SIG-CONTENT"}
 
 
@@ -611,9 +598,9 @@ def test_signed_copies_carry_credentials_and_a_changed_one_is_found(work: Path, 
 
 
 def test_status_is_a_checklist_with_the_deadline(work: Path) -> None:
-    assert "SUB-PROJECT" in status.as_text(work)
+    assert "SUB-PROJECT" in checklist.as_text(work)
     project.save(work, replace(WORDS, deadline="2000-01-01", presentation="8 December"))
-    page = status.as_text(work)
+    page = checklist.as_text(work)
     assert "[x] words       2 members" in page
     assert "[ ] eligible    cs492c" in page
     assert "deadline    2000-01-01: it is over" in page
@@ -625,7 +612,7 @@ def test_status_is_a_checklist_with_the_deadline(work: Path) -> None:
 )
 def test_a_run_is_found_by_every_name_that_it_is_called_by(work: Path, spelled: str) -> None:
     folder = next((work / "outputs" / "video").iterdir())
-    found = chosen.choose(work, replace(WORDS, video=spelled.format(folder.name)))
+    found = chosen_runs.choose(work, replace(WORDS, video=spelled.format(folder.name)))
     assert found.video is not None
     assert found.video.folder.resolve() == folder.resolve()
     assert found.told(work, "video") == f"outputs/video/{folder.name} (named under video: in the project)"
@@ -633,7 +620,7 @@ def test_a_run_is_found_by_every_name_that_it_is_called_by(work: Path, spelled: 
 
 def test_status_says_which_runs_and_why_in_words_that_the_project_takes(work: Path) -> None:
     submitted.saved(work)
-    page = status.as_text(work)
+    page = checklist.as_text(work)
     video = next((work / "outputs" / "video").iterdir()).name
     assert f"outputs/video/{video} (the only finished one; video: in the project names another)" in page
     assert "1 of outputs/stills/" in page
@@ -657,10 +644,10 @@ def test_as_many_things_bar_the_entry_as_are_marked(
 def test_status_finds_documents_that_were_edited(work: Path) -> None:
     path = submitted.draft(work).path
     assert path is not None
-    assert "SUB-PDF" not in status.as_text(work)
+    assert "SUB-PDF" not in checklist.as_text(work)
     beside = path.with_name(f"{path.stem}-poster.pdf")
     beside.write_bytes(beside.read_bytes() + b"\n")
-    assert "SUB-PDF" in status.as_text(work)
+    assert "SUB-PDF" in checklist.as_text(work)
 
 
 def _files(path: Path) -> dict[str, bytes]:

@@ -16,16 +16,17 @@ from hub_server import Hub, serving
 from sealed import sign
 from submitted import WORDS
 
-from pokora_anime import pipeline
-from pokora_anime.bundle import build, pdf
-from pokora_anime.bundle.examine import examine_and_show
-from pokora_anime.compliance.findings import Severity
-from pokora_anime.compliance.rules import limits
+from pokora_anime.catalogue import registry
+from pokora_anime.catalogue.hub.download import fetch
+from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import Family, FrameSize, RunConfig, StillsConfig, VideoConfig
-from pokora_anime.models import registry
-from pokora_anime.models.download import fetch
-from pokora_anime.models.fetch import needs
+from pokora_anime.findings import Severity
+from pokora_anime.render import pipeline
+from pokora_anime.rules import contest_limits
+from pokora_anime.schema.settings import Family, FrameSize, RunConfig, StillsConfig, VideoConfig
+from pokora_anime.submission import build
+from pokora_anime.submission.check.examine_bundle import examine_and_show
+from pokora_anime.submission.documents import typst_pdf
 
 SIDE = 64
 SMALL = (
@@ -47,9 +48,12 @@ def tiny_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     rows = published.named(registry.shipped(), hub)
     monkeypatch.setattr(registry, "shipped", lambda: rows)
     small = replace(
-        limits.load("cs492c"), sizes=[FrameSize(width=SIDE, height=SIDE)], video_lines=SIDE, min_seconds=1.0
+        contest_limits.load("cs492c"),
+        sizes=[FrameSize(width=SIDE, height=SIDE)],
+        video_lines=SIDE,
+        min_seconds=1.0,
     )
-    monkeypatch.setattr(limits, "load", lambda name: small)
+    monkeypatch.setattr(contest_limits, "load", lambda name: small)
     with serving(hub) as running:
         test_fetch.reach(monkeypatch, running.url)
         fetch(needs(compose("video", [*SMALL, "control=depth"])), Family.sdxl, report=lambda line: None)
@@ -57,7 +61,7 @@ def tiny_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 def judged(config: RunConfig) -> RunConfig:
-    return replace(config, contest=limits.load("cs492c"))
+    return replace(config, contest=contest_limits.load("cs492c"))
 
 
 def test_an_honest_sdxl_entry_is_written_and_verifies(tmp_path: Path, tiny_registry: None) -> None:
@@ -78,7 +82,7 @@ def test_an_honest_sdxl_entry_is_written_and_verifies(tmp_path: Path, tiny_regis
     assert report.entry in ("eligible", "eligible after review")
     with zipfile.ZipFile(built.path) as opened:
         inside = {name.partition("/")[2] for name in opened.namelist()}
-        writeup = pdf.read(opened.read(f"{built.path.stem}/entry/writeup.pdf"))
+        writeup = typst_pdf.read(opened.read(f"{built.path.stem}/entry/writeup.pdf"))
     assert not any(name.endswith(".safetensors") and name.startswith("source/") for name in inside)
     links = [row.link for row in needs(clip)]
     assert len(links) >= 6

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from pokora_anime.commands import jobs, render, sweep
-from pokora_anime.config.groups import conf_dir, register_schemas
+from pokora_anime.cli.render import render, sweep, sweep_jobs
 from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError, MachineError
-from pokora_anime.provenance.folder import RunFolder
+from pokora_anime.provenance.run_folder import RunFolder
+from pokora_anime.schema.config_groups import conf_dir, register_schemas
 
 
 def test_an_equal_job_waits_for_the_one_that_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,11 @@ def test_a_mistake_in_one_job_and_an_unknown_part_are_told() -> None:
 )
 def test_a_job_beside_others_is_labelled_by_what_sets_it_apart(launcher: list[str], label: str) -> None:
     typed = ["seed=1", f"shot.prompt='1girl{', long' * 20}'", "count=1", *launcher]
-    typed = [*jobs.one_at_a_time(typed), *typed, "hydra.job.config.override_dirname.exclude_keys=[count]"]
+    typed = [
+        *sweep_jobs.one_at_a_time(typed),
+        *typed,
+        "hydra.job.config.override_dirname.exclude_keys=[count]",
+    ]
     register_schemas()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = compose("stills", overrides=[*typed, "hydra.job.num=3"], return_hydra_config=True)
@@ -124,8 +128,8 @@ def test_what_all_jobs_share_is_no_label() -> None:
         "stills", ["seed=1,2", "count=1", "style=none", "shot.prompt={a|b} c", "hydra.launcher.n_jobs=2"],
         multirun=True,
     )  # fmt: skip
-    assert jobs.constant(ready) == ["count", "style"]
-    assert jobs.constant(prepare("video", ["control.scale.pose=0.5"], multirun=True)) == [
+    assert sweep_jobs.constant(ready) == ["count", "style"]
+    assert sweep_jobs.constant(prepare("video", ["control.scale.pose=0.5"], multirun=True)) == [
         "control.scale.pose"
     ]
 

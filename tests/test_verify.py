@@ -21,21 +21,21 @@ from hypothesis import strategies as some
 from safetensors.numpy import save
 from sealed import Forgery, codes, copied, told, zipped
 
-from pokora_anime.compliance.findings import Finding, Severity
-from pokora_anime.compliance.verify import arrays, strict_json
-from pokora_anime.compliance.verify.container import Unreadable
-from pokora_anime.compliance.verify.examine import examine, examine_and_show
-from pokora_anime.compliance.verify.folder import Folder
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.compliance.verify.names import problem, shown
-from pokora_anime.compliance.verify.page import as_page
-from pokora_anime.compliance.verify.report import as_json, as_text
-from pokora_anime.compliance.verify.verdict import Report, Verdict
 from pokora_anime.config.compose import compose
-from pokora_anime.config.schema import VideoConfig
-from pokora_anime.provenance.ffmpeg import find_ffmpeg, yuv_hashes
-from pokora_anime.provenance.layout import video_tag
-from pokora_anime.stages import encode
+from pokora_anime.findings import Finding, Severity
+from pokora_anime.media.ffmpeg import find_ffmpeg, yuv_hashes
+from pokora_anime.provenance.run_layout import video_tag
+from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.stages.delivery import encode
+from pokora_anime.untrusted import stored_arrays, strict_json
+from pokora_anime.untrusted.container import Unreadable
+from pokora_anime.untrusted.folder_listing import Folder
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.untrusted.untrusted_names import problem, shown
+from pokora_anime.verify.examine_run import examine, examine_and_show
+from pokora_anime.verify.report_page import as_page
+from pokora_anime.verify.report_text import as_json, as_text
+from pokora_anime.verify.verdict import Report, Verdict
 
 COMMAND = [sys.executable, "-m", "pokora_anime.cli", "verify"]
 HOSTILE = "\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e\r\n"
@@ -346,7 +346,7 @@ def test_arrays_are_read_as_safetensors_writes_them(kinds: list[str], shape: lis
         f"array {index}": np.arange(int(np.prod(shape)), dtype=kind).reshape(shape)
         for index, kind in enumerate(kinds)
     }
-    stored = arrays.parse(save(given_arrays, metadata={"node": "x"}), LIMITS)
+    stored = stored_arrays.parse(save(given_arrays, metadata={"node": "x"}), LIMITS)
     assert stored.metadata == {"node": "x"} and set(stored.arrays) == set(given_arrays)
     for name, array in given_arrays.items():
         assert stored.arrays[name].dtype == array.dtype

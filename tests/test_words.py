@@ -9,20 +9,19 @@ import numpy as np
 import pytest
 
 from pokora_anime.cli import main
-from pokora_anime.compliance import gate
-from pokora_anime.compliance.verify import settings
-from pokora_anime.config import choices, told
+from pokora_anime.config import gate, prompt_notes
 from pokora_anime.config.compose import compose, compose_stills, compose_video
 from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.nano.world.gallery import picture
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES, FILLER
-from pokora_anime.quality.asked import asked_attributes
-from pokora_anime.quality.judges import Tally
-from pokora_anime.quality.unknown import nearest, unknown_words
-from pokora_anime.stages import open_words
-from pokora_anime.stages.prompt_chunks import chunked
-from pokora_anime.stages.prompt_syntax import parse, parse_travel
+from pokora_anime.prompt import open_words, prompt_choices
+from pokora_anime.prompt.prompt_attributes import asked_attributes
+from pokora_anime.prompt.prompt_chunks import chunked
+from pokora_anime.prompt.prompt_syntax import parse, parse_travel
+from pokora_anime.prompt.unknown_words import nearest, unknown_words
+from pokora_anime.quality.metrics.frame_judges import Tally
+from pokora_anime.verify.policy import node_settings
 
 # What nano does not know
 
@@ -67,7 +66,7 @@ def test_unknown_words_are_told_by_check(command: str, capsys: pytest.CaptureFix
 
 def test_other_bases_know_all_words() -> None:
     config = compose_stills(["base=sdxl", "shot.prompt=spaceship"])
-    assert [one.code for one in told.findings(config)] == []
+    assert [one.code for one in prompt_notes.findings(config)] == []
 
 
 def test_unknown_things_count_as_not_shown() -> None:
@@ -133,16 +132,16 @@ def test_all_stops_of_a_prompt_get_the_same_words() -> None:
 
 def test_verify_expects_the_words_that_the_config_and_seed_give() -> None:
     config = compose_stills(["shot.prompt=1girl", "seed=3"])
-    wanted = settings._wanted(config)["prompt"]
+    wanted = node_settings._wanted(config)["prompt"]
     assert wanted["chosen"] == open_words.chosen(config) != ""
-    assert "chosen" not in settings._wanted(compose_video([]))["prompt"]
+    assert "chosen" not in node_settings._wanted(compose_video([]))["prompt"]
 
 
 # Choices
 
 
 def test_the_seed_chooses_and_what_was_typed_is_kept() -> None:
-    found = {choices.choose("{red|blue} hair", seed) for seed in range(9)}
+    found = {prompt_choices.choose("{red|blue} hair", seed) for seed in range(9)}
     assert found == {"red hair", "blue hair"}
     shot = compose_stills(["shot.prompt={red|blue} hair"]).shot
     assert shot.typed == "{red|blue} hair"
@@ -159,13 +158,13 @@ def test_a_recorded_choice_is_the_seeds() -> None:
 
 
 def test_a_multirun_renders_each_way_and_a_file_each_prompt(tmp_path: Path) -> None:
-    assert choices.ways("{a|{b|c}} {d|e}") == ["a d", "a e", "b d", "b e", "c d", "c e"]
+    assert prompt_choices.ways("{a|{b|c}} {d|e}") == ["a d", "a e", "b d", "b e", "c d", "c e"]
     assert prepare("stills", ["shot.prompt={red|blue} hair"], multirun=True) == [
         "shot.prompt='red hair','blue hair'"
     ]
     with pytest.raises(PromptError, match="64"):
-        choices.ways("{a|b|c}" * 4 + "{a|b}")
-    from pokora_anime.commands.render import parse as parse_command
+        prompt_choices.ways("{a|b|c}" * 4 + "{a|b}")
+    from pokora_anime.cli.render.render import parse as parse_command
 
     (tmp_path / "prompts.txt").write_text("# mine\n1girl, (smile:1.2)\n\n青い髪\n", encoding="utf-8")
     request = parse_command("video", ["--prompt-file", str(tmp_path / "prompts.txt")])
@@ -181,13 +180,13 @@ def test_a_multirun_renders_each_way_and_a_file_each_prompt(tmp_path: Path) -> N
 @pytest.mark.parametrize("overrides", [["speed.guidance_scale=1"], ["speed.guidance_end=0"]])
 def test_a_negative_prompt_without_guidance_is_told(overrides: list[str]) -> None:
     config = compose("stills", ["shot.negative=bad hands", *overrides])
-    assert "PRM-UNREAD" in [one.code for one in told.findings(config)]
-    assert any("negative prompt is not read" in line for line in told.lines(config))
+    assert "PRM-UNREAD" in [one.code for one in prompt_notes.findings(config)]
+    assert any("negative prompt is not read" in line for line in prompt_notes.lines(config))
 
 
 def test_a_negative_prompt_that_is_read_or_empty_is_not_told() -> None:
     for overrides in ([], ["speed.guidance_scale=1", "shot.negative="]):
-        codes = [one.code for one in told.findings(compose("stills", overrides))]
+        codes = [one.code for one in prompt_notes.findings(compose("stills", overrides))]
         assert "PRM-UNREAD" not in codes
 
 

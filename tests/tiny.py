@@ -23,7 +23,11 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from pokora_anime.config.schema import (
+from pokora_anime.catalogue import registry
+from pokora_anime.nano.tokenizer import build_tokenizer
+from pokora_anime.networks.loader import Models
+from pokora_anime.provenance.run_folder import RunFolder
+from pokora_anime.schema.settings import (
     BaseConfig,
     ControlConfig,
     ControlKind,
@@ -35,11 +39,7 @@ from pokora_anime.config.schema import (
     SpeedConfig,
     VideoConfig,
 )
-from pokora_anime.context import RunContext
-from pokora_anime.models import registry
-from pokora_anime.models.loader import Models
-from pokora_anime.nano.tokenizer import build_tokenizer
-from pokora_anime.provenance.folder import RunFolder
+from pokora_anime.stages.run_context import RunContext
 
 FamilyKind = Literal["sdxl", "sd2"]
 SIZE = 32  # pixels a side
@@ -274,7 +274,7 @@ def _motion_adapter() -> MotionAdapter:
 def _extractors(folder: Path) -> None:
     from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
-    from pokora_anime.nano.extractors import PoseExtractor
+    from pokora_anime.nano.nano_extractors import PoseExtractor
 
     PoseExtractor((8, 8, 8, 8)).save_pretrained(folder / "pose_extractor")
     backbone = Dinov2Config(

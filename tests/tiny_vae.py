@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from pokora_anime.config.schema import FinishConfig, Interpolation, ShotConfig, VideoConfig
-from pokora_anime.context import RunContext
-from pokora_anime.models.loader import Models
-from pokora_anime.progress import Display
-from pokora_anime.provenance.folder import RunFolder
+from pokora_anime.networks.loader import Models
 from pokora_anime.provenance.node import Node
-from pokora_anime.records import Image, Segment
+from pokora_anime.provenance.run_folder import RunFolder
+from pokora_anime.provenance.stage_records import Image, Segment
+from pokora_anime.schema.settings import FinishConfig, Interpolation, ShotConfig, VideoConfig
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system.progress import Display
 
 KEY = "ab" * 32
 

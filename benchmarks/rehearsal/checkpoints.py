@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 
-from pokora_anime.models import registry
+from pokora_anime.catalogue import registry
 from pokora_anime.nano.tokenizer import BOS, EOS, byte_alphabet
 
 TOKENS = 49408  # of CLIP

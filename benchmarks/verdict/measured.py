@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pokora_anime.bundle.examine import examine_and_show
+from pokora_anime.submission.check.examine_bundle import examine_and_show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

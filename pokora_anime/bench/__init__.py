@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pokora_anime.bench import video
-from pokora_anime.commands.arguments import OneLineParser
+from pokora_anime.cli.parser import OneLineParser
 from pokora_anime.errors import ConfigError
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from pokora_anime.bench.clips_arms import CONTROLS, OFF, composed
 from pokora_anime.bench.nano import SHIPPED
 from pokora_anime.bench.video import describe_machine
-from pokora_anime.commands.arguments import OneLineParser, whole
+from pokora_anime.cli.parser import OneLineParser, whole
 from pokora_anime.config.compose import usable_cores
-from pokora_anime.config.groups import options
 from pokora_anime.errors import ConfigError
+from pokora_anime.schema.config_groups import options
 
 if TYPE_CHECKING:
     from pokora_anime.bench.clips_measure import Made
@@ -137,7 +137,7 @@ class Bench:
 
 def _section(task: Task, more: Sequence[str]) -> str:
     """The name of a task's rows: its settings as they are now."""
-    from pokora_anime.config.identity import to_plain
+    from pokora_anime.schema.run_identity import to_plain
 
     plain = json.dumps(to_plain(composed(task.strategy, task.seconds, more)), sort_keys=True)
     return f"{task.strategy}-{hashlib.sha256(plain.encode()).hexdigest()[:12]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pokora_anime.config.compose import compose_video
-from pokora_anime.config.schema import VideoConfig
+from pokora_anime.schema.settings import VideoConfig
 
 SETTINGS = ("base=nano", "style=none", "finish.interpolation=none", "shot.fps=8", "finish.fps=8")
 OFF, DRAFTED, KEYED = "control_off", "control_draft", "control_keyframe"

@@ -19,21 +19,21 @@ from pokora_anime.bench.constancy import constancy
 from pokora_anime.bench.nano_flow import flow_magnitude
 from pokora_anime.bench.nano_metrics import pck
 from pokora_anime.bench.nano_rows import Row
-from pokora_anime.config.schema import VideoConfig
-from pokora_anime.machine import give_back_memory
+from pokora_anime.devices.machine import give_back_memory
 from pokora_anime.nano.probe import STILL
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
-from pokora_anime.provenance.layout import array_name
-from pokora_anime.quality.asked import asked_attributes
-from pokora_anime.quality.clip import scored
-from pokora_anime.records import Image, Segment
-from pokora_anime.stages.joint_tracks import smoothed
+from pokora_anime.prompt.prompt_attributes import asked_attributes
+from pokora_anime.provenance.run_layout import array_name
+from pokora_anime.provenance.stage_records import Image, Segment
+from pokora_anime.quality.metrics.clip_scorer import scored
+from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.stages.control.joint_tracks import smoothed
 
 if TYPE_CHECKING:
     from pokora_anime.bench.nano_studio import Studio
-    from pokora_anime.context import RunContext
     from pokora_anime.nano.probe import AttributeProbe
+    from pokora_anime.stages.run_context import RunContext
 
 FPS, SEGMENT, CHUNK = 8, 16, 4
 SUBJECT = ("hair_color", "hair_style", "eye_color", "outfit", "outfit_color")
@@ -60,8 +60,8 @@ class Made:
 
 def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
     """The clip of a prompt; only its decoded frames are kept. The networks are loaded before it is timed."""
-    from pokora_anime.pipeline import clip_segments
-    from pokora_anime.stages.pictures import decode
+    from pokora_anime.render.pipeline import clip_segments
+    from pokora_anime.stages.picture.decode import decode
 
     config = replace(config, seed=one.index, shot=replace(config.shot, prompt=one.text))
     studio.models(config.speed.name).motion_unet()

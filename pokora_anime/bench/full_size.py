@@ -7,8 +7,8 @@ from typing import Any
 
 from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
-from pokora_anime.models.lora_shapes import SD2_UNET, SDXL_UNET, SDXL_VAE
-from pokora_anime.models.motion_unet import build_motion_unet
+from pokora_anime.catalogue.lora.lora_shapes import SD2_UNET, SDXL_UNET, SDXL_VAE
+from pokora_anime.networks.motion_unet import build_motion_unet
 
 _SDXL_UNET: dict[str, Any] = {"sample_size": 128, "layers_per_block": 2, **SDXL_UNET}
 _SD2_UNET: dict[str, Any] = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.bench.gpu_rows import Row, Rows, ratio, table
-from pokora_anime.commands.arguments import OneLineParser, whole
+from pokora_anime.cli.parser import OneLineParser, whole
 from pokora_anime.errors import MachineError, PokoraError
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _device(asked: str) -> str:
 def _dtype(device: torch.device) -> torch.dtype:
     import torch
 
-    from pokora_anime.machine import cpu_has_bf16
+    from pokora_anime.devices.machine import cpu_has_bf16
 
     return torch.bfloat16 if device.type == "cuda" or cpu_has_bf16() else torch.float32
 

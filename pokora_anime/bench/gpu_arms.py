@@ -26,13 +26,13 @@ from diffusers import (
 from torch import Tensor
 
 from pokora_anime.bench import full_size
-from pokora_anime.config.schema import Compile, DeviceKind
-from pokora_anime.devices.compiled import compile_blocks
-from pokora_anime.devices.layout import laid_out
-from pokora_anime.devices.place import Turns, place
-from pokora_anime.devices.plan import Plan
-from pokora_anime.models.motion_unet import build_motion_unet
-from pokora_anime.stages.denoise import ALONE, Condition, ControlSource, Guidance, denoise_segment
+from pokora_anime.devices.compiled_blocks import compile_blocks
+from pokora_anime.devices.forecast.plan import Plan
+from pokora_anime.devices.memory_layout import laid_out
+from pokora_anime.devices.placement import Turns, place
+from pokora_anime.networks.motion_unet import build_motion_unet
+from pokora_anime.schema.settings import Compile, DeviceKind
+from pokora_anime.stages.motion.denoise import ALONE, Condition, ControlSource, Guidance, denoise_segment
 
 NANO = Path(__file__).resolve().parent.parent / "nano" / "weights"
 FRAMES, STEPS, OVERLAP, CHUNK = 16, 6, 4, 4

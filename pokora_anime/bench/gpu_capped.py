@@ -10,12 +10,12 @@ import torch
 
 from pokora_anime.bench import full_size
 from pokora_anime.bench.gpu_arms import CHUNK, FRAMES, GUIDED, STEPS, Setting
-from pokora_anime.config.schema import DeviceConfig, Family
+from pokora_anime.devices.forecast.plan import Forecast, first_fitting, ladder
+from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.devices.hardware import described
-from pokora_anime.devices.job import Job
-from pokora_anime.devices.place import Turns, place
-from pokora_anime.devices.plan import Forecast, first_fitting, ladder
-from pokora_anime.stages.denoise import Condition, ControlSource, Guidance, denoise_segment
+from pokora_anime.devices.placement import Turns, place
+from pokora_anime.schema.settings import DeviceConfig, Family
+from pokora_anime.stages.motion.denoise import Condition, ControlSource, Guidance, denoise_segment
 
 
 def planned(setting: Setting, gigabytes: float) -> Forecast:

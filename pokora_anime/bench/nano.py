@@ -10,7 +10,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pokora_anime.commands.arguments import OneLineParser, whole
+from pokora_anime.cli.parser import OneLineParser, whole
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import WeightsError
 
@@ -143,7 +143,7 @@ def _deliver(
         )
         nano_page.fill_page(options.page, lines, shown, about)
     if options.card:
-        from pokora_anime.nano.card import write_card
+        from pokora_anime.nano.model_card import write_card
 
         write_card(options.weights, result)
     print(text_table(lines))

@@ -10,8 +10,8 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from pokora_anime.nano.world.openpose import LIMBS
-from pokora_anime.quality.clip import scored
+from pokora_anime.nano.world.joint_picture import LIMBS
+from pokora_anime.quality.metrics.clip_scorer import scored
 
 Clip = NDArray[np.uint8]  # [frames, height, width, 3]
 Tracks = NDArray[np.float32]  # [frames, 18, 3]: x, y as shares of the frame, presence

@@ -14,7 +14,7 @@ from pokora_anime.bench.nano_table import Line
 from pokora_anime.nano.crisp import SCALE, Crisp
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import Scene
-from pokora_anime.quality.lines import clip_line_width
+from pokora_anime.quality.metrics.line_sharpness import clip_line_width
 
 WIDTH_BAR, FLICKER_BAR = 1.3, 1.0
 LOOKED_AT = 3  # frames whose lines are measured, spread over the clip

@@ -14,7 +14,7 @@ from pokora_anime.bench.nano_rows import Row
 from pokora_anime.bench.nano_sections import FPS, SHOWN, read_strip
 from pokora_anime.bench.nano_table import Line, markdown_table
 from pokora_anime.errors import ConfigError
-from pokora_anime.quality.sheet import contact_sheet
+from pokora_anime.quality.contact_sheet import contact_sheet
 
 MOVING, COLUMNS, SIDE = 8, 4, 192  # clips in the moving picture, in a row, pixels a clip
 SHEET_COLUMNS = 6

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pokora_anime.nano.train.data import LONGEST, is_held_out
+from pokora_anime.nano.train.drawn_data import LONGEST, is_held_out
 from pokora_anime.nano.world.caption import caption_with_labels, full_caption
 from pokora_anime.nano.world.scene import Scene, sample_scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES, SUBJECTS

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pokora_anime.config.groups import conf_dir
+from pokora_anime.schema.config_groups import conf_dir
 
 PACKAGE = Path(__file__).resolve().parent.parent
 # What a row depends on beside the weights.

@@ -20,12 +20,12 @@ from pokora_anime.bench.nano_large import drawn_width, large_row
 from pokora_anime.bench.nano_prompts import Asked, asked
 from pokora_anime.bench.nano_rows import Row, Rows
 from pokora_anime.bench.nano_studio import Control, Studio
-from pokora_anime.choreography.motions import NAMES
-from pokora_anime.config.schema import ControlKind
+from pokora_anime.choreography.actions import NAMES
 from pokora_anime.nano.probe import STILL, UNKNOWN, AttributeProbe, labels_of
 from pokora_anime.nano.world.draw import Frame, draw_frame
-from pokora_anime.nano.world.openpose import openpose_map
+from pokora_anime.nano.world.joint_picture import openpose_map
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
+from pokora_anime.schema.settings import ControlKind
 
 BATCH = 16
 SIZE, FRAMES, FPS = 256, 16, 8

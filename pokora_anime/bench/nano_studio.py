@@ -19,21 +19,21 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pokora_anime.config import camera
+from pokora_anime.catalogue import registry
 from pokora_anime.config.compose import compose_video
-from pokora_anime.config.schema import ControlKind, Family, LoraConfig, VideoConfig
-from pokora_anime.context import RunContext
-from pokora_anime.devices.place import place
-from pokora_anime.machine import Machine, settle
-from pokora_anime.models import registry
-from pokora_anime.models.loader import Models
+from pokora_anime.devices.machine import Machine, settle
+from pokora_anime.devices.placement import place
 from pokora_anime.nano.crisp import Crisp
 from pokora_anime.nano.probe import AttributeProbe
-from pokora_anime.provenance.folder import RunFolder
-from pokora_anime.stages.deliver import sized
-from pokora_anime.stages.denoise import ControlSource, Guidance
-from pokora_anime.stages.guidance import combine
-from pokora_anime.stages.pictures import decode
+from pokora_anime.networks.loader import Models
+from pokora_anime.provenance.run_folder import RunFolder
+from pokora_anime.schema.settings import ControlKind, Family, LoraConfig, VideoConfig
+from pokora_anime.stages.delivery.resample import sized
+from pokora_anime.stages.motion.denoise import ControlSource, Guidance
+from pokora_anime.stages.motion.guidance import combine
+from pokora_anime.stages.picture.decode import decode
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.timeline import camera_choice
 
 Pictures = NDArray[np.uint8]
 
@@ -154,12 +154,12 @@ class Studio:
         settings: uint8 [16,256,256,3], and the joints float32 [16,18,3] that steered its frames if any did.
         """
         from pokora_anime.bench.clips_measure import steering
-        from pokora_anime.pipeline import clip_segments
+        from pokora_anime.render.pipeline import clip_segments
 
         config = _config(speed, more)
         finish = replace(config.finish, width=config.base.width, height=config.base.height)
         config = replace(config, seed=seed, shot=replace(config.shot, prompt=prompt), finish=finish)
-        camera.settle(config)
+        camera_choice.settle(config)
         with tempfile.TemporaryDirectory() as folder:
             context = self._context(self.models(speed), Path(folder), seed)
             segments = list(clip_segments(config, context))

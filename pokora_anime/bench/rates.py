@@ -25,13 +25,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pokora_anime.bench.video import clip_marks
 from pokora_anime.config.compose import compose, usable_cores
-from pokora_anime.config.schema import DeviceKind, DType
-from pokora_anime.devices import hardware, rates
-from pokora_anime.devices.job import Job
-from pokora_anime.devices.rates import Accelerator, Rates
+from pokora_anime.devices import hardware
+from pokora_anime.devices.forecast import rates
+from pokora_anime.devices.forecast.rates import Accelerator, Rates
+from pokora_anime.devices.forecast.workload import Job
+from pokora_anime.devices.machine import cuda_has_bf16
 from pokora_anime.errors import MachineError
-from pokora_anime.machine import cuda_has_bf16
-from pokora_anime.provenance.atomic import write_atomic, writing
+from pokora_anime.schema.settings import DeviceKind, DType
+from pokora_anime.system.atomic_files import write_atomic, writing
 
 CLIP = ("base=nano", "device.kind=cpu", "shot.seconds=2")
 _SIDES = (256, 768)  # of the delivered frames

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from pokora_anime.bench.process import Usage, pokora
-from pokora_anime.devices.rates import processor
+from pokora_anime.devices.forecast.rates import processor
 from pokora_anime.errors import MachineError
 
 DEFAULTS = ("base=nano", "speed=lcm", "control=pose_depth", "shot.seconds=8", "shot.fps=8")

@@ -7,13 +7,17 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from pokora_anime.compliance.findings import Severity, of_severity
-from pokora_anime.compliance.rules.case import Case, uses
-from pokora_anime.compliance.rules.contest import judge
-from pokora_anime.compliance.rules.text import MAX_PROMPT
-from pokora_anime.config import camera, choices, stills
+from pokora_anime.catalogue import finishing_networks
 from pokora_anime.config.overrides import nearest
-from pokora_anime.config.schema import (
+from pokora_anime.errors import ConfigError, PromptError
+from pokora_anime.findings import Severity, of_severity
+from pokora_anime.prompt import open_words, prompt_choices, prompt_length
+from pokora_anime.prompt.lora_tags import merge_loras, shot_loras
+from pokora_anime.prompt.prompt_syntax import parse_travel, stops
+from pokora_anime.rules.case import Case, uses
+from pokora_anime.rules.contest import judge
+from pokora_anime.rules.text_rules import MAX_PROMPT
+from pokora_anime.schema.settings import (
     Anchor,
     BaseConfig,
     Camera,
@@ -38,11 +42,7 @@ from pokora_anime.config.schema import (
     Upscale,
     VideoConfig,
 )
-from pokora_anime.errors import ConfigError, PromptError
-from pokora_anime.models import finishing
-from pokora_anime.models.lora_tags import merge_loras, shot_loras
-from pokora_anime.stages import open_words, prompt_length, second_pass, spans
-from pokora_anime.stages.prompt_syntax import parse_travel, stops
+from pokora_anime.timeline import camera_choice, hires_plan, segment_plan, still_seeds
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 MOST_REROLLS = 8
@@ -77,9 +77,9 @@ def check(config: RunConfig) -> None:
     if isinstance(config, VideoConfig):
         found += [*_shot(config), *_control(config), *_motion(config), *_finish(config.finish)]
         found += [*_encode(config.encode), *_quality(config)]
-        found += _second_pass(config) if second_pass.asked(config) and not found else []
+        found += _second_pass(config) if hires_plan.asked(config) and not found else []
     if isinstance(config, StillsConfig):
-        found += [*_within("count", config.count, 1, stills.MOST), *_finish(config.finish)]
+        found += [*_within("count", config.count, 1, still_seeds.MOST), *_finish(config.finish)]
         found += _within("seed", config.seed, 0, 2**63 - max(1, config.count))
         if config.finish.upscale not in (Upscale.lanczos, Upscale.crisp):
             expected = "lanczos, or crisp on nano: the other ways are a clip's"
@@ -128,7 +128,7 @@ def _prompt(config: RunConfig) -> None:
                 fix="keep the words that matter most",
             )
     parse_travel(shot)
-    for one in stills.each(config):
+    for one in still_seeds.each(config):
         prompt_length.refuse_long(shot, config.base, open_words.chosen(one))
 
 
@@ -136,7 +136,9 @@ def _words(config: RunConfig) -> list[Problem]:
     """The prompt's choices are made, as its seed makes them, and only nano is told what is left open."""
     shot, base = config.shot, config.base
     found: list[Problem] = []
-    if choices.has(shot.prompt) or (shot.typed and choices.choose(shot.typed, config.seed) != shot.prompt):
+    if prompt_choices.has(shot.prompt) or (
+        shot.typed and prompt_choices.choose(shot.typed, config.seed) != shot.prompt
+    ):
         expected = f"what seed {config.seed} chooses of {shot.typed or shot.prompt!r}"
         found.append(Problem("shot.prompt", repr(shot.prompt), expected, "type the prompt again"))
     if base.fill_open and base.family is not Family.nano:
@@ -361,7 +363,7 @@ def _motion(config: VideoConfig) -> list[Problem]:
 def _camera(config: VideoConfig) -> list[Problem]:
     """Nothing else is asked for in the place of the camera's move."""
     asked, lora, window = config.motion.camera, config.motion.lora, config.finish.camera
-    if camera.settled(config):
+    if camera_choice.settled(config):
         return []
     if lora is not None and asked is Camera.free:
         fix = "finish.camera=free, or motion.lora=null"
@@ -370,7 +372,7 @@ def _camera(config: VideoConfig) -> list[Problem]:
         fix = "motion.lora=null, or motion.camera=free"
         return [Problem("motion.camera", f"{asked.value} beside motion.lora={lora}", "one move", fix)]
     if window is asked:
-        expected = f"{camera.words(asked)!r} in shot.prefix"
+        expected = f"{camera_choice.words(asked)!r} in shot.prefix"
         return [Problem("motion.camera", f"{asked.value} with base=nano", expected, "motion.camera=free")]
     got, fix = (
         f"{asked.value} beside finish.camera={window.value}",
@@ -389,7 +391,7 @@ def _loop(shot: ShotConfig, motion: MotionConfig) -> list[Problem]:
     if round(frames) < least:
         fix = f"shot.seconds={-(-least // shot.fps)}"
         return [Problem("shot.seconds", shot.seconds, f"a loop of at least {least} frames", fix)]
-    planned = spans.plan(round(frames), motion, has_keyframe=True, period=round(frames))
+    planned = segment_plan.plan(round(frames), motion, has_keyframe=True, period=round(frames))
     if any(span.fresh < 1 or span.known < motion.overlap for span in planned[1:]):
         return [Problem("motion.overlap", motion.overlap, "less, to close the loop", "motion.overlap=4")]
     return []
@@ -407,7 +409,7 @@ def _finish(finish: FinishConfig) -> list[Problem]:
     found += _within("finish.hires.scale", finish.hires.scale, 1.0, 4.0)
     found += _within("finish.hires.strength", finish.hires.strength, 0.05, 0.9)
     found += _within("finish.upscaler.tile", finish.upscaler.tile, 64, MOST_SIDE)
-    known = finishing.upscalers()
+    known = finishing_networks.upscalers()
     if finish.upscaler.model not in known:
         fix = f"finish.upscaler.model={nearest(finish.upscaler.model, known) or known[0]}"
         found.append(Problem("finish.upscaler.model", repr(finish.upscaler.model), "|".join(known), fix))
@@ -424,11 +426,11 @@ def _upscale(config: RunConfig) -> list[Problem]:
 def _second_pass(config: VideoConfig) -> list[Problem]:
     """A size that networks take, and a step that is left out: else nothing of the clip would be."""
     found: list[Problem] = []
-    side = max(second_pass.frame_size(config))
+    side = max(hires_plan.frame_size(config))
     if side > MOST_SIDE:
         fix = f"finish.hires.scale={MOST_SIDE / max(config.base.width, config.base.height):g}"
         found.append(Problem("finish.hires.scale", f"{side} pixels a side", f"at most {MOST_SIDE}", fix))
-    if second_pass.skipped(config) < 1:
+    if hires_plan.skipped(config) < 1:
         got = f"{config.finish.hires.strength:g} of {config.speed.steps} steps"
         expected = "so little that a step is left out before it"
         found.append(Problem("finish.hires.strength", got, expected, "finish.hires.strength=0.5"))

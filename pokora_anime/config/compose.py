@@ -9,12 +9,14 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.config import camera, choices, schema
 from pokora_anime.config.checks import check
-from pokora_anime.config.groups import SCHEMAS, conf_dir, register_schemas
 from pokora_anime.config.overrides import nearest, prepare
-from pokora_anime.config.schema import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.errors import ConfigError
+from pokora_anime.prompt import prompt_choices
+from pokora_anime.schema import settings
+from pokora_anime.schema.config_groups import SCHEMAS, conf_dir, register_schemas
+from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.timeline import camera_choice
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -81,9 +83,9 @@ def _settled(command: str, composed: DictConfig) -> RunConfig:
         raise ConfigError(
             "CFG-KEY", f"a config of type {type(config).__name__}", expected=SCHEMAS[command].__name__
         )
-    choices.settle(config.shot, config.seed)
+    prompt_choices.settle(config.shot, config.seed)
     if isinstance(config, VideoConfig):
-        camera.settle(config)
+        camera_choice.settle(config)
     config.device.threads = config.device.threads or usable_cores()
     return config
 
@@ -107,7 +109,7 @@ def translate(error: Exception) -> ConfigError:
     key = found[1] if found else ""
     text = re.sub(r" (full_key|object_type|reference_type)[:=].*", "", text)
     if unknown := re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'", text):
-        kind = getattr(schema, unknown[2], None)  # None: one of Hydra's own, of a launcher say
+        kind = getattr(settings, unknown[2], None)  # None: one of Hydra's own, of a launcher say
         known = [entry.name for entry in fields(kind)] if is_dataclass(kind) else []
         best = nearest(unknown[1], known)
         hint = f"did you mean {best}?" if best else ""

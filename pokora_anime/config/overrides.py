@@ -15,12 +15,12 @@ from typing import cast
 
 import yaml
 
-from pokora_anime.compliance.findings import Finding
-from pokora_anime.compliance.rules import words
-from pokora_anime.compliance.rules.text import printable
-from pokora_anime.config import choices
-from pokora_anime.config.groups import groups, keys
 from pokora_anime.errors import ConfigError, PromptError
+from pokora_anime.findings import Finding
+from pokora_anime.prompt import prompt_choices
+from pokora_anime.rules import typed_words
+from pokora_anime.rules.text_rules import printable
+from pokora_anime.schema.config_groups import groups, keys
 
 MOST_DRAWN = 10**6  # a drawn seed is below it, so that people can type it again
 RAW_KEYS = ("shot.prompt", "shot.negative", "shot.prefix")
@@ -102,7 +102,7 @@ def screen(command: str, override: str) -> list[Finding]:
     """What one override would bring in from outside; nothing for prompts, which are judged as text."""
     if _RAW.fullmatch(override) or _launcher_slip(override):
         return []
-    return words.judge(words.read(override, (*keys(command), *groups(command))))
+    return typed_words.judge(typed_words.read(override, (*keys(command), *groups(command))))
 
 
 def nearest(name: str, known: Sequence[str], cutoff: float = 0.55) -> str:
@@ -139,7 +139,7 @@ def _quote_prompt(key: str, text: str, *, multirun: bool) -> str:
         listed = [text] if items is None else items
         for item in listed:
             check_text(key, item)
-        ways = dict.fromkeys(way for item in listed for way in choices.ways(item, key))
+        ways = dict.fromkeys(way for item in listed for way in prompt_choices.ways(item, key))
         return ",".join(quote(way) for way in ways)
     if multirun and items is not None:
         for item in items:
@@ -221,7 +221,7 @@ def _judge(command: str, override: str, *, multirun: bool) -> Fault | None:
 def _launcher_slip(override: str) -> Fault | None:
     """A mistyped key of a launcher."""
     key = override.lstrip("+").partition("=")[0]
-    best = nearest(key, words.HYDRA_KEYS, cutoff=0.95)
+    best = nearest(key, typed_words.HYDRA_KEYS, cutoff=0.95)
     if not best or best == key or key.startswith("~"):
         return None
     return Fault("CFG-KEY", f"unknown key {key.split('.')[-1]}", "", f"did you mean {best}?")

@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pokora_anime.config.schema import Compile
-from pokora_anime.devices.plan import Plan
+from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.schema.settings import Compile
 
 if TYPE_CHECKING:
-    from pokora_anime.provenance.folder import Arrays, RunFolder
     from pokora_anime.provenance.node import Node
+    from pokora_anime.provenance.run_folder import Arrays, RunFolder
 
 
 class Execution:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pokora_anime.nano.extractors import CONFIG, WEIGHTS
+from pokora_anime.nano.nano_extractors import CONFIG, WEIGHTS
 
 SCALE = 3
 FOLD = 2  # pixels a side of one place

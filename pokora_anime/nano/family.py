@@ -21,7 +21,7 @@ from transformers import (
     Dinov2Config,
 )
 
-from pokora_anime.nano.extractors import PoseExtractor
+from pokora_anime.nano.nano_extractors import PoseExtractor
 from pokora_anime.nano.sizes import LATENT, PICTURE
 from pokora_anime.nano.tokenizer import MAX_LENGTH, build_tokenizer
 from pokora_anime.nano.world.vocabulary import words

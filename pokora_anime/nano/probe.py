@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pokora_anime.nano.extractors import CONFIG, JOINTS, WEIGHTS, Residual, soft_argmax
-from pokora_anime.nano.world.face import blink
+from pokora_anime.nano.nano_extractors import CONFIG, JOINTS, WEIGHTS, Residual, soft_argmax
+from pokora_anime.nano.world.character.face import blink
 from pokora_anime.nano.world.scene import Scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 

@@ -14,7 +14,7 @@ from pokora_anime.provenance.hashing import Json
 if TYPE_CHECKING:
     import torch
 
-    from pokora_anime.context import RunContext
+    from pokora_anime.stages.run_context import RunContext
 
 LIBRARIES = (
     "torch",

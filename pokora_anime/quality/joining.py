@@ -9,11 +9,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from pokora_anime.quality.clip import SIDE, reduced
-from pokora_anime.quality.flow import BothFlows
-from pokora_anime.quality.metrics import BY_ID
-from pokora_anime.quality.pairs import Pair, ghost, measure_pair
-from pokora_anime.quality.summary import (
+from pokora_anime.provenance.stage_records import Image, Segment
+from pokora_anime.quality.metrics.clip_scorer import SIDE, reduced
+from pokora_anime.quality.metrics.frame_pair_metrics import Pair, ghost, measure_pair
+from pokora_anime.quality.metrics.metric_table import BY_ID
+from pokora_anime.quality.metrics.optical_flow import BothFlows
+from pokora_anime.quality.metrics.score_summary import (
     COLOR_FLOOR,
     CUT_CONTENT,
     CUT_RATIO,
@@ -21,7 +22,6 @@ from pokora_anime.quality.summary import (
     SPEED_FLOOR,
     WARP_FLOOR,
 )
-from pokora_anime.records import Image, Segment
 
 Values = npt.NDArray[np.float64]
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from pokora_anime.config.schema import Family
-from pokora_anime.models.places import PACKAGE
-from pokora_anime.provenance.atomic import write_atomic
-from pokora_anime.quality.choose import fetched
-from pokora_anime.quality.clip import reduced
-from pokora_anime.records import Image
+from pokora_anime.catalogue.weight_paths import PACKAGE
+from pokora_anime.provenance.stage_records import Image
+from pokora_anime.quality.metrics.clip_scorer import reduced
+from pokora_anime.quality.metrics.scorer_backends import fetched
+from pokora_anime.schema.settings import Family
+from pokora_anime.system.atomic_files import write_atomic
 
 if TYPE_CHECKING:
     import torch

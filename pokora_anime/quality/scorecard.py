@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from pokora_anime.provenance.atomic import write_atomic, writing
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.provenance.layout import CHOREOGRAPHY, REPORTS
-from pokora_anime.quality.metrics import ADVICE, FINAL, GENERATED, METRICS, Verdict
-from pokora_anime.quality.summary import Score
+from pokora_anime.provenance.run_layout import CHOREOGRAPHY, REPORTS
+from pokora_anime.quality.metrics.metric_table import ADVICE, FINAL, GENERATED, METRICS, Verdict
+from pokora_anime.quality.metrics.score_summary import Score
+from pokora_anime.system.atomic_files import write_atomic, writing
 
 FORMAT = 1
 SCORECARD = "scorecard.json"
@@ -60,7 +60,7 @@ def write(card: Scorecard, folder: Path, clip: Path | None = None) -> tuple[Path
 
     The page shows `clip`, and beside it the poses that were planned for it if its run has them.
     """
-    from pokora_anime.quality.report import page
+    from pokora_anime.quality.report.scorecard_page import page
 
     shown = quote(Path(os.path.relpath(clip, folder)).as_posix()) if clip is not None else ""
     data = json.dumps(card.to_json(), indent=1, ensure_ascii=False) + "\n"

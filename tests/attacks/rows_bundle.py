@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image as Pictures
 
 from attacks.attack import Attack
-from pokora_anime.bundle import archive, names
+from pokora_anime.submission import file_names
+from pokora_anime.submission.bundle import zip_writer
 
 Told = dict[str, Any]
 ROWS: list[Attack] = []
@@ -65,21 +66,21 @@ def from_elsewhere(shown: str, command: str, origin: str) -> Callable[[Path], No
 
 
 for shown, command, origin in (
-    (names.VIDEO, "video", "logs/clip.mp4"),
-    (names.VIDEO, "video", "reports/clip.mp4"),
-    (names.VIDEO, "video", "reports/scorecard.json"),
-    (names.VIDEO, "video", "sheet.png"),
-    (names.VIDEO, "stills", "logs/video.mp4"),
-    (names.VIDEO, "stills", "still-1.png"),
-    (names.still(0), "stills", "logs/still-1.png"),
-    (names.still(0), "stills", "reports/still-1.png"),
-    (names.still(0), "stills", "record.json"),
-    (names.still(0), "video", "keyframe.png"),
-    (names.still(0), "video", "sheet.png"),
-    (names.still(0), "video", "logs/frame.png"),
-    (names.still(0), "video", "video.mp4"),
-    (names.still(1), "video", "keyframe.png"),
-    (names.still(1), "stills", "still-1.png"),
+    (file_names.VIDEO, "video", "logs/clip.mp4"),
+    (file_names.VIDEO, "video", "reports/clip.mp4"),
+    (file_names.VIDEO, "video", "reports/scorecard.json"),
+    (file_names.VIDEO, "video", "sheet.png"),
+    (file_names.VIDEO, "stills", "logs/video.mp4"),
+    (file_names.VIDEO, "stills", "still-1.png"),
+    (file_names.still(0), "stills", "logs/still-1.png"),
+    (file_names.still(0), "stills", "reports/still-1.png"),
+    (file_names.still(0), "stills", "record.json"),
+    (file_names.still(0), "video", "keyframe.png"),
+    (file_names.still(0), "video", "sheet.png"),
+    (file_names.still(0), "video", "logs/frame.png"),
+    (file_names.still(0), "video", "video.mp4"),
+    (file_names.still(1), "video", "keyframe.png"),
+    (file_names.still(1), "stills", "still-1.png"),
 ):
     row("entry", f"{shown} from {command}/{origin}", from_elsewhere(shown, command, origin), "BND-ENTRY")
 
@@ -88,18 +89,18 @@ def renamed_control_map(folder: Path) -> None:
     place = next(
         path for path in bundled.run(folder).glob("*.png") if path.name not in ("sheet.png", "keyframe.png")
     )
-    from_elsewhere(names.still(0), "video", place.name)(folder)
+    from_elsewhere(file_names.still(0), "video", place.name)(folder)
 
 
 def only_bytes(folder: Path) -> None:
-    (folder / names.still(0)).write_bytes(foreign())
+    (folder / file_names.still(0)).write_bytes(foreign())
     bundled.mend(folder)
 
 
 def only_video(folder: Path) -> None:
-    data = bytearray((folder / names.VIDEO).read_bytes())
+    data = bytearray((folder / file_names.VIDEO).read_bytes())
     data[-9] ^= 1
-    (folder / names.VIDEO).write_bytes(data)
+    (folder / file_names.VIDEO).write_bytes(data)
     bundled.mend(folder)
 
 
@@ -110,20 +111,24 @@ def nothing_named(folder: Path) -> None:
 def swapped(folder: Path) -> None:
     def change(told: Told) -> None:
         entry = told["entry"]
-        entry[names.VIDEO], entry[names.still(0)] = entry[names.still(0)], entry[names.VIDEO]
+        entry[file_names.VIDEO], entry[file_names.still(0)] = (
+            entry[file_names.still(0)],
+            entry[file_names.VIDEO],
+        )
 
     bundled.mend(folder, change)
 
 
 def taken_out(folder: Path) -> None:
-    (folder / names.still(0)).unlink()
-    bundled.mend(folder, lambda told: told["entry"].pop(names.still(0)))
+    (folder / file_names.still(0)).unlink()
+    bundled.mend(folder, lambda told: told["entry"].pop(file_names.still(0)))
 
 
 def other_case(folder: Path) -> None:
-    (folder / names.still(0)).rename(folder / "entry/still-1.PNG")
+    (folder / file_names.still(0)).rename(folder / "entry/still-1.PNG")
     bundled.mend(
-        folder, lambda told: told["entry"].update({"entry/still-1.PNG": told["entry"].pop(names.still(0))})
+        folder,
+        lambda told: told["entry"].update({"entry/still-1.PNG": told["entry"].pop(file_names.still(0))}),
     )
 
 
@@ -224,16 +229,16 @@ def written(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
 
 
 for label, name, old, new in (
-    ("a script in the page", names.REPORT, b"</main>", b"<script>document.body.remove()</script></main>"),
-    ("a picture in the page", names.REPORT, b"</main>", b'<img src="entry/still-1.png"></main>'),
-    ("a kinder verdict in the page", names.REPORT, b"not eligible", b"eligible"),
-    ("another title in the page", names.REPORT, b"Petals", b"Petal5"),
-    ("a picture in the README", names.README, b"## In a minute", b"![](data:,AA)\n\n## In a minute"),
-    ("another command in the README", names.README, b"verify BUNDLE.zip ", b"echo PASS       # "),
-    ("somebody else in the metadata", names.CRATE, b"Kim Minsu", b"Lee Minsu"),
-    ("a file in the metadata", names.CRATE, b'"@graph": [', b'"@graph": [\n  {"@id": "x.png"},'),
-    ("another paper in the citations", names.CITATIONS, b"@", b"@misc{x, title={y}}\n\n@"),
-    ("words after the citations", names.CITATIONS, b"}\n", b"}\n% eof"),
+    ("a script in the page", file_names.REPORT, b"</main>", b"<script>document.write()</script></main>"),
+    ("a picture in the page", file_names.REPORT, b"</main>", b'<img src="entry/still-1.png"></main>'),
+    ("a kinder verdict in the page", file_names.REPORT, b"not eligible", b"eligible"),
+    ("another title in the page", file_names.REPORT, b"Petals", b"Petal5"),
+    ("a picture in the README", file_names.README, b"## In a minute", b"![](data:,AA)\n\n## In a minute"),
+    ("another command in the README", file_names.README, b"verify BUNDLE.zip ", b"echo PASS       # "),
+    ("somebody else in the metadata", file_names.CRATE, b"Kim Minsu", b"Lee Minsu"),
+    ("a file in the metadata", file_names.CRATE, b'"@graph": [', b'"@graph": [\n  {"@id": "x.png"},'),
+    ("another paper in the citations", file_names.CITATIONS, b"@", b"@misc{x, title={y}}\n\n@"),
+    ("words after the citations", file_names.CITATIONS, b"}\n", b"}\n% eof"),
 ):  # fmt: skip
     row("strays", label, written(name, old, new), "BND-WRITTEN")
 for label, old, new in (
@@ -242,7 +247,7 @@ for label, old, new in (
     ("weights of another status", b'"allowed"', b'"review"'),
     ("a field more in the weights", b'"id": "nano"', b'"note": "x",\n  "id": "nano"'),
 ):
-    row("strays", label, written(names.WEIGHTS, old, new), "BND-WEIGHTS")
+    row("strays", label, written(file_names.WEIGHTS, old, new), "BND-WEIGHTS")
 
 
 def manifest_with(change: Callable[[Told], object]) -> Callable[[Path], None]:
@@ -266,7 +271,7 @@ for label, change in (
 
 def scored(text: str) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
-        put(folder, f"{bundled.run(folder).relative_to(folder)}/{names.SCORECARD}", text.encode())
+        put(folder, f"{bundled.run(folder).relative_to(folder)}/{file_names.SCORECARD}", text.encode())
         bundled.mend(folder)
 
     return forge
@@ -322,7 +327,7 @@ def spliced(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
     return lambda data: data.replace(old, new, 1)
 
 
-for name in (names.POSTER, names.WRITEUP):
+for name in (file_names.POSTER, file_names.WRITEUP):
     for label, made in (
         ("a picture as PDF", drawn_pdf),
         ("a PNG under the name", lambda data: foreign()),
@@ -356,7 +361,7 @@ def zipped(change: Callable[[Path], None]) -> Callable[[Path], Path]:
         files = {
             one.relative_to(inside).as_posix(): one.read_bytes() for one in inside.rglob("*") if one.is_file()
         }
-        path.write_bytes(archive.pack(inside.name, files))
+        path.write_bytes(zip_writer.pack(inside.name, files))
         shutil.rmtree(folder)
         return path
 

@@ -12,7 +12,7 @@ from bundled import store
 
 from attacks.attack import Attack
 from attacks.rows_bundle import foreign, put, zipped
-from pokora_anime.bundle import names
+from pokora_anime.submission import file_names
 
 ROWS: list[Attack] = []
 
@@ -30,12 +30,12 @@ def source(
     name: str, change: Callable[[bytes], bytes | None], *, code: bool = False
 ) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
-        place = folder / names.SOURCE / name
+        place = folder / file_names.SOURCE / name
         data = change(place.read_bytes() if place.exists() else b"")
         if data is None:
             place.unlink()
         else:
-            put(folder, f"{names.SOURCE}/{name}", data)
+            put(folder, f"{file_names.SOURCE}/{name}", data)
         found = bundled.source_hash(folder)
         bundled.mend(folder, lambda told: told["source"].update(package_sha256=found) if code else None)
 
@@ -63,16 +63,16 @@ for label, name, data in (
 row(
     "source",
     "other code under the old hash",
-    source("pokora_anime/cli.py", lambda data: data + b"#\n"),
+    source("pokora_anime/cli/__init__.py", lambda data: data + b"#\n"),
     "BND-SOURCE",
 )
 row(
     "source",
     "other code under its own hash",
-    source("pokora_anime/cli.py", lambda data: data + b"#\n", code=True),
+    source("pokora_anime/cli/__init__.py", lambda data: data + b"#\n", code=True),
     "SUB-CODE",
 )
-row("source", "code left out", source("pokora_anime/doctor.py", lambda data: None, code=True), "SUB-CODE")
+row("source", "code left out", source("pokora_anime/cli/doctor.py", lambda data: None, code=True), "SUB-CODE")
 
 
 # Signed copies (hole 6)
@@ -83,7 +83,7 @@ def copies(change: Callable[[Path, Path], None]) -> Callable[[Path], None]:
 
     def forge(folder: Path) -> None:
         bundled.with_copies(folder)
-        change(folder / names.CREDENTIALS, folder / names.ENTRY)
+        change(folder / file_names.CREDENTIALS, folder / file_names.ENTRY)
         bundled.mend(folder)
 
     return forge

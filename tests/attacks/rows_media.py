@@ -10,7 +10,7 @@ from forged_media import Forge
 
 from attacks.attack import Attack
 from attacks.rows_record import Opened
-from pokora_anime.provenance import layout
+from pokora_anime.provenance import run_layout
 
 PICTURES = ("keyframe.png", "control_depth.png", "sheet.png")
 Change = Callable[[Path], None]
@@ -23,7 +23,7 @@ def mended(name: str, forge: Forge) -> Change:
         path = folder / name
         path.write_bytes(forge(path.read_bytes()))
         opened = Opened(folder)
-        if name == layout.VIDEO:
+        if name == run_layout.VIDEO:
             opened.deliver(opened.frames())
         opened.seal()
 
@@ -32,7 +32,7 @@ def mended(name: str, forge: Forge) -> Change:
 
 ROWS: list[Attack] = [
     *(
-        Attack(name=name, hole="mp4", subject="run", forge=mended(layout.VIDEO, forge),
+        Attack(name=name, hole="mp4", subject="run", forge=mended(run_layout.VIDEO, forge),
                codes=frozenset({"VID-BOX", "VID-TIME", "VID-FRAMES", "VID-DECODE"}))
         for name, forge in forged_media.MP4.items()
     ),

@@ -16,10 +16,11 @@ import sealed
 from sealed import Forgery, chain
 
 from attacks.attack import Attack
-from pokora_anime.provenance import layout, statement
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import canonical_json, text_hash
-from pokora_anime.provenance.keys import PREFIX
-from pokora_anime.provenance.reading import read_run
+from pokora_anime.provenance.run_reading import read_run
+from pokora_anime.signing import statement
+from pokora_anime.signing.signing_key import PREFIX
 
 PAYLOAD = "iVBORw0KGgoAAAANSUhEUgAA" * 4
 Told = dict[str, Any]
@@ -225,7 +226,7 @@ def weak(fingerprint: str) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
         payload = canonical_json(statement.build(read_run(folder), PREFIX + fingerprint)).encode()
         value = statement._envelope(payload, PREFIX + fingerprint, bytes.fromhex(IDENTITY) + bytes(32))
-        (folder / layout.STATEMENT).write_bytes(canonical_json(value).encode() + b"\n")
+        (folder / run_layout.STATEMENT).write_bytes(canonical_json(value).encode() + b"\n")
 
     return forge
 
@@ -241,9 +242,9 @@ for label, number in {
 
 def envelope(change: Callable[[Told], object]) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
-        value = json.loads((folder / layout.STATEMENT).read_bytes())
+        value = json.loads((folder / run_layout.STATEMENT).read_bytes())
         change(value)
-        (folder / layout.STATEMENT).write_bytes(canonical_json(value).encode() + b"\n")
+        (folder / run_layout.STATEMENT).write_bytes(canonical_json(value).encode() + b"\n")
 
     return forge
 

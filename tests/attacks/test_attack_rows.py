@@ -14,7 +14,7 @@ import sealed
 import submitted
 
 from attacks.attack import Attack
-from pokora_anime.bundle.examine import examine_and_show
+from pokora_anime.submission.check.examine_bundle import examine_and_show
 
 HERE = Path(__file__).parent
 ROWS: list[Attack] = [

@@ -16,17 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pokora_anime.cli import help_pages as pages
 from pokora_anime.cli import main
-from pokora_anime.commands import help as pages
-from pokora_anime.compliance import gate, strict_yaml
-from pokora_anime.compliance.findings import Severity, of_severity
-from pokora_anime.compliance.rules import closed, words
+from pokora_anime.config import gate
 from pokora_anime.config.compose import compose
-from pokora_anime.config.groups import conf_dir
-from pokora_anime.config.identity import to_plain
 from pokora_anime.config.overrides import prepare, screen
-from pokora_anime.config.schema import LoraConfig, RunConfig
 from pokora_anime.errors import ConfigError, PokoraError
+from pokora_anime.findings import Severity, of_severity
+from pokora_anime.rules import closed_config, typed_words
+from pokora_anime.schema.config_groups import conf_dir
+from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.schema.settings import LoraConfig, RunConfig
+from pokora_anime.untrusted import strict_yaml
 
 
 def codes_of(override: str) -> set[str]:
@@ -224,7 +225,7 @@ def test_an_override_that_reaches_outside_is_refused_before_hydra(override: str,
 def test_options_for_foreign_configs_are_refused(
     option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert [finding.code for finding in words.foreign_options(["seed=1", option])] == ["GATE-CONFIG"]
+    assert [finding.code for finding in typed_words.foreign_options(["seed=1", option])] == ["GATE-CONFIG"]
     assert main(["check", option]) == 1
     assert "GATE-CONFIG" in capsys.readouterr().out
     assert main(["video", option, "--out", str(tmp_path)]) == 2
@@ -319,7 +320,7 @@ def found_in(plain: object) -> set[str]:
     return {finding.code for finding in of_severity(gate.examine_recorded("video", plain), Severity.block)}
 
 
-@pytest.mark.parametrize("slot", closed.STRINGS)
+@pytest.mark.parametrize("slot", closed_config.STRINGS)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_string_holds_a_path_a_link_or_bytes(slot: str, attack: str, sdxl: RunConfig) -> None:
     found = found_in(with_value(sdxl, slot, attack))
@@ -342,7 +343,7 @@ def test_a_render_is_refused_for_its_prompt(attack: str, code: str, sdxl: RunCon
         gate.refuse(config)
 
 
-@pytest.mark.parametrize("slot", [slot for slot in closed.STRINGS if not slot.startswith(PROMPTS)])
+@pytest.mark.parametrize("slot", [slot for slot in closed_config.STRINGS if not slot.startswith(PROMPTS)])
 def test_an_id_is_one_that_exists(slot: str, sdxl: RunConfig) -> None:
     """A name of the right shape that nobody registered carries nothing in."""
     found = gate.examine_recorded("video", with_value(sdxl, slot, "Zm9vYmFyYmF6"))

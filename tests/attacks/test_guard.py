@@ -21,15 +21,15 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from pokora_anime.compliance.guard.landlock import landlock_abi
-from pokora_anime.compliance.guard.needs import PACKAGE
-from pokora_anime.compliance.guard.weights import ARRAYS
+from pokora_anime.catalogue import registry
+from pokora_anime.catalogue.registry_row import PICKLES
 from pokora_anime.errors import MachineError
-from pokora_anime.models import registry
-from pokora_anime.models.rows import PICKLES
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
-from pokora_anime.provenance.folder import RunFolder
+from pokora_anime.media.ffmpeg import find_ffmpeg
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import RunFolder
+from pokora_anime.render.worker.needs import PACKAGE
+from pokora_anime.render.worker.weight_check import ARRAYS
+from pokora_anime.sandbox.landlock import landlock_abi
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the guard's level needs Linux")
 landlock = pytest.mark.skipif(landlock_abi() == 0, reason="this kernel offers no Landlock")
@@ -187,7 +187,7 @@ def test_no_other_program_is_started(outside: Path, work: Path) -> None:
 def test_what_was_written_is_not_executed(outside: Path, work: Path) -> None:
     told = attempts(
         "import os, shutil, subprocess\n"
-        "from pokora_anime.provenance.ffmpeg import find_ffmpeg\n"
+        "from pokora_anime.media.ffmpeg import find_ffmpeg\n"
         "shutil.copy(find_ffmpeg(), WORK + '/tool')\n"
         "os.chmod(WORK + '/tool', 0o755)\n"
         "attempt('own', lambda: subprocess.run([WORK + '/tool', '-version']))\n",
@@ -531,7 +531,7 @@ def without_landlock(code: str, work: Path, guard: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-STATE = "from pokora_anime.compliance.guard import state\ntold.update(state.in_force().to_json())\n"
+STATE = "from pokora_anime.sandbox import guard_state\ntold.update(guard_state.in_force().to_json())\n"
 
 
 @linux
@@ -570,8 +570,8 @@ def networks() -> dict[str, Any]:
     import torch
 
     from pokora_anime.config.compose import compose
-    from pokora_anime.config.schema import ControlKind
-    from pokora_anime.models.loader import Models
+    from pokora_anime.networks.loader import Models
+    from pokora_anime.schema.settings import ControlKind
 
     config = compose("video", ["base=nano"])
     models = Models(config.base, config.speed, [], torch.device("cpu"), torch.float32)

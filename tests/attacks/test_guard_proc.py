@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pokora_anime import process
-from pokora_anime.compliance.guard.landlock import landlock_abi
-from pokora_anime.compliance.guard.needs import PACKAGE
 from pokora_anime.devices import hardware
-from pokora_anime.machine import Timeline
+from pokora_anime.devices.machine import Timeline
+from pokora_anime.render.worker.needs import PACKAGE
+from pokora_anime.sandbox.landlock import landlock_abi
+from pokora_anime.system import process
 
 CONFINED = """
 import json, os, sys

@@ -20,16 +20,16 @@ from replayed import Forgery
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from pokora_anime.compliance.replay.examine import Question, replay
-from pokora_anime.compliance.replay.report import Report
-from pokora_anime.compliance.verify.examine import examine
-from pokora_anime.compliance.verify.verdict import Verdict
-from pokora_anime.provenance import layout
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import arrays_hash
-from pokora_anime.provenance.layout import still_texts
-from pokora_anime.records import Image
-from pokora_anime.run import Run
-from pokora_anime.stages import keyframe
+from pokora_anime.provenance.run_layout import still_texts
+from pokora_anime.provenance.stage_records import Image
+from pokora_anime.render.run import Run
+from pokora_anime.replay.examine_replay import Question, replay
+from pokora_anime.replay.replay_report import Report
+from pokora_anime.stages.picture import keyframe
+from pokora_anime.verify.examine_run import examine
+from pokora_anime.verify.verdict import Verdict
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def interrupted(root: Path) -> tuple[Path, Path]:
     """The folder of the honest run as a kill just before its record would have left it, and its keyframe."""
     folder = root / "video" / replayed.honest().name
     shutil.copytree(replayed.honest(), folder)
-    for name in (layout.RECORD, layout.STATEMENT):
+    for name in (run_layout.RECORD, run_layout.STATEMENT):
         (folder / name).unlink()
     return folder, next(folder.glob("stages/keyframe-*"))
 
@@ -125,16 +125,16 @@ def test_a_keyframe_edited_before_the_run_goes_on_is_made_again(tmp_path: Path) 
     save_file({**arrays, "latent": arrays["latent"][..., ::-1].copy()}, keyframe_file)
     assert replayed.rendered(tmp_path) == folder
     honest = replayed.honest()
-    assert (folder / layout.FRAMES).read_bytes() == (honest / layout.FRAMES).read_bytes()
+    assert (folder / run_layout.FRAMES).read_bytes() == (honest / run_layout.FRAMES).read_bytes()
     assert np.array_equal(load_file(keyframe_file)["latent"], arrays["latent"])
     assert clean(folder)
 
 
 def swap_before_it_goes_on(folder: Path, op: str, name: str) -> None:
     """Mirrors an array of the first node of an operation; its hash and the ledger's chain are made anew."""
-    entries = [json.loads(line) for line in (folder / layout.LEDGER).read_bytes().splitlines()]
+    entries = [json.loads(line) for line in (folder / run_layout.LEDGER).read_bytes().splitlines()]
     node = next(entry for entry in entries if entry.get("op") == op)
-    path = folder / layout.array_name(op, node["id"])
+    path = folder / run_layout.array_name(op, node["id"])
     arrays = load_file(path)
     known = 1 if op == "motion" else 0  # its first frame is the keyframe, and verify knows that one
     arrays[name][:, known:] = np.flip(arrays[name][:, known:], -2)
@@ -144,7 +144,7 @@ def swap_before_it_goes_on(folder: Path, op: str, name: str) -> None:
     node["output"] = arrays_hash(arrays)
     for entry in entries:
         del entry["previous"]
-    (folder / layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in sealed.chain(entries)))
+    (folder / run_layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in sealed.chain(entries)))
 
 
 @pytest.mark.parametrize(

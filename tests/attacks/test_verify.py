@@ -27,13 +27,13 @@ from hypothesis import strategies as some
 from PIL import Image as Pictures
 from sealed import Forgery, codes, copied, edited, told, zipped
 
-from pokora_anime.compliance.verify import used
-from pokora_anime.compliance.verify.examine import examine
-from pokora_anime.compliance.verify.limits import LIMITS
-from pokora_anime.provenance import layout
-from pokora_anime.provenance.ffmpeg import find_ffmpeg, yuv_hashes
+from pokora_anime.media.ffmpeg import find_ffmpeg, yuv_hashes
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import arrays_hash, canonical_json, text_hash
-from pokora_anime.provenance.noise import expected
+from pokora_anime.provenance.seed_noise import expected
+from pokora_anime.untrusted.read_limits import LIMITS
+from pokora_anime.verify.examine_run import examine
+from pokora_anime.verify.policy import weights_policy as used
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX links and files")
 
@@ -278,14 +278,14 @@ def test_a_missing_file(forgery: Forgery) -> None:
 
 
 def test_a_missing_ledger(forgery: Forgery) -> None:
-    (forgery.folder / layout.LEDGER).unlink()
+    (forgery.folder / run_layout.LEDGER).unlink()
     assert codes(forgery.folder) == {"INT-MISSING", "SIG-CONTENT"}
 
 
 @POSIX
 def test_a_ledger_that_is_a_link(forgery: Forgery, tmp_path: Path) -> None:
-    shutil.move(forgery.folder / layout.LEDGER, tmp_path / "ledger")
-    (forgery.folder / layout.LEDGER).symlink_to(tmp_path / "ledger")
+    shutil.move(forgery.folder / run_layout.LEDGER, tmp_path / "ledger")
+    (forgery.folder / run_layout.LEDGER).symlink_to(tmp_path / "ledger")
     assert codes(forgery.folder) == {"SRC-SYMLINK", "INT-MISSING", "SIG-CONTENT"}
 
 
@@ -452,7 +452,7 @@ def test_a_member_that_does_not_unpack(tmp_path: Path) -> None:
     ],
 )
 def test_a_record_that_two_readers_read_differently(tmp_path: Path, change: Any, code: str) -> None:
-    folder = edited(layout.RECORD, change, tmp_path)
+    folder = edited(run_layout.RECORD, change, tmp_path)
     assert codes(folder) == {code}
     assert examine(folder).exit_code() == 2
 
@@ -464,14 +464,18 @@ def test_a_record_of_too_many_nodes(forgery: Forgery) -> None:
 
 
 def test_a_record_written_another_way(tmp_path: Path) -> None:
-    folder = edited(layout.RECORD, lambda data: data + b"\n", tmp_path)
+    folder = edited(run_layout.RECORD, lambda data: data + b"\n", tmp_path)
     assert {"INT-FORM", "SIG-CONTENT"} <= codes(folder)
 
 
-@pytest.mark.parametrize("name", [layout.FRAMES, layout.LEDGER, layout.STATEMENT])
+@pytest.mark.parametrize("name", [run_layout.FRAMES, run_layout.LEDGER, run_layout.STATEMENT])
 def test_duplicate_keys_in_the_other_files(tmp_path: Path, name: str) -> None:
     folder = edited(name, lambda data: data.replace(b"{", b'{"fps":1,"fps":1,', 1), tmp_path)
-    expected = {layout.FRAMES: "JSN-DUPLICATE", layout.LEDGER: "INT-LEDGER", layout.STATEMENT: "SIG-BAD"}
+    expected = {
+        run_layout.FRAMES: "JSN-DUPLICATE",
+        run_layout.LEDGER: "INT-LEDGER",
+        run_layout.STATEMENT: "SIG-BAD",
+    }
     assert expected[name] in codes(folder)
 
 
@@ -494,17 +498,17 @@ def reordered(lines: list[bytes]) -> list[bytes]:
 )
 def test_ledger_lines_moved_dropped_or_repeated(forgery: Forgery, change: Any) -> None:
     lines = change(forgery.lines())
-    (forgery.folder / layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in lines))
+    (forgery.folder / run_layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in lines))
     assert "INT-LEDGER" in codes(forgery.folder)
 
 
 def test_a_ledger_that_does_not_end(forgery: Forgery) -> None:
-    (forgery.folder / layout.LEDGER).write_bytes(b"\n".join(forgery.lines()))
+    (forgery.folder / run_layout.LEDGER).write_bytes(b"\n".join(forgery.lines()))
     assert "INT-LEDGER" in codes(forgery.folder)
 
 
 def test_a_shorter_ledger(forgery: Forgery) -> None:
-    (forgery.folder / layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in forgery.lines()[:-2]))
+    (forgery.folder / run_layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in forgery.lines()[:-2]))
     assert "INT-HEAD" in codes(forgery.folder)
 
 
@@ -982,7 +986,7 @@ def test_frames_composited_in_finish(forgery: Forgery) -> None:
     """Other pictures went into the encoder than finish made."""
     frames = forgery.frames()
     frames["rgb_sha256"][7] = "0" * 64
-    (forgery.folder / layout.FRAMES).write_text(json.dumps(frames, indent=0) + "\n")
+    (forgery.folder / run_layout.FRAMES).write_text(json.dumps(frames, indent=0) + "\n")
     assert "INT-FRAMES" in reseal(forgery)
 
 
@@ -1015,7 +1019,7 @@ def test_video_and_record_both_edited(forgery: Forgery, tmp_path: Path) -> None:
 
 
 def test_a_stripped_signature(forgery: Forgery) -> None:
-    (forgery.folder / layout.STATEMENT).unlink()
+    (forgery.folder / run_layout.STATEMENT).unlink()
     assert codes(forgery.folder) == {"SIG-MISSING"}
 
 
@@ -1028,15 +1032,15 @@ def test_a_signature_by_another_key(forgery: Forgery) -> None:
 
 def test_a_signature_with_another_name_on_it(tmp_path: Path) -> None:
     names = [sealed.key(number).fingerprint.encode() for number in (1, 2)]
-    folder = edited(layout.STATEMENT, lambda data: data.replace(*names), tmp_path)
+    folder = edited(run_layout.STATEMENT, lambda data: data.replace(*names), tmp_path)
     assert codes(folder) == {"SIG-BAD"}
 
 
 def test_the_signature_of_another_run(forgery: Forgery) -> None:
-    before = (forgery.folder / layout.STATEMENT).read_bytes()
+    before = (forgery.folder / run_layout.STATEMENT).read_bytes()
     forgery.record["environment"]["python"] = "3.12.0"
     folder = forgery.seal()
-    (folder / layout.STATEMENT).write_bytes(before)
+    (folder / run_layout.STATEMENT).write_bytes(before)
     assert codes(folder) == {"SIG-CONTENT"}
 
 
@@ -1105,7 +1109,9 @@ def sealed_files() -> list[str]:
         for path in sorted(sealed.honest().rglob("*"))
         if path.is_file()
     )
-    return [name for name in names if layout.listed(name) or name in (layout.RECORD, layout.LEDGER)]
+    return [
+        name for name in names if run_layout.listed(name) or name in (run_layout.RECORD, run_layout.LEDGER)
+    ]
 
 
 BOUNDED = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -1117,7 +1123,7 @@ def test_any_flipped_byte_of_any_file_is_found(
     tmp_path_factory: pytest.TempPathFactory, data: some.DataObject
 ) -> None:
     folder = copied(tmp_path_factory.mktemp("flip"))
-    path = folder / data.draw(some.sampled_from([*sealed_files(), layout.STATEMENT]))
+    path = folder / data.draw(some.sampled_from([*sealed_files(), run_layout.STATEMENT]))
     content = bytearray(path.read_bytes())
     content[data.draw(some.integers(0, len(content) - 1))] ^= data.draw(some.integers(1, 255))
     path.write_bytes(content)

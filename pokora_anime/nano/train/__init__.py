@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.nano.recipe import MEMBERS, PROBE, Recipe, Training, make_recipe
-from pokora_anime.provenance.atomic import writing
+from pokora_anime.system.atomic_files import writing
 
 ALONE = ("data", "probe")  # one process does it
 ANEW = (
@@ -54,7 +54,7 @@ NEEDS = {
 DIFFUSION = ("text", *PICTURES, "unet")  # what every other member needs
 
 if TYPE_CHECKING:
-    from pokora_anime.nano.train.loop import Place
+    from pokora_anime.nano.train.training_loop import Place
 
 
 def train_nano(
@@ -79,16 +79,16 @@ def train_nano(
     recipe = make_recipe(preset)
     import torch
 
-    from pokora_anime.nano.train import workers
-    from pokora_anime.nano.train.loop import Place
+    from pokora_anime.nano.train import training_workers
+    from pokora_anime.nano.train.training_loop import Place
 
     torch.set_num_threads(threads)
     _check_device(device)
     place = Place(work, device, seed, recipe.previews)
-    workers.meet()
-    if start is not None and workers.rank() == 0:
+    training_workers.meet()
+    if start is not None and training_workers.rank() == 0:
         _begin_family(start, place.family)
-    workers.wait()
+    training_workers.wait()
     kept = kept_from(start) if members is None else ()
     for member in chosen:
         if (work / "done" / member).exists():
@@ -98,19 +98,19 @@ def train_nano(
             print(f"{member}: stays as it is in {start}; --members {member} trains it anew", flush=True)
             continue
         started = time.monotonic()
-        with workers.only_training(member, work):
+        with training_workers.only_training(member, work):
             if member not in ALONE:
-                workers.take_core()
-                with suppress(workers.OnlyHelped):
-                    _train_member(member, shared_out(recipe, workers.count()), place, threads)
-            elif workers.rank() == 0:
-                cores = threads * workers.count()
-                with workers.by_itself():
+                training_workers.take_core()
+                with suppress(training_workers.OnlyHelped):
+                    _train_member(member, shared_out(recipe, training_workers.count()), place, threads)
+            elif training_workers.rank() == 0:
+                cores = threads * training_workers.count()
+                with training_workers.by_itself():
                     _train_member(member, recipe, place, cores)
-            workers.wait()
-            if workers.rank() == 0:
+            training_workers.wait()
+            if training_workers.rank() == 0:
                 _finish(member, place, export, time.monotonic() - started)
-        workers.wait()
+        training_workers.wait()
 
 
 def check(members: Sequence[str] | None, work: Path, export: Path | None, start: Path | None) -> list[str]:
@@ -228,64 +228,64 @@ def _chosen(members: Sequence[str] | None) -> list[str]:
 def _train_member(member: str, recipe: Recipe, place: Place, threads: int) -> None:
     """Imports late: each member's module is needed by that member alone."""
     if member == "probe":
-        from pokora_anime.nano.train.probe import train_probe
+        from pokora_anime.nano.train.members.train_probe import train_probe
 
         train_probe(recipe.probe, place)
     elif member == "choreographer":
-        from pokora_anime.nano.train.choreographer import train_choreographer
+        from pokora_anime.nano.train.members.train_choreographer import train_choreographer
 
         train_choreographer(recipe.choreographer, place)
     elif member == "crisp":
-        from pokora_anime.nano.train.crisp import train_crisp
+        from pokora_anime.nano.train.members.train_crisp import train_crisp
 
         train_crisp(recipe.crisp, place)
     elif member == "data":
-        from pokora_anime.nano.train.data import render
+        from pokora_anime.nano.train.drawn_data import render
 
         render(place.work, recipe.data, place.seed, threads)
     elif member == "text":
-        from pokora_anime.nano.train.text import train_text
+        from pokora_anime.nano.train.members.train_text import train_text
 
         train_text(recipe.text, place)
     elif member == "vae":
-        from pokora_anime.nano.train.vae import train_vae
+        from pokora_anime.nano.train.members.train_vae import train_vae
 
         train_vae(recipe.vae, place)
     elif member == "latents":
-        from pokora_anime.nano.train.vae import encode_latents
+        from pokora_anime.nano.train.members.train_vae import encode_latents
 
         encode_latents(place)
     elif member == "unet":
-        from pokora_anime.nano.train.unet import train_unet
+        from pokora_anime.nano.train.members.train_unet import train_unet
 
         train_unet(recipe.unet, place)
     elif member == "motion":
-        from pokora_anime.nano.train.motion import train_motion
+        from pokora_anime.nano.train.members.train_motion import train_motion
 
         train_motion(recipe.motion, place)
     elif member in ("controlnet_pose", "controlnet_depth"):
-        from pokora_anime.nano.train.control import train_controlnet
+        from pokora_anime.nano.train.members.train_controlnets import train_controlnet
 
         train_controlnet(member, getattr(recipe, member), place)
     elif member == "steering":
-        from pokora_anime.nano.train.steering import train_steering
+        from pokora_anime.nano.train.members.train_steering import train_steering
 
         train_steering(recipe.steering, place)
     elif member == "lora_lcm":
-        from pokora_anime.nano.train.lcm import train_lcm
+        from pokora_anime.nano.train.members.train_lcm import train_lcm
 
         train_lcm(recipe.lora_lcm, place)
     elif member in ("lora_pastel", "lora_flat_color"):
-        from pokora_anime.nano.train.style import train_style
+        from pokora_anime.nano.train.members.train_style import train_style
 
         train_style(member, getattr(recipe, member), place)
     elif member in ("pose_extractor", "depth_extractor"):
-        from pokora_anime.nano.train import extract
+        from pokora_anime.nano.train.members import train_extractors
 
-        trainer = extract.train_pose if member == "pose_extractor" else extract.train_depth
+        trainer = train_extractors.train_pose if member == "pose_extractor" else train_extractors.train_depth
         trainer(getattr(recipe, member), place)
     elif member in ("decoder", "vae_tiny"):
-        from pokora_anime.nano.train import decoders
+        from pokora_anime.nano.train.members import train_decoders
 
-        decoder = decoders.train_decoder if member == "decoder" else decoders.train_vae_tiny
+        decoder = train_decoders.train_decoder if member == "decoder" else train_decoders.train_vae_tiny
         decoder(getattr(recipe, member), place)

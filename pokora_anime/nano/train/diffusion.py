@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pokora_anime.nano import family, sizes
-from pokora_anime.nano.train import text
-from pokora_anime.nano.train.loop import Dice, Place
-from pokora_anime.nano.train.vae import load_vae
+from pokora_anime.nano.train.members import train_text
+from pokora_anime.nano.train.members.train_vae import load_vae
+from pokora_anime.nano.train.training_loop import Dice, Place
 from pokora_anime.nano.world.caption import caption
 from pokora_anime.nano.world.scene import Scene
 
@@ -95,7 +95,9 @@ def random_sizes(rng: np.random.Generator, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def conditions(encoders: text.TextEncoders, captions: list[str], dice: Dice, place: Place) -> Conditions:
+def conditions(
+    encoders: train_text.TextEncoders, captions: list[str], dice: Dice, place: Place
+) -> Conditions:
     """Encoded captions; half of the empty ones become zeros, the other convention for "no prompt"."""
     context, pooled = encoders.encode(captions)
     kept = torch.tensor([c != "" or dice.numpy.random() < 0.5 for c in captions], device=place.device)
@@ -165,7 +167,7 @@ def load_unet(place: Place) -> UNet2DConditionModel:
 
 
 def make_pipeline(
-    unet: UNet2DConditionModel, encoders: text.TextEncoders, place: Place
+    unet: UNet2DConditionModel, encoders: train_text.TextEncoders, place: Place
 ) -> StableDiffusionXLPipeline:
     """The whole text-to-image pipeline around a UNet."""
     pipeline = StableDiffusionXLPipeline(

@@ -25,11 +25,11 @@ from transformers import (
 
 from pokora_anime.nano import family
 from pokora_anime.nano.crisp import Crisp
-from pokora_anime.nano.extractors import PoseExtractor
+from pokora_anime.nano.nano_extractors import PoseExtractor
 from pokora_anime.nano.recipe import PROBE
 from pokora_anime.nano.train import refuse_foreign
-from pokora_anime.nano.train.loop import Place
-from pokora_anime.nano.train.lora import LORA_FILE, make_lora_weights, save_kohya
+from pokora_anime.nano.train.lora_layers import LORA_FILE, make_lora_weights, save_kohya
+from pokora_anime.nano.train.training_loop import Place
 
 SHARD = "14MB"
 CHOREOGRAPHER = "choreographer"

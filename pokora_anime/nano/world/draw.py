@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pokora_anime.nano.world.background import Camera, draw_background, ground_shadow
 from pokora_anime.nano.world.canvas import Canvas
-from pokora_anime.nano.world.figure import draw_figure, joints_of
-from pokora_anime.nano.world.motion import solve
+from pokora_anime.nano.world.character.figure import draw_figure, joints_of
+from pokora_anime.nano.world.character.joint_motion import solve
+from pokora_anime.nano.world.places.background import Camera, draw_background, ground_shadow
 from pokora_anime.nano.world.scene import Scene
 
 OVERSAMPLE = 2

@@ -1,0 +1,1 @@
+"""The weights that exist: rows, licences, hashes, places, what a composition needs. Torch-free."""

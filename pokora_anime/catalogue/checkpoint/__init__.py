@@ -1,0 +1,1 @@
+"""Checkpoints in one file and pickles, converted once."""

@@ -1,0 +1,1 @@
+"""Weights fetched from the hub, and what is left of earlier ones. Torch-free."""

@@ -1,0 +1,1 @@
+"""LoRA files, read exactly or refused, and merged into networks."""

@@ -1,0 +1,244 @@
+"""A user's own LoRAs and bases, registered with their licence and where they or their data came from.
+
+Torch-free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pokora_anime.catalogue.checkpoint import own_base
+from pokora_anime.catalogue.licences import LICENCES, Terms, open_ids
+from pokora_anime.catalogue.lora.lora_header import LoraHeader, read_header
+from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
+from pokora_anime.errors import ConfigError, WeightsError
+from pokora_anime.schema.settings import Family
+from pokora_anime.system.atomic_files import disk_error, temporary_path, write_atomic, writing
+from pokora_anime.system.user_folder import data_folder, free_space
+
+if TYPE_CHECKING:
+    from pokora_anime.catalogue.lora import lora_check
+
+ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+SLOTS = ("character", "aesthetic")
+_KINDS = (Kind.style_lora, Kind.motion_lora, Kind.base)
+MIN_STATEMENT = 20  # characters; less says nothing about where data came from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLora:
+    """What `pokora models add` is told. `slot` is character, aesthetic, or empty for a style."""
+
+    id: str
+    file: Path
+    family: Family
+    slot: str
+    licence: str
+    data_statement: str
+    author: str = ""
+    title: str = ""
+    page: str = ""
+
+
+def path() -> Path:
+    """The user's registry."""
+    return data_folder() / "models.yaml"
+
+
+def rows() -> tuple[Row, ...]:
+    """The user's rows; none where there is no file. ConfigError CFG-OWN for a file that is no registry."""
+    file = path()
+    try:
+        stat = file.stat()
+        return _rows(file, stat.st_mtime_ns, stat.st_size)
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=4)
+def _rows(file: Path, _changed: int, _size: int) -> tuple[Row, ...]:
+    try:
+        found = tuple(parse(entry) for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or ())
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _no_registry(file, " ".join(str(error).split())[:120]) from error
+    for row in found:
+        if not row.own or row.id != row.repo.removeprefix("own:") or not ID.fullmatch(row.id):
+            raise _no_registry(file, f"{row.id} is no own LoRA or base")
+        if row.kind is Kind.base and (why := own_base.check_row(row)):
+            raise _no_registry(file, why)
+        if row.kind not in _KINDS or (row.kind is not Kind.base and (row.unpinned or len(row.files) != 1)):
+            raise _no_registry(file, f"{row.id} is no LoRA of one hashed file")
+        roles = (*SLOTS, row.id) if row.kind is Kind.style_lora else (f"own:{row.id}",)
+        if row.role not in roles or row.aliases or row.status is not Status.review:
+            raise _no_registry(file, f"{row.id} has a role, a name or a status that is not a user's to give")
+    return found
+
+
+def refuse_names(found: tuple[Row, ...], taken: Collection[str]) -> None:
+    """Raise ConfigError CFG-OWN if a user's row answers to a name of the shipped registry."""
+    clash = next((row.id for row in found if row.id in taken), None)
+    if clash is not None:
+        raise _no_registry(path(), f"{clash} is a name of the shipped registry")
+
+
+def _no_registry(file: Path, why: str) -> ConfigError:
+    return ConfigError(
+        "CFG-OWN",
+        f"{file}: {why}",
+        expected="what `pokora models add` writes",
+        fix="mend it, or delete it and add your weights again",
+    )
+
+
+def add(
+    new: NewLora, taken: dict[str, str], *, replace: bool = False
+) -> tuple[Row, LoraHeader, lora_check.Checked]:
+    """Copy a LoRA into the data folder and register it; returns its row, what its header and its layers say.
+
+    `taken` maps every name of the shipped registry to the id of its row. Raises ConfigError CFG-OWN for
+    a word that will not do, WeightsError WGT-3 for a licence that may not be used, WGT-5 for a file that
+    is no LoRA for this base, MachineError SYS-*.
+    """
+    _check_words(new.id, new.licence, taken)
+    _check_statement(new.data_statement)
+    rivals = [row for row in rows() if row.id == new.id or (new.slot and _same_slot(row, new))]
+    _refuse_rivals(rivals, new.slot, replace=replace)
+    header = read_header(new.file)
+    header.check(new.id, new.family)
+    from pokora_anime.catalogue.lora.lora_check import check  # torch: not for those who only list or compose
+
+    checked = check(new.file, new.id, new.family)
+    if checked.motion and new.slot:
+        raise ConfigError(
+            "CFG-OWN", f"--slot {new.slot} for a motion LoRA", expected="no slot", fix="leave --slot out"
+        )
+    entry = _entry(new, checked.motion, *_copy(new))
+    _register(entry, rivals)
+    return parse(entry), header, checked
+
+
+def add_base(
+    new: own_base.NewBase, taken: dict[str, str], *, replace: bool = False
+) -> tuple[Row, own_base.Prediction]:
+    """Convert a checkpoint of others into the data folder and register it; its row, and what it predicts.
+
+    Raises what `add` and `own_base.make` raise.
+    """
+    _check_words(new.id, new.licence, taken)
+    rivals = [row for row in rows() if row.id == new.id]
+    _refuse_rivals(rivals, "", replace=replace)
+    entry, prediction = own_base.make(new)
+    _register(entry, rivals)
+    return parse(entry), prediction
+
+
+def folder_of(row: Row) -> Path:
+    """Where a user's weights lie."""
+    return data_folder() / ("bases" if row.kind is Kind.base else "loras") / row.id
+
+
+def _refuse_rivals(rivals: list[Row], slot: str, *, replace: bool) -> None:
+    if rivals and not replace:
+        what = "base" if rivals[0].kind is Kind.base else "LoRA"
+        raise ConfigError(
+            "CFG-OWN",
+            f"{slot or rivals[0].id} is taken by your {what} {rivals[0].id} ({rivals[0].families[0].value})",
+            fix=f"choose another --id{' or --slot' if slot else ''}, or --replace it",
+        )
+
+
+def _register(entry: dict[str, Any], rivals: list[Row]) -> None:
+    """Write a row into the user's registry in the place of its rivals, whose files go."""
+    kept = [row.id for row in rows() if row not in rivals]
+    stored = yaml.safe_load(path().read_text(encoding="utf-8")) if path().is_file() else None
+    entries = [one for one in stored or () if one["id"] in kept]
+    with writing(path().parent):
+        write_atomic(path(), yaml.safe_dump([*entries, entry], sort_keys=False, allow_unicode=True).encode())
+    new = folder_of(parse(entry))
+    for row in rivals:
+        if folder_of(row) != new:
+            shutil.rmtree(folder_of(row), ignore_errors=True)
+
+
+def _same_slot(row: Row, new: NewLora) -> bool:
+    return row.role == new.slot and new.family in row.families
+
+
+def _check_words(identifier: str, licence_id: str, taken: dict[str, str]) -> None:
+    if not ID.fullmatch(identifier):
+        raise ConfigError(
+            "CFG-OWN", f"--id {identifier!r}", expected="small letters, digits and -, at most 40"
+        )
+    if identifier in taken:
+        raise ConfigError(
+            "CFG-OWN",
+            f"--id {identifier} is what the shipped {taken[identifier]} answers to",
+            fix=f"--id my-{identifier}",
+        )
+    licence = LICENCES.get(licence_id)
+    if licence is not None and licence.terms is Terms.non_commercial:
+        raise WeightsError(
+            "WGT-3", f"licence {licence_id} ({licence.name})", expected="one that this project may use"
+        )
+    if licence is None or licence.terms is not Terms.open:
+        raise ConfigError("CFG-OWN", f"--licence {licence_id}", expected=" or ".join(open_ids()))
+
+
+def _check_statement(statement: str) -> None:
+    if len(" ".join(statement.split())) < MIN_STATEMENT:
+        raise ConfigError(
+            "CFG-OWN",
+            f"--data {statement!r}",
+            expected="a sentence that says what it was trained on and why that data is free",
+            fix="for example --data '40 drawings of my own, released as CC0'",
+        )
+
+
+def _copy(new: NewLora) -> tuple[str, int]:
+    """Copies the file into the data folder; its sha256 and size."""
+    folder = data_folder() / "loras" / new.id
+    target = folder / f"{new.id}.safetensors"
+    size = new.file.stat().st_size
+    if free_space(folder) < size:
+        raise disk_error(folder, size)
+    digest = hashlib.sha256()
+    with writing(folder, size):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_path(target)
+        try:
+            with new.file.open("rb") as source, temporary.open("wb") as copy:
+                while block := source.read(1 << 20):
+                    digest.update(block)
+                    copy.write(block)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return digest.hexdigest(), size
+
+
+def _entry(new: NewLora, motion: bool, sha256: str, size: int) -> dict[str, Any]:
+    return {
+        "id": new.id,
+        "kind": (Kind.motion_lora if motion else Kind.style_lora).value,
+        "role": f"own:{new.id}" if motion else new.slot or new.id,
+        "families": [new.family.value],
+        "repo": f"own:{new.id}",
+        "files": {f"{new.id}.safetensors": {"size": size, "sha256": sha256}},
+        "licence": new.licence,
+        "citation": [],
+        "status": Status.review.value,
+        "reason": "an own LoRA: base, licence and data are as its owner states",
+        "data_statement": " ".join(new.data_statement.split()),
+        "author": new.author,
+        "title": new.title,
+        "page": new.page,
+    }

@@ -1,0 +1,1 @@
+"""Commands for finished runs: list, show, open, render again."""

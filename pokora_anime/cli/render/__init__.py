@@ -1,0 +1,1 @@
+"""Commands that render, or say what would be rendered."""

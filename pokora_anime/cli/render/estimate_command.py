@@ -1,0 +1,294 @@
+"""`pokora estimate`: time, memory, disk and money of a command; nothing is rendered. Torch-free."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pokora_anime.config import gate
+from pokora_anime.config.overrides import nearest
+from pokora_anime.devices import compiler
+from pokora_anime.devices.forecast import cards, estimate, plan_text, rates
+from pokora_anime.devices.forecast.cards import Source
+from pokora_anime.devices.forecast.estimate import Estimate, Target
+from pokora_anime.devices.hardware import GIB
+from pokora_anime.errors import ConfigError
+from pokora_anime.schema.settings import DeviceKind, RunConfig
+from pokora_anime.system.user_folder import amount, free_space
+
+COMMANDS = ("video", "stills", "sweep")
+_ALL = "all"
+_MOST_LISTED = 12  # jobs of a sweep that get a line each
+
+
+@dataclass(slots=True)
+class Asked:
+    """The command line: what would be rendered, on which card ("": this machine), and how to answer."""
+
+    command: str
+    gpu: str = ""
+    as_json: bool = False
+    words: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """What would be rendered, how much of it at once, and the folder for it."""
+
+    labels: list[str]
+    configs: list[RunConfig]
+    at_once: int
+    out: Path
+
+    @property
+    def several(self) -> bool:
+        """Whether it is a sweep."""
+        return bool(self.labels)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the estimate. Raises ConfigError, PromptError for what `pokora video` would refuse as well."""
+    if any(word in ("-h", "--help") for word in arguments):
+        from pokora_anime.cli.help_pages import ESTIMATE
+
+        print(ESTIMATE)
+        return 0
+    asked = _asked(arguments)
+    jobs = _jobs(asked)
+    found = [Estimate.of(jobs.configs, one, at_once=jobs.at_once) for one in _targets(asked.gpu, jobs)]
+    for note in dict.fromkeys(one.target.note for one in found if one.target.note):
+        print(note, file=sys.stderr)
+    if asked.as_json:
+        print(json.dumps(_plain(asked, jobs, found), ensure_ascii=False, indent=2))
+    else:
+        print("\n".join([*_head(jobs), *(_table(found) if asked.gpu == _ALL else _page(jobs, found[0]))]))
+    return 0
+
+
+def _asked(arguments: Sequence[str]) -> Asked:
+    rest = list(arguments)
+    asked = Asked(
+        _command(rest.pop(0)) if rest and rest[0][:1] != "-" and "=" not in rest[0] else COMMANDS[0]
+    )
+    while rest:
+        name, equals, value = (word := rest.pop(0)).partition("=")
+        if word == "--json":
+            asked.as_json = True
+        elif name == "--gpu":
+            asked.gpu = value if equals else rest.pop(0) if rest else ""
+            if not asked.gpu.strip():
+                raise ConfigError("CFG-SYNTAX", "--gpu without a name", fix="--gpu all, or --gpu H100")
+        else:
+            asked.words.append(word)
+    return asked
+
+
+def _command(word: str) -> str:
+    if word in COMMANDS:
+        return word
+    best = nearest(word, COMMANDS)
+    fix = f"did you mean `pokora estimate {best}`?" if best else "`pokora estimate --help`"
+    raise ConfigError("CFG-COMMAND", f"estimate {word!r}", expected="|".join(COMMANDS), fix=fix)
+
+
+def _jobs(asked: Asked) -> Jobs:
+    """The configs, each through the gate of a render. Raises ConfigError, PromptError."""
+    from pokora_anime.cli.render import render
+    from pokora_anime.cli.render import sweep_jobs as jobs
+    from pokora_anime.config.compose import compose
+
+    request = render.parse("estimate", asked.words)
+    if request.shown:
+        raise ConfigError("CFG-SYNTAX", "--cfg in an estimate", fix=f"`pokora {asked.command} --cfg`")
+    sweep = asked.command == "sweep"
+    if sweep and not any(word.startswith("sweep=") for word in request.overrides):
+        request.overrides.insert(0, jobs.DEFAULT_SWEEP)
+    command = "video" if sweep else asked.command
+    labels: list[str] = []
+    if sweep or request.multirun:
+        listed, at_once = jobs.configs(command, request.overrides)
+        labels, configs = [label for label, _ in listed], [config for _, config in listed]
+    else:
+        configs, at_once = [compose(command, request.overrides)], 1
+    for config in {id(config): config for config in configs}.values():
+        gate.refuse(config)
+        if not asked.gpu and not config.device.memory_gb:  # then it is about another machine
+            compiler.require(config)
+    return Jobs(labels=labels, configs=configs, at_once=at_once, out=request.out)
+
+
+def _targets(gpu: str, jobs: Jobs) -> list[Target]:
+    device = jobs.configs[0].device
+    if gpu == _ALL:
+        return [Target.of(card, device) for card in cards.table().values()]
+    if gpu:
+        card, note = cards.find(gpu)
+        return [Target.of(card, device, note)]
+    rates.read()  # a damaged file is told here, and ends no render
+    return [estimate.here(device)]
+
+
+def _head(jobs: Jobs) -> list[str]:
+    if not jobs.several:
+        return [plan_text.what(estimate.Job.of(jobs.configs[0]))]
+    beside = f", {jobs.at_once} at once" if jobs.at_once > 1 else ""
+    return [f"{len(jobs.configs)} jobs{beside}"]
+
+
+def _page(jobs: Jobs, found: Estimate) -> list[str]:
+    there, first = found.target.hardware, found.jobs[0]
+    lines = [f"machine   {there.name}, {_rate(found)}", f"disk      {_disk(jobs)}"]
+    lines += _each(jobs, found) if jobs.several else []
+    if not found.fits:
+        lines.append(f"memory    {_short_of(found)}")
+    if found.possible and not jobs.several:
+        lines.append(f"plan      {plan_text.settings(first.forecast.plan, first.job, there)}")
+    if found.possible:
+        lines += [f"time      {_time(found)}"]
+        lines += [f"memory    {found.peak / GIB:.1f} GB at its peak{_room(found)}"]
+    return [*lines, f"money     {_money(found)}"]
+
+
+def _each(jobs: Jobs, found: Estimate) -> list[str]:
+    """A line a job, of as many as can be looked over."""
+    begun = (0.0, *[found.target.hardware.starting] * (len(found.jobs) - 1))  # the process stays
+    alone = [
+        f"{label}: {plan_text.duration(one.forecast.seconds - there)}"
+        for label, one, there in zip(jobs.labels, found.jobs, begun, strict=True)
+    ]
+    more = len(alone) - _MOST_LISTED
+    return [f"job       {line}" for line in alone[:_MOST_LISTED]] + (
+        [f"          and {more} more"] if more > 0 else []
+    )
+
+
+def _time(found: Estimate) -> str:
+    parts = {"start-up": found.starting, "networks": found.computing, "frames": found.delivering}
+    told = ", ".join(
+        f"{name} {plan_text.duration(seconds)}" for name, seconds in parts.items() if seconds >= 0.5
+    )
+    return f"{plan_text.duration(found.seconds)}: {told}"
+
+
+def _room(found: Estimate) -> str:
+    memory = found.target.hardware.memory
+    return f" of {memory / GIB:.1f} GB" if memory else ""
+
+
+def _short_of(found: Estimate) -> str:
+    needs = max(one.needs.peak for one in found.jobs)
+    does = f"does not fit: {needs / GIB:.1f} GB at least{_room(found)}"
+    if found.cheaper:
+        return f"{does}; with {found.cheaper} it does, and that is what follows"
+    return f"{does}, and no smaller setting fits"
+
+
+def _disk(jobs: Jobs) -> str:
+    needed, free = estimate.written(jobs.configs), free_space(jobs.out)
+    told = f"{amount(needed)} at most, {amount(free)} free" + ("" if free >= needed else ": TOO LITTLE")
+    return f"{told}; {amount(estimate.read(jobs.configs))} of weights beside it"
+
+
+def _rate(found: Estimate) -> str:
+    target = found.target
+    reached = f"{target.hardware.rate_of(found.jobs[0].job.family) / 1e12:.3g} TFLOP/s"
+    if target.source is Source.measured:
+        return f"{reached}, measured {rates.here().measured}"
+    if target.card is not None:
+        where = f"{target.source.value}: {target.card.efficiency:.0%} of {target.card.peak:g}"
+        return f"{reached} ({where}; never measured by this project)"
+    if target.hardware.kind is DeviceKind.cpu:
+        return f"{reached}, assumed; `pokora bench rates` measures it once"
+    return f"{reached}, assumed from its memory"
+
+
+def _money(found: Estimate) -> str:
+    card = found.target.card
+    if card is None and (
+        found.target.hardware.kind is DeviceKind.cpu or found.target.source is Source.measured
+    ):
+        return "none: this machine"
+    if card is None:
+        return "time only: no price for a card without a name (--gpu NAME)"
+    if not found.possible:
+        return "none: it does not fit"
+    told = [
+        f"{_dollars(found.money(price))} {name}"
+        for name, price in (("on demand", card.on_demand), ("spot", card.spot))
+        if price is not None
+    ]
+    if not told:
+        return f"time only: no price for {card.name} ({cards.path()} takes one)"
+    return f"{', '.join(told)} ({card.seller}, prices of {card.prices or 'an unknown day'})"
+
+
+def _dollars(money: float | None) -> str:
+    if money is None:
+        return "no price"
+    return f"${money:.2f}" if money >= 0.1 else f"${money:.4f}"
+
+
+def _table(found: Sequence[Estimate]) -> list[str]:
+    """A row a card."""
+    lines = [f"{'card':14} {'fits':4} {'memory':>15} {'time':>7} {'on demand':>9} {'spot':>9}  rates, prices"]
+    for each in found:
+        card = each.target.card
+        assert card is not None
+        memory = f"{each.peak / GIB:.1f} of {each.target.hardware.memory / GIB:.1f} GB"
+        time = plan_text.duration(each.seconds) if each.possible else "-"
+        money = [
+            _dollars(each.money(price)) if each.possible else "-" for price in (card.on_demand, card.spot)
+        ]
+        told = ", ".join([card.rates.value, *([str(card.prices)] if card.prices else [])])
+        fits = "yes" if each.fits else "no"
+        lines.append(f"{card.name:14} {fits:4} {memory:>15} {time:>7} {money[0]:>9} {money[1]:>9}  {told}")
+        if not each.fits:
+            lines.append(f"{'':14} -> {_short_of(each)}")
+    return [*lines, "No card was measured by this project: rates are published or assumed (conf/cards.yaml)."]
+
+
+def _plain(asked: Asked, jobs: Jobs, found: Sequence[Estimate]) -> dict[str, object]:
+    """For programs: seconds, bytes, dollars."""
+    return {
+        "command": asked.command,
+        "jobs": len(jobs.configs),
+        "n_jobs": jobs.at_once,
+        "disk_bytes": estimate.written(jobs.configs),
+        "disk_free_bytes": free_space(jobs.out),
+        "weights_bytes": estimate.read(jobs.configs),
+        "machines": [_machine(each, jobs) for each in found],
+    }
+
+
+def _machine(each: Estimate, jobs: Jobs) -> dict[str, object]:
+    target, card = each.target, each.target.card
+    seconds = {"starting": each.starting, "computing": each.computing, "delivering": each.delivering}
+    return {
+        "name": target.hardware.name,
+        "kind": target.hardware.kind.value,
+        "flops_a_second": round(target.hardware.rate_of(each.jobs[0].job.family)),
+        "rates": target.source.value,
+        "note": target.note,
+        "fits": each.fits,
+        "cheapest_that_fits": each.cheaper,
+        "possible": each.possible,
+        "memory_bytes": each.peak,
+        "memory_to_use_bytes": target.hardware.memory,
+        "seconds": {"total": round(each.seconds, 1)} | {name: round(one, 1) for name, one in seconds.items()},
+        "seconds_by_job": [round(one.forecast.seconds, 1) for one in each.jobs],
+        "labels": jobs.labels,
+        "plan": plan_text.settings(each.jobs[0].forecast.plan, each.jobs[0].job, target.hardware),
+        "dollars": {
+            "on_demand": _rounded(each.money(card.on_demand)) if card and each.possible else None,
+            "spot": _rounded(each.money(card.spot)) if card and each.possible else None,
+            "seller": card.seller if card else "",
+            "prices": str(card.prices) if card and card.prices else None,
+        },
+    }
+
+
+def _rounded(money: float | None) -> float | None:
+    return None if money is None else round(money, 5)

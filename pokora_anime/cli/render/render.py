@@ -1,0 +1,315 @@
+"""`pokora video`, `pokora stills` and, with --multirun or as `pokora sweep`, grids of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pokora_anime.cli import resume_hint
+from pokora_anime.cli.render.sweep_jobs import DEFAULT_SWEEP, PARTS
+from pokora_anime.config.overrides import nearest, settled
+from pokora_anime.errors import ConfigError, Interrupted, RecordError
+from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
+
+if TYPE_CHECKING:
+    from pokora_anime.history.run_origin import Origin
+    from pokora_anime.render.worker.parent import Worker
+
+GUARDS = ("auto", "require", "off")
+_FLAGS = ("--out", "--from", "--multirun", "--prompt", "--prompt-env", "--prompt-file", "--cfg", "--help")
+
+
+@dataclass(slots=True)
+class Request:
+    """A render command line, taken apart."""
+
+    overrides: list[str] = field(default_factory=list)
+    out: Path = Path("outputs")
+    multirun: bool = False
+    guard: str = "auto"
+    still: Origin | None = None  # the still whose settings are taken
+    shown: str = ""  # the part of the config that is printed instead: job, hydra or all
+    help: bool = False
+
+
+def main(command: str, arguments: Sequence[str]) -> int:
+    """Compose, check, render; the run folder is printed last."""
+    request = parse(command, arguments)
+    if request.help:
+        from pokora_anime.cli import help_pages
+
+        print(help_pages.page(command))
+        return 0
+    resume_hint.remember(command, words(request))
+    if request.multirun:
+        _one_run_only(request)
+    if request.shown:
+        return _show(command, request)
+    if request.multirun:
+        from pokora_anime.cli.render import sweep
+
+        return sweep.run(command, request.overrides, request.out)
+    from pokora_anime.cli.judge import key
+    from pokora_anime.config.compose import compose
+
+    config = compose(command, request.overrides)
+    note(config)
+    folder = render(config, request.out, request.guard)
+    key.sign(folder)
+    print(folder)
+    if request.still is not None:
+        _agree(folder, request.still)
+    _require(config, folder)
+    return 0
+
+
+def _agree(folder: Path, still: Origin) -> None:
+    """Say that a clip's keyframe is the still's picture. Raises RecordError REC-KEYFRAME where it is not."""
+    from pokora_anime.history.run_origin import keyframe_of
+
+    made = keyframe_of(folder)
+    if made != still.keyframe:
+        raise RecordError(
+            "REC-KEYFRAME",
+            f"the clip is kept, and its keyframe ({made[:12] or 'none'}) is not the picture of {still.name}",
+            expected=still.keyframe[:12],
+            fix="type nothing that changes the picture, and control=segment where it shows nobody;"
+            " weights, code and machine must be the still's",
+        )
+    print(f"its keyframe is the picture of {still.name}: both records hold {made[:12]}", file=sys.stderr)
+
+
+def _show(command: str, request: Request) -> int:
+    """Print the config of the run, or those of all jobs."""
+    from pokora_anime.cli.render import sweep_jobs
+
+    print(sweep_jobs.page(command, request.overrides, request.shown, multirun=request.multirun), end="")
+    return 0
+
+
+def _require(config: RunConfig, folder: Path) -> None:
+    """Raises QualityError where quality.min asks for more."""
+    from pokora_anime.quality import quality_gate
+
+    quality_gate.require(config, folder)
+
+
+def sweep_main(arguments: Sequence[str]) -> int:
+    """`pokora sweep`: the grid preset of `pokora video --multirun` unless another is named."""
+    request = parse("sweep", arguments)
+    if request.help:
+        from pokora_anime.cli import help_pages
+
+        print(help_pages.page("sweep"))
+        return 0
+    _one_run_only(request)
+    resume_hint.remember("sweep", words(request))
+    from pokora_anime.cli.render import sweep
+
+    if not any(override.startswith("sweep=") for override in request.overrides):
+        request.overrides.insert(0, DEFAULT_SWEEP)
+    if request.shown:
+        request.multirun = True
+        return _show("video", request)
+    return sweep.run("video", request.overrides, request.out)
+
+
+def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | None = None) -> Path:
+    """One run in a guarded process; returns the run folder. A finished run is answered from its folder.
+
+    `guard` is auto, require, or off (in this process). A sweep's `worker` keeps its process for the
+    next run and renders below the sweep's folder, after a look into the other sweeps under `root`.
+    """
+    from pokora_anime.catalogue.needed_weights import check_available
+    from pokora_anime.config import gate
+    from pokora_anime.devices import compiler
+    from pokora_anime.devices.forecast import disk_space
+    from pokora_anime.render.worker.run_paths import run_folder
+
+    gate.refuse(config)
+    check_available(config)
+    compiler.require(config)
+    from pokora_anime.cli.render import finished_runs
+
+    place = finished_runs.find(config, [root, *sorted(root.glob("sweep/*"))] if worker else [root])
+    if place is not None:
+        return _answer(config, place, guard)
+    disk_space.require(config, run_folder(config, worker.folder if worker else root))
+    if guard == "off":
+        return _render_here(config, worker.folder if worker else root)
+    from pokora_anime.render.worker import parent
+
+    try:
+        return worker.render(config, guard) if worker else parent.render(config, root, guard)
+    except Interrupted as error:
+        # The rendering process does not know what was typed.
+        raise Interrupted(error.code, error.got, fix=f"to go on from there: {resume_hint.how()}") from error
+
+
+def _answer(config: RunConfig, root: Path, guard: str) -> Path:
+    """The folder of a finished run, and a word about it."""
+    from pokora_anime.cli.render import finished_runs
+    from pokora_anime.render.run import open_run
+    from pokora_anime.render.worker.run_paths import command_of
+
+    with open_run(command_of(config), config, root) as run:
+        if guard == "require":
+            finished_runs.require_guard(run.folder.path)
+        return run.folder.path
+
+
+def _render_here(config: RunConfig, root: Path) -> Path:
+    """For debugging: in this process, with whatever it inherited."""
+    from pokora_anime.render import pipeline
+    from pokora_anime.sandbox.guard_state import in_force
+
+    if isinstance(config, VideoConfig):
+        return pipeline.render_video(config, root, in_force().to_json())
+    assert isinstance(config, StillsConfig)
+    return pipeline.render_stills(config, root, in_force().to_json())
+
+
+def parse(command: str, arguments: Sequence[str]) -> Request:
+    """The command line without composing it. Raises ConfigError for an unknown option."""
+    from pokora_anime.config import gate
+
+    gate.refuse_options(arguments)
+    request = Request()
+    rest, still = list(arguments), ""
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if word in ("-m", "--multirun"):
+            request.multirun = True
+        elif word in ("-h", "--help"):
+            request.help = True
+        elif name == "--cfg":
+            request.shown = _part(value if equals else rest.pop(0) if rest and rest[0] in PARTS else PARTS[0])
+        elif name == "guard" and equals:
+            request.guard = _guard(value)
+        elif name in ("--out", "--from", "--prompt", "--prompt-env", "--prompt-file"):
+            value = value if equals else _argument(name, rest)
+            if name == "--out":
+                request.out = Path(value)
+            elif name == "--from":
+                still = _still(command, value)
+            elif name == "--prompt-file":
+                from pokora_anime.cli.render import prompt_file
+
+                request.multirun = True
+                request.overrides.append(prompt_file.override(Path(value)))
+            elif name == "--prompt":
+                request.overrides.append(f"shot.prompt={value}")
+            else:
+                # First, so that a prompt that is typed as well wins.
+                request.overrides.insert(0, f"shot.prompt={_from_environment(value)}")
+        elif word.startswith("-"):
+            best = nearest(name, _FLAGS)
+            fix = f"did you mean {best}?" if best else f"`pokora {command} --help`"
+            raise ConfigError("CFG-SYNTAX", f"unknown option {word}", expected=", ".join(_FLAGS), fix=fix)
+        else:
+            request.overrides.append(word)
+    if still:
+        _take(request, still)
+    drawn = settled(request.overrides)
+    for word in drawn:
+        if word not in request.overrides:
+            print(f"drawn: {word}", file=sys.stderr)
+    request.overrides = drawn
+    return request
+
+
+def _still(command: str, value: str) -> str:
+    if command not in ("video", "check"):
+        raise ConfigError(
+            "CFG-SYNTAX",
+            f"--from in pokora {command}",
+            expected="pokora video",
+            fix=f"pokora video --from {value}",
+        )
+    return value
+
+
+def _take(request: Request, still: str) -> None:
+    """Put a still's settings before what was typed."""
+    from pokora_anime.history import run_origin
+    from pokora_anime.history.typed_words_again import with_changes
+
+    request.still = run_origin.find(still, request.out)
+    found = request.still.animated()
+    told_ignored(request.still, found.ignored)
+    request.overrides[:0] = with_changes(found.words, request.overrides)
+
+
+def told_ignored(source: Origin, ignored: Sequence[str]) -> None:
+    """Name on stderr what a file tells and nobody takes."""
+    if ignored:
+        print(_printable(f"{source.name}: not taken: {', '.join(ignored)}"), file=sys.stderr)
+
+
+def _one_run_only(request: Request) -> None:
+    """Raises ConfigError for what one run takes and a grid of them does not."""
+    if request.guard != Request().guard:
+        raise ConfigError(
+            "CFG-RANGE",
+            f"guard={request.guard} in a sweep",
+            expected="guard=auto: each job records the level that it had",
+            fix="leave it out, and look at the level with `pokora verify`",
+        )
+
+
+def _part(value: str) -> str:
+    if value not in PARTS:
+        raise ConfigError("CFG-RANGE", f"--cfg={value}", expected="|".join(PARTS), fix=f"--cfg={PARTS[0]}")
+    return value
+
+
+def _guard(value: str) -> str:
+    if value not in GUARDS:
+        raise ConfigError(
+            "CFG-RANGE", f"guard={value}", expected="|".join(GUARDS), fix="guard=require, or leave it out"
+        )
+    return value
+
+
+def words(request: Request) -> list[str]:
+    """The request as words to type, a prompt of the environment written out."""
+    out = [] if request.out == Request().out else ["--out", str(request.out)]
+    guard = [] if request.guard == Request().guard else [f"guard={request.guard}"]
+    return [*(["--multirun"] if request.multirun else []), *request.overrides, *guard, *out]
+
+
+def _argument(name: str, rest: list[str]) -> str:
+    if not rest:
+        raise ConfigError("CFG-SYNTAX", f"{name} without a value", fix=f"{name} VALUE")
+    return rest.pop(0)
+
+
+def _from_environment(name: str) -> str:
+    if name not in os.environ:
+        raise ConfigError(
+            "CFG-SYNTAX", f"environment variable {name} is not set", fix=f"export {name}='1girl, ...'"
+        )
+    return os.environ[name]
+
+
+def note(config: RunConfig) -> None:
+    """Say on stderr what bars an entry, what of the prompt is not read, and what was chosen for it."""
+    from pokora_anime.config import prompt_notes
+    from pokora_anime.config.checks import contest_notes
+
+    notes = contest_notes(config)
+    if notes:
+        print(f"no entry to {config.contest.name}: {'; '.join(notes)}", file=sys.stderr)
+    for line in prompt_notes.lines(config):
+        print(_printable(line), file=sys.stderr)
+
+
+def _printable(line: str) -> str:
+    """A line that the terminal's encoding can show."""
+    encoding = sys.stderr.encoding or "utf-8"
+    return line.encode(encoding, "backslashreplace").decode(encoding)

@@ -1,0 +1,1 @@
+"""Commands for weights: fetch, add, train."""

@@ -1,1 +1,0 @@
-"""`pokora replay`: nodes of a finished run computed again from their stored parents, and compared."""

@@ -1,1 +1,0 @@
-"""The rules as pure functions: strings, typed words, closed types, weights, a contest's numbers."""

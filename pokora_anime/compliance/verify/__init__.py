@@ -1,1 +1,0 @@
-"""`pokora verify`: whether a run's record holds and keeps to the rules. Torch-free; trusts nothing."""

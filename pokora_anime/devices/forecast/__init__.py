@@ -1,0 +1,1 @@
+"""What a run will take of a machine: memory, time, disk, money. Torch-free."""

@@ -1,0 +1,202 @@
+"""How much a composition asks of a machine, counted from its config. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pokora_anime.schema.settings import (
+    Chain,
+    Compile,
+    ControlNetwork,
+    Family,
+    RunConfig,
+    StillsConfig,
+    VideoConfig,
+)
+from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, segment_plan
+from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
+from pokora_anime.timeline.hires_plan import LATENT_SCALE
+
+OVERLAPPING = 1.6  # how much of a frame tiles cover, counted with their overlaps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One network: its parameters, and per latent pixel (of one frame and one row of guidance) the
+    numbers alive at its peak and the arithmetic of a pass in MFLOP. Counted on the meta device."""
+
+    parameters: int
+    alive: int = 0
+    megaflops: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The networks of a base. `residuals` are the numbers that a ControlNet hands over, per latent pixel."""
+
+    text: Network
+    unet: Network
+    motion: Network
+    control: Network
+    residuals: int
+    vae: Network
+
+
+NETWORKS: dict[Family, Networks] = {
+    Family.sdxl: Networks(
+        text=Network(parameters=817_720_320),
+        unet=Network(parameters=2_567_463_684, alive=5058, megaflops=395.1),
+        motion=Network(parameters=2_804_242_884, alive=8342, megaflops=463.0),
+        control=Network(parameters=1_251_014_160, alive=4898, megaflops=173.1),
+        residuals=1640,
+        vae=Network(parameters=83_653_863, alive=49_156, megaflops=624.4),
+    ),
+    Family.sd2: Networks(
+        text=Network(parameters=340_387_840),
+        unet=Network(parameters=865_910_724, alive=8329, megaflops=233.2),
+        motion=Network(parameters=1_283_048_324, alive=8333, megaflops=306.8),
+        control=Network(parameters=364_228_240, alive=7689, megaflops=80.4),
+        residuals=1640,
+        vae=Network(parameters=83_653_863, alive=49_156, megaflops=624.4),
+    ),
+    Family.nano: Networks(
+        text=Network(parameters=1_582_592),
+        unet=Network(parameters=7_092_932, alive=900, megaflops=2.769),
+        motion=Network(parameters=9_546_116, alive=1624, megaflops=4.025),
+        control=Network(parameters=3_096_456, alive=901, megaflops=0.775),
+        residuals=200,
+        vae=Network(parameters=1_643_927, alive=6148, megaflops=8.869),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hires:
+    """A second pass: latent pixels of one of its frames, its steps, and whether it sees tiles in any case."""
+
+    latent_pixels: int
+    steps: int
+    tiled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run as numbers: what its networks are, how often they pass, and over how many latent pixels."""
+
+    family: Family
+    width: int
+    height: int
+    frames: int  # in a segment; 0 for stills
+    segments: int
+    pictures: int  # stills, or the keyframe
+    steps: int
+    guided: float  # share of the steps that run the unconditional branch too
+    batched: bool  # as one batch of two
+    controls: int
+    decode_chunk: int
+    steered: float = 0.0  # frames that each ControlNet sees at a step, all segments together
+    delivered: int = 0  # pixels of all frames as they are encoded
+    draft_steps: int = 0  # of the pass that control maps are read from
+    hires: Hires | None = None
+    compile: Compile = Compile.off
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Job:
+        """The job that a composed config describes."""
+        speed = config.speed
+        on = speed.guidance_scale > 1.0
+        video = config if isinstance(config, VideoConfig) else None
+        stills = config if isinstance(config, StillsConfig) else None
+        return cls(
+            family=config.base.family,
+            width=config.base.width,
+            height=config.base.height,
+            frames=video.motion.frames if video else 0,
+            segments=_segments(video) if video else 0,
+            pictures=stills.count if stills else int(video is not None and video.keyframe.enabled),
+            steps=speed.steps,
+            guided=max(0.0, speed.guidance_end - speed.guidance_start) if on else 0.0,
+            batched=speed.guidance_batched,
+            controls=_controls(video) if video else 0,
+            decode_chunk=video.finish.decode_chunk if video else 1,
+            steered=_steered(video) if video else 0.0,
+            delivered=_delivered(video) if video else 0,
+            draft_steps=draft_plan.settings(video).speed.steps if video and draft_plan.wanted(video) else 0,
+            hires=_hires(video) if video and hires_plan.asked(video) else None,
+            compile=config.device.compile if video else Compile.off,
+        )
+
+    @property
+    def networks(self) -> Networks:
+        """The base's networks."""
+        return NETWORKS[self.family]
+
+    @property
+    def latent_pixels(self) -> int:
+        """Of one frame."""
+        return (self.width // LATENT_SCALE) * (self.height // LATENT_SCALE)
+
+    def rows(self, *, sequential: bool) -> int:
+        """Rows of a pass at the steps with guidance."""
+        return 2 if self.guided and self.batched and not sequential else 1
+
+    @property
+    def shown_pixels(self) -> int:
+        """Latent pixels of a frame as it is decoded."""
+        return self.hires.latent_pixels if self.hires else self.latent_pixels
+
+    def flops(self, *, tiled: bool) -> float:
+        """Arithmetic of the whole run, decoding included; `tiled`: its second pass sees tiles."""
+        nets, passes = self.networks, self.steps * (1.0 + self.guided)
+        picture = self.latent_pixels * (passes * nets.unet.megaflops + nets.vae.megaflops)
+        moving = passes * nets.motion.megaflops
+        steered = self.steered * self.latent_pixels * passes * self.controls * nets.control.megaflops
+        drafted = self.draft_steps * (1.0 + self.guided) * nets.motion.megaflops
+        drafted += nets.vae.megaflops if self.draft_steps else 0.0
+        frame = self.latent_pixels * (moving + drafted) + self.shown_pixels * nets.vae.megaflops
+        if self.hires is not None:
+            seen = self.hires.latent_pixels * (OVERLAPPING if tiled or self.hires.tiled else 1.0)
+            frame += seen * self.hires.steps * (1.0 + self.guided) * nets.motion.megaflops
+        return 1e6 * (self.pictures * picture + self.segments * self.frames * frame + steered)
+
+
+def _hires(config: VideoConfig) -> Hires:
+    height, width = hires_plan.latent_size(config)
+    tiled = config.finish.hires.tiled
+    return Hires(latent_pixels=height * width, steps=hires_plan.steps(config), tiled=tiled)
+
+
+def _controls(config: VideoConfig) -> int:
+    """ControlNets that a clip loads: the union network stands for all kinds of maps."""
+    kinds = len(config.control.kinds)
+    return min(1, kinds) if config.control.network is ControlNetwork.union else kinds
+
+
+def _steered(config: VideoConfig) -> float:
+    """Frames of all segments that the ControlNets act on (motion.frame_weights), the mean of the steps."""
+    control, frames = config.control, config.motion.frames
+    count = _segments(config)
+    if not config.control.kinds:
+        return 0.0
+    share = max(0.0, control.end - control.start)
+    if control.fade_floor > 0 or draft_plan.wanted(config) or choreography_plan.wanted(config):
+        return share * count * frames
+    again = control.join_frames * (count - 1) if join_plan.mapped(config) else 0
+    return share * (min(control.fade_frames, frames) + again)
+
+
+def _delivered(config: VideoConfig) -> int:
+    finish = config.finish
+    return frames_delivered(config.shot.seconds, finish.fps) * finish.width * finish.height
+
+
+def _segments(config: VideoConfig) -> int:
+    """Segments of a clip; windows cost about as much as segments that overlap as they do."""
+    frames = frames_generated(config)
+    if config.motion.chain is Chain.windows:
+        return len(
+            segment_plan.windows(
+                max(frames, config.motion.frames), config.motion, segment_plan.period(config)
+            )
+        )
+    return len(segment_plan.of(config, frames))

@@ -1,0 +1,1 @@
+"""Decoded frames and drawn poses: ffmpeg, YUV to RGB, the OpenPose picture. Torch-free."""

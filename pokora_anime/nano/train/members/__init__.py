@@ -1,0 +1,1 @@
+"""The members of the nano family, each with what it learns from."""

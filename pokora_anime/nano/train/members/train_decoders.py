@@ -1,0 +1,104 @@
+"""Decoders for latents that are settled: the big one's second training, and the tiny autoencoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pokora_anime.nano import family, sizes
+from pokora_anime.nano.recipe import Training
+from pokora_anime.nano.train import drawn_data
+from pokora_anime.nano.train.members.train_vae import (
+    held_out_psnr,
+    load_latents,
+    load_vae,
+    picture_loss,
+    psnr,
+    to_tensor,
+)
+from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
+
+CROP = 16  # latent cells
+LATENT_WEIGHT = 0.2
+DECODER_NOISE = 0.1
+
+
+def train_vae_tiny(training: Training, place: Place) -> None:
+    """Decoder from the latents to the drawn pictures, encoder to the latents."""
+    torch.manual_seed(place.seed)
+    tiny = family.make_vae_tiny().to(place.device)
+    before = begin(tiny, place, "vae_tiny")
+    drawn = drawn_data.load(place.work, "stills", place.seed)
+    latents = np.asarray(load_latents(place, "stills"))
+
+    def loss_of(dice: Dice) -> Tensor:
+        wanted, pictures = _pairs(drawn, latents, dice, training.batch, place)
+        decoded = picture_loss(tiny.decode(wanted).sample, pictures)
+        encoded = functional.l1_loss(tiny.encode(pictures).latents.float(), wanted)
+        return decoded + LATENT_WEIGHT * encoded
+
+    progress = train("vae_tiny", training, list(tiny.named_parameters()), loss_of, place, before=before)
+    score = _psnr(tiny.eval(), drawn, latents, place)
+    print(f"vae_tiny: decoder PSNR {score:.2f} dB", flush=True)
+    tiny.save_pretrained(place.family / "vae_tiny")
+    write_record("vae_tiny", training, progress, place, {"psnr_db": score})
+
+
+def train_decoder(training: Training, place: Place) -> None:
+    """Trains the autoencoder's decoder on, with a little noise on the latents.
+
+    The encoder stays, so everything that was trained on its latents stays valid; the noise teaches
+    the decoder to forgive a generator's small mistakes.
+    """
+    torch.manual_seed(place.seed)
+    vae = load_vae(place)
+    drawn = drawn_data.load(place.work, "stills", place.seed)
+    latents = np.asarray(load_latents(place, "stills"))
+    named = [(n, p) for n, p in vae.named_parameters() if n.startswith(("decoder.", "post_quant_conv."))]
+    for _, parameter in named:
+        parameter.requires_grad_(True)
+
+    def loss_of(dice: Dice) -> Tensor:
+        cells, pictures = _pairs(drawn, latents, dice, training.batch, place)
+        noise = dice.normal(*cells.shape).to(place.device)
+        strength = DECODER_NOISE * torch.rand(len(cells), 1, 1, 1, generator=dice.torch)
+        return picture_loss(vae.decode(cells + strength.to(place.device) * noise).sample, pictures)
+
+    progress = train("decoder", training, named, loss_of, place)
+    score = held_out_psnr(vae, place)
+    print(f"decoder: held-out PSNR {score:.2f} dB", flush=True)
+    vae.save_pretrained(place.family / "vae")
+    write_record("decoder", training, progress, place, {"psnr_db": score}, "vae", "training_decoder.json")
+
+
+def _pairs(
+    drawn: drawn_data.Drawn, latents: np.ndarray, dice: Dice, count: int, place: Place
+) -> tuple[Tensor, Tensor]:
+    """Crops of cached latents [B,4,16,16] and their pictures [B,3,128,128]; half contain the face."""
+    index = dice.numpy.integers(len(latents), size=count)
+    limit = sizes.LATENT - CROP
+    corner = dice.numpy.integers(limit + 1, size=(count, 2))
+    for k in np.flatnonzero(dice.numpy.random(count) < 0.5):
+        assert drawn.joints is not None
+        nose = drawn.joints[index[k], 0, 1::-1] / 8 - dice.numpy.uniform(0.25, 0.75, size=2) * CROP
+        corner[k] = np.clip(nose, 0, limit).astype(int)
+    places = list(zip(index, corner, strict=True))
+    rgb = np.stack([_crop(drawn.rgb[i], 8 * y, 8 * x) for i, (y, x) in places])
+    cells = np.stack([latents[i, :, y : y + CROP, x : x + CROP] for i, (y, x) in places])
+    return torch.from_numpy(cells.astype(np.float32)).to(place.device), to_tensor(rgb, place.device)
+
+
+def _crop(rgb: np.ndarray, y: int, x: int) -> np.ndarray:
+    return rgb[y : y + 8 * CROP, x : x + 8 * CROP]
+
+
+@torch.no_grad()
+def _psnr(tiny: torch.nn.Module, drawn: drawn_data.Drawn, latents: np.ndarray, place: Place) -> float:
+    """Over the last 32 stills, which training has seen rarely."""
+    wanted = to_tensor(np.asarray(drawn.rgb[-32:]), place.device)
+    cells = torch.from_numpy(latents[-32:].astype(np.float32)).to(place.device)
+    return float(
+        np.mean([psnr(tiny.decode(c[None]).sample, w[None]) for c, w in zip(cells, wanted, strict=True)])
+    )

@@ -1,0 +1,1 @@
+"""The drawn character: body, head, hair, clothes, and how the joints move."""

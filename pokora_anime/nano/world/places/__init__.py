@@ -1,0 +1,1 @@
+"""The seven places that are drawn behind the character."""

@@ -1,0 +1,351 @@
+"""All networks of one run, loaded when first asked for."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    ControlNetUnionModel,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNetMotionModel,
+)
+from diffusers.utils import logging as diffusers_logging
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from pokora_anime.catalogue import needed_weights, registry, weight_hashes
+from pokora_anime.catalogue.lora.lora_merge import Lora, merge_into_encoder, merge_into_unet
+from pokora_anime.catalogue.registry import Row
+from pokora_anime.catalogue.weights_advice import absent, refuse_blocked, reinstall_or_fetch
+from pokora_anime.choreography.choreographer import Choreographer
+from pokora_anime.devices.compiled_blocks import compile_blocks
+from pokora_anime.devices.forecast.plan import Plan
+from pokora_anime.devices.machine import give_back
+from pokora_anime.devices.memory_layout import laid_out
+from pokora_anime.devices.out_of_memory import is_out_of_memory
+from pokora_anime.devices.placement import Turns, place
+from pokora_anime.errors import WeightsError
+from pokora_anime.nano.crisp import Crisp
+from pokora_anime.networks import extractors, rife, upscaler
+from pokora_anime.networks.motion_unet import build_motion_unet
+from pokora_anime.networks.schedulers import build_scheduler, motion_betas
+from pokora_anime.networks.text_encoders import TextStack
+from pokora_anime.provenance.hashing import text_hash
+from pokora_anime.sandbox import network_arguments
+from pokora_anime.schema.settings import (
+    BaseConfig,
+    Betas,
+    Compile,
+    ControlKind,
+    DeviceKind,
+    Family,
+    LoraConfig,
+    MotionConfig,
+    SpeedConfig,
+)
+
+# Their bars and remarks would tear the live display apart; what goes wrong is raised.
+for _log in (diffusers_logging, transformers_logging):
+    _log.set_verbosity_error()
+    _log.disable_progress_bar()
+
+ENCODERS = (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
+# What decides about a prompt's embedding; the index tells whether "no prompt" means zeros.
+TEXT_PARTS = ("text_encoder", "tokenizer", "model_index.json")
+FP16_VAES = ("sdxl-vae-fp16-fix",)
+PLACED = ("unet", "motion")  # and the ControlNets: what a plan may hold elsewhere than on the device
+
+
+class Models:
+    """The networks of a composition on one device; lazy, and each can be freed.
+
+    `dtype` is the run's; the weights' own (`self.dtype`) stays fp32 on a CPU that computes in bf16
+    by autocast. `notes` tells which style LoRAs this base does not have. `folders` overrides, by row
+    id, where weights are looked for. `announce` is entered around what is read into memory.
+    Raises WeightsError WGT-1 at once for what is not there.
+    """
+
+    latent_scale: int = 8
+
+    def __init__(
+        self,
+        base: BaseConfig,
+        speed: SpeedConfig,
+        loras: Sequence[LoraConfig],
+        device: torch.device,
+        dtype: torch.dtype,
+        folders: Mapping[str, Path] | None = None,
+        motion: MotionConfig | None = None,
+    ) -> None:
+        self.base, self.speed, self.family, self.device = base, speed, base.family, device
+        self.dtype = torch.float32 if device.type == "cpu" else dtype
+        self._folders = dict(folders or {})
+        self._base_row = registry.get(base.weights, base.family)
+        self._base = self._place(self._base_row)
+        styles, notes = needed_weights.style_rows(loras, base.family)
+        speed_row = needed_weights.speed_row(speed, base.family)
+        self._loaded: dict[str, Any] = {}
+        self._plan, self._turns = Plan(), Turns(device)
+        self._loading = threading.RLock()
+        self.announce: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+        chosen = ([(speed_row, speed.lora_weight)] if speed_row else []) + styles
+        self.loras = tuple(Lora(row=row, folder=self._checked(row), weight=w) for row, w in chosen)
+        camera = needed_weights.motion_lora_row(motion, base) if motion is not None else None
+        self.camera: tuple[Lora, ...] = ()
+        if camera is not None and motion is not None:
+            self.camera = (Lora(row=camera, folder=self._checked(camera), weight=motion.lora_weight),)
+        self.notes: tuple[str, ...] = tuple(notes)
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of a frame's latent."""
+        return self.base.height // self.latent_scale, self.base.width // self.latent_scale
+
+    @property
+    def lora_weights(self) -> dict[str, float]:
+        """Every LoRA of text and pictures and its weight, by row id."""
+        return {lora.row.id: lora.weight for lora in self.loras}
+
+    @property
+    def motion_lora_weights(self) -> dict[str, float]:
+        """Every LoRA of the motion UNet and its weight, by row id."""
+        return {lora.row.id: lora.weight for lora in (*self.loras, *self.camera)}
+
+    def text_stack(self) -> TextStack:
+        """Tokenizers now, encoders (with the LoRAs' text parts) when first used."""
+        return self._once("text", self._load_text)
+
+    def unet(self) -> UNet2DConditionModel:
+        """The base's UNet with all LoRAs merged in."""
+        return self._once("unet", lambda: self._placed(self._merged(self._load_unet())))
+
+    def motion_unet(self) -> UNetMotionModel:
+        """The UNet with temporal layers, the LoRAs merged in after the conversion."""
+        return self._once("motion", lambda: self._compiled(self._load_motion()))
+
+    def controlnet(self, kind: ControlKind) -> ControlNetModel:
+        """The ControlNet of a kind; ConfigError CFG-CONTROL if the base has none."""
+        row = needed_weights.control_rows([kind], self.family)[0]
+        return self._once(row.role, lambda: self._compiled(self._pretrained(ControlNetModel, row)))
+
+    def union_controlnet(self) -> ControlNetUnionModel:
+        """The ControlNet for maps of several kinds; ConfigError CFG-ROLE if the base has none."""
+        row = registry.resolve("controlnet_union", self.family)
+        return self._once(row.role, lambda: self._compiled(self._pretrained(ControlNetUnionModel, row)))
+
+    def vae(self) -> AutoencoderKL:
+        """The base's VAE, or the one that the config puts in its place."""
+        return self._once("vae", self._load_vae)
+
+    def pose_extractor(self) -> extractors.PoseReader:
+        """A picture in, an OpenPose map and the number of confident joints out."""
+        row = registry.resolve("pose_extractor", self.family)
+        return self._once(row.role, lambda: extractors.load_pose(row, self._checked(row), self.device))
+
+    def choreographer(self) -> Choreographer:
+        """The network that plans poses from words; on the CPU, where every machine plans alike."""
+        row = registry.resolve("choreographer", self.family)
+        return self._once(row.role, lambda: Choreographer.load(self._checked(row)))
+
+    def depth_extractor(self) -> extractors.DepthReader:
+        """A picture in, its depth map in 0..1 out."""
+        row = registry.resolve("depth_extractor", self.family)
+        return self._once(row.role, lambda: extractors.load_depth(row, self._checked(row), self.device))
+
+    def lineart_extractor(self) -> extractors.LineReader:
+        """A picture in, its lines out."""
+        row = registry.resolve("lineart_extractor", self.family)
+        return self._once(row.role, lambda: extractors.load_lineart(row, self._checked(row), self.device))
+
+    def rife(self) -> rife.Rife:
+        """The network that draws frames between two frames."""
+        row = registry.resolve("rife", self.family)
+        return self._once(row.role, lambda: rife.load(row, self._checked(row), self.device))
+
+    def upscaler(self, name: str) -> upscaler.Upscaler:
+        """An open upscaler of finished frames, by its role or registry id."""
+        row = registry.resolve(name, self.family)
+        return self._once(row.id, lambda: upscaler.load(row, self._checked(row), self.device))
+
+    def crisp(self) -> Crisp:
+        """The network that draws nano's frames three times as large."""
+        row = registry.resolve("crisp", self.family)
+        return self._once(row.role, lambda: upscaler.load_crisp(row, self._checked(row), self.device))
+
+    def scheduler(self) -> Any:
+        """A new scheduler of the speed mode; its timesteps are not set yet."""
+        return build_scheduler(self._base / "scheduler", self.speed.sampler)
+
+    def motion_scheduler(self, betas: Betas) -> Any:
+        """As `scheduler`, on the noise schedule that the motion is denoised with."""
+        changed = motion_betas(betas, self.family, self.speed.sampler)
+        return build_scheduler(self._base / "scheduler", self.speed.sampler, changed)
+
+    def free(self, *names: str) -> None:
+        """Drop networks: text, unet, motion, vae, controlnet_<kind>, <kind>_extractor, rife."""
+        dropped = [self._loaded.pop(name) for name in names if name in self._loaded]
+        if dropped:
+            self._turns.clear()
+            dropped.clear()
+            gc.collect()
+            give_back(self.device)
+
+    def hold(self, plan: Plan) -> None:
+        """Hold the UNets and ControlNets as the plan says; those that are held otherwise are dropped."""
+        if plan.holding != self._plan.holding:
+            placed = [name for name in self._loaded if name in PLACED or name.startswith("controlnet_")]
+            self.free(*placed)
+        self._plan = plan
+
+    def free_text(self) -> None:
+        """Drop the text encoders."""
+        self.free("text")
+
+    def weights_hash(self, role: str) -> dict[str, str]:
+        """Hashes of the files behind text, unet, motion, vae or another row's role or id, by that name.
+
+        LoRAs are listed where they take part, since they change what comes out.
+        """
+        if role in ("text", "unet", "motion"):
+            folders = TEXT_PARTS if role == "text" else ("unet", "scheduler")
+            found = {role: self._hash(self._base_row, self._base, folders)}
+            loras = (*self.loras, *self.camera) if role == "motion" else self.loras
+            if role == "motion":
+                row = registry.get(self.base.motion_adapter, self.family)
+                found[row.id] = self._hash(row, self._place(row))
+            return found | {lora.row.id: self._hash(lora.row, lora.folder) for lora in loras}
+        if role == "vae" and self.base.vae is None:
+            return {role: self._hash(self._base_row, self._base, ("vae",))}
+        row = registry.get(self.base.vae, self.family) if self.base.vae and role == "vae" else None
+        row = row or registry.resolve(role, self.family)
+        return {role: self._hash(row, self._place(row))}
+
+    def _hash(self, row: Row, folder: Path, parts: tuple[str, ...] = ("",)) -> str:
+        """One hash over a row's files whose name starts with one of `parts`."""
+        found = self._once(f"sha256:{row.id}", lambda: weight_hashes.verify(row, folder))
+        return text_hash({name: digest for name, digest in found.items() if name.startswith(parts)})
+
+    def _once(self, name: str, load: Callable[[], Any]) -> Any:
+        # While a network is loaded, the libraries make every new parameter of the process an empty
+        # one: two threads loading at once would spoil each other's networks.
+        with self._loading:
+            if name not in self._loaded:
+                with self.announce(name.replace("sha256:", "and hashing ")):
+                    self._loaded[name] = load()
+            return self._loaded[name]
+
+    def _place(self, row: Row) -> Path:
+        refuse_blocked(row, self.family)
+        folder = self._folders.get(row.id) or needed_weights.locate(row)
+        if folder is None:
+            raise absent([row], [row], self.family)
+        return folder
+
+    def _checked(self, row: Row) -> Path:
+        """The row's folder, after its files were compared with what the registry promises."""
+        folder = self._place(row)
+        self._hash(row, folder)
+        return folder
+
+    def _pretrained(self, kind: Any, row: Row, subfolder: str = "", dtype: torch.dtype | None = None) -> Any:
+        """Safetensors only, offline, in the weights' dtype."""
+        folder = self._checked(row)
+        try:
+            return kind.from_pretrained(
+                folder / subfolder,
+                variant=row.variant,
+                use_safetensors=True,
+                local_files_only=True,
+                dtype=dtype or self.dtype,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise  # the weights are well
+            raise self._unloadable(row, subfolder, error) from error
+
+    def _unloadable(self, row: Row, part: str, error: Exception) -> WeightsError:
+        where = f"{row.id}/{part}".rstrip("/")
+        fix = reinstall_or_fetch(row)
+        return WeightsError("WGT-2", f"{where} cannot be loaded: {str(error)[:200]}", fix=fix)
+
+    def _load_unet(self) -> UNet2DConditionModel:
+        return self._pretrained(UNet2DConditionModel, self._base_row, "unet")
+
+    def _load_motion(self) -> UNetMotionModel:
+        unet = self._load_unet()
+        row = registry.get(self.base.motion_adapter, self.family)
+        motion = build_motion_unet(unet, self._pretrained(MotionAdapter, row))
+        merge_into_unet(motion, (*self.loras, *self.camera), unet.config)
+        return motion
+
+    def _merged(self, unet: UNet2DConditionModel) -> UNet2DConditionModel:
+        merge_into_unet(unet, self.loras, unet.config)
+        return unet
+
+    def _load_vae(self) -> AutoencoderKL:
+        named = registry.get(self.base.vae, self.family) if self.base.vae else None
+        row, part = (named, "") if named else (self._base_row, "vae")
+        dtype = self._vae_dtype(row)
+        vae = self._pretrained(AutoencoderKL, row, part, dtype)
+        vae = laid_out(vae.to(self.device), DeviceKind(self.device.type), "VAE")
+        return network_arguments.only(vae.eval().requires_grad_(False))
+
+    def _vae_dtype(self, row: Row) -> torch.dtype:
+        """On a card fp16 where the VAE keeps within its range: right to a grey level, bf16 to seven.
+
+        SDXL's own VAE overflows in fp16; the fixed one and nano's do not.
+        """
+        half = self.dtype in (torch.float16, torch.bfloat16)
+        if half and self.device.type == "cuda" and (row.id in FP16_VAES or self.family is Family.nano):
+            return torch.float16
+        overflows = row.id not in FP16_VAES and self.family is Family.sdxl and self.dtype == torch.float16
+        return torch.float32 if overflows else self.dtype
+
+    def _load_text(self) -> TextStack:
+        self._checked(self._base_row)
+        names = [(name, kind) for name, kind in ENCODERS if (self._base / name).is_dir()]
+        try:
+            index = json.loads((self._base / "model_index.json").read_text(encoding="utf-8"))
+            tokenizers = [
+                CLIPTokenizer.from_pretrained(self._base / name.replace("text_encoder", "tokenizer"))
+                for name, _ in names
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._unloadable(self._base_row, "tokenizer", error) from error
+
+        def load() -> list[Any]:
+            encoders = [self._pretrained(kind, self._base_row, name) for name, kind in names]
+            config = UNet2DConditionModel.load_config(self._base / "unet")
+            for (name, _), encoder in zip(names, encoders, strict=True):
+                merge_into_encoder(encoder, name, self.loras, _Layout(config))
+            return [self._ready(encoder) for encoder in encoders]
+
+        zero = bool(index.get("force_zeros_for_empty_prompt", False)) and len(names) == 2
+        return TextStack(tokenizers, load, zero_empty=zero)
+
+    def _placed(self, network: Any) -> Any:
+        return network_arguments.only(place(network, self.device, self.dtype, self._plan, self._turns))
+
+    def _compiled(self, network: Any) -> Any:
+        placed, how = self._placed(network), self._plan.compile
+        return placed if how is Compile.off else compile_blocks(placed, how)
+
+    def _ready(self, network: Any) -> Any:
+        return network_arguments.only(network.to(self.device, self.dtype).eval().requires_grad_(False))
+
+
+class _Layout:
+    """The one thing that diffusers asks of a UNet's config to translate kohya's block names."""
+
+    def __init__(self, config: Any) -> None:
+        self.layers_per_block: int = config["layers_per_block"]

@@ -1,0 +1,54 @@
+"""What a prompt leaves open, chosen by the seed: a base that fills it in draws one person, not several.
+
+The words follow from the config alone, so that whoever has a run's record derives the same. Torch-free.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from pokora_anime.nano.world import vocabulary
+from pokora_anime.prompt.prompt_attributes import asked_attributes
+from pokora_anime.prompt.prompt_syntax import parse_shot
+from pokora_anime.schema.settings import Family, RunConfig
+
+FILLED = ("hair_color", "hair_style", "eye_color", "outfit_color", "outfit")
+
+
+def chosen(config: RunConfig) -> str:
+    """The words that go behind every stop of the prompt, as tags; empty where nothing is left open."""
+    if not config.base.fill_open or config.base.family is not Family.nano:
+        return ""
+    positive, negative = parse_shot(config.shot)
+    asked = asked_attributes(positive.text)
+    refused = asked_attributes(negative.text)
+    found = {name: _drawn(name, config.seed, refused.get(name)) for name in FILLED if name not in asked}
+    if asked.get("expression") == "closed eyes":
+        found.pop("eye_color", None)
+    return ", ".join(_tags(found, asked))
+
+
+def recorded(config: RunConfig) -> dict[str, str]:
+    """The chosen words as a prompt's node tells them; nothing where there are none."""
+    words = chosen(config)
+    return {"chosen": words} if words else {}
+
+
+def _drawn(name: str, seed: int, refused: str | None) -> str:
+    """A value of an attribute by the seed alone, so that prompts of one seed show the same person."""
+    values = [value for value in vocabulary.ATTRIBUTES[name] if value != refused]
+    return values[int.from_bytes(sha256(f"{name} of seed {seed}".encode()).digest()[:8]) % len(values)]
+
+
+def _tags(found: dict[str, str], asked: dict[str, str]) -> list[str]:
+    tags: list[str] = []
+    if "hair_color" in found:
+        tags.append(f"{found['hair_color']} hair")
+    if "hair_style" in found:
+        tags.append(found["hair_style"])
+    if "eye_color" in found:
+        tags.append(f"{found['eye_color']} eyes")
+    if "outfit" in found or "outfit_color" in found:
+        parts = (found.get(name, asked.get(name, "")) for name in ("outfit_color", "outfit"))
+        tags.append(" ".join(parts))
+    return tags

@@ -1,0 +1,1 @@
+"""What is measured of frames, and the scores that follow."""

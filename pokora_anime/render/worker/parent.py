@@ -1,0 +1,207 @@
+"""The side that is not confined: starts rendering processes, asks them, and hands Ctrl-C on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NoReturn, Self, cast
+
+from pokora_anime.catalogue import hash_memory
+from pokora_anime.config.compose import usable_cores
+from pokora_anime.devices.forecast import cheaper_settings
+from pokora_anime.errors import Interrupted, MachineError
+from pokora_anime.provenance.run_layout import LOGS
+from pokora_anime.render.worker import temporary_folders
+from pokora_anime.render.worker.bytecode import compile_later
+from pokora_anime.render.worker.messages import Message, receive, send, unpack_error
+from pokora_anime.render.worker.needs import PACKAGE, library_folders, needed, places_of_weights
+from pokora_anime.render.worker.run_paths import command_of, run_folder
+from pokora_anime.sandbox import child_environment
+from pokora_anime.sandbox.grants import Grants
+from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.schema.settings import RunConfig
+from pokora_anime.system import process
+from pokora_anime.system.interrupts import Relay
+
+_BOOT = """
+import json, sys
+header = json.loads(sys.stdin.buffer.readline() or sys.exit())
+sys.path.insert(0, header["package"])
+from pokora_anime.render.worker import child
+child.main(header)
+"""
+
+
+def render(config: RunConfig, root: Path, guard: str) -> Path:
+    """One run under `root` in a process of its own, which may write in the run's folder alone.
+
+    `guard` is auto or require. Returns the run folder. Raises what the run raises, KeyboardInterrupt
+    where it was stopped before it had begun, and MachineError SYS-GUARD, SYS-RENDER or SYS-WRITE.
+    """
+    work = run_folder(config, root)
+    with Child(config, needed(config, work), work / LOGS, "run", guard) as child:
+        return child.render(config, root)
+
+
+class Worker:
+    """Renders the jobs of a sweep one after the other, all in one process that may write in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.label = ""  # in front of each line that the next run shows
+        self._child: Child | None = None
+
+    def render(self, config: RunConfig, guard: str) -> Path:
+        """As `render`, below the sweep's folder; models that the job before used are still loaded."""
+        grants = needed(config, self.folder)
+        if self._child is not None and not (self._child.alive and self._child.grants.covers(grants)):
+            # What a process may open cannot grow.
+            grants = grants.joined(self._child.grants)
+            self.close()
+        if self._child is None:
+            self._child = Child(config, grants, self.folder, "sweep", guard)
+        return self._child.render(config, self.folder, self.label)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+
+class Child:
+    """A rendering process. `grants` is what it may open, final from its start on.
+
+    `home` is the folder for its temporary files, which go with it; `writes` tells the record whether
+    it may write in a run's or a sweep's folder. It is told the hashes of weights that are known here, and
+    of none under guard=require: then it reads every byte itself. Raises MachineError SYS-WRITE or SYS-DISK.
+    """
+
+    def __init__(self, config: RunConfig, grants: Grants, home: Path, writes: str, guard: str) -> None:
+        self.grants, self._config = grants, config
+        self._temporary = temporary_folders.make(home)
+        try:
+            self._process = _start(self._environment(config))
+            self._ask(
+                {
+                    "package": str(PACKAGE.parent),
+                    "libraries": library_folders(),
+                    "prefix": sys.prefix,
+                    "grants": grants.to_json(),
+                    "wanted": guard,
+                    "writes": writes,
+                    "hashes": {} if guard == "require" else hash_memory.known(),
+                    "temporary": str(self._temporary),
+                    "encoding": sys.stderr.encoding or "utf-8",
+                    "started": process.started(),
+                }
+            )
+        except BaseException:  # Ctrl-C comes at any moment
+            temporary_folders.remove(self._temporary)
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can be asked."""
+        return self._process.poll() is None
+
+    def render(self, config: RunConfig, root: Path, label: str = "") -> Path:
+        """One run; returns its folder or raises what it raised. `label` stands before each of its lines."""
+        self._config = config
+        plain = to_plain(config)
+        self._ask({"command": command_of(config), "config": plain, "root": str(root), "label": label})
+        with Relay(self._process) as relay:
+            answer = self._answer()
+        if answer is None:
+            self._died(run_folder(config, root), interrupted=relay.pressed)
+        if "path" in answer:
+            return Path(answer["path"])
+        if "stopped" in answer:
+            raise KeyboardInterrupt
+        cause = ChildTraceback(answer["trace"])
+        if "error" in answer:
+            raise unpack_error(answer["error"]) from cause
+        raise type(answer["bug"], (Exception,), {})(answer["text"]) from cause
+
+    def close(self) -> None:
+        """End the process and remove its temporary files."""
+        with suppress(OSError):
+            self._input.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+        temporary_folders.remove(self._temporary)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _input(self) -> IO[bytes]:
+        return cast("IO[bytes]", self._process.stdin)
+
+    @property
+    def _output(self) -> IO[bytes]:
+        return cast("IO[bytes]", self._process.stdout)
+
+    def _environment(self, config: RunConfig) -> dict[str, str]:
+        threads = config.device.threads or usable_cores()
+        return child_environment.clean(os.environ, self._temporary, threads, places_of_weights(config))
+
+    def _ask(self, message: Message) -> None:
+        with suppress(BrokenPipeError):  # why it died is in its last answer
+            send(self._input, message)
+
+    def _answer(self) -> Message | None:
+        """The next message that ends a request; None where the process died."""
+        while (message := receive(self._output)) is not None:
+            compile_later(message.get("uncompiled", ()))
+            if message.keys() & {"path", "stopped", "error", "bug"}:
+                return message
+        return None
+
+    def _died(self, folder: Path, *, interrupted: bool) -> NoReturn:
+        status = self._process.wait()
+        if interrupted:
+            raise Interrupted("INT-1", f"stopped; everything finished so far is in {folder}")
+        killed = sys.platform != "win32" and status == -signal.SIGKILL
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        raise MachineError(
+            "SYS-MEMORY" if killed else "SYS-RENDER",
+            f"the rendering process was ended {how}; everything finished so far is in {folder}",
+            expected="more free memory" if killed else "a run that ends by itself",
+            fix=cheaper_settings.advice(self._config) if killed else "start the same command again",
+        )
+
+
+class ChildTraceback(Exception):
+    """The traceback of the rendering process, shown as the cause of what its parent raises."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def _start(own: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Python without PYTHON* variables, site, user site and .pth files."""
+    line = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT]
+    if sys.platform == "win32":
+        return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=own)
+    # In a group of its own: Ctrl-C is for us, and we hand it on. It is held back from the child until
+    # somebody there listens.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=own, process_group=0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

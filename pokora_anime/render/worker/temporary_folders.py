@@ -1,0 +1,44 @@
+"""Folders for the temporary files of rendering processes: inside the folder that these may write in."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from pokora_anime.system.atomic_files import writing
+
+_PREFIX = "tmp-"
+
+
+def make(home: Path) -> Path:
+    """A new folder in `home`; what killed runs left there is removed. Raises MachineError SYS-*."""
+    with writing(home):
+        home.mkdir(parents=True, exist_ok=True)
+        clear(home)
+        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=home)).absolute()
+
+
+def clear(home: Path) -> None:
+    """Removes the folders in `home` whose owners have ended."""
+    for old in home.glob(f"{_PREFIX}*"):
+        owner = re.match(rf"{_PREFIX}(\d+)-", old.name)
+        if owner and not _runs(int(owner[1])):
+            remove(old)
+
+
+def remove(folder: Path) -> None:
+    """Gone with all that is in it, as far as it can be."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,254 @@
+"""Single nodes through the very stages that rendered them, their parents read back from the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pokora_anime.errors import RecordError
+from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
+from pokora_anime.replay.replay_parts import FRAMES, Unit, attempt, delivered_segments, span
+from pokora_anime.replay.segment_frames import Delivered, segment_frames
+from pokora_anime.replay.stored_run import Shelf
+from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.stages.control import choreography_stage, control_maps, draft_maps, join_maps
+from pokora_anime.stages.delivery import encode, finish
+from pokora_anime.stages.motion import hires, segments
+from pokora_anime.stages.motion.reroll import Attempts
+from pokora_anime.stages.picture import initial_noise, keyframe
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.stages.text import prompt_embeddings
+from pokora_anime.timeline import draft_plan, hires_plan, join_plan
+from pokora_anime.timeline.frame_timing import frames_generated
+from pokora_anime.verify.policy.node_settings import configs
+from pokora_anime.verify.record.claimed_record import Record, Step
+from pokora_anime.verify.record.stored_contents import Arrays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redone:
+    """A node as this install makes it, and its arrays (a still's picture as `image`)."""
+
+    node: Node
+    arrays: Mapping[str, npt.NDArray[np.generic]]
+
+
+PLANNED = "choreography"
+
+
+class Replayer:
+    """Computes parts of one run again with this install's code and weights."""
+
+    def __init__(self, record: Record, arrays: Arrays, config: RunConfig, context: RunContext) -> None:
+        self._record, self._arrays, self._config, self._context = record, arrays, config, context
+
+    def node(self, unit: Unit) -> Redone:
+        """A node computed from its stored parents.
+
+        Raises RecordError RPL-* where the stage does not come to the node, and what torch raises.
+        """
+        shelf = Shelf(self._record, self._arrays, unit.step)
+        own = self._drawing(unit.step)
+        result = _STAGES[unit.kind](own, unit.step, own._on(shelf))
+        if shelf.made is None:
+            raise RecordError("RPL-PLACE", "the stage makes no such node")
+        pictures = {"image": result.image} if isinstance(result, Still) else {}
+        return Redone(node=shelf.made, arrays=shelf.arrays or pictures)
+
+    def frames(self, unit: Unit) -> Delivered:
+        """The delivered frames of one segment, from its latents and the last ones before it."""
+        assert unit.kind == FRAMES and unit.segment is not None and isinstance(self._config, VideoConfig)
+        latents = {step.id: self._arrays.of(step)["latents"] for step in self._segments()}
+        earlier = [step for step in self._segments() if step.id in unit.segment.parents]
+        before = earlier[-1] if earlier else None
+        return segment_frames(
+            cast(npt.NDArray[np.float32], latents[unit.segment.id]),
+            None if before is None else cast(npt.NDArray[np.float32], latents[before.id]),
+            (span(unit.segment)["start"], None if before is None else span(before)),
+            self._config,
+            self._context,
+        )
+
+    def finish_node(self, unit: Unit, hashes: list[str]) -> Node:
+        """The finish node as this install enters it for these frames."""
+        assert isinstance(self._config, VideoConfig)
+        shelf = Shelf(self._record, self._arrays, unit.step)
+        nodes = [Node.from_json(step.raw) for step in self._segments()]
+        return finish.record(nodes, hashes, self._config, self._on(shelf))
+
+    def rgb_hash(self, frame: Image) -> str:
+        """The hash that `encode` lists of a frame before it encodes it."""
+        return encode.rgb_hash(frame)
+
+    def encoder(self, path: Path) -> list[str]:
+        """The command line that encodes this run's raw frames into a file."""
+        assert isinstance(self._config, VideoConfig)
+        finish = self._config.finish
+        return encode.command(find_ffmpeg(), (finish.width, finish.height), finish.fps, self._config, path)
+
+    def _drawing(self, step: Step) -> Replayer:
+        """The same under the config that drew the node: a still has a seed of its own."""
+        config = configs(self._record, self._config).get(step.id)
+        if config is None:
+            return self
+        context = replace(self._context, seed=config.seed)
+        return Replayer(self._record, self._arrays, config, context)
+
+    def _on(self, shelf: Shelf) -> RunContext:
+        return replace(self._context, folder=shelf.folder)
+
+    def _segments(self) -> list[Step]:
+        return delivered_segments(self._record)
+
+    # One method an operation
+
+    def _text(self, context: RunContext) -> Prompt:
+        return prompt_embeddings.encode(self._config.shot, self._config, context)
+
+    def _prompt(self, step: Step, context: RunContext) -> None:
+        del step
+        self._text(context)
+
+    def _noise(self, step: Step, context: RunContext) -> None:
+        derivation = cast(dict[str, object], step.params["derivation"])
+        if derivation["kind"] == "picture":
+            kind, index = cast(tuple[str, int], derivation["names"])
+            initial_noise.for_picture((kind, index), context)
+        else:
+            assert isinstance(self._config, VideoConfig)
+            frames = cast(list[int], step.params["shape"])[1]
+            share, start = self._config.motion.noise_share, cast(int, derivation["start"])
+            if derivation["kind"] == "hires":
+                initial_noise.for_hires(start, frames, share, hires_plan.latent_size(self._config), context)
+                return
+            initial_noise.for_frames(start, frames, share, context, cast(int, derivation.get("attempt", 0)))
+
+    def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
+        text = self._text(context)
+        if isinstance(self._config, StillsConfig):
+            return keyframe.render_still(text, self._config, context)
+        _, attempted = cast(tuple[str, int], step.params["part"])
+        return keyframe.render(text, self._config, context, attempted)
+
+    def _drawn(self, context: RunContext) -> Keyframe | None:
+        """The keyframe as it was drawn first."""
+        step = next((step for step in self._record.steps if step.op == "keyframe"), None)
+        return None if step is None else self._keyframe(step, context)
+
+    def _first(self, context: RunContext) -> Keyframe | None:
+        """The keyframe that the clip begins with."""
+        step = next((step for step in self._record.steps if step.op == "redrawn"), None)
+        return self._drawn(context) if step is None else self._redrawn(step, context)
+
+    def _redrawn(self, step: Step, context: RunContext) -> Keyframe:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        planned = next(one for one in self._record.steps if one.id in step.parents and one.op == PLANNED)
+        opening = choreography_stage.opening(self._choreography(planned, context), config, context)
+        if opening is None:
+            raise RecordError("RPL-NOBODY", "somebody is found in the keyframe that was drawn again")
+        return keyframe.redraw(self._text(context), opening, config, context)
+
+    def _control(self, step: Step, context: RunContext) -> ControlTrack:
+        assert isinstance(self._config, VideoConfig)
+        first = self._first(context)
+        assert first is not None
+        found = control_maps.extract(
+            first, self._config, context, last_attempt=step.params.get("last_attempt") is True
+        )
+        if not isinstance(found, ControlTrack):
+            raise RecordError("RPL-NOBODY", "nobody is found in the keyframe whose maps are recorded")
+        return found
+
+    def _choreography(self, step: Step, context: RunContext) -> Node:
+        del step
+        config, first = self._config, self._drawn(context)
+        assert isinstance(config, VideoConfig) and first is not None
+        return choreography_stage.plan(self._text(context), first, config, context)
+
+    def _drafted(self, context: RunContext) -> Iterator[Segment]:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        text, first = self._text(context), self._first(context)
+        total = frames_generated(config)
+        return segments.render(
+            text, first, None, draft_plan.settings(config), context, total, lap=segments.DRAFT
+        )
+
+    def _draft(self, step: Step, context: RunContext) -> None:
+        next(one for one in self._drafted(context) if one.index == span(step)["index"])
+
+    def _draft_maps(self, step: Step, context: RunContext) -> None:
+        assert isinstance(self._config, VideoConfig)
+        segment = next(one for one in self._drafted(context) if one.index == step.params["segment"])
+        draft_maps.read(segment, self._config, context)
+
+    def _join_maps(self, step: Step, context: RunContext) -> None:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        moved = self._moved(self._text(context), context)
+        before = next(one for one in moved if one.index + 1 == step.params["segment"])
+        join_maps.read(before, config, context)
+
+    def _maps(self, context: RunContext) -> ControlTrack | segments.Tracks | None:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        mapped = next((one for one in self._record.steps if one.op == "control"), None)
+        nodes = [Node.from_json(one.raw) for one in self._record.steps if one.op == "draft_maps"]
+        if nodes:
+            return lambda index, _: draft_maps.track(nodes[index], config, context)
+        planned = next((one for one in self._record.steps if one.op == PLANNED), None)
+        if planned is not None:
+            node = self._choreography(planned, context)
+            still = None if mapped is None else self._control(mapped, context)
+            return lambda index, _: choreography_stage.track(node, index, still, config, context)
+        first = None if mapped is None else self._control(mapped, context)
+        if join_plan.mapped(config):
+            return lambda _, before: first if before is None else join_maps.read(before, config, context)
+        return first
+
+    def _motion(self, step: Step, context: RunContext) -> None:
+        next(one for one in self._moved(self._text(context), context) if one.index == span(step)["index"])
+
+    def _hires(self, step: Step, context: RunContext) -> None:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        text = self._text(context)
+        again = hires.render(self._moved(text, context), text, config, context, frames_generated(config))
+        next(one for one in again if one.index == span(step)["index"])
+
+    def _moved(self, text: Prompt, context: RunContext) -> Iterator[Segment]:
+        config = self._config
+        assert isinstance(config, VideoConfig)
+        first, maps = self._first(context), self._maps(context)
+        taken = {span(one)["index"]: attempt(one) for one in self._record.steps if one.op == "motion"}
+        recorded = Attempts(of=lambda index: (taken[index],))
+        return segments.render(text, first, maps, config, context, frames_generated(config), recorded)
+
+    def _deliver(self, step: Step, context: RunContext) -> Still:
+        assert isinstance(self._config, StillsConfig)
+        parent = next(one for one in self._record.steps if one.id == step.parents[0])
+        return keyframe.deliver(self._keyframe(parent, context), self._config, context)
+
+
+_STAGES: Mapping[str, Callable[[Replayer, Step, RunContext], object]] = {
+    "prompt": Replayer._prompt,
+    "noise": Replayer._noise,
+    "keyframe": Replayer._keyframe,
+    "control": Replayer._control,
+    PLANNED: Replayer._choreography,
+    "redrawn": Replayer._redrawn,
+    "draft": Replayer._draft,
+    "draft_maps": Replayer._draft_maps,
+    "join_maps": Replayer._join_maps,
+    "motion": Replayer._motion,
+    "hires": Replayer._hires,
+    "still": Replayer._deliver,
+}

@@ -1,0 +1,1 @@
+"""What confines a process: Landlock, seccomp, the environment. Knows nothing of rendering. Torch-free."""

@@ -1,0 +1,1 @@
+"""Settings with their types, the groups that offer them, and what a config is called. Torch-free."""

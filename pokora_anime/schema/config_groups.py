@@ -1,0 +1,115 @@
+"""Where the YAML groups lie and what they offer; the dataclass schemas are registered here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
+
+SCHEMAS: dict[str, type[RunConfig]] = {"video": VideoConfig, "stills": StillsConfig}
+_AUTOMATIC = "for_"  # how the names of options begin that follow from the base
+
+
+def conf_dir() -> Path:
+    """The folder of YAML groups: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+@cache
+def register_schemas() -> None:
+    """Put the schemas into Hydra's store, in a group of their own (else they show up as options).
+
+    Once a process: reading every dataclass anew would be a sixth of each composition.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    for name, schema in SCHEMAS.items():
+        store.store(group="schema", name=name, node=schema, provider="pokora_anime")
+
+
+@cache
+def groups(command: str) -> dict[str, tuple[str, ...]]:
+    """Group name -> its options, for the groups that the command's defaults list names."""
+    return {name: options(name) for name in defaults(command)}
+
+
+@cache
+def defaults(command: str) -> dict[str, str]:
+    """Group name -> the option that is chosen when the user says nothing, in the order of composition."""
+    text = (conf_dir() / f"{command}.yaml").read_text(encoding="utf-8")
+    # Groups that start with `optional` or `override` are no choice of the user's.
+    chosen = dict(re.findall(r"^  - (\w+): (\S+)", text, flags=re.MULTILINE))
+    named = {
+        group: re.sub(r"\$\{(\w+)\}", lambda found: chosen[found[1]], option)
+        for group, option in chosen.items()
+    }
+    return {group: _stands_for(group, option) for group, option in named.items()}
+
+
+@cache
+def options(group: str) -> tuple[str, ...]:
+    """The options of one group, by file name; `for_*` ones are a base's default and no choice."""
+    names = (path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return tuple(sorted(name for name in names if not name.startswith(_AUTOMATIC)))
+
+
+def _stands_for(group: str, option: str) -> str:
+    """The option that a `for_*` one leads to; any other is itself."""
+    if not option.startswith(_AUTOMATIC):
+        return option
+    text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
+    found = re.search(r"^  - (\w+)$", text, flags=re.MULTILINE)
+    return found[1] if found else option
+
+
+def purpose(group: str, option: str) -> str:
+    """An option's first comment line: what it is, in its own file's words."""
+    for line in (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ") and not line.startswith("# @package"):
+            return line[2:].strip()
+    return ""
+
+
+@cache
+def keys(command: str) -> dict[str, str]:
+    """Dotted key -> type name, for everything that can be set on the command line."""
+    everything = _walk(SCHEMAS[command], "")
+    return {key: kind for key, kind in everything if not key.startswith("contest.") and key != "shot.typed"}
+
+
+def _walk(schema: type[Any], prefix: str) -> list[tuple[str, str]]:
+    hints = get_type_hints(schema)
+    found: list[tuple[str, str]] = []
+    for entry in fields(schema):
+        kind = hints[entry.name]
+        path = f"{prefix}{entry.name}"
+        if is_dataclass(kind) and isinstance(kind, type):
+            found += _walk(kind, f"{path}.")
+        else:
+            found.append((path, _kind_name(kind)))
+    return found
+
+
+def _kind_name(kind: Any) -> str:
+    """A type in a newcomer's words."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "|".join(member.name for member in kind)
+    text = kind.__name__ if isinstance(kind, type) else str(kind).replace("pokora_anime.schema.settings.", "")
+    plain = {
+        "int": "whole number",
+        "float": "number",
+        "str": "text",
+        "bool": "true|false",
+        "str | None": "text or null",
+    }
+    plain |= {"list[ControlKind]": "[pose,depth,canny,lineart]", "list[LoraConfig]": "[{id:...,weight:...}]"}
+    plain |= {"dict[str, float]": "number per kind: control.scale.pose=0.5", "list[str]": "[text,...]"}
+    return plain.get(text, text)

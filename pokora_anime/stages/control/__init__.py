@@ -1,0 +1,1 @@
+"""Control maps, where they come from, and the networks that follow them."""

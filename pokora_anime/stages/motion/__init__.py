@@ -1,0 +1,1 @@
+"""Segments: the denoising loop, chaining, reference attention, the second pass."""

@@ -1,0 +1,386 @@
+"""Chained AnimateDiff segments: latents of the last frames are the first frames of the next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pokora_anime.devices.forecast.plan import Plan
+from pokora_anime.networks import schedulers
+from pokora_anime.prompt import prompt_syntax, prompt_travel
+from pokora_anime.provenance.code_hash import code_hash
+from pokora_anime.provenance.environment import environment
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Segment
+from pokora_anime.schema import settings
+from pokora_anime.schema.run_identity import part
+from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.stages.control import controlnets, map_embedding, map_fading
+from pokora_anime.stages.motion import deflicker, denoise, guidance, segment_conditions
+from pokora_anime.stages.motion import reference_attention as reference
+from pokora_anime.stages.motion import reroll as tries
+from pokora_anime.stages.motion.deflicker import finished
+from pokora_anime.stages.motion.denoise import Ahead, Anchor, Chaining, ControlSource, Guidance
+from pokora_anime.stages.motion.reference_attention import Reference
+from pokora_anime.stages.motion.reroll import ONCE, Attempts, names
+from pokora_anime.stages.motion.segment_conditions import ahead_of, condition, middle, shared_noise
+from pokora_anime.stages.picture import initial_noise as noises
+from pokora_anime.stages.picture.retry_smaller import Steps, with_less
+from pokora_anime.stages.picture.sound_numbers import require_finite
+from pokora_anime.stages.run_context import RunContext
+from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, segment_plan
+from pokora_anime.timeline.segment_plan import Span
+
+# What a segment is made from.
+Sources = Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None]
+# The maps of the segment with an index, told the segment before it.
+Tracks = Callable[[int, Segment | None], ControlTrack | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lap:
+    """One lap over a clip: its operation, and what its caller counts beside a segment's steps."""
+
+    op: str
+    beside: int = 0
+
+
+CLIP = Lap(op="motion")
+DRAFT = Lap(op="draft", beside=1)  # the maps are read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One segment to denoise: its maps, its `attempt`-th noise, the known frames' latents at its ends."""
+
+    op: str
+    span: Span
+    attempt: int
+    control: ControlTrack | None
+    noise: Noise
+    known: Tensor | None
+    tail: Tensor | None
+
+
+def render(
+    prompt: Prompt,
+    keyframe: Keyframe | None,
+    control: ControlTrack | Tracks | None,
+    config: VideoConfig,
+    context: RunContext,
+    total_frames: int,
+    attempts: Attempts = ONCE,
+    lap: Lap = CLIP,
+) -> Iterator[Segment]:
+    """Yield the clip's segments in order; finished ones are read back instead of computed.
+
+    `total_frames` generated frames at `shot.fps` are covered. A segment's node has the segment
+    before as a parent, so a change anywhere upstream recomputes everything after it. `control` are maps
+    for the whole clip, or tells those of each segment as they are needed.
+    """
+    planned, steps = segment_plan.of(config, total_frames), config.speed.steps + lap.beside
+    later = hires_plan.steps(config) if lap is not DRAFT else 0
+    context.progress.stage(lap.op, total=len(planned) * (steps + later))
+    worker = _Worker(prompt, keyframe, config, context)
+    tracks: Tracks = control if callable(control) else lambda *_: control
+    made_again = 0
+
+    def made(
+        span: Span,
+        maps: ControlTrack | None,
+        first: Segment | None,
+        previous: Segment | None,
+        attempt: int,
+    ) -> Segment:
+        nonlocal made_again
+        if attempt:
+            made_again += 1
+            total = len(planned) * (steps + later) + made_again * steps
+            context.progress.stage(lap.op, total=total)
+        noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
+        beside = None if maps is None else maps.beside
+        sources = [prompt, noise, keyframe, maps, beside, *_earlier(span, first, previous)]
+        under = partial(_node, lap.op, span, attempt, sources, config, context)
+        node, stored = context.execution.stored(context.folder, under)
+        if stored is None:
+            order = Order(
+                op=lap.op,
+                span=span,
+                attempt=attempt,
+                control=maps,
+                noise=noise,
+                known=_known(span, keyframe, previous),
+                tail=_tail(span, first),
+            )
+            latents = worker.run(order, len(planned))
+            if lap is CLIP and hires_plan.asked(config):
+                worker.rest()
+            node = context.folder.save(under(context.execution.plan), {"latents": latents.cpu().numpy()})
+        else:
+            latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
+            for _ in range(config.speed.steps):
+                context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
+        context.timeline.mark(f"{'segment' if lap is CLIP else lap.op} {span.index}")
+        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
+
+    first: Segment | None = None
+    previous: Segment | None = None
+    for span in planned:
+        make = partial(made, span, tracks(span.index, previous), first, previous)
+        previous = attempts.best(span.index, make, context.progress.note)
+        first = first or previous
+        yield previous
+
+
+def frame_weights(span: Span, frames: int, config: VideoConfig) -> Tensor:
+    """How strongly control acts on each frame of a segment: 1 at the one that the maps show, fading to the
+    floor.
+
+    That is the keyframe or, where each segment has maps of its own, its last known frame; those before it
+    are left alone. The maps of a draft or a choreography are each frame's own and hold all of them alike.
+    """
+    if draft_plan.wanted(config) or choreography_plan.wanted(config):
+        return torch.ones(frames)
+    first, over = span.start, config.control.fade_frames
+    if span.index and join_plan.mapped(config):
+        first, over = 1 - span.known, config.control.join_frames
+    return torch.tensor(map_fading.faded(first, frames, over, config.control.fade_floor))
+
+
+def match_statistics(latents: Tensor, reference: Tensor, strength: float) -> Tensor:
+    """Move each channel's mean over a segment towards the reference's: stops drift of colour.
+
+    latents [C, F, H, W], reference [C, H, W]; strength 0 leaves all as it is, 1 locks.
+    """
+    drift = latents.mean(dim=(1, 2, 3)) - reference.mean(dim=(1, 2))
+    return latents - strength * drift[:, None, None, None]
+
+
+class _Worker:
+    """Denoises segments; under each plan the networks are made ready once, when the first needs them."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        keyframe: Keyframe | None,
+        config: VideoConfig,
+        context: RunContext,
+    ) -> None:
+        self.sources, self.config, self.context = (prompt, keyframe), config, context
+        self.denoiser: _Denoiser | None = None
+
+    def run(self, order: Order, segments: int) -> Tensor:
+        """Latents [C, F, H, W] float32 of one segment, with less memory where it runs out."""
+        detail = f"segment {order.span.index + 1}/{segments}"
+        steps = Steps(lambda: self._step(detail))
+        return require_finite(with_less(detail, lambda: self._run(order, steps), self.context), detail)
+
+    def rest(self) -> None:
+        """Lets go of the networks until the next segment: others may hold them otherwise meanwhile."""
+        if self.denoiser is not None and self.denoiser.anchor and self.denoiser.anchor.reference:
+            self.denoiser.anchor.reference.forget()
+        self.denoiser = None
+
+    def _run(self, order: Order, steps: Steps) -> Tensor:
+        plan = self.context.execution.plan
+        if self.denoiser is None or not self.denoiser.plan.holds_as(plan):
+            self.denoiser = None  # or two of everything would be held for a moment
+            self.denoiser = _Denoiser(*self.sources, self.config, self.context)
+        return self.denoiser.run(order, steps)
+
+    def _step(self, detail: str) -> None:
+        self.context.timeline.mark("first step")
+        self.context.progress.step(detail)
+
+
+class _Denoiser:
+    """The networks and conditions that all segments share."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        keyframe: Keyframe | None,
+        config: VideoConfig,
+        context: RunContext,
+    ) -> None:
+        self.config, self.context, self.keyframe = config, context, keyframe
+        self.plan = context.execution.plan
+        context.models.hold(self.plan)
+        self.unet = context.models.motion_unet()
+        self.prompt = prompt
+        guidance = Guidance.of(config.speed)
+        self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
+        self.ahead = ahead_of(config, context)
+        self.anchor = _anchor(keyframe, config, self.unet, self.ahead, context)
+        self.steered: ControlTrack | None = None
+        self.controls: Sequence[ControlSource] = ()
+
+    def _steer(self, control: ControlTrack | None) -> None:
+        """Make these maps ready; the ones before are let go first."""
+        if control is self.steered:
+            return
+        self.steered, self.controls = None, ()
+        with torch.inference_mode(), self.context.autocast():
+            self.controls = controlnets.of(control, self.config, self.context)
+        self.steered = control
+
+    def run(self, order: Order, steps: Steps) -> Tensor:
+        """Latents [C, F, H, W] float32 of one segment."""
+        steps.begin()
+        self._steer(order.control)
+        context, config, span = self.context, self.config, order.span
+        ends = (order.known, order.tail)
+        known, tail = (None if end is None else end[None].to(context.device) for end in ends)
+        frames, size = segment_plan.drawn(span, config), (config.base.height, config.base.width)
+        windows = segment_plan.windows_of(span, config)
+        chaining = Chaining(
+            tail=tail,
+            ahead=self.ahead,
+            anchor=_followed(self.anchor, span, config) if span.index or windows else _led(self.anchor),
+            shared=shared_noise("motion", context.models.latent_size, config, context),
+            skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
+            windows=windows,
+        )
+        # A scheduler is a small object with state: each segment takes a new one.
+        scheduler: Any = context.models.motion_scheduler(config.motion.betas)
+        scheduler.set_timesteps(config.speed.steps, device=context.device)
+        scheduler.set_begin_index(chaining.skip)
+        with torch.inference_mode(), context.autocast():
+            latents = denoise.denoise_segment(
+                self.unet,
+                scheduler,
+                order.noise.values[None, :, :frames].to(context.device),
+                known,
+                condition(prompt_travel.at(self.prompt, middle(span)), size, context),
+                self.guidance,
+                self.controls,
+                frame_weights(span, frames, config).to(context.device),
+                context.generator(*_steps(order.op, span, order.attempt)),
+                partial(self._stepped, span, steps),
+                chaining,
+                context.execution.turn,
+            )[0]
+        if self.keyframe is not None and config.motion.color_lock > 0:
+            end = latents.shape[1] - span.tail
+            fresh = match_statistics(
+                latents[:, span.known : end], self.keyframe.latent.to(latents), config.motion.color_lock
+            )
+            latents = torch.cat([latents[:, : span.known], fresh, latents[:, end:]], dim=1)
+        return finished(latents, span, config)
+
+    def _stepped(self, span: Span, steps: Steps, seen: Tensor) -> None:
+        if self.context.preview is not None:
+            self.context.preview(span.start, seen[0])
+        steps.step()
+
+
+def _known(span: Span, keyframe: Keyframe | None, previous: Segment | None) -> Tensor | None:
+    """The known frames' latents [C, known, H, W] of a segment."""
+    if span.known == 0:
+        return None
+    if previous is None:
+        assert keyframe is not None
+        return keyframe.latent[:, None]
+    return previous.latents[:, -span.known :]
+
+
+def _tail(span: Span, first: Segment | None) -> Tensor | None:
+    """The known frames' latents [C, tail, H, W] at the end of a loop's last segment."""
+    return first.latents[:, : span.tail] if first is not None and span.tail else None
+
+
+def _earlier(span: Span, first: Segment | None, previous: Segment | None) -> list[Segment]:
+    """The segments that a segment is made from."""
+    found = [first] if first is not None and span.tail else []
+    return found if previous is None or (previous is first and found) else [*found, previous]
+
+
+def _anchor(
+    keyframe: Keyframe | None, config: VideoConfig, unet: Any, ahead: Ahead, context: RunContext
+) -> Anchor | None:
+    motion = config.motion
+    if keyframe is None or motion.anchor is settings.Anchor.none:
+        return None
+    attends = motion.anchor in (settings.Anchor.attention, settings.Anchor.both)
+    return Anchor(
+        latent=keyframe.latent[None, :, None].to(context.device),
+        frame=ahead if motion.anchor in (settings.Anchor.frame, settings.Anchor.both) else None,
+        reference=Reference(unet, motion.anchor_weight) if attends else None,
+        ahead=int(motion.anchor_ahead * config.speed.steps),
+        levels=ahead.levels,
+    )
+
+
+def _led(anchor: Anchor | None) -> Anchor | None:
+    """The anchor of a segment whose first frame is the keyframe: it needs no other copy of it."""
+    return replace(anchor, frame=None) if anchor is not None else None
+
+
+def _followed(anchor: Anchor | None, span: Span, config: VideoConfig) -> Anchor | None:
+    """The anchor of a segment whose maps may be another frame's than the keyframe's."""
+    own = span.index > 0 and join_plan.mapped(config)
+    return replace(anchor, steered=not own) if anchor is not None else None
+
+
+def _steps(op: str, span: Span, attempt: int) -> tuple[str | int, ...]:
+    """The names of the generator that the steps of this segment draw from."""
+    return names((op, span.index), attempt)
+
+
+def _node(
+    op: str,
+    span: Span,
+    attempt: int,
+    sources: Sources,
+    config: VideoConfig,
+    context: RunContext,
+    plan: Plan,
+) -> Node:
+    control = next((source for source in sources if isinstance(source, ControlTrack)), None)
+    speed = asdict(config.speed) | {"sampler": config.speed.sampler.value}
+    params: dict[str, Json] = {
+        "span": asdict(span),
+        "seed": context.seed,
+        "generator": list[Json](_steps(op, span, attempt)),
+        "motion": part(config.motion),
+        "speed": speed,
+        "size": [config.base.width, config.base.height],
+        "loras": dict(context.models.motion_lora_weights),
+    }
+    if control is not None:
+        params["control"] = controlnets.recorded(control, config)
+    weights = context.models.weights_hash("motion")
+    for role in controlnets.roles(control, config):
+        weights |= context.models.weights_hash(role)
+    return Node.after(
+        [record.node for record in sources if record is not None],
+        op,
+        params,
+        weights=weights,
+        code=code_hash(
+            sys.modules[__name__],
+            segment_conditions,
+            denoise,
+            draft_plan,
+            map_fading,
+            guidance,
+            controlnets,
+            deflicker,
+            map_embedding,
+            join_plan,
+            prompt_syntax,
+            reference,
+            schedulers,
+            segment_plan,
+            prompt_travel,
+            tries,
+        ),
+        environment=environment(context) | plan.moving,
+    )

@@ -1,0 +1,1 @@
+"""The keyframe and the stills: noise, denoising, decoding."""

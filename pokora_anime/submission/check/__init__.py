@@ -1,0 +1,1 @@
+"""A bundle judged: contents, documents, rules and source."""

@@ -1,0 +1,31 @@
+"""The runs behind a path: those of a bundle, unpacked, or the one run that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pokora_anime.submission import file_names
+from pokora_anime.submission.check.examine_bundle import listed_runs
+from pokora_anime.untrusted.container import Unreadable
+from pokora_anime.untrusted.read_limits import LIMITS, Limits
+from pokora_anime.untrusted.run_source import open_source
+
+
+@contextmanager
+def opened(path: Path, limits: Limits = LIMITS) -> Iterator[dict[str, Path]]:
+    """Folders of a bundle's runs by `video` and `stills`, numbered from the second on; else `path` by ""."""
+    try:
+        with open_source(path, limits) as folder:
+            if file_names.MANIFEST in folder.sizes:
+                found: dict[str, Path] = {}
+                for run in listed_runs(folder, limits):
+                    kind = run.split("/")[1] if run.count("/") else run
+                    number = sum(name.startswith(kind) for name in found) + 1
+                    found[kind if number == 1 else f"{kind}-{number}"] = folder.root / run
+                yield found
+                return
+    except Unreadable:
+        pass  # whoever opens the path itself says why
+    yield {"": path}

@@ -1,0 +1,1 @@
+"""Write-up and poster: what they show, and how they are set."""

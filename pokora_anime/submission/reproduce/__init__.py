@@ -1,0 +1,1 @@
+"""A bundle's runs rendered again and compared."""

@@ -1,0 +1,1 @@
+"""A stranger's files, read within bounds: JSON, YAML, zips, folders, arrays, pictures. Torch-free."""

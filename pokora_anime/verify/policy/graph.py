@@ -1,0 +1,146 @@
+"""POLICY of the graph: a closed list of operations, each on what it may work on, all from text and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pokora_anime.findings import Finding
+from pokora_anime.provenance import run_layout
+from pokora_anime.provenance.node import OPS, parents_fit
+from pokora_anime.untrusted.container import finding
+from pokora_anime.untrusted.untrusted_names import shown
+from pokora_anime.verify.record.claimed_record import Record, Step
+
+# What a run's results are, and the operations that draw a picture out of text and noise alone.
+RESULTS = {"video": ["encode", "sheet"], "stills": ["still"]}
+GENERATORS = frozenset({"keyframe", "draft", "motion"})
+ROOTS = frozenset({"prompt", "noise"})
+
+
+def check(record: Record) -> Iterable[Finding]:
+    """POL-OP, POL-PARENTS, POL-ORIGIN, POL-UNUSED, POL-RESULT and POL-CHAIN."""
+    steps = record.by_id
+    for step in record.steps:
+        if step.op not in OPS:
+            yield finding(
+                "POL-OP", "an operation that is not on the closed list", step.name, expected="|".join(OPS)
+            )
+        elif not parents_fit(step.op, [steps[name].op for name in step.parents if name in steps]):
+            got = ", ".join(shown(steps[name].op, 20) if name in steps else "?" for name in step.parents)
+            expected = ", ".join(OPS[step.op]) or "none"
+            yield finding(
+                "POL-PARENTS", "an operation on what it may not work on", step.name, got, expected=expected
+            )
+    yield from _origins(record, steps)
+    yield from _results(record, steps)
+    if record.command == "video":
+        yield from _clip(record, steps)
+
+
+def ancestors(record: Record, start: Iterable[str]) -> set[str]:
+    """Ids of everything that these nodes were made from, themselves included."""
+    steps, found = record.by_id, set[str]()
+    waiting = list(start)
+    while waiting:
+        current = waiting.pop()
+        if current in steps and current not in found:
+            found.add(current)
+            waiting.extend(steps[current].parents)
+    return found
+
+
+def _origins(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
+    """Reachability: walking up from any picture ends in prompts and noise, through a generator."""
+    clean: set[str] = set()
+    for step in record.steps:  # parents stand before their children, or INTEGRITY tells
+        from_clean = bool(step.parents) and all(parent in clean for parent in step.parents)
+        drawn = step.op in GENERATORS or any(steps[p].op not in ROOTS for p in step.parents if p in steps)
+        if (step.op in ROOTS and not step.parents) or (from_clean and drawn):
+            clean.add(step.id)
+        else:
+            yield finding(
+                "POL-ORIGIN", "not made from text, seeds and weights alone", step.name, "no clean origin"
+            )
+
+
+def _results(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
+    ops = [steps[name].op for name in record.results if name in steps]
+    expected = RESULTS[record.command]
+    if (ops if record.command == "video" else list(dict.fromkeys(ops))) != expected:
+        told = ", ".join(shown(op, 20) for op in ops)
+        yield finding(
+            "POL-RESULT", "another kind of result than the command makes", run_layout.RECORD, told,
+            expected=", ".join(expected),
+        )  # fmt: skip
+    used = ancestors(record, record.results)
+    for step in record.steps:
+        if step.id not in used:
+            yield finding("POL-UNUSED", "a node that nothing was made from", step.name)
+
+
+def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
+    """One prompt, at most one keyframe and control, every segment after the one before, all delivered.
+
+    A draft's segments are a chain of their own, and each has its maps, under which the clip's is made. Maps
+    of the frame that a segment starts from are the keyframe's for the first, and of the segment before then.
+    """
+    by_op: dict[str, list[Step]] = {}
+    for step in record.steps:
+        by_op.setdefault(step.op, []).append(step)
+    for op in ("prompt", "keyframe", "control", "choreography", "redrawn", "finish"):
+        for step in by_op.get(op, [])[1:]:
+            yield finding("POL-CHAIN", f"more than one {op} in one clip", step.name)
+    picture = "redrawn" if "redrawn" in by_op else "keyframe"
+    start = [step.id for op in ("prompt", picture) for step in by_op.get(op, [])[:1]]
+    control = [step.id for op in ("choreography", "control") for step in by_op.get(op, [])[:1]]
+    drafted, maps, segments, again = (by_op.get(op, []) for op in ("draft", "draft_maps", "motion", "hires"))
+    joined = by_op.get("join_maps", [])
+    yield from _chained(drafted, steps, start, [])
+    if joined:
+        yield from _chained(segments, steps, start, [*by_op.get("control", [])[:1], *joined])
+    else:
+        yield from _chained(segments, steps, [*start, *control], maps)
+    for found, of in ((maps, drafted), (joined, segments)):
+        for place, step in enumerate(found):
+            if list(step.parents) != [one.id for one in of[place : place + 1]]:
+                yield finding("POL-CHAIN", "maps of another segment", step.name)
+    if again:
+        yield from _second_pass(again, [step.id for step in segments], start[:1], steps)
+    for step in by_op.get("finish", []):
+        if list(step.parents) != [one.id for one in again or segments]:
+            message = "the clip was not finished from all of its segments in their order"
+            yield finding("POL-CHAIN", message, step.name)
+
+
+def _chained(
+    segments: Sequence[Step], steps: dict[str, Step], shared: Sequence[str], maps: Sequence[Step]
+) -> Iterable[Finding]:
+    """Each segment is made from what all share, from its own maps if there are any, and from those before."""
+    earlier: list[str] = []
+    for place, step in enumerate(segments):
+        kinds = {name: steps[name].op for name in step.parents if name in steps}
+        common = [name for name, op in kinds.items() if op not in ("noise", step.op)]
+        before = [name for name, op in kinds.items() if op == step.op]
+        span = step.params.get("span")
+        closing = earlier[:1] if isinstance(span, dict) and span.get("tail") else []
+        own = [one.id for one in maps[place : place + 1]]
+        # The segment that closes a loop is made from the first one too.
+        if common != [*shared, *own] or before != list(dict.fromkeys([*closing, *earlier[-1:]])):
+            yield finding("POL-CHAIN", "a segment of another chain", step.name)
+        earlier.append(step.id)
+
+
+def _second_pass(
+    again: list[Step], segments: list[str], prompt: list[str], steps: dict[str, Step]
+) -> Iterable[Finding]:
+    """Each node of the second pass is made from the segment in its place and the one before it."""
+    if len(again) != len(segments):
+        message = "a second pass of other segments than the clip's"
+        yield finding("POL-CHAIN", message, run_layout.RECORD, len(again), expected=len(segments))
+    for index, (step, segment) in enumerate(zip(again, segments, strict=False)):
+        span = step.params.get("span")
+        closing = [again[0].id] if isinstance(span, dict) and span.get("tail") and index else []
+        before = [again[index - 1].id] if index else []
+        wanted = [*prompt, segment, *dict.fromkeys([*closing, *before])]
+        if [name for name in step.parents if name in steps and steps[name].op != "noise"] != wanted:
+            yield finding("POL-CHAIN", "a second pass of another segment or chain", step.name)

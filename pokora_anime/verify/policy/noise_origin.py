@@ -1,0 +1,196 @@
+"""POLICY of the content, as far as arithmetic tells: noise of its seed, frames handed on unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pokora_anime.choreography import skeleton
+from pokora_anime.errors import RecordError
+from pokora_anime.findings import Finding
+from pokora_anime.prompt.prompt_syntax import MAX_STOPS
+from pokora_anime.provenance.seed_noise import TOLERANCE, expected
+from pokora_anime.schema.settings import ControlKind
+from pokora_anime.untrusted.container import finding
+from pokora_anime.untrusted.untrusted_names import shown
+from pokora_anime.verify.policy.node_settings import SEGMENTS
+from pokora_anime.verify.record.claimed_record import Record, Step
+from pokora_anime.verify.record.stored_contents import Arrays, NodeArrays
+
+# Arrays that each operation stores: dtype and number of axes; what ends in ? may be absent.
+_MAPS = {f"{kind.value}?": ("|u1", 3) for kind in ControlKind}
+STORES: dict[str, dict[str, tuple[str, int]]] = {
+    "prompt": {
+        "embeds": ("<f4", 2),
+        "negative_embeds": ("<f4", 2),
+        "pooled?": ("<f4", 1),
+        "negative_pooled?": ("<f4", 1),
+        **{f"embeds_{stop}?": ("<f4", 2) for stop in range(1, MAX_STOPS)},
+        **{f"pooled_{stop}?": ("<f4", 1) for stop in range(1, MAX_STOPS)},
+    },
+    "noise": {"noise": ("<f4", 0)},  # 3 or 4 axes, by its params
+    "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},
+    "control": _MAPS,
+    "choreography": {"pose": ("<f4", 3), "figure": ("<f4", 2)},  # joints of every frame, and of the keyframe
+    "redrawn": {"latent": ("<f4", 3), "image": ("|u1", 3)},
+    "draft": {"latents": ("<f4", 4)},
+    # Joints of every frame, and grey maps.
+    "draft_maps": {**_MAPS, "pose?": ("<f4", 3)},
+    "join_maps": _MAPS,
+    "motion": {"latents": ("<f4", 4)},
+    "hires": {"latents": ("<f4", 4)},
+}
+JOINTS = 18
+PICTURES = ("keyframe", "redrawn")  # that a clip may begin with
+
+TOKENS, MAX_CHUNKS = 77, 4  # of a chunk with its ends, of a prompt (stages/prompt.py refuses more)
+MAX_CHANNELS = 4096
+MAX_FRAMES = 8192  # whose noise is computed again, of all segments together
+
+
+def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
+    """POL-ARRAYS (not what the operation stores), POL-NOISE (not what the seed gives), POL-KNOWN."""
+    steps = record.by_id
+    left = MAX_FRAMES
+    sound: dict[str, NodeArrays] = {}  # of the parents, which stand before their children
+    for step in record.steps:
+        if step.op not in STORES or step not in arrays:
+            continue
+        stored = arrays.of(step)
+        noise = next(
+            (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"), None
+        )
+        if reason := _misfit(step, stored) or _unlike(noise, stored):
+            yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
+            continue
+        sound[step.id] = stored
+        if step.op == "noise":
+            values = stored["noise"]
+            left -= values.shape[1] if values.ndim == 4 else 1
+            yield from _noise(step, values, left)
+        elif step.op == "choreography":
+            yield from _planned(step, stored, any(one.op == "redrawn" for one in record.steps))
+        elif step.op == "draft_maps":
+            yield from _maps(step, stored, steps)
+        elif step.op in SEGMENTS:
+            parents = [steps[name] for name in step.parents if name in steps]
+            yield from _known(step, parents, sound)
+
+
+def _misfit(step: Step, stored: NodeArrays) -> str:
+    known = {name.rstrip("?"): kind for name, kind in STORES[step.op].items()}
+    needed = {name for name in STORES[step.op] if not name.endswith("?")}
+    if not needed <= set(stored) <= set(known):
+        return ", ".join(sorted(stored)) or "none"
+    for name, array in stored.items():
+        dtype, axes = known[name]
+        if array.dtype.str != dtype or (axes and array.ndim != axes):
+            return f"{name}: {array.dtype.str} {array.shape}"
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return f"{name}: not finite"
+        if dtype == "|u1" and step.op != "draft_maps" and list(array.shape) != [*reversed(_size(step)), 3]:
+            return f"{name}: {array.shape}"
+    if step.op.endswith("_maps") or step.op == "control":
+        return _no_maps(step, stored)
+    return _no_text(stored) if step.op == "prompt" else ""
+
+
+def _no_maps(step: Step, stored: NodeArrays) -> str:
+    """Maps of every kind that the node tells; only a keyframe that was the last one may show nobody."""
+    told = step.params.get("kinds")
+    kinds = {str(kind) for kind in told} if isinstance(told, list) else set[str]()
+    without = {"pose"} if step.op == "control" and step.params.get("last_attempt") is True else set[str]()
+    return "" if kinds - without <= set(stored) <= kinds else ", ".join(sorted(stored)) or "none"
+
+
+def _maps(step: Step, stored: NodeArrays, steps: dict[str, Step]) -> Iterable[Finding]:
+    """A draft's maps are one for each frame of its segment."""
+    spans = [steps[name].params.get("span") for name in step.parents if name in steps]
+    span = spans[0] if spans else None
+    frames = span.get("frames") if isinstance(span, dict) else None
+    shapes = {kind: [frames, *reversed(_size(step))] for kind in stored} | {"pose": [frames, JOINTS, 3]}
+    for kind, array in stored.items():
+        if list(array.shape) != shapes[kind]:
+            reason = f"{shown(kind, 20)}: {array.shape}"
+            yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
+
+
+def _planned(step: Step, stored: NodeArrays, redrawn: bool) -> Iterable[Finding]:
+    """A choreography has poses for each frame of the clip; a keyframe is redrawn where it shows nobody."""
+    shapes = {"pose": [step.params.get("frames"), JOINTS, 3], "figure": [JOINTS, 3]}
+    for name, wanted in shapes.items():
+        if list(stored[name].shape) != wanted:
+            reason = f"{name}: {stored[name].shape}"
+            yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
+            return
+    nobody = skeleton.read(stored["figure"].astype(np.float32)) is None
+    if nobody is not redrawn:
+        message = "a keyframe is drawn again exactly where it shows nobody"
+        got = "drawn again" if redrawn else "not drawn again"
+        yield finding("POL-CHAIN", message, step.name, got, expected="nobody" if nobody else "somebody")
+
+
+def _no_text(stored: NodeArrays) -> str:
+    """Embeddings of whole chunks of text, as many of what is wanted as of what is not."""
+    shapes = {name: stored[name].shape for name in ("embeds", "negative_embeds")}
+    tokens, channels = stored["embeds"].shape
+    whole = tokens % TOKENS == 0 and tokens <= MAX_CHUNKS * TOKENS and channels <= MAX_CHANNELS
+    return "" if whole and len(set(shapes.values())) == 1 else str(shapes)
+
+
+def _unlike(noise: Step | None, stored: NodeArrays) -> str:
+    """Latents have the shape of the noise that they were denoised from."""
+    for name in ("latent", "latents"):
+        if noise is not None and name in stored and list(stored[name].shape) != noise.params.get("shape"):
+            return f"{name}: {stored[name].shape}, noise {shown(noise.params.get('shape'), 40)}"
+    return ""
+
+
+def _size(step: Step) -> list[int]:
+    size = step.params.get("size")
+    return cast(list[int], size) if isinstance(size, list) else []
+
+
+def _noise(step: Step, stored: npt.NDArray[np.generic], left: int) -> Iterable[Finding]:
+    try:
+        # Only as much is computed as was stored, and no more frames than a clip has.
+        if step.params.get("shape") != list(stored.shape) or left < 0:
+            raise RecordError("REC-NOISE", f"shape {stored.shape}, {MAX_FRAMES - left} frames in all")
+        wanted = expected(step.params)
+    except RecordError as error:
+        yield finding("POL-NOISE", "noise that no seed gives", step.name, error.got)
+        return
+    apart = float(np.abs(cast(npt.NDArray[np.float32], stored) - wanted).max())
+    if not apart <= TOLERANCE:
+        message = "noise that its seed does not give"
+        yield finding(
+            "POL-NOISE", message, step.name, f"{apart:.2g} apart", expected=f"at most {TOLERANCE:g}"
+        )
+
+
+def _known(step: Step, parents: list[Step], sound: Mapping[str, NodeArrays]) -> Iterable[Finding]:
+    """A segment's first frames are, bit for bit, the last ones of the segment before, or the keyframe;
+    the last frames of one that closes a loop are the clip's first.
+    """
+    span = step.params.get("span")
+    known = span.get("known") if isinstance(span, dict) else None
+    latents = sound[step.id]["latents"]
+    if not isinstance(known, int) or not 0 <= known < latents.shape[1]:
+        yield finding("POL-KNOWN", "a segment that knows more frames than it has", step.name, known)
+        return
+    segments = [parent for parent in parents if parent.op == step.op]
+    before = segments[-1:] or [parent for parent in parents if parent.op in PICTURES]
+    source = sound.get(before[0].id, {}) if before else {}
+    if known and source:
+        given = source["latents"][:, -known:] if "latents" in source else source["latent"][:, None]
+        if not np.array_equal(latents[:, :known], given):
+            yield finding("POL-KNOWN", "a segment does not go on from the frames before it", step.name)
+    tail = span.get("tail") if isinstance(span, dict) else None
+    opening = sound.get(segments[0].id, {}) if segments else {}
+    if not isinstance(tail, int) or tail <= 0 or not opening:
+        return
+    if not np.array_equal(latents[:, -tail:], opening["latents"][:, :tail]):
+        yield finding("POL-KNOWN", "a loop does not end in its first frames", step.name)

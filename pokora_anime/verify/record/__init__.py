@@ -1,0 +1,1 @@
+"""Integrity: record, ledger, stored arrays and signature fit each other."""

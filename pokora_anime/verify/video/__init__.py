@@ -1,0 +1,1 @@
+"""The delivered MP4: container, stream, timing and frames."""
