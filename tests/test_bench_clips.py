@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pokora_anime.bench import clips
-from pokora_anime.bench.clips_arms import CONTROLS
-from pokora_anime.bench.clips_measure import Made, joins_strip
-from pokora_anime.bench.clips_prompts import asked
-from pokora_anime.bench.clips_table import figures, table
+from benchmarks.clips import clips
+from benchmarks.clips.clips_arms import CONTROLS
+from benchmarks.clips.clips_measure import Made, joins_strip
+from benchmarks.clips.clips_prompts import asked
+from benchmarks.clips.clips_table import figures, table
 from pokora_anime.errors import ConfigError
 from pokora_anime.prompt.prompt_attributes import asked_attributes
 from pokora_anime.schema.config_groups import options

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pokora_anime.bench.gpu import main, missed
-from pokora_anime.bench.gpu_arms import Arm
-from pokora_anime.bench.gpu_rows import Row, Rows, ratio, table
+from benchmarks.gpu.gpu import main, missed
+from benchmarks.gpu.gpu_arms import Arm
+from benchmarks.gpu.gpu_rows import Row, Rows, ratio, table
 from pokora_anime.errors import MachineError
 
 SMALL = ["--device", "cpu", "--side", "32", "--rounds", "1", "--threads", "1", "--out"]
@@ -23,7 +23,7 @@ def row(arm: str, round_: int, seconds: float) -> Row:
 
 def test_every_arm_runs_and_neither_hydra_nor_imageio_is_needed(tmp_path: Path) -> None:
     code = (
-        "import sys; from pokora_anime.bench.gpu import main; main(sys.argv[1:]);"
+        "import sys; from benchmarks.gpu.gpu import main; main(sys.argv[1:]);"
         "assert not {'hydra', 'omegaconf', 'imageio_ffmpeg', 'imageio'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, *SMALL, str(tmp_path)], check=True, stdout=subprocess.DEVNULL)
@@ -65,8 +65,8 @@ def test_a_device_that_is_not_here_is_one_line(tmp_path: Path) -> None:
 def test_the_capped_plans_hold_no_more_than_the_cap(gigabytes: int) -> None:
     import torch
 
-    from pokora_anime.bench.gpu_arms import Setting
-    from pokora_anime.bench.gpu_capped import planned
+    from benchmarks.gpu.gpu_arms import Setting
+    from benchmarks.gpu.gpu_capped import planned
 
     setting = Setting(device=torch.device("cuda"), dtype=torch.bfloat16, side=768, segments=1)
     assert planned(setting, gigabytes).peak < gigabytes * 2**30

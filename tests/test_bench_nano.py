@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from pokora_anime.bench import nano, nano_flow, nano_lines, nano_metrics, nano_page, nano_planned, nano_rows
-from pokora_anime.bench.nano_prompts import asked
-from pokora_anime.bench.nano_rows import Rows, key
-from pokora_anime.bench.nano_sections import camera_index, read_strip, unchanged, write_strip
-from pokora_anime.bench.nano_table import Line, markdown_table, text_table
+from benchmarks.nano import nano, nano_flow, nano_lines, nano_metrics, nano_page, nano_planned, nano_rows
+from benchmarks.nano.nano_prompts import asked
+from benchmarks.nano.nano_rows import Rows, key
+from benchmarks.nano.nano_sections import camera_index, read_strip, unchanged, write_strip
+from benchmarks.nano.nano_table import Line, markdown_table, text_table
 from pokora_anime.errors import ConfigError, WeightsError
 from pokora_anime.nano.model_card import write_card
 from pokora_anime.nano.probe import CLOSED_EYES, STILL, UNKNOWN, AttributeProbe
@@ -262,12 +262,12 @@ def test_rows_belong_to_their_weights(tmp_path: Path) -> None:
 
 
 def test_rows_belong_to_the_code_that_made_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nano_rows, "PACKAGE", tmp_path)
-    source = tmp_path / "bench" / "nano_flow.py"
-    source.parent.mkdir()
+    monkeypatch.setattr(nano_rows, "ROOT", tmp_path)
+    source = tmp_path / "benchmarks" / "nano" / "nano_flow.py"
+    source.parent.mkdir(parents=True)
     source.write_text("PAN = 1")
     first = nano_rows.key(tmp_path / "weights")
-    (tmp_path / "bench" / "nano_page.py").write_text("how it looks changes nothing")
+    (tmp_path / "benchmarks" / "nano" / "nano_page.py").write_text("how it looks changes nothing")
     assert nano_rows.key(tmp_path / "weights") == first
     source.write_text("PAN = 2")
     assert nano_rows.key(tmp_path / "weights") != first
@@ -469,7 +469,7 @@ def test_a_folder_without_a_family_is_refused_before_torch_is_imported(tmp_path:
         nano.main(["--weights", str(tmp_path)])
     assert caught.value.code == "WGT-1"
     code = (
-        "import sys; from pokora_anime.bench import main\n"
+        "import sys; from pokora_anime.cli.bench import main\n"
         f"try: main(['nano', '--weights', {str(tmp_path)!r}])\n"
         "except Exception: pass\n"
         "assert 'torch' not in sys.modules and 'diffusers' not in sys.modules"
@@ -517,7 +517,7 @@ def test_a_run_writes_its_rows_and_goes_on_where_it_stopped(
 
 
 def test_a_clip_is_one_segment_with_its_cameras_move(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pokora_anime.bench.nano_studio import Studio
+    from benchmarks.nano.nano_studio import Studio
 
     studio = Studio(weights, threads=1)
     monkeypatch.setattr(studio.config.speed, "steps", 2)

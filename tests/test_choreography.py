@@ -25,7 +25,7 @@ from pokora_anime.nano.train.members.train_choreographer import MEMBER, train_ch
 from pokora_anime.nano.train.training_loop import Place
 from pokora_anime.provenance.run_layout import CHOREOGRAPHY, REPORTS, VIDEO, array_name
 from pokora_anime.quality.finished_score import score_run
-from pokora_anime.quality.scorecard import write
+from pokora_anime.quality.report.scorecard_files import write
 from pokora_anime.render import pipeline
 from pokora_anime.replay.examine_replay import Question, replay
 from pokora_anime.replay.replay_device import Wishes

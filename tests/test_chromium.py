@@ -29,7 +29,8 @@ from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_layout import video_tag
 from pokora_anime.quality.metrics.clip_scorer import ClipScorer
-from pokora_anime.quality.scorecard import Scorecard, write
+from pokora_anime.quality.report.scorecard_files import write
+from pokora_anime.quality.scorecard import Scorecard
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.stages.delivery import encode
 from pokora_anime.untrusted.png_pictures import closed_png_problem

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import yaml
 
-from pokora_anime.cli import BUG_STATUS, COMMANDS, doctor, main, resume_hint
+from pokora_anime.cli import BUG_STATUS, COMMANDS, doctor, main
 from pokora_anime.cli.render.render import parse
 from pokora_anime.config.overrides import quote
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, PokoraError
 from pokora_anime.schema.config_groups import defaults, groups, keys
+from pokora_anime.system import resume_hint
 
 
 def pokora(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pokora_anime.bench import nano_prompts
-from pokora_anime.bench.constancy import REGIONS, constancy
+from benchmarks.nano import nano_prompts
+from benchmarks.nano.constancy import REGIONS, constancy
 from pokora_anime.nano.world.draw import Frame, draw_frame
 
 Clip = NDArray[np.uint8]

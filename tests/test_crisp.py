@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL
 from sealed import codes
 
 import pokora_anime
-from pokora_anime.bench import nano_large
+from benchmarks.nano import nano_large
 from pokora_anime.catalogue import finishing_networks
 from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.config import gate

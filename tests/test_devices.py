@@ -17,7 +17,7 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from pokora_anime.bench import full_size
+from benchmarks.gpu import full_size
 from pokora_anime.cli import doctor
 from pokora_anime.config.compose import compose
 from pokora_anime.devices import compiler, hardware, machine, memory_layout
@@ -26,9 +26,9 @@ from pokora_anime.devices.forecast import plan_text
 from pokora_anime.devices.forecast.plan import Forecast, Offload, Plan, first_fitting, forecast, ladder
 from pokora_anime.devices.forecast.workload import NETWORKS, Job
 from pokora_anime.devices.hardware import GIB
-from pokora_anime.devices.placement import Turns, place
 from pokora_anime.networks.loader import Models
 from pokora_anime.networks.network_cache import _last as kept_networks
+from pokora_anime.networks.placement import Turns, place
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
 from pokora_anime.replay.examine_replay import Question, replay

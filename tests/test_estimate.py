@@ -15,7 +15,7 @@ import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from pokora_anime.bench import rates as bench_rates
+from pokora_anime.cli.bench import measure_rates as bench_rates
 from pokora_anime.cli.render import estimate_command, sweep_jobs
 from pokora_anime.config.compose import compose, typed
 from pokora_anime.devices import hardware

@@ -22,9 +22,9 @@ from pokora_anime.devices.forecast.plan import Offload, Plan, forecast
 from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.devices.hardware import GIB
 from pokora_anime.devices.out_of_memory import is_out_of_memory
-from pokora_anime.devices.placement import Turns
 from pokora_anime.errors import ConfigError, MachineError, PictureError, WeightsError
 from pokora_anime.networks.loader import Models
+from pokora_anime.networks.placement import Turns
 from pokora_anime.render.run import open_run
 from pokora_anime.schema.settings import DeviceConfig, DeviceKind, DType
 from pokora_anime.stages.picture.decode import decode

@@ -94,8 +94,9 @@ def test_a_confined_process_believes_its_parent_and_keeps_nothing(tmp_path: Path
     file.write_bytes(b"one")
     aged(file)
     lines = (
-        "import json, sys, pathlib; from pokora_anime.catalogue import hash_memory; p = pathlib.Path(sys.argv[1]);"
-        "hash_memory.confine(json.loads(sys.argv[2])); print(hash_memory.remembered(p)); hash_memory.weight_hash(p);"
+        "import json, sys, pathlib; from pokora_anime.catalogue import hash_memory as h;"
+        "p = pathlib.Path(sys.argv[1]); h.confine(json.loads(sys.argv[2]));"
+        "print(h.remembered(p)); h.weight_hash(p);"
     )
     memory = hash_memory.data_folder() / hash_memory.MEMORY
     kept = memory.read_bytes()

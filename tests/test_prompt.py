@@ -12,10 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras, split_tags
 from pokora_anime.errors import PromptError
 from pokora_anime.networks.text_encoders import framed
 from pokora_anime.prompt import prompt_chunks, prompt_travel
-from pokora_anime.prompt.lora_tags import merge_loras, shot_loras, split_tags
 from pokora_anime.prompt.prompt_syntax import ParsedPrompt, parse, parse_shot, stops
 from pokora_anime.schema.settings import ShotConfig
 from pokora_anime.stages.motion import segments

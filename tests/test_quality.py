@@ -42,8 +42,9 @@ from pokora_anime.quality.metrics.optical_flow import DisFlow, visible, warped
 from pokora_anime.quality.metrics.score_summary import Score
 from pokora_anime.quality.metrics.seams import Seams, seams, source_steps
 from pokora_anime.quality.report.plots import MOST_POINTS, Dot, Level, Line, chart
+from pokora_anime.quality.report.scorecard_files import write
 from pokora_anime.quality.report.scorecard_page import page
-from pokora_anime.quality.scorecard import REPORT, SCORECARD, Scorecard, advice, as_text, brief, write
+from pokora_anime.quality.scorecard import REPORT, SCORECARD, Scorecard, advice, as_text, brief
 
 SIDE = 128
 JOINS = (6, 14)

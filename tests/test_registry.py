@@ -23,11 +23,11 @@ from pokora_anime.catalogue import (
     weights_advice,
 )
 from pokora_anime.catalogue.licences import LICENCES, Terms
+from pokora_anime.catalogue.lora.lora_tags import merge_loras
 from pokora_anime.catalogue.registry_row import COMMIT, Kind, Row, Status, parse
 from pokora_anime.cli.weights import models as command
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, PokoraError, WeightsError
-from pokora_anime.prompt.lora_tags import merge_loras
 from pokora_anime.schema.settings import ControlConfig, ControlKind, Family, LoraConfig
 
 

@@ -226,7 +226,8 @@ def test_numbers_that_make_no_sense_are_one_line(words: list[str]) -> None:
 
 def test_the_command_line_needs_no_torch() -> None:
     code = (
-        "import sys; from pokora_anime.replay import examine_replay, replay_device, replay_parts, replay_report;"
+        "import sys; from pokora_anime.replay import examine_replay, replay_device, replay_parts;"
+        "from pokora_anime.replay import replay_report;"
         "from pokora_anime.cli.judge import replay; print({'torch', 'diffusers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,6 +18,7 @@ import submitted
 from PIL import Image as Pictures
 
 from pokora_anime.cli import main
+from pokora_anime.cli.render.render_job import render
 from pokora_anime.errors import PokoraError
 from pokora_anime.media.ffmpeg import find_ffmpeg
 from pokora_anime.provenance import run_layout
@@ -59,7 +60,9 @@ def test_what_does_not_verify_is_not_rendered(tmp_path: Path) -> None:
     data = bytearray(submitted.bundle().read_bytes())
     data[len(data) // 3] ^= 1
     path.write_bytes(data)
-    outcome = reproduce_runs.reproduce(path, tmp_path / "out", key="", trust=Trust(), tell=lambda line: None)
+    outcome = reproduce_runs.reproduce(
+        path, tmp_path / "out", key="", trust=Trust(), render=render, tell=print
+    )
     assert outcome.exit_code != 0
     assert not (tmp_path / "out").exists()
 
@@ -106,7 +109,7 @@ def test_nobody_who_agrees_means_that_nothing_runs(tmp_path: Path) -> None:
     trust = Trust(source=True, confirm=lambda difference: False)
     with pytest.raises(PokoraError, match="SUB-TRUST"):
         reproduce_runs.reproduce(
-            submitted.bundle(), tmp_path / "out", key="", trust=trust, tell=lambda line: None
+            submitted.bundle(), tmp_path / "out", key="", trust=trust, render=render, tell=lambda line: None
         )
 
 

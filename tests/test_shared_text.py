@@ -16,7 +16,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor, nn
 
 from pokora_anime.devices.forecast.plan import Offload, Plan
-from pokora_anime.devices.placement import Turns, place
+from pokora_anime.networks.placement import Turns, place
 from pokora_anime.networks.repeat_text_per_frame import told
 from pokora_anime.schema.settings import ControlKind
 from pokora_anime.stages.motion.denoise import (

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def rehearse(folder: Path, size: str, count: int | None = None, side: int | None = None) -> int:
-    """All steps below `folder`, with `count` denoising steps, the clip `side` pixels wide; 1 where one fails."""
+    """All steps below `folder`: `count` denoising steps, a clip `side` pixels wide. 1 where one fails."""
     import checkpoints
     from hub_server import Hub, serving
     from place import Place, StepError

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pokora_anime.catalogue import finishing_networks, registry, weight_hashes
 from pokora_anime.catalogue.hub.download_meter import Meter
+from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
 from pokora_anime.catalogue.registry import Kind, Row
 from pokora_anime.catalogue.weight_paths import PACKAGE, locate
 from pokora_anime.catalogue.weights_advice import (
@@ -18,7 +19,6 @@ from pokora_anime.catalogue.weights_advice import (
     usable_kinds,
 )
 from pokora_anime.errors import ConfigError
-from pokora_anime.prompt.lora_tags import merge_loras, shot_loras
 from pokora_anime.schema.settings import (
     BaseConfig,
     ControlKind,

@@ -6,11 +6,8 @@ Torch-free.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
-from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +16,7 @@ import yaml
 from pokora_anime.catalogue.checkpoint import own_base
 from pokora_anime.catalogue.licences import LICENCES, Terms, open_ids
 from pokora_anime.catalogue.lora.lora_header import LoraHeader, read_header
+from pokora_anime.catalogue.own_rows import ID, folder_of, path, rows
 from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
 from pokora_anime.errors import ConfigError, WeightsError
 from pokora_anime.schema.settings import Family
@@ -28,9 +26,6 @@ from pokora_anime.system.user_folder import data_folder, free_space
 if TYPE_CHECKING:
     from pokora_anime.catalogue.lora import lora_check
 
-ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-SLOTS = ("character", "aesthetic")
-_KINDS = (Kind.style_lora, Kind.motion_lora, Kind.base)
 MIN_STATEMENT = 20  # characters; less says nothing about where data came from
 
 
@@ -47,56 +42,6 @@ class NewLora:
     author: str = ""
     title: str = ""
     page: str = ""
-
-
-def path() -> Path:
-    """The user's registry."""
-    return data_folder() / "models.yaml"
-
-
-def rows() -> tuple[Row, ...]:
-    """The user's rows; none where there is no file. ConfigError CFG-OWN for a file that is no registry."""
-    file = path()
-    try:
-        stat = file.stat()
-        return _rows(file, stat.st_mtime_ns, stat.st_size)
-    except OSError:
-        return ()
-
-
-@lru_cache(maxsize=4)
-def _rows(file: Path, _changed: int, _size: int) -> tuple[Row, ...]:
-    try:
-        found = tuple(parse(entry) for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or ())
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _no_registry(file, " ".join(str(error).split())[:120]) from error
-    for row in found:
-        if not row.own or row.id != row.repo.removeprefix("own:") or not ID.fullmatch(row.id):
-            raise _no_registry(file, f"{row.id} is no own LoRA or base")
-        if row.kind is Kind.base and (why := own_base.check_row(row)):
-            raise _no_registry(file, why)
-        if row.kind not in _KINDS or (row.kind is not Kind.base and (row.unpinned or len(row.files) != 1)):
-            raise _no_registry(file, f"{row.id} is no LoRA of one hashed file")
-        roles = (*SLOTS, row.id) if row.kind is Kind.style_lora else (f"own:{row.id}",)
-        if row.role not in roles or row.aliases or row.status is not Status.review:
-            raise _no_registry(file, f"{row.id} has a role, a name or a status that is not a user's to give")
-    return found
-
-
-def refuse_names(found: tuple[Row, ...], taken: Collection[str]) -> None:
-    """Raise ConfigError CFG-OWN if a user's row answers to a name of the shipped registry."""
-    clash = next((row.id for row in found if row.id in taken), None)
-    if clash is not None:
-        raise _no_registry(path(), f"{clash} is a name of the shipped registry")
-
-
-def _no_registry(file: Path, why: str) -> ConfigError:
-    return ConfigError(
-        "CFG-OWN",
-        f"{file}: {why}",
-        expected="what `pokora models add` writes",
-        fix="mend it, or delete it and add your weights again",
-    )
 
 
 def add(
@@ -139,11 +84,6 @@ def add_base(
     entry, prediction = own_base.make(new)
     _register(entry, rivals)
     return parse(entry), prediction
-
-
-def folder_of(row: Row) -> Path:
-    """Where a user's weights lie."""
-    return data_folder() / ("bases" if row.kind is Kind.base else "loras") / row.id
 
 
 def _refuse_rivals(rivals: list[Row], slot: str, *, replace: bool) -> None:

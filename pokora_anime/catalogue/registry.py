@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from pokora_anime.catalogue import own_weights as own
+from pokora_anime.catalogue import own_rows
 from pokora_anime.catalogue.registry_row import Kind, Mirror, Row, Status, parse
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import Family
@@ -45,9 +45,9 @@ def rows() -> tuple[Row, ...]:
 
     Raises ConfigError CFG-OWN for a user's registry that is none.
     """
-    mine = own.rows()
+    mine = own_rows.rows()
     if mine:
-        own.refuse_names(mine, {name for row in shipped() for name in row.names})
+        own_rows.refuse_names(mine, {name for row in shipped() for name in row.names})
     return (*mine, *shipped())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pokora_anime.catalogue import lockfile, own_weights, weight_hashes
+from pokora_anime.catalogue import lockfile, own_rows, weight_hashes
 from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.system.user_folder import data_folder
 
@@ -24,7 +24,7 @@ def _folders(row: Row) -> list[Path]:
     if row.packaged:
         return [PACKAGE / row.repo.removeprefix("package:") / row.folder]
     if row.own:
-        return [own_weights.folder_of(row)]
+        return [own_rows.folder_of(row)]
     if row.converted or row.plain:
         return [converted_folder(row)]
     return [folder / row.folder for folder in snapshots(row)]

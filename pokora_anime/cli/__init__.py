@@ -12,8 +12,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pokora_anime.cli import resume_hint
 from pokora_anime.errors import ConfigError, PokoraError
+from pokora_anime.system import resume_hint
 
 
 def _video(arguments: list[str]) -> int:
@@ -131,7 +131,7 @@ def _train(arguments: list[str]) -> int:
 
 
 def _bench(arguments: list[str]) -> int:
-    from pokora_anime import bench
+    from pokora_anime.cli import bench
 
     return bench.main(arguments)
 

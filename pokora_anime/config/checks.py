@@ -8,16 +8,16 @@ import shlex
 from dataclasses import dataclass
 
 from pokora_anime.catalogue import finishing_networks
-from pokora_anime.config.overrides import nearest
+from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.findings import Severity, of_severity
 from pokora_anime.prompt import open_words, prompt_choices, prompt_length
-from pokora_anime.prompt.lora_tags import merge_loras, shot_loras
 from pokora_anime.prompt.prompt_syntax import parse_travel, stops
 from pokora_anime.rules.case import Case, uses
 from pokora_anime.rules.contest import judge
 from pokora_anime.rules.text_rules import MAX_PROMPT
 from pokora_anime.schema.settings import (
+    PRESETS,
     Anchor,
     BaseConfig,
     Camera,
@@ -42,6 +42,7 @@ from pokora_anime.schema.settings import (
     Upscale,
     VideoConfig,
 )
+from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.timeline import camera_choice, hires_plan, segment_plan, still_seeds
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -50,7 +51,6 @@ MAX_CRF = 23  # beyond it H.264 changes frames as much as somebody who paints in
 MOST_SIDE = 2048  # pixels of a generated frame
 # By the role of a speed LoRA; LCM's works with any number.
 DISTILLED_STEPS = {"lightning": 4, "lightning_8step": 8, "hyper": 8}
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
 @dataclass(frozen=True, slots=True)

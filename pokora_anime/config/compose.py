@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.config.checks import check
-from pokora_anime.config.overrides import nearest, prepare
+from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError
 from pokora_anime.prompt import prompt_choices
 from pokora_anime.schema import settings
 from pokora_anime.schema.config_groups import SCHEMAS, conf_dir, register_schemas
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.timeline import camera_choice
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ text, so everything behind `shot.prompt=` is taken as typed and quoted here.
 
 from __future__ import annotations
 
-import difflib
 import re
 import secrets
 from collections.abc import Sequence
@@ -15,12 +14,13 @@ from typing import cast
 
 import yaml
 
-from pokora_anime.errors import ConfigError, PromptError
+from pokora_anime.errors import ConfigError
 from pokora_anime.findings import Finding
 from pokora_anime.prompt import prompt_choices
+from pokora_anime.prompt.prompt_text import check_text
 from pokora_anime.rules import typed_words
-from pokora_anime.rules.text_rules import printable
 from pokora_anime.schema.config_groups import groups, keys
+from pokora_anime.system.did_you_mean import nearest
 
 MOST_DRAWN = 10**6  # a drawn seed is below it, so that people can type it again
 RAW_KEYS = ("shot.prompt", "shot.negative", "shot.prefix")
@@ -105,12 +105,6 @@ def screen(command: str, override: str) -> list[Finding]:
     return typed_words.judge(typed_words.read(override, (*keys(command), *groups(command))))
 
 
-def nearest(name: str, known: Sequence[str], cutoff: float = 0.55) -> str:
-    """The known name most like `name`, or an empty string."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-    return found[0] if found else ""
-
-
 def _fault(faults: list[Fault]) -> ConfigError:
     first = faults[0]
     if len(faults) == 1:
@@ -167,24 +161,6 @@ def _prompt_list(text: str) -> list[str] | None:
     items = cast(list[object], read) if isinstance(read, list) else []
     prompts = [item for item in items if isinstance(item, str)]
     return prompts if prompts and len(prompts) == len(items) else None
-
-
-def check_text(key: str, text: str) -> None:
-    """Raise PromptError unless `text` is one line of real characters."""
-    if text == "???":  # OmegaConf's sign for a missing value
-        raise PromptError("PRM-1", f"{key} is only question marks", fix="type what is to be seen")
-    if "\n" in text or "\r" in text:
-        raise PromptError(
-            "PRM-3", f"{key} has a line break", expected="one line", fix="join the lines by commas"
-        )
-    for position, character in enumerate(text):
-        if not printable(character):
-            raise PromptError(
-                "PRM-3",
-                f"{key} is not text: character {position + 1} is U+{ord(character):04X}",
-                expected="printable UTF-8",
-                fix="retype that character",
-            )
 
 
 def _judge(command: str, override: str, *, multirun: bool) -> Fault | None:

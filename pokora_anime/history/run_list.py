@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +13,11 @@ from pokora_anime.config import gate
 from pokora_anime.errors import PokoraError
 from pokora_anime.findings import verdict
 from pokora_anime.history import run_origin
+from pokora_anime.history.run_folders import folders
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
 
 MAX_REPORT = 4 << 20  # bytes of a scorecard or of timings
-_PLACES = ("video/*", "stills/*", "sweep/*/video/*", "sweep/*/stills/*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +41,6 @@ class Run:
     def to_json(self) -> dict[str, Json]:
         """The row as plain data."""
         return asdict(self)
-
-
-def folders(root: Path) -> list[Path]:
-    """The folders of runs below `root`, newest first."""
-    found = [
-        (_time(folder), folder)
-        for pattern in _PLACES
-        for folder in root.glob(pattern)
-        if (folder / run_layout.CONFIG).is_file() or (folder / run_layout.RECORD).is_file()
-    ]
-    return [folder for _, folder in sorted(found, key=lambda one: (-one[0], str(one[1])))]
 
 
 def listed(root: Path, words: Sequence[str] = ()) -> Iterator[Run]:
@@ -106,12 +95,3 @@ def _report(path: Path) -> Mapping[str, Json]:
             if isinstance(value, dict):
                 return cast(dict[str, Json], value)
     return {}
-
-
-def _time(folder: Path) -> float:
-    """When a run was finished, or else begun."""
-    times: Iterable[Path] = (folder / run_layout.RECORD, folder / run_layout.CONFIG)
-    for path in times:
-        with suppress(OSError):
-            return path.stat().st_mtime
-    return 0.0

@@ -11,6 +11,7 @@ from typing import cast
 from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.history import embedded_texts, foreign_texts, typed_words_again
 from pokora_anime.history.embedded_texts import Texts
+from pokora_anime.history.run_folders import folders
 from pokora_anime.history.typed_words_again import Leaves, Retyped, leaves
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
@@ -102,8 +103,6 @@ def place(text: str, root: Path) -> Path:
     path = Path(text)
     if path.exists():
         return path
-    from pokora_anime.history.run_list import folders
-
     found = [one for one in folders(root) if text and text in one.name]
     if len(found) == 1:
         return found[0]

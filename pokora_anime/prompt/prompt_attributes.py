@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pokora_anime.nano.world import vocabulary as v
-from pokora_anime.prompt.brackets import narrow
+from pokora_anime.schema.brackets import narrow
 
 _HAIR = ("hair", "twintails", "twin tails", "pigtails", "ponytail", "pony tail")
 _EYES = ("eyes", "eyed")

@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 
 from pokora_anime.errors import PromptError
-from pokora_anime.prompt.brackets import narrow
+from pokora_anime.schema.brackets import narrow
 from pokora_anime.schema.settings import ShotConfig
 
 MAX_WAYS = 64

@@ -10,11 +10,11 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 
-from pokora_anime.config.overrides import check_text
+from pokora_anime.catalogue.lora.lora_tags import split_tags
 from pokora_anime.errors import PromptError
 from pokora_anime.prompt import prompt_choices, prompt_foreign
-from pokora_anime.prompt.lora_tags import split_tags
 from pokora_anime.prompt.prompt_chunks import BREAK
+from pokora_anime.prompt.prompt_text import check_text
 from pokora_anime.schema.settings import LoraConfig, ShotConfig
 
 EMPHASIS = 1.1  # what one pair of parentheses multiplies by, and of square brackets divides by

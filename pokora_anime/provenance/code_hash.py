@@ -16,7 +16,7 @@ SHARED = (
     "pokora_anime.stages.run_context",
     "pokora_anime.devices.compiled_blocks",
     "pokora_anime.devices.memory_layout",
-    "pokora_anime.devices.placement",
+    "pokora_anime.networks.placement",
     "pokora_anime.networks.loader",
     "pokora_anime.catalogue.lora.lora_change",
     "pokora_anime.catalogue.lora.lora_names",

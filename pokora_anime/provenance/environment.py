@@ -7,14 +7,32 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pokora_anime.provenance.hashing import Json
 
 if TYPE_CHECKING:
     import torch
 
-    from pokora_anime.stages.run_context import RunContext
+
+class ComputeSettings(Protocol):
+    """What a run computes with."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which number format."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """With how many threads of the processor."""
+        ...
+
 
 LIBRARIES = (
     "torch",
@@ -33,7 +51,7 @@ def libraries() -> dict[str, Json]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def environment(context: RunContext, packages: Iterable[str] = ()) -> dict[str, Json]:
+def environment(context: ComputeSettings, packages: Iterable[str] = ()) -> dict[str, Json]:
     """What a node says of where it ran: device, processor, number format, threads, library versions.
 
     `packages` are optional ones that took part.

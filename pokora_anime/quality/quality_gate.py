@@ -50,7 +50,7 @@ def _card(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     from pokora_anime.quality.finished_score import score_run
-    from pokora_anime.quality.scorecard import write
+    from pokora_anime.quality.report.scorecard_files import write
 
     made = score_run(folder)
     write(made, folder / REPORTS)

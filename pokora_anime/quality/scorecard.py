@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote
 
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.provenance.run_layout import CHOREOGRAPHY, REPORTS
 from pokora_anime.quality.metrics.metric_table import ADVICE, FINAL, GENERATED, METRICS, Verdict
 from pokora_anime.quality.metrics.score_summary import Score
-from pokora_anime.system.atomic_files import write_atomic, writing
 
 FORMAT = 1
 SCORECARD = "scorecard.json"
@@ -53,25 +47,6 @@ class Scorecard:
             verdicts: dict[str, Json] = {name: found.value for name, found in self.verdicts(stage).items()}
             stages[stage] = {**score.to_json(), "verdicts": verdicts}
         return {"format": FORMAT, "title": self.title, "generated_frames_from": self.origin, **stages}
-
-
-def write(card: Scorecard, folder: Path, clip: Path | None = None) -> tuple[Path, Path]:
-    """Writes scorecard.json and the page; returns both. Raises MachineError SYS-*.
-
-    The page shows `clip`, and beside it the poses that were planned for it if its run has them.
-    """
-    from pokora_anime.quality.report.scorecard_page import page
-
-    shown = quote(Path(os.path.relpath(clip, folder)).as_posix()) if clip is not None else ""
-    data = json.dumps(card.to_json(), indent=1, ensure_ascii=False) + "\n"
-    planned = clip.parent / REPORTS / CHOREOGRAPHY if clip is not None else None
-    track = planned.read_bytes() if planned is not None and planned.is_file() else b""
-    texts = {SCORECARD: data, REPORT: page(card, shown, track)}
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            write_atomic(folder / name, text.encode())
-    return folder / SCORECARD, folder / REPORT
 
 
 def told(card: Scorecard, verdict: Verdict) -> list[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from pokora_anime.catalogue.recorded_weights import weight_files
-from pokora_anime.cli import resume_hint
 from pokora_anime.devices.forecast import cheaper_settings
 from pokora_anime.devices.forecast.run_plan import Planned
 from pokora_anime.devices.machine import Timeline, settle
@@ -29,11 +28,13 @@ from pokora_anime.quality import contact_sheet as sheets
 from pokora_anime.quality.contact_sheet import SheetCollector
 from pokora_anime.quality.live_score import LiveScore
 from pokora_anime.quality.preview import PREVIEW, Preview
-from pokora_anime.quality.scorecard import brief, write
+from pokora_anime.quality.report.scorecard_files import write
+from pokora_anime.quality.scorecard import brief
 from pokora_anime.sandbox.guard_state import in_force
 from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system import resume_hint
 from pokora_anime.system.atomic_files import writing
 from pokora_anime.system.progress import Display
 from pokora_anime.timeline.frame_timing import frames_delivered
@@ -63,8 +64,8 @@ class Run:
     def context(self) -> RunContext:
         """What the stages are given. Raises WeightsError where weights are missing."""
         from pokora_anime.catalogue import needed_weights
+        from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
         from pokora_anime.networks.network_cache import models_for
-        from pokora_anime.prompt.lora_tags import merge_loras, shot_loras
 
         config = self.config
         machine = settle(config.device)

@@ -57,10 +57,10 @@ def context(config: RunConfig, ran: Mapping[str, Json], wishes: Wishes, folder: 
 
     Raises ConfigError CFG-DEVICE or CFG-DTYPE for wishes that this machine cannot fulfil.
     """
+    from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
     from pokora_anime.devices.forecast.run_plan import Planned
     from pokora_anime.devices.machine import settle
     from pokora_anime.networks.network_cache import models_for
-    from pokora_anime.prompt.lora_tags import merge_loras, shot_loras
 
     machine = settle(_as_it_ran(ran, wishes))
     loras = merge_loras(config.style.loras, shot_loras(config.shot))

@@ -15,12 +15,11 @@ from types import NoneType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from pokora_anime.catalogue.finishing_networks import upscalers
-from pokora_anime.config.checks import PRESETS
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules import text_rules
 from pokora_anime.schema.config_groups import SCHEMAS, options
 from pokora_anime.schema.settings import MISSING as REQUIRED
-from pokora_anime.schema.settings import ContestConfig, ControlKind, RunConfig
+from pokora_anime.schema.settings import PRESETS, ContestConfig, ControlKind, RunConfig
 
 MAX_ITEMS = 32  # of a list or map: a config holds a handful of things, and no array
 MAX_INTEGER = 2**63

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable
 
 from pokora_anime.findings import Finding, Severity
+from pokora_anime.prompt.prompt_text import printable
 
 Rule = Callable[[str, str], Finding | None]
 
@@ -79,14 +80,6 @@ def control_character(text: str, where: str) -> Finding | None:
                 fix="retype that character",
             )
     return None
-
-
-def printable(character: str) -> bool:
-    """Whether a character can be text. Unassigned ones count: newer emoji are unknown to older Pythons."""
-    if unicodedata.category(character) in ("Cc", "Cs", "Co", "Zl", "Zp"):
-        return False
-    point = ord(character)
-    return not (0xFDD0 <= point <= 0xFDEF or point & 0xFFFE == 0xFFFE)
 
 
 def bidi(text: str, where: str) -> Finding | None:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
 class Family(Enum):
@@ -329,7 +330,7 @@ class FinishConfig:
 
 @dataclass(kw_only=True, slots=True)
 class EncodeConfig:
-    """H.264 settings; one thread and bit-exact flags are always on."""
+    """H.264 settings; one thread and bit-exact flags are always on. `preset` is one of PRESETS."""
 
     crf: int = 16  # 0 (lossless) to 23
     preset: str = "medium"

@@ -23,9 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from pokora_anime.catalogue.checkpoint.checkpoint_kind import CLIP, NETWORKS, OPEN_CLIP, UNET, VAE
-from pokora_anime.catalogue.checkpoint.own_base import PARTS, Prediction
+from pokora_anime.catalogue.checkpoint.checkpoint_kind import CLIP, NETWORKS, OPEN_CLIP, UNET, VAE, Prediction
 from pokora_anime.catalogue.lora.lora_shapes import SDXL_CLIP_G, SDXL_CLIP_L, SDXL_UNET, SDXL_VAE
+from pokora_anime.catalogue.own_rows import BASE_PARTS
 from pokora_anime.errors import WeightsError
 
 # Beside the networks' weights: buffers that the code computes, averages and scales of training.
@@ -96,7 +96,7 @@ def convert(
 
 def copy_tokenizers(source: Path, target: Path) -> None:
     """Both tokenizers, which are the same for every SDXL checkpoint."""
-    for part in PARTS:
+    for part in BASE_PARTS:
         if part.startswith("tokenizer"):
             (target / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / part, target / part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pokora_anime.catalogue.checkpoint.tensor_header import TensorHeader
@@ -111,3 +112,18 @@ def _checkpoint(shapes: Mapping[str, list[int]], joined: str) -> tuple[str, str]
     if lacking:
         return f"a checkpoint without its {' and its '.join(lacking)}", _WHOLE
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a base's UNet predicts: velocity (arXiv 2202.00512) or noise, and whether it was trained on a
+    schedule that ends in pure noise (zero terminal SNR, arXiv 2305.08891)."""
+
+    v: bool = False
+    zero_snr: bool = False
+
+    @property
+    def words(self) -> str:
+        """As it is told to its user."""
+        kind = "v-prediction" if self.v else "epsilon prediction"
+        return f"{kind}, zero terminal SNR" if self.zero_snr else kind

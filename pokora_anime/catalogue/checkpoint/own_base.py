@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pokora_anime.catalogue.checkpoint import checkpoint_kind, tensor_header
+from pokora_anime.catalogue.checkpoint.checkpoint_kind import Prediction
 from pokora_anime.catalogue.checkpoint.tensor_header import TensorHeader
 from pokora_anime.catalogue.hub.download_meter import Meter
-from pokora_anime.catalogue.registry_row import Kind, Row, Status
+from pokora_anime.catalogue.own_rows import BASE_PARTS
+from pokora_anime.catalogue.registry_row import Kind, Status
 from pokora_anime.errors import ConfigError, WeightsError
 from pokora_anime.provenance.hashing import file_hash
 from pokora_anime.schema.settings import Family
@@ -23,39 +25,9 @@ from pokora_anime.system.reading_progress import LONG
 from pokora_anime.system.user_folder import data_folder, free_space
 
 TOKENIZERS = "sdxl-tokenizers"  # the registry's row
-_TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
-PARTS = (  # every file of a converted base, relative to its folder
-    "model_index.json",
-    "scheduler/scheduler_config.json",
-    *(f"tokenizer/{name}" for name in _TOKENIZER),
-    *(f"tokenizer_2/{name}" for name in _TOKENIZER),
-    "text_encoder/config.json",
-    "text_encoder/model.safetensors",
-    "text_encoder_2/config.json",
-    "text_encoder_2/model.safetensors",
-    "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors",
-    "vae/config.json",
-    "vae/diffusion_pytorch_model.safetensors",
-)
 MIN_SOURCE = 8  # characters; less names no place
 SPARE = 50_000_000  # bytes beside the networks
 _V = re.compile(r"v|v_pred(iction)?|velocity", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """What a base's UNet predicts: velocity (arXiv 2202.00512) or noise, and whether it was trained on a
-    schedule that ends in pure noise (zero terminal SNR, arXiv 2305.08891)."""
-
-    v: bool = False
-    zero_snr: bool = False
-
-    @property
-    def words(self) -> str:
-        """As it is told to its user."""
-        kind = "v-prediction" if self.v else "epsilon prediction"
-        return f"{kind}, zero terminal SNR" if self.zero_snr else kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +42,6 @@ class NewBase:
     zero_snr: bool = False
     author: str = ""
     title: str = ""
-
-
-def check_row(row: Row) -> str:
-    """Why a user's row of a base is none that `pokora models add` writes; "" where it is."""
-    if set(row.published) != set(PARTS) or set(row.sha256) != set(PARTS):
-        return f"{row.id} is no base of {len(PARTS)} hashed files"
-    if row.families != (Family.sdxl,):
-        return f"{row.id} is a base of another family than sdxl"
-    return ""
 
 
 def make(new: NewBase) -> tuple[dict[str, Any], Prediction]:
@@ -109,7 +72,7 @@ def make(new: NewBase) -> tuple[dict[str, Any], Prediction]:
             temporary.mkdir(parents=True)
             origin = file_hash(new.file, meter.add)
             _convert(new, temporary, prediction, tokenizers, meter)
-            files = {name: _hashed(temporary / name, meter) for name in PARTS}
+            files = {name: _hashed(temporary / name, meter) for name in BASE_PARTS}
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
             sync_folder(folder.parent)

@@ -44,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask before the bundle's source runs")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args(list(arguments))
+    from pokora_anime.cli.render.render_job import render
     from pokora_anime.submission.reproduce import reproduce_runs
 
     ask = None if options.yes else _confirmed
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         options.out,
         key=signing_key.check_typed(options.key),
         trust=reproduce_runs.Trust(source=options.trust_source, confirm=ask),
+        render=render,
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(json.dumps(report.to_plain(), indent=2) if options.json else report.as_text())

@@ -53,7 +53,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _score(run: Path, out: Path, *, as_json: bool) -> int:
     from pokora_anime.quality.finished_score import score_run
-    from pokora_anime.quality.scorecard import as_text, write
+    from pokora_anime.quality.report.scorecard_files import write
+    from pokora_anime.quality.scorecard import as_text
 
     if not run.is_dir():
         raise ConfigError(

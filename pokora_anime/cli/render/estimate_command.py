@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pokora_anime.config import gate
-from pokora_anime.config.overrides import nearest
 from pokora_anime.devices import compiler
 from pokora_anime.devices.forecast import cards, estimate, plan_text, rates
 from pokora_anime.devices.forecast.cards import Source
@@ -17,6 +16,7 @@ from pokora_anime.devices.forecast.estimate import Estimate, Target
 from pokora_anime.devices.hardware import GIB
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import DeviceKind, RunConfig
+from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.user_folder import amount, free_space
 
 COMMANDS = ("video", "stills", "sweep")

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.cli import resume_hint
+from pokora_anime.cli.render.render_job import note, printable, render
 from pokora_anime.cli.render.sweep_jobs import DEFAULT_SWEEP, PARTS
-from pokora_anime.config.overrides import nearest, settled
-from pokora_anime.errors import ConfigError, Interrupted, RecordError
-from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.config.overrides import settled
+from pokora_anime.errors import ConfigError, RecordError
+from pokora_anime.schema.settings import RunConfig
+from pokora_anime.system import resume_hint
+from pokora_anime.system.did_you_mean import nearest
 
 if TYPE_CHECKING:
     from pokora_anime.history.run_origin import Origin
-    from pokora_anime.render.worker.parent import Worker
 
 GUARDS = ("auto", "require", "off")
 _FLAGS = ("--out", "--from", "--multirun", "--prompt", "--prompt-env", "--prompt-file", "--cfg", "--help")
@@ -118,61 +119,6 @@ def sweep_main(arguments: Sequence[str]) -> int:
     return sweep.run("video", request.overrides, request.out)
 
 
-def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | None = None) -> Path:
-    """One run in a guarded process; returns the run folder. A finished run is answered from its folder.
-
-    `guard` is auto, require, or off (in this process). A sweep's `worker` keeps its process for the
-    next run and renders below the sweep's folder, after a look into the other sweeps under `root`.
-    """
-    from pokora_anime.catalogue.needed_weights import check_available
-    from pokora_anime.config import gate
-    from pokora_anime.devices import compiler
-    from pokora_anime.devices.forecast import disk_space
-    from pokora_anime.render.worker.run_paths import run_folder
-
-    gate.refuse(config)
-    check_available(config)
-    compiler.require(config)
-    from pokora_anime.cli.render import finished_runs
-
-    place = finished_runs.find(config, [root, *sorted(root.glob("sweep/*"))] if worker else [root])
-    if place is not None:
-        return _answer(config, place, guard)
-    disk_space.require(config, run_folder(config, worker.folder if worker else root))
-    if guard == "off":
-        return _render_here(config, worker.folder if worker else root)
-    from pokora_anime.render.worker import parent
-
-    try:
-        return worker.render(config, guard) if worker else parent.render(config, root, guard)
-    except Interrupted as error:
-        # The rendering process does not know what was typed.
-        raise Interrupted(error.code, error.got, fix=f"to go on from there: {resume_hint.how()}") from error
-
-
-def _answer(config: RunConfig, root: Path, guard: str) -> Path:
-    """The folder of a finished run, and a word about it."""
-    from pokora_anime.cli.render import finished_runs
-    from pokora_anime.render.run import open_run
-    from pokora_anime.render.worker.run_paths import command_of
-
-    with open_run(command_of(config), config, root) as run:
-        if guard == "require":
-            finished_runs.require_guard(run.folder.path)
-        return run.folder.path
-
-
-def _render_here(config: RunConfig, root: Path) -> Path:
-    """For debugging: in this process, with whatever it inherited."""
-    from pokora_anime.render import pipeline
-    from pokora_anime.sandbox.guard_state import in_force
-
-    if isinstance(config, VideoConfig):
-        return pipeline.render_video(config, root, in_force().to_json())
-    assert isinstance(config, StillsConfig)
-    return pipeline.render_stills(config, root, in_force().to_json())
-
-
 def parse(command: str, arguments: Sequence[str]) -> Request:
     """The command line without composing it. Raises ConfigError for an unknown option."""
     from pokora_anime.config import gate
@@ -248,7 +194,7 @@ def _take(request: Request, still: str) -> None:
 def told_ignored(source: Origin, ignored: Sequence[str]) -> None:
     """Name on stderr what a file tells and nobody takes."""
     if ignored:
-        print(_printable(f"{source.name}: not taken: {', '.join(ignored)}"), file=sys.stderr)
+        print(printable(f"{source.name}: not taken: {', '.join(ignored)}"), file=sys.stderr)
 
 
 def _one_run_only(request: Request) -> None:
@@ -295,21 +241,3 @@ def _from_environment(name: str) -> str:
             "CFG-SYNTAX", f"environment variable {name} is not set", fix=f"export {name}='1girl, ...'"
         )
     return os.environ[name]
-
-
-def note(config: RunConfig) -> None:
-    """Say on stderr what bars an entry, what of the prompt is not read, and what was chosen for it."""
-    from pokora_anime.config import prompt_notes
-    from pokora_anime.config.checks import contest_notes
-
-    notes = contest_notes(config)
-    if notes:
-        print(f"no entry to {config.contest.name}: {'; '.join(notes)}", file=sys.stderr)
-    for line in prompt_notes.lines(config):
-        print(_printable(line), file=sys.stderr)
-
-
-def _printable(line: str) -> str:
-    """A line that the terminal's encoding can show."""
-    encoding = sys.stderr.encoding or "utf-8"
-    return line.encode(encoding, "backslashreplace").decode(encoding)

@@ -78,7 +78,7 @@ def _job(command: str, composed: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
 
     from pokora_anime.cli.judge import key
-    from pokora_anime.cli.render.render import note, render
+    from pokora_anime.cli.render.render_job import note, render
     from pokora_anime.quality import quality_gate
 
     hydra_config = HydraConfig.get()

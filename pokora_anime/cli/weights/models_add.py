@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pokora_anime.catalogue import own_weights, registry
+from pokora_anime.catalogue import own_rows, own_weights, registry
 from pokora_anime.catalogue.checkpoint import own_base
 from pokora_anime.catalogue.licences import open_ids
 from pokora_anime.cli.parser import OneLineParser
@@ -78,7 +78,7 @@ def _add_lora(arguments: Sequence[str]) -> int:
     parser.add_argument("--id", required=True, help="how prompts name it: <lora:ID:0.7>")
     parser.add_argument("--base", required=True, choices=[family.value for family in Family])
     parser.add_argument(
-        "--slot", default="", choices=["", *own_weights.SLOTS], help="one of each; empty: a style"
+        "--slot", default="", choices=["", *own_rows.SLOTS], help="one of each; empty: a style"
     )
     parser.add_argument("--data", required=True, help="what it was trained on, and why that data is free")
     parser.add_argument("--link", default="", help="its page, for the citation")

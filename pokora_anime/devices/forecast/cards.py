@@ -11,10 +11,10 @@ from typing import TypeVar, cast
 
 import yaml
 
-from pokora_anime.config.overrides import nearest
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.schema.settings import DeviceKind, DType
+from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.user_folder import data_folder
 
 FILE = "cards.yaml"

@@ -132,6 +132,8 @@ def check(members: Sequence[str] | None, work: Path, export: Path | None, start:
             if need not in chosen[:number] and not (work / sign).exists() and not started:
                 raise ValueError(f"{member} needs {need}, which is not in {work}: add it to --members")
     if export is not None:
+        from pokora_anime.nano.train.export import refuse_foreign
+
         refuse_foreign(export)
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
@@ -144,14 +146,6 @@ def kept_from(start: Path | None) -> tuple[str, ...]:
     if start is None:
         return ()
     return tuple(m for m in ANEW if (start / (_in_family(SIGNS.get(m, "")) or m)).exists())
-
-
-def refuse_foreign(target: Path) -> None:
-    """Raises ValueError where an export would replace a folder (or a file) that is no exported family."""
-    known = (target / "MANIFEST.json").is_file() and (target / "model_index.json").is_file()
-    empty = target.is_dir() and not any(target.iterdir())
-    if target.exists() and not known and not empty:
-        raise ValueError(f"--export {target} holds something else than a family; choose a new folder")
 
 
 def shared_out(recipe: Recipe, processes: int) -> Recipe:

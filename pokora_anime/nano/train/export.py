@@ -27,7 +27,6 @@ from pokora_anime.nano import family
 from pokora_anime.nano.crisp import Crisp
 from pokora_anime.nano.nano_extractors import PoseExtractor
 from pokora_anime.nano.recipe import PROBE
-from pokora_anime.nano.train import refuse_foreign
 from pokora_anime.nano.train.lora_layers import LORA_FILE, make_lora_weights, save_kohya
 from pokora_anime.nano.train.training_loop import Place
 
@@ -191,3 +190,11 @@ def _check_sizes(folder: Path) -> None:
             f"the family takes {sum(sizes.values()) / 1e6:.1f} MB with files over 15 MB: {large};"
             " at most 60 MB in all and 15 MB a file may be shipped"
         )
+
+
+def refuse_foreign(target: Path) -> None:
+    """Raises ValueError where an export would replace a folder (or a file) that is no exported family."""
+    known = (target / "MANIFEST.json").is_file() and (target / "model_index.json").is_file()
+    empty = target.is_dir() and not any(target.iterdir())
+    if target.exists() and not known and not empty:
+        raise ValueError(f"--export {target} holds something else than a family; choose a new folder")

@@ -8,12 +8,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from pokora_anime.catalogue.lora import lora_tags
 from pokora_anime.nano.world import vocabulary
 from pokora_anime.networks import text_encoders
 from pokora_anime.networks.text_encoders import TextStack
 from pokora_anime.prompt import (
-    brackets,
-    lora_tags,
     open_words,
     prompt_attributes,
     prompt_choices,
@@ -28,6 +27,7 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.stage_records import Prompt, Stop
+from pokora_anime.schema import brackets
 from pokora_anime.schema.settings import RunConfig, ShotConfig
 from pokora_anime.stages.run_context import RunContext
 

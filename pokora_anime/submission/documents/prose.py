@@ -67,8 +67,8 @@ def _control(config: VideoConfig) -> Iterator[str]:
     if draft_plan.wanted(config):
         yield (
             f"The model drafts the clip first, in {draft_plan.settings(config).speed.steps} steps without "
-            f"control maps. {_listed(kinds).capitalize()} {are} extracted from each frame of that draft and {steer} "
-            f"the same frame of the clip through ControlNet at a weight of {scales}."
+            f"control maps. {_listed(kinds).capitalize()} {are} extracted from each frame of that draft and "
+            f"{steer} the same frame of the clip through ControlNet at a weight of {scales}."
         )
         return
     if choreography_plan.wanted(config):

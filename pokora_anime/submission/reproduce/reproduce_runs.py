@@ -39,6 +39,9 @@ class Trust:
     confirm: Callable[[str], bool] | None = None
 
 
+Render = Callable[[RunConfig, Path], Path]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What reproducing came to: one comparison a run and, of a bundle, what it shows beside its runs.
@@ -83,8 +86,10 @@ class Outcome:
         return "\n".join([*lines, f"REPRODUCE  {self.verdict.value}"])
 
 
-def reproduce(path: Path, out: Path, *, key: str, trust: Trust, tell: Tell) -> Outcome:
+def reproduce(path: Path, out: Path, *, key: str, trust: Trust, render: Render, tell: Tell) -> Outcome:
     """Renders each run of a bundle, or the run at `path`, below `out` and compares.
+
+    `render` renders a config below a folder and returns the run's; it is this install's.
 
     Raises WeightsError WGT-*, MachineError SYS-*, and ConfigError SUB-TRUST where nobody agreed to run
     the bundle's source.
@@ -102,7 +107,7 @@ def reproduce(path: Path, out: Path, *, key: str, trust: Trust, tell: Tell) -> O
         runs = listed_runs(folder, LIMITS) if is_bundle else [""]
         source = _source(folder, trust) if is_bundle and trust.source else None
         entry = judged(report) if is_bundle else None
-        made = tuple(_run(folder, run, out, source, tell) for run in runs)
+        made = tuple(_run(folder, run, out, source or render, tell) for run in runs)
         return Outcome(subject=subject, shown=entry, runs=made)
 
 
@@ -118,7 +123,7 @@ def _source(folder: Folder, trust: Trust) -> Path:
     return folder.root / file_names.SOURCE
 
 
-def _run(folder: Folder, name: str, out: Path, source: Path | None, tell: Tell) -> Same:
+def _run(folder: Folder, name: str, out: Path, rendering: Path | Render, tell: Tell) -> Same:
     original = folder.root / name if name else folder.root
     reading = read_run(original)
     config = as_it_ran(reading)
@@ -126,20 +131,15 @@ def _run(folder: Folder, name: str, out: Path, source: Path | None, tell: Tell) 
     tell(f"rendering {short}")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=out.resolve()) as place:
-        again = (
-            untrusted_source.render(config, Path(place), source) if source else _render(config, Path(place))
-        )
+        if isinstance(rendering, Path):
+            again = untrusted_source.render(config, Path(place), rendering)
+        else:
+            again = rendering(replace(config, fresh=True), Path(place))
         same = compare(short, reading, read_run(again))
         kept = out / again.name
         if not kept.exists():
             again.rename(kept)
         return replace(same, folder=str(kept))
-
-
-def _render(config: RunConfig, root: Path) -> Path:
-    from pokora_anime.cli.render.render import render
-
-    return render(replace(config, fresh=True), root)
 
 
 def as_it_ran(reading: Reading) -> RunConfig:

@@ -10,21 +10,22 @@ from typing import Any
 
 from pokora_anime.schema.config_groups import conf_dir
 
-PACKAGE = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 # What a row depends on beside the weights.
 SOURCES = (
-    "bench/constancy.py",
-    "bench/nano_flow.py",
-    "bench/nano_metrics.py",
-    "bench/nano_prompts.py",
-    "bench/nano_sections.py",
-    "bench/nano_studio.py",
-    "choreography/*.py",
-    "models/*.py",
-    "nano/extractors.py",
-    "nano/probe.py",
-    "nano/world/*.py",
-    "stages/*.py",
+    "benchmarks/nano/constancy.py",
+    "benchmarks/nano/nano_flow.py",
+    "benchmarks/nano/nano_metrics.py",
+    "benchmarks/nano/nano_prompts.py",
+    "benchmarks/nano/nano_sections.py",
+    "benchmarks/nano/nano_studio.py",
+    "pokora_anime/choreography/*.py",
+    "pokora_anime/nano/nano_extractors.py",
+    "pokora_anime/nano/probe.py",
+    "pokora_anime/nano/world/**/*.py",
+    "pokora_anime/networks/*.py",
+    "pokora_anime/stages/**/*.py",
+    "pokora_anime/timeline/*.py",
 )
 
 Row = dict[str, Any]
@@ -68,8 +69,8 @@ def key(weights: Path) -> str:
     """What rows depend on: weights, settings, and the code that makes and judges pictures; 12 hex digits."""
     digest = hashlib.sha256(json.dumps(weights_hashes(weights), sort_keys=True).encode())
     for pattern in SOURCES:
-        for path in sorted(PACKAGE.glob(pattern)):
-            digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+        for path in sorted(ROOT.glob(pattern)):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     for path in sorted(conf_dir().rglob("*.yaml")):
         digest.update(path.relative_to(conf_dir()).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]

@@ -7,7 +7,7 @@ import re
 
 from pokora_anime.catalogue import registry
 from pokora_anime.errors import PromptError
-from pokora_anime.prompt.brackets import narrow
+from pokora_anime.schema.brackets import narrow
 from pokora_anime.schema.settings import LoraConfig, ShotConfig
 
 TAG = re.compile(r"<lora:([^:<>]*)(?::([^:<>]*))?>")

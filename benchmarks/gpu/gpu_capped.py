@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from pokora_anime.bench import full_size
-from pokora_anime.bench.gpu_arms import CHUNK, FRAMES, GUIDED, STEPS, Setting
+from benchmarks.gpu import full_size
+from benchmarks.gpu.gpu_arms import CHUNK, FRAMES, GUIDED, STEPS, Setting
 from pokora_anime.devices.forecast.plan import Forecast, first_fitting, ladder
 from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.devices.hardware import described
-from pokora_anime.devices.placement import Turns, place
+from pokora_anime.networks.placement import Turns, place
 from pokora_anime.schema.settings import DeviceConfig, Family
 from pokora_anime.stages.motion.denoise import Condition, ControlSource, Guidance, denoise_segment
 
@@ -60,7 +60,7 @@ def capped(setting: Setting, gigabytes: float) -> Callable[[], None]:
     )
 
     def run() -> None:
-        from pokora_anime.bench.gpu_arms import scheduler
+        from benchmarks.gpu.gpu_arms import scheduler
 
         euler = scheduler()
         euler.set_timesteps(STEPS, device=setting.device)

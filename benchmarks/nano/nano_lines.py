@@ -7,11 +7,11 @@ from math import isnan
 
 import numpy as np
 
-from pokora_anime.bench import nano_large
-from pokora_anime.bench import nano_metrics as metrics
-from pokora_anime.bench.nano_planned import planned_lines, steady_lines
-from pokora_anime.bench.nano_rows import Row
-from pokora_anime.bench.nano_table import Line, percent, share_line, title
+from benchmarks.nano import nano_large
+from benchmarks.nano import nano_metrics as metrics
+from benchmarks.nano.nano_planned import planned_lines, steady_lines
+from benchmarks.nano.nano_rows import Row
+from benchmarks.nano.nano_table import Line, percent, share_line, title
 from pokora_anime.nano.probe import CLOSED_EYES, STILL, UNKNOWN
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 

@@ -25,16 +25,17 @@ from diffusers import (
 )
 from torch import Tensor
 
-from pokora_anime.bench import full_size
+import pokora_anime
+from benchmarks.gpu import full_size
 from pokora_anime.devices.compiled_blocks import compile_blocks
 from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.devices.memory_layout import laid_out
-from pokora_anime.devices.placement import Turns, place
 from pokora_anime.networks.motion_unet import build_motion_unet
+from pokora_anime.networks.placement import Turns, place
 from pokora_anime.schema.settings import Compile, DeviceKind
 from pokora_anime.stages.motion.denoise import ALONE, Condition, ControlSource, Guidance, denoise_segment
 
-NANO = Path(__file__).resolve().parent.parent / "nano" / "weights"
+NANO = Path(pokora_anime.__file__).parent / "nano" / "weights"
 FRAMES, STEPS, OVERLAP, CHUNK = 16, 6, 4, 4
 GUIDED = 6.0
 EXACT, STOCK, APPROXIMATE = "exact", "stock", "approximate"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pokora_anime.bench import nano_prompts
+from benchmarks.nano import nano_prompts
 from pokora_anime.nano.world.scene import Scene
 
 STREAM = 20  # no section of the nano bench draws from it

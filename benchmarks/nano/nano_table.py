@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pokora_anime.bench import nano_metrics as metrics
+from benchmarks.nano import nano_metrics as metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.bench.clips_arms import CONTROLS, OFF, composed
-from pokora_anime.bench.nano import SHIPPED
-from pokora_anime.bench.video import describe_machine
+from benchmarks.clips.clips_arms import CONTROLS, OFF, composed
+from benchmarks.nano.nano import SHIPPED
+from pokora_anime.cli.bench.video_bench import describe_machine
 from pokora_anime.cli.parser import OneLineParser, whole
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.config_groups import options
 
 if TYPE_CHECKING:
-    from pokora_anime.bench.clips_measure import Made
-    from pokora_anime.bench.clips_table import Figures
-    from pokora_anime.bench.nano_rows import Row, Rows
-    from pokora_anime.bench.nano_studio import Studio
+    from benchmarks.clips.clips_measure import Made
+    from benchmarks.clips.clips_table import Figures
+    from benchmarks.nano.nano_rows import Row, Rows
+    from benchmarks.nano.nano_studio import Studio
 
 LONG = ("default", "last_latent")  # what the minute-long clips compare
 FULL, LONG_CLIPS, QUICK = 30, 8, 3
@@ -87,8 +87,8 @@ class Bench:
     @classmethod
     def open(cls, work: Path, threads: int, more: Sequence[str]) -> Bench:
         """Rows are kept by the weights and the code that they depend on."""
-        from pokora_anime.bench import nano_rows
-        from pokora_anime.bench.nano_studio import Studio
+        from benchmarks.nano import nano_rows
+        from benchmarks.nano.nano_studio import Studio
 
         folder = work / _key()
         return cls(Studio(SHIPPED, threads), folder, nano_rows.Rows(folder / "rows.jsonl"), tuple(more))
@@ -99,8 +99,8 @@ class Bench:
 
     def measure(self, task: Task) -> None:
         """The task's missing rows; each is on the disk as soon as it is measured."""
-        from pokora_anime.bench.clips_measure import measured, render
-        from pokora_anime.bench.clips_prompts import asked
+        from benchmarks.clips.clips_measure import measured, render
+        from benchmarks.clips.clips_prompts import asked
 
         section, probe = self.section(task), self.studio.probe()
         config = composed(task.strategy, task.seconds, self.more)
@@ -125,7 +125,7 @@ class Bench:
     def _show(self, section: str, index: int, made: Made) -> None:
         from PIL import Image
 
-        from pokora_anime.bench.clips_measure import joins_strip
+        from benchmarks.clips.clips_measure import joins_strip
 
         path = self._strip(section, index)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,18 +145,18 @@ def _section(task: Task, more: Sequence[str]) -> str:
 
 def _key() -> str:
     """What rows depend on: as the nano bench's, and this bench and the scorecard."""
-    from pokora_anime.bench import nano_rows
+    from benchmarks.nano import nano_rows
 
     digest = hashlib.sha256(nano_rows.key(SHIPPED).encode())
     for pattern in ("bench/clips_measure.py", "bench/clips_prompts.py", "bench/constancy.py", "quality/*.py"):
-        for path in sorted(nano_rows.PACKAGE.glob(pattern)):
+        for path in sorted(nano_rows.ROOT.glob(pattern)):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def _figures(asked: Sequence[Task], rows_of: Callable[[Task], list[Row]]) -> dict[str, Figures]:
     """The figures of the tasks that have rows."""
-    from pokora_anime.bench.clips_table import figures
+    from benchmarks.clips.clips_table import figures
 
     off = {task.seconds: rows_of(task) for task in asked if task.strategy == OFF}
     return {task.name: figures(rows, off.get(task.seconds, ())) for task in asked if (rows := rows_of(task))}
@@ -164,8 +164,8 @@ def _figures(asked: Sequence[Task], rows_of: Callable[[Task], list[Row]]) -> dic
 
 def _table_of(path: Path, asked: Sequence[Task], more: Sequence[str]) -> str:
     """The table of rows that were measured elsewhere. Raises ConfigError CFG-ROWS."""
-    from pokora_anime.bench import nano_rows
-    from pokora_anime.bench.clips_table import table
+    from benchmarks.clips.clips_table import table
+    from benchmarks.nano import nano_rows
 
     if not path.is_file():
         raise ConfigError("CFG-ROWS", f"no file {path}", expected="the rows.jsonl of a `pokora bench clips`")
@@ -178,7 +178,7 @@ def _table_of(path: Path, asked: Sequence[Task], more: Sequence[str]) -> str:
 
 
 def _deliver(bench: Bench, asked: Sequence[Task], out: Path) -> None:
-    from pokora_anime.bench.clips_table import table
+    from benchmarks.clips.clips_table import table
 
     found = _figures(asked, bench.found)
     out.mkdir(parents=True, exist_ok=True)

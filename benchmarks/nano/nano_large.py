@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pokora_anime.bench import nano_flow as flow
-from pokora_anime.bench.nano_rows import Row
-from pokora_anime.bench.nano_table import Line
+from benchmarks.nano import nano_flow as flow
+from benchmarks.nano.nano_rows import Row
+from benchmarks.nano.nano_table import Line
 from pokora_anime.nano.crisp import SCALE, Crisp
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import Scene

@@ -10,15 +10,16 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pokora_anime
 from pokora_anime.cli.parser import OneLineParser, whole
 from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import WeightsError
 
 if TYPE_CHECKING:
-    from pokora_anime.bench.nano_sections import Bench
-    from pokora_anime.bench.nano_table import Line
+    from benchmarks.nano.nano_sections import Bench
+    from benchmarks.nano.nano_table import Line
 
-SHIPPED = Path(__file__).resolve().parent.parent / "nano" / "weights"
+SHIPPED = Path(pokora_anime.__file__).parent / "nano" / "weights"
 SECTIONS = ("drawn", "clips", "planned", "stills", "pose", "depth", "styles", "negative")
 NEEDED = ("model_index.json", "motion_adapter/config.json", "probe/config.json")
 QUICK = {"prompts": 12, "clips": 3, "stills": 16}
@@ -60,9 +61,9 @@ def counted(options: argparse.Namespace) -> dict[str, int]:
 
 def _open(weights: Path, work: Path, threads: int) -> tuple[Bench, str]:
     """The studio, the judge and the rows that are there already."""
-    from pokora_anime.bench.nano_rows import Rows, key
-    from pokora_anime.bench.nano_sections import Bench
-    from pokora_anime.bench.nano_studio import Studio
+    from benchmarks.nano.nano_rows import Rows, key
+    from benchmarks.nano.nano_sections import Bench
+    from benchmarks.nano.nano_studio import Studio
 
     name = key(weights)
     studio = Studio(weights, threads)
@@ -71,7 +72,7 @@ def _open(weights: Path, work: Path, threads: int) -> tuple[Bench, str]:
 
 
 def _measure(bench: Bench, counts: dict[str, int], sections: Sequence[str]) -> None:
-    from pokora_anime.bench import nano_sections
+    from benchmarks.nano import nano_sections
 
     for section in sections:
         if section == "styles" and _lacking_styles(bench):
@@ -80,15 +81,15 @@ def _measure(bench: Bench, counts: dict[str, int], sections: Sequence[str]) -> N
 
 
 def _lacking_styles(bench: Bench) -> list[str]:
-    from pokora_anime.bench.nano_sections import STYLES
+    from benchmarks.nano.nano_sections import STYLES
 
     return [role for role in STYLES.values() if role is not None and not bench.studio.has_style(role)]
 
 
 def _lines(bench: Bench, counts: dict[str, int], sections: Sequence[str], weights: Path) -> list[Line]:
-    from pokora_anime.bench import nano_lines
-    from pokora_anime.bench.nano_rows import sizes
-    from pokora_anime.bench.nano_table import absent_line
+    from benchmarks.nano import nano_lines
+    from benchmarks.nano.nano_rows import sizes
+    from benchmarks.nano.nano_table import absent_line
 
     lines: list[Line] = []
     for section, lines_of in nano_lines.SECTIONS.items():
@@ -105,8 +106,8 @@ def _lines(bench: Bench, counts: dict[str, int], sections: Sequence[str], weight
 def _result(
     lines: Sequence[Line], counts: dict[str, int], weights: Path, key: str, seconds: float
 ) -> dict[str, Any]:
-    from pokora_anime.bench.nano_rows import sizes, weights_hashes
-    from pokora_anime.bench.video import describe_machine
+    from benchmarks.nano.nano_rows import sizes, weights_hashes
+    from pokora_anime.cli.bench.video_bench import describe_machine
 
     return {
         "bench": "nano",
@@ -128,10 +129,10 @@ def _deliver(
     options: argparse.Namespace,
 ) -> None:
     """JSON, contact sheet, page, card and the printed table."""
-    from pokora_anime.bench import nano_page
-    from pokora_anime.bench.nano_table import text_table
+    from benchmarks.nano import nano_page
+    from benchmarks.nano.nano_table import text_table
 
-    out: Path = options.out or Path("outputs/bench" if options.quick else "tests/bench/results")
+    out: Path = options.out or Path("outputs/bench" if options.quick else "benchmarks/results")
     out.mkdir(parents=True, exist_ok=True)
     (out / "nano.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     shown = nano_page.first_clips(bench.pictures, bench.rows.of("clips", counts["clips"]), nano_page.SHOWN)
@@ -172,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=whole(1), default=usable_cores())
     parser.add_argument("--work", type=Path, default=Path("outputs/bench/nano"), help="folder of the rows")
     parser.add_argument(
-        "--out", type=Path, help="results (default: tests/bench/results; quick: outputs/bench)"
+        "--out", type=Path, help="results (default: benchmarks/results; quick: outputs/bench)"
     )
     parser.add_argument("--page", type=Path, help="fill this sample page (docs/nano.md) and its pictures")
     parser.add_argument("--card", action="store_true", help="write the model card into the weights folder")

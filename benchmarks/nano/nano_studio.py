@@ -22,10 +22,10 @@ from torch import Tensor
 from pokora_anime.catalogue import registry
 from pokora_anime.config.compose import compose_video
 from pokora_anime.devices.machine import Machine, settle
-from pokora_anime.devices.placement import place
 from pokora_anime.nano.crisp import Crisp
 from pokora_anime.nano.probe import AttributeProbe
 from pokora_anime.networks.loader import Models
+from pokora_anime.networks.placement import place
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.schema.settings import ControlKind, Family, LoraConfig, VideoConfig
 from pokora_anime.stages.delivery.resample import sized
@@ -153,7 +153,7 @@ class Studio:
         """One segment as `pokora video` makes it (keyframe, its control maps, motion, camera) under `more`
         settings: uint8 [16,256,256,3], and the joints float32 [16,18,3] that steered its frames if any did.
         """
-        from pokora_anime.bench.clips_measure import steering
+        from benchmarks.nano.steering_joints import steering
         from pokora_anime.render.pipeline import clip_segments
 
         config = _config(speed, more)

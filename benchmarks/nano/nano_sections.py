@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pokora_anime.bench import nano_flow as flow
-from pokora_anime.bench import nano_metrics as metrics
-from pokora_anime.bench.clips_arms import CONTROLS, PLANNED
-from pokora_anime.bench.clips_measure import placed
-from pokora_anime.bench.constancy import constancy
-from pokora_anime.bench.nano_large import drawn_width, large_row
-from pokora_anime.bench.nano_prompts import Asked, asked
-from pokora_anime.bench.nano_rows import Row, Rows
-from pokora_anime.bench.nano_studio import Control, Studio
+from benchmarks.clips.clips_arms import CONTROLS, PLANNED
+from benchmarks.clips.clips_measure import placed
+from benchmarks.nano import nano_flow as flow
+from benchmarks.nano import nano_metrics as metrics
+from benchmarks.nano.constancy import constancy
+from benchmarks.nano.nano_large import drawn_width, large_row
+from benchmarks.nano.nano_prompts import Asked, asked
+from benchmarks.nano.nano_rows import Row, Rows
+from benchmarks.nano.nano_studio import Control, Studio
 from pokora_anime.choreography.actions import NAMES
 from pokora_anime.nano.probe import STILL, UNKNOWN, AttributeProbe, labels_of
 from pokora_anime.nano.world.draw import Frame, draw_frame

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pokora_anime.bench import nano_metrics as metrics
-from pokora_anime.bench.nano_rows import Row
-from pokora_anime.bench.nano_table import Line, percent, share_line
+from benchmarks.nano import nano_metrics as metrics
+from benchmarks.nano.nano_rows import Row
+from benchmarks.nano.nano_table import Line, percent, share_line
 
 PLACED_BAR, CONSTANT_BAR, READ_BAR = 0.95, 0.98, 0.90
 

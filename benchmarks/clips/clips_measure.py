@@ -12,28 +12,25 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
-from pokora_anime.bench.clips_prompts import Asked
-from pokora_anime.bench.constancy import constancy
-from pokora_anime.bench.nano_flow import flow_magnitude
-from pokora_anime.bench.nano_metrics import pck
-from pokora_anime.bench.nano_rows import Row
+from benchmarks.clips.clips_prompts import Asked
+from benchmarks.nano.constancy import constancy
+from benchmarks.nano.nano_flow import flow_magnitude
+from benchmarks.nano.nano_metrics import pck
+from benchmarks.nano.nano_rows import Row
+from benchmarks.nano.steering_joints import steering
 from pokora_anime.devices.machine import give_back_memory
 from pokora_anime.nano.probe import STILL
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 from pokora_anime.prompt.prompt_attributes import asked_attributes
-from pokora_anime.provenance.run_layout import array_name
-from pokora_anime.provenance.stage_records import Image, Segment
+from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.metrics.clip_scorer import scored
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.stages.control.joint_tracks import smoothed
 
 if TYPE_CHECKING:
-    from pokora_anime.bench.nano_studio import Studio
+    from benchmarks.nano.nano_studio import Studio
     from pokora_anime.nano.probe import AttributeProbe
-    from pokora_anime.stages.run_context import RunContext
 
 FPS, SEGMENT, CHUNK = 8, 16, 4
 SUBJECT = ("hair_color", "hair_style", "eye_color", "outfit", "outfit_color")
@@ -127,19 +124,6 @@ def drawn(one: Asked, frames: int) -> NDArray[np.uint8]:
 def found_in(found: dict[str, NDArray[np.int64]], where: slice) -> dict[str, NDArray[np.int64]]:
     """The probe's values of some of the frames."""
     return {name: values[where] for name, values in found.items()}
-
-
-def steering(segment: Segment, config: VideoConfig, context: RunContext) -> Iterator[NDArray[np.float32]]:
-    """The joints [frames,18,3] that each frame of a segment was made under, if there are any."""
-    for parent in segment.node.parents:
-        path = context.folder.path / array_name("draft_maps", parent)
-        if path.exists():
-            yield smoothed(load_file(path)["pose"].astype(np.float32), config.control.draft_smooth)
-        path = context.folder.path / array_name("choreography", parent)
-        if path.exists():
-            joints = load_file(path)["pose"].astype(np.float32)
-            frames = segment.start + np.arange(segment.latents.shape[1])
-            yield joints[frames % len(joints) if config.motion.loop else np.minimum(frames, len(joints) - 1)]
 
 
 def placed(asked: NDArray[np.float32], found: NDArray[np.float32]) -> list[int]:

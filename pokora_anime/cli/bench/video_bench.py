@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from pokora_anime.bench.process import Usage, pokora
+from pokora_anime.cli.bench.watched_process import Usage, pokora
 from pokora_anime.devices.forecast.rates import processor
 from pokora_anime.errors import MachineError
 

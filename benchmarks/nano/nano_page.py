@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pokora_anime.bench.nano_flow import Clip
-from pokora_anime.bench.nano_rows import Row
-from pokora_anime.bench.nano_sections import FPS, SHOWN, read_strip
-from pokora_anime.bench.nano_table import Line, markdown_table
+from benchmarks.nano.nano_flow import Clip
+from benchmarks.nano.nano_rows import Row
+from benchmarks.nano.nano_sections import FPS, SHOWN, read_strip
+from benchmarks.nano.nano_table import Line, markdown_table
 from pokora_anime.errors import ConfigError
 from pokora_anime.quality.contact_sheet import contact_sheet
 

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
-from pokora_anime.bench import video
+import pokora_anime
+from pokora_anime.cli.bench import video_bench
 from pokora_anime.cli.parser import OneLineParser
 from pokora_anime.errors import ConfigError
 
 
 def _rates(out: Path) -> dict[str, object]:
-    from pokora_anime.bench import rates
+    from pokora_anime.cli.bench import measure_rates
 
-    return rates.measure(out)
+    return measure_rates.measure(out)
 
 
 BENCHES: dict[str, Callable[[Path], dict[str, object]]] = {
-    "video": video.speed,
-    "repeat": video.repeat,
-    "resume": video.resume,
-    "memory": video.memory,
+    "video": video_bench.speed,
+    "repeat": video_bench.repeat,
+    "resume": video_bench.resume,
+    "memory": video_bench.memory,
     "rates": _rates,
 }
+
+
+# Benches of the project itself lie beside the package, and are not installed with it.
+CHECKOUT = ("nano", "clips", "gpu")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,18 +38,8 @@ def main(arguments: Sequence[str]) -> int:
 
     `nano`, `clips` and `gpu` have options of their own: `pokora bench nano --help`.
     """
-    if arguments and arguments[0] == "nano":
-        from pokora_anime.bench import nano
-
-        return nano.main(arguments[1:])
-    if arguments and arguments[0] == "gpu":
-        from pokora_anime.bench import gpu
-
-        return gpu.main(arguments[1:])
-    if arguments and arguments[0] == "clips":
-        from pokora_anime.bench import clips
-
-        return clips.main(arguments[1:])
+    if arguments and arguments[0] in CHECKOUT:
+        return _of_checkout(arguments[0])(arguments[1:])
     parser = OneLineParser(prog="pokora bench", description=__doc__)
     parser.add_argument(
         "names",
@@ -60,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     options.out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        result = {"bench": name, "machine": video.describe_machine(), **BENCHES[name](options.out)}
+        result = {"bench": name, "machine": video_bench.describe_machine(), **BENCHES[name](options.out)}
         path = options.out / f"{name}.json"
         path.write_text(json.dumps(result, indent=2) + "\n")
         print(f"{name}")
@@ -68,3 +65,18 @@ def main(arguments: Sequence[str]) -> int:
             print(f"  {key:32} {value}")
         print(f"  -> {path}")
     return 0
+
+
+def _of_checkout(name: str) -> Callable[[Sequence[str]], int]:
+    """The bench's own command. ConfigError CFG-BENCH outside of a checkout."""
+    root = Path(pokora_anime.__file__).parent.parent
+    if not (root / "benchmarks" / name / f"{name}.py").is_file():
+        raise ConfigError(
+            "CFG-BENCH",
+            f"bench {name!r} is not part of the installed package",
+            expected="a checkout of the project, where benchmarks/ lies beside the package",
+            fix="run it from a clone, or take another: pokora bench video",
+        )
+    if str(root) not in sys.path:
+        sys.path.append(str(root))
+    return import_module(f"benchmarks.{name}.{name}").main

@@ -1,7 +1,7 @@
 """`pokora bench gpu`: this package's loop against diffusers' own pipeline, arms interleaved in one run.
 
 On a CUDA card: SDXL at full size with random weights, 768x768, 96 frames as six disjoint segments. Without
-one: the nano family against the same arms. `python -m pokora_anime.bench.gpu` needs neither Hydra nor ffmpeg.
+one: the nano family against the same arms. `python -m benchmarks.gpu.gpu` needs neither Hydra nor ffmpeg.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.bench.gpu_rows import Row, Rows, ratio, table
+from benchmarks.gpu.gpu_rows import Row, Rows, ratio, table
 from pokora_anime.cli.parser import OneLineParser, whole
 from pokora_anime.errors import MachineError, PokoraError
 
 if TYPE_CHECKING:
     import torch
 
-    from pokora_anime.bench.gpu_arms import Arm, Setting, Studio
+    from benchmarks.gpu.gpu_arms import Arm, Setting, Studio
 
 CAPS = (24, 12, 8)  # GB of the card that a plan may use
 LONG = (16, 32, 64, 128, 256, 512)  # frames
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(list(arguments))
     import torch
 
-    from pokora_anime.bench.gpu_arms import Setting, Studio, arms
+    from benchmarks.gpu.gpu_arms import Setting, Studio, arms
 
     device = torch.device(_device(options.device))
     if options.threads:
@@ -164,7 +164,7 @@ def _caps(setting: Setting, rows: Rows) -> None:
     """With the allocator capped, the plan for that much memory must come to its end."""
     import torch
 
-    from pokora_anime.bench.gpu_capped import capped
+    from benchmarks.gpu.gpu_capped import capped
 
     whole = torch.cuda.get_device_properties(setting.device).total_memory
     for gigabytes in CAPS:
@@ -183,7 +183,7 @@ def _caps(setting: Setting, rows: Rows) -> None:
 
 def _lengths(setting: Setting, rows: Rows) -> None:
     """Time and memory over the number of frames."""
-    from pokora_anime.bench.gpu_arms import FRAMES, Studio
+    from benchmarks.gpu.gpu_arms import FRAMES, Studio
 
     for frames in LONG:
         name = f"at {frames} frames"

@@ -23,7 +23,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pokora_anime.bench.video import clip_marks
+from pokora_anime.cli.bench.video_bench import clip_marks
 from pokora_anime.config.compose import compose, usable_cores
 from pokora_anime.devices import hardware
 from pokora_anime.devices.forecast import rates

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pokora_anime.bench.nano_metrics import bootstrap_difference
-from pokora_anime.bench.nano_rows import Row
+from benchmarks.nano.nano_metrics import bootstrap_difference
+from benchmarks.nano.nano_rows import Row
 
 Figures = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""Benchmarks of this project: from a checkout alone, they are not part of the installed package."""

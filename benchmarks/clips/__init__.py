@@ -1,0 +1,1 @@
+"""Chaining strategies on the same prompts: `pokora bench clips`."""

@@ -1,0 +1,1 @@
+"""What the nano family promises, measured: `pokora bench nano`."""

@@ -1,0 +1,100 @@
+"""The user's own registry rows: LoRAs and bases that were added on this machine. Torch-free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
+from pokora_anime.errors import ConfigError
+from pokora_anime.schema.settings import Family
+from pokora_anime.system.user_folder import data_folder
+
+_TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+BASE_PARTS = (  # every file of a converted base, relative to its folder
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    *(f"tokenizer/{name}" for name in _TOKENIZER),
+    *(f"tokenizer_2/{name}" for name in _TOKENIZER),
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "text_encoder_2/config.json",
+    "text_encoder_2/model.safetensors",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+)
+
+
+def _check_base(row: Row) -> str:
+    """Why a user's row of a base is none that `pokora models add` writes; "" where it is."""
+    if set(row.published) != set(BASE_PARTS) or set(row.sha256) != set(BASE_PARTS):
+        return f"{row.id} is no base of {len(BASE_PARTS)} hashed files"
+    if row.families != (Family.sdxl,):
+        return f"{row.id} is a base of another family than sdxl"
+    return ""
+
+
+ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+SLOTS = ("character", "aesthetic")
+_KINDS = (Kind.style_lora, Kind.motion_lora, Kind.base)
+
+
+def path() -> Path:
+    """The user's registry."""
+    return data_folder() / "models.yaml"
+
+
+def rows() -> tuple[Row, ...]:
+    """The user's rows; none where there is no file. ConfigError CFG-OWN for a file that is no registry."""
+    file = path()
+    try:
+        stat = file.stat()
+        return _rows(file, stat.st_mtime_ns, stat.st_size)
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=4)
+def _rows(file: Path, _changed: int, _size: int) -> tuple[Row, ...]:
+    try:
+        found = tuple(parse(entry) for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or ())
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _no_registry(file, " ".join(str(error).split())[:120]) from error
+    for row in found:
+        if not row.own or row.id != row.repo.removeprefix("own:") or not ID.fullmatch(row.id):
+            raise _no_registry(file, f"{row.id} is no own LoRA or base")
+        if row.kind is Kind.base and (why := _check_base(row)):
+            raise _no_registry(file, why)
+        if row.kind not in _KINDS or (row.kind is not Kind.base and (row.unpinned or len(row.files) != 1)):
+            raise _no_registry(file, f"{row.id} is no LoRA of one hashed file")
+        roles = (*SLOTS, row.id) if row.kind is Kind.style_lora else (f"own:{row.id}",)
+        if row.role not in roles or row.aliases or row.status is not Status.review:
+            raise _no_registry(file, f"{row.id} has a role, a name or a status that is not a user's to give")
+    return found
+
+
+def refuse_names(found: tuple[Row, ...], taken: Collection[str]) -> None:
+    """Raise ConfigError CFG-OWN if a user's row answers to a name of the shipped registry."""
+    clash = next((row.id for row in found if row.id in taken), None)
+    if clash is not None:
+        raise _no_registry(path(), f"{clash} is a name of the shipped registry")
+
+
+def folder_of(row: Row) -> Path:
+    """Where a user's weights lie."""
+    return data_folder() / ("bases" if row.kind is Kind.base else "loras") / row.id
+
+
+def _no_registry(file: Path, why: str) -> ConfigError:
+    return ConfigError(
+        "CFG-OWN",
+        f"{file}: {why}",
+        expected="what `pokora models add` writes",
+        fix="mend it, or delete it and add your weights again",
+    )
