@@ -12,7 +12,6 @@ from safetensors.numpy import load_file, save_file
 
 from pokora_anime.catalogue import (
     citations,
-    contest_facts,
     needed_weights,
     own_weights,
     registry,
@@ -27,6 +26,7 @@ from pokora_anime.config import gate
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, PokoraError, WeightsError
 from pokora_anime.networks.motion_unet import build_motion_unet
+from pokora_anime.rules import checkpoint_facts
 from pokora_anime.schema.settings import Family
 
 NANO = Path(own_weights.__file__).parent.parent / "nano/weights"
@@ -95,7 +95,7 @@ def test_a_prompt_names_it_and_a_composition_needs_it(tmp_path: Path) -> None:
 
 def test_the_rules_read_base_licence_and_statement(tmp_path: Path) -> None:
     add(lora(tmp_path))
-    found = contest_facts.facts("my-hero")
+    found = checkpoint_facts.facts("my-hero")
     assert (found.own, found.status, found.licence) == (True, "review", "CC-BY-4.0")
     assert (found.families, found.role, found.data_statement) == (("sdxl",), "character", DATA)
     assert found.pinned

@@ -14,7 +14,6 @@ import pytest
 
 from pokora_anime.catalogue import (
     citations,
-    contest_facts,
     lockfile,
     needed_weights,
     registry,
@@ -28,6 +27,7 @@ from pokora_anime.catalogue.registry_row import COMMIT, Kind, Row, Status, parse
 from pokora_anime.cli.weights import models as command
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, PokoraError, WeightsError
+from pokora_anime.rules import checkpoint_facts
 from pokora_anime.schema.settings import ControlConfig, ControlKind, Family, LoraConfig
 
 
@@ -337,13 +337,13 @@ def test_checking_weights_needs_no_torch() -> None:
     modules = ", ".join(
         f"pokora_anime.catalogue.{name}"
         for name in (
-            *("needed_weights", "own_weights", "contest_facts", "citations", "checkpoint.pickle_convert"),
+            *("needed_weights", "own_weights", "citations", "checkpoint.pickle_convert"),
             *("hub.download", "hub.hub_client", "hub.leftovers"),
         )
     )
     code = (
-        f"import sys, {modules}, pokora_anime.cli.weights.models;"
-        "pokora_anime.catalogue.contest_facts.every();"
+        f"import sys, {modules}, pokora_anime.rules.checkpoint_facts;"
+        "pokora_anime.rules.checkpoint_facts.every();"
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -408,15 +408,15 @@ def test_what_nano_loads_is_registered(role: str, name: str) -> None:
 
 
 def test_the_rules_get_facts_about_every_row() -> None:
-    every = contest_facts.every()
+    every = checkpoint_facts.every()
     assert set(every) == {row.id for row in registry.rows()}
     assert (every["nano"].status, every["nano"].pinned, every["nano"].locked) == ("allowed", True, True)
-    flat = contest_facts.facts("animeFlatColorXL")
+    flat = checkpoint_facts.facts("animeFlatColorXL")
     assert (flat.status, flat.pinned, flat.decided, flat.locked) == ("review", False, False, False)
     assert "licence" in flat.reason
     assert not every["depth-anything-v2-large"].commercial
     lockfile.accept("anime-flat-color-xl", "LicenseRef-unknown")
-    assert contest_facts.facts("anime-flat-color-xl").decided
+    assert checkpoint_facts.facts("anime-flat-color-xl").decided
 
 
 def test_every_checkpoint_of_a_composition_is_cited_with_its_link() -> None:

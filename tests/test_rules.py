@@ -22,13 +22,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pokora_anime.catalogue import contest_facts, registry
+from pokora_anime.catalogue import registry
 from pokora_anime.cli import main
 from pokora_anime.config import gate
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError
 from pokora_anime.findings import Finding, Severity, Verdict, verdict, worst_first
-from pokora_anime.rules import closed_config, contest, contest_limits, text_rules, weight_rules
+from pokora_anime.rules import (
+    checkpoint_facts,
+    closed_config,
+    contest,
+    contest_limits,
+    text_rules,
+    weight_rules,
+)
 from pokora_anime.rules.case import Case, Use, uses
 from pokora_anime.schema.config_groups import SCHEMAS, conf_dir
 from pokora_anime.schema.run_identity import to_plain
@@ -76,7 +83,7 @@ def codes(findings: list[Finding], severity: Severity = Severity.block) -> set[s
     return {finding.code for finding in findings if finding.severity is severity}
 
 
-PASTEL_FACTS = contest_facts.facts("pastel-anime-xl")
+PASTEL_FACTS = checkpoint_facts.facts("pastel-anime-xl")
 
 
 def lora(role: str, strength: float = 1.0, *, kind: str = "style_lora", **facts: object) -> Use:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pokora_anime.catalogue import finishing_networks, registry
-from pokora_anime.catalogue.contest_facts import Facts, of_row
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
 from pokora_anime.catalogue.registry import Kind
 from pokora_anime.catalogue.weights_advice import leave_out
+from pokora_anime.rules.checkpoint_facts import Facts, of_row
 from pokora_anime.schema.settings import ContestConfig, ControlNetwork, MapSource, RunConfig, VideoConfig
 
 
