@@ -18,10 +18,12 @@ from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.schema import settings
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.stages.cached_stage import cached_under_plan
 from pokora_anime.stages.control import control_source, controlnets, map_embedding, map_fading
 from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.motion import (
@@ -122,8 +124,8 @@ def render(
         beside = None if maps is None else maps.beside
         sources = [prompt, noise, keyframe, maps, beside, *_earlier(span, first, previous)]
         under = partial(_node, over.op, span, attempt, sources, config, context)
-        node, stored = context.execution.stored(context.folder, under)
-        if stored is None:
+
+        def compute() -> Arrays:
             job = SegmentJob(
                 op=over.op,
                 span=span,
@@ -136,13 +138,14 @@ def render(
             latents = worker.run(job, len(planned))
             if over is CLIP and hires_plan.asked(config):
                 worker.rest()
-            node = context.folder.save(under(context.execution.plan), {"latents": latents.cpu().numpy()})
-        else:
-            latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
-            for _ in range(config.speed.steps):
-                context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
+            return {"latents": latents.cpu().numpy()}
+
+        stage = cached_under_plan(under, compute, context)
+        for _ in range(config.speed.steps if stage.kept else 0):
+            context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
         context.timeline.mark(f"{'segment' if over is CLIP else over.op} {span.index}")
-        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
+        latents = torch.from_numpy(stage.arrays["latents"])
+        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=stage.node)
 
     first: Segment | None = None
     previous: Segment | None = None
