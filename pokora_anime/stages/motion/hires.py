@@ -42,12 +42,30 @@ from pokora_anime.stages.motion.denoiser import SegmentDenoiser
 from pokora_anime.stages.motion.sampler_loop import Chaining, sample
 from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
 from pokora_anime.stages.motion.tiles import Tiled, cover
-from pokora_anime.stages.picture import initial_noise as noises
+from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline import hires_plan, segment_plan
 from pokora_anime.timeline.segment_plan import Span
+
+_MODULES = (
+    anchor,
+    conditioning,
+    control_source,
+    deflicker,
+    denoiser,
+    guidance,
+    hires_plan,
+    noise_levels,
+    prompt_syntax,
+    prompt_travel,
+    sampler_loop,
+    schedulers,
+    segment_conditions,
+    segment_plan,
+    tiles,
+)
 
 
 def render(
@@ -108,7 +126,7 @@ class _SecondPass:
         """One segment, computed or read back."""
         config, context = self._config, self._context
         share = config.motion.noise_share
-        noise = noises.for_hires(span.start, span.frames, share, self._size, context)
+        noise = initial_noise.for_hires(span.start, span.frames, share, self._size, context)
         records = [self._prompt, noise, sources.segment, *sources.nodes]
         under = partial(_node, span, records, config, context)
         detail = f"segment {span.index + 1}/{self._count}, second pass"
@@ -212,23 +230,6 @@ def _node(
         "hires",
         params,
         weights=context.models.weights_hash("motion"),
-        code=code_hash(
-            sys.modules[__name__],
-            anchor,
-            conditioning,
-            control_source,
-            deflicker,
-            denoiser,
-            guidance,
-            noise_levels,
-            sampler_loop,
-            segment_conditions,
-            prompt_syntax,
-            schedulers,
-            hires_plan,
-            segment_plan,
-            tiles,
-            prompt_travel,
-        ),
+        code=code_hash(sys.modules[__name__], *_MODULES),
         environment=environment(context) | plan.moving | plan.enlarging,
     )
