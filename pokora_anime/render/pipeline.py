@@ -98,7 +98,7 @@ def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context:
     """
     unseen = replace(context, preview=None)
     segments = motion.render(
-        text, first, None, draft_plan.settings(config), unseen, frames_generated(config), lap=motion.DRAFT
+        text, first, None, draft_plan.settings(config), unseen, frames_generated(config), over=motion.DRAFT
     )
     nodes = [draft_maps.read(segment, config, context) for segment in segments]
     return lambda index, _: draft_maps.track(nodes[index], config, context)

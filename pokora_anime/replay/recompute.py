@@ -202,7 +202,7 @@ class Replayer:
         text, first = self._text(context), self._first(context)
         total = frames_generated(config)
         return segments.render(
-            text, first, None, draft_plan.settings(config), context, total, lap=segments.DRAFT
+            text, first, None, draft_plan.settings(config), context, total, over=segments.DRAFT
         )
 
     @_replays(operations.DRAFT)

@@ -10,7 +10,7 @@ from pokora_anime.choreography import action_words, actions, body, choreographer
 from pokora_anime.choreography import pose_plan as planning
 from pokora_anime.errors import MachineError
 from pokora_anime.media import openpose_map
-from pokora_anime.networks import extractors, vitpose
+from pokora_anime.networks.extraction import extractors, vitpose
 from pokora_anime.prompt.prompt_syntax import stops
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment

@@ -22,10 +22,23 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.stage_records import Noise, Prompt, Segment
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.stages.motion import deflicker, denoise, guidance, segment_conditions, tiles
+from pokora_anime.stages.control import control_source
+from pokora_anime.stages.motion import (
+    anchor,
+    conditioning,
+    deflicker,
+    denoiser,
+    guidance,
+    noise_levels,
+    sampler_loop,
+    segment_conditions,
+    tiles,
+)
+from pokora_anime.stages.motion.conditioning import Guidance
 from pokora_anime.stages.motion.deflicker import finished
-from pokora_anime.stages.motion.denoise import Chaining, Guidance
-from pokora_anime.stages.motion.segment_conditions import ahead_of, condition, middle, shared_noise
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.sampler_loop import Chaining, sample
+from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
 from pokora_anime.stages.motion.tiles import Tiled, cover
 from pokora_anime.stages.picture import initial_noise as noises
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
@@ -119,32 +132,35 @@ class _SecondPass:
         known, tail = (None if end is None else end[None].to(device) for end in sources.ends(span))
         chaining = Chaining(
             tail=tail,
-            ahead=ahead_of(config, context),
+            floor=noise_floor(config, context),
             shared=shared_noise("hires", self._size, config, context),
             skip=self._skip,
             start=enlarged(sources.segment.latents[:, :frames], self._size)[None].to(device),
-            windows=segment_plan.windows_of(span, config),
         )
         scheduler: Any = context.models.motion_scheduler(config.motion.betas)
         scheduler.set_timesteps(config.speed.steps, device=device)
         scheduler.set_begin_index(self._skip)
         guided = Guidance.of(config.speed)
         with torch.inference_mode(), context.autocast():
-            latents = denoise.denoise_segment(
-                self._network(),
+            denoiser = SegmentDenoiser(
+                unet=self._network(),
+                timesteps=scheduler.timesteps,
+                condition=condition(
+                    prompt_travel.at(self._prompt, middle(span)), hires_plan.frame_size(config), context
+                ),
+                guidance=replace(guided, batched=guided.batched and not context.execution.plan.sequential),
+                frame_weight_F=torch.ones(frames, device=device),
+                windows=segment_plan.windows_of(span, config),
+                turn=context.execution.turn,
+            )
+            latents = sample(
+                denoiser,
                 scheduler,
                 noise.values[None, :, :frames].to(device),
                 known,
-                condition(
-                    prompt_travel.at(self._prompt, middle(span)), hires_plan.frame_size(config), context
-                ),
-                replace(guided, batched=guided.batched and not context.execution.plan.sequential),
-                (),
-                torch.ones(frames, device=device),
                 context.generator(*_steps(span)),
                 self._counted(told),
                 chaining,
-                context.execution.turn,
             )[0]
         return finished(latents, span, config)
 
@@ -196,10 +212,15 @@ def _node(
         weights=context.models.weights_hash("motion"),
         code=code_hash(
             sys.modules[__name__],
-            segment_conditions,
+            anchor,
+            conditioning,
+            control_source,
             deflicker,
-            denoise,
+            denoiser,
             guidance,
+            noise_levels,
+            sampler_loop,
+            segment_conditions,
             prompt_syntax,
             schedulers,
             hires_plan,

@@ -22,15 +22,29 @@ from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise,
 from pokora_anime.schema import settings
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.stages.control import controlnets, map_embedding, map_fading
-from pokora_anime.stages.motion import deflicker, denoise, guidance, segment_conditions
-from pokora_anime.stages.motion import reference_attention as reference
-from pokora_anime.stages.motion import reroll as tries
+from pokora_anime.stages.control import control_source, controlnets, map_embedding, map_fading
+from pokora_anime.stages.control.control_source import ControlSource
+from pokora_anime.stages.motion import (
+    anchor,
+    conditioning,
+    deflicker,
+    denoiser,
+    guidance,
+    noise_levels,
+    reference_attention,
+    reroll,
+    sampler_loop,
+    segment_conditions,
+)
+from pokora_anime.stages.motion.anchor import Anchor
+from pokora_anime.stages.motion.conditioning import Guidance
 from pokora_anime.stages.motion.deflicker import finished
-from pokora_anime.stages.motion.denoise import Ahead, Anchor, Chaining, ControlSource, Guidance
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.noise_levels import NoiseFloor
 from pokora_anime.stages.motion.reference_attention import Reference
 from pokora_anime.stages.motion.reroll import ONCE, Attempts, names
-from pokora_anime.stages.motion.segment_conditions import ahead_of, condition, middle, shared_noise
+from pokora_anime.stages.motion.sampler_loop import Chaining, sample
+from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
 from pokora_anime.stages.picture import initial_noise as noises
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
@@ -45,19 +59,19 @@ Tracks = Callable[[int, Segment | None], ControlTrack | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lap:
-    """One lap over a clip: its operation, and what its caller counts beside a segment's steps."""
+class Pass:
+    """One pass over a clip: its operation, and what its caller counts beside a segment's steps."""
 
     op: str
     beside: int = 0
 
 
-CLIP = Lap(op="motion")
-DRAFT = Lap(op="draft", beside=1)  # the maps are read
+CLIP = Pass(op="motion")
+DRAFT = Pass(op="draft", beside=1)  # the maps are read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class SegmentJob:
     """One segment to denoise: its maps, its `attempt`-th noise, the known frames' latents at its ends."""
 
     op: str
@@ -77,7 +91,7 @@ def render(
     context: RunContext,
     total_frames: int,
     attempts: Attempts = ONCE,
-    lap: Lap = CLIP,
+    over: Pass = CLIP,
 ) -> Iterator[Segment]:
     """Yield the clip's segments in order; finished ones are read back instead of computed.
 
@@ -85,9 +99,9 @@ def render(
     before as a parent, so a change anywhere upstream recomputes everything after it. `control` are maps
     for the whole clip, or tells those of each segment as they are needed.
     """
-    planned, steps = segment_plan.of(config, total_frames), config.speed.steps + lap.beside
-    later = hires_plan.steps(config) if lap is not DRAFT else 0
-    context.progress.stage(lap.op, total=len(planned) * (steps + later))
+    planned, steps = segment_plan.of(config, total_frames), config.speed.steps + over.beside
+    later = hires_plan.steps(config) if over is not DRAFT else 0
+    context.progress.stage(over.op, total=len(planned) * (steps + later))
     worker = _Worker(prompt, keyframe, config, context)
     tracks: Tracks = control if callable(control) else lambda *_: control
     made_again = 0
@@ -103,15 +117,15 @@ def render(
         if attempt:
             made_again += 1
             total = len(planned) * (steps + later) + made_again * steps
-            context.progress.stage(lap.op, total=total)
+            context.progress.stage(over.op, total=total)
         noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
         beside = None if maps is None else maps.beside
         sources = [prompt, noise, keyframe, maps, beside, *_earlier(span, first, previous)]
-        under = partial(_node, lap.op, span, attempt, sources, config, context)
+        under = partial(_node, over.op, span, attempt, sources, config, context)
         node, stored = context.execution.stored(context.folder, under)
         if stored is None:
-            order = Order(
-                op=lap.op,
+            job = SegmentJob(
+                op=over.op,
                 span=span,
                 attempt=attempt,
                 control=maps,
@@ -119,15 +133,15 @@ def render(
                 known=_known(span, keyframe, previous),
                 tail=_tail(span, first),
             )
-            latents = worker.run(order, len(planned))
-            if lap is CLIP and hires_plan.asked(config):
+            latents = worker.run(job, len(planned))
+            if over is CLIP and hires_plan.asked(config):
                 worker.rest()
             node = context.folder.save(under(context.execution.plan), {"latents": latents.cpu().numpy()})
         else:
             latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
             for _ in range(config.speed.steps):
                 context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
-        context.timeline.mark(f"{'segment' if lap is CLIP else lap.op} {span.index}")
+        context.timeline.mark(f"{'segment' if over is CLIP else over.op} {span.index}")
         return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
 
     first: Segment | None = None
@@ -174,33 +188,33 @@ class _Worker:
         context: RunContext,
     ) -> None:
         self.sources, self.config, self.context = (prompt, keyframe), config, context
-        self.denoiser: _Denoiser | None = None
+        self.networks: _SegmentNetworks | None = None
 
-    def run(self, order: Order, segments: int) -> Tensor:
+    def run(self, job: SegmentJob, segments: int) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment, with less memory where it runs out."""
-        detail = f"segment {order.span.index + 1}/{segments}"
+        detail = f"segment {job.span.index + 1}/{segments}"
         steps = Steps(lambda: self._step(detail))
-        return require_finite(with_less(detail, lambda: self._run(order, steps), self.context), detail)
+        return require_finite(with_less(detail, lambda: self._run(job, steps), self.context), detail)
 
     def rest(self) -> None:
         """Lets go of the networks until the next segment: others may hold them otherwise meanwhile."""
-        if self.denoiser is not None and self.denoiser.anchor and self.denoiser.anchor.reference:
-            self.denoiser.anchor.reference.forget()
-        self.denoiser = None
+        if self.networks is not None and self.networks.anchor and self.networks.anchor.reference:
+            self.networks.anchor.reference.forget()
+        self.networks = None
 
-    def _run(self, order: Order, steps: Steps) -> Tensor:
+    def _run(self, job: SegmentJob, steps: Steps) -> Tensor:
         plan = self.context.execution.plan
-        if self.denoiser is None or not self.denoiser.plan.holds_as(plan):
-            self.denoiser = None  # or two of everything would be held for a moment
-            self.denoiser = _Denoiser(*self.sources, self.config, self.context)
-        return self.denoiser.run(order, steps)
+        if self.networks is None or not self.networks.plan.holds_as(plan):
+            self.networks = None  # or two of everything would be held for a moment
+            self.networks = _SegmentNetworks(*self.sources, self.config, self.context)
+        return self.networks.run(job, steps)
 
     def _step(self, detail: str) -> None:
         self.context.timeline.mark("first step")
         self.context.progress.step(detail)
 
 
-class _Denoiser:
+class _SegmentNetworks:
     """The networks and conditions that all segments share."""
 
     def __init__(
@@ -217,8 +231,8 @@ class _Denoiser:
         self.prompt = prompt
         guidance = Guidance.of(config.speed)
         self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
-        self.ahead = ahead_of(config, context)
-        self.anchor = _anchor(keyframe, config, self.unet, self.ahead, context)
+        self.floor = noise_floor(config, context)
+        self.anchor = _anchor(keyframe, config, self.unet, self.floor, context)
         self.steered: ControlTrack | None = None
         self.controls: Sequence[ControlSource] = ()
 
@@ -231,41 +245,45 @@ class _Denoiser:
             self.controls = controlnets.of(control, self.config, self.context)
         self.steered = control
 
-    def run(self, order: Order, steps: Steps) -> Tensor:
+    def run(self, job: SegmentJob, steps: Steps) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment."""
         steps.begin()
-        self._steer(order.control)
-        context, config, span = self.context, self.config, order.span
-        ends = (order.known, order.tail)
+        self._steer(job.control)
+        context, config, span = self.context, self.config, job.span
+        ends = (job.known, job.tail)
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
         frames, size = segment_plan.drawn(span, config), (config.base.height, config.base.width)
         windows = segment_plan.windows_of(span, config)
         chaining = Chaining(
             tail=tail,
-            ahead=self.ahead,
-            anchor=_followed(self.anchor, span, config) if span.index or windows else _led(self.anchor),
+            floor=self.floor,
             shared=shared_noise("motion", context.models.latent_size, config, context),
             skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
-            windows=windows,
         )
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.motion_scheduler(config.motion.betas)
         scheduler.set_timesteps(config.speed.steps, device=context.device)
         scheduler.set_begin_index(chaining.skip)
         with torch.inference_mode(), context.autocast():
-            latents = denoise.denoise_segment(
-                self.unet,
+            denoiser = SegmentDenoiser(
+                unet=self.unet,
+                timesteps=scheduler.timesteps,
+                condition=condition(prompt_travel.at(self.prompt, middle(span)), size, context),
+                guidance=self.guidance,
+                frame_weight_F=frame_weights(span, frames, config).to(context.device),
+                controls=self.controls,
+                anchor=_followed(self.anchor, span, config) if span.index or windows else _led(self.anchor),
+                windows=windows,
+                turn=context.execution.turn,
+            )
+            latents = sample(
+                denoiser,
                 scheduler,
-                order.noise.values[None, :, :frames].to(context.device),
+                job.noise.values[None, :, :frames].to(context.device),
                 known,
-                condition(prompt_travel.at(self.prompt, middle(span)), size, context),
-                self.guidance,
-                self.controls,
-                frame_weights(span, frames, config).to(context.device),
-                context.generator(*_steps(order.op, span, order.attempt)),
+                context.generator(*_steps(job.op, span, job.attempt)),
                 partial(self._stepped, span, steps),
                 chaining,
-                context.execution.turn,
             )[0]
         if self.keyframe is not None and config.motion.color_lock > 0:
             end = latents.shape[1] - span.tail
@@ -303,7 +321,7 @@ def _earlier(span: Span, first: Segment | None, previous: Segment | None) -> lis
 
 
 def _anchor(
-    keyframe: Keyframe | None, config: VideoConfig, unet: Any, ahead: Ahead, context: RunContext
+    keyframe: Keyframe | None, config: VideoConfig, unet: Any, floor: NoiseFloor, context: RunContext
 ) -> Anchor | None:
     motion = config.motion
     if keyframe is None or motion.anchor is settings.Anchor.none:
@@ -311,10 +329,10 @@ def _anchor(
     attends = motion.anchor in (settings.Anchor.attention, settings.Anchor.both)
     return Anchor(
         latent=keyframe.latent[None, :, None].to(context.device),
-        frame=ahead if motion.anchor in (settings.Anchor.frame, settings.Anchor.both) else None,
+        frame=floor if motion.anchor in (settings.Anchor.frame, settings.Anchor.both) else None,
         reference=Reference(unet, motion.anchor_weight) if attends else None,
         ahead=int(motion.anchor_ahead * config.speed.steps),
-        levels=ahead.levels,
+        levels=floor.levels,
     )
 
 
@@ -366,8 +384,13 @@ def _node(
         weights=weights,
         code=code_hash(
             sys.modules[__name__],
+            anchor,
+            conditioning,
+            control_source,
+            denoiser,
+            noise_levels,
+            sampler_loop,
             segment_conditions,
-            denoise,
             draft_plan,
             map_fading,
             guidance,
@@ -376,11 +399,11 @@ def _node(
             map_embedding,
             join_plan,
             prompt_syntax,
-            reference,
+            reference_attention,
             schedulers,
             segment_plan,
             prompt_travel,
-            tries,
+            reroll,
         ),
         environment=environment(context) | plan.moving,
     )
