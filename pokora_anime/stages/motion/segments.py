@@ -49,7 +49,14 @@ from pokora_anime.stages.picture import initial_noise as noises
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, segment_plan
+from pokora_anime.timeline import (
+    choreography_plan,
+    draft_plan,
+    frame_timing,
+    hires_plan,
+    join_plan,
+    segment_plan,
+)
 from pokora_anime.timeline.segment_plan import Span
 
 # What a segment is made from.
@@ -391,7 +398,10 @@ def _node(
             noise_levels,
             sampler_loop,
             segment_conditions,
+            choreography_plan,
             draft_plan,
+            frame_timing,
+            hires_plan,
             map_fading,
             guidance,
             controlnets,
