@@ -15,13 +15,12 @@ import numpy.typing as npt
 
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance import operations, run_layout
-from pokora_anime.provenance.hashing import Json, arrays_hash, canonical_json, strict_json
+from pokora_anime.provenance.hashing import MAX_JSON, Json, arrays_hash, canonical_json, strict_json
 from pokora_anime.provenance.ledger import Entry, chained
 from pokora_anime.provenance.node import Node
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
-MAX_JSON = 64 << 20  # bytes of record, ledger, frames and statement
 MAX_ARRAYS = 128 << 20  # bytes of one node's arrays
 MAX_PIXELS = 64 << 20  # of one picture
 
