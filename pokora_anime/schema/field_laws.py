@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from types import NoneType
@@ -60,6 +60,10 @@ class Law:
         if not (math.isfinite(value) and low <= value <= high):
             return False
         return value % 2 == 1 if self.odd else not (self.multiple and value % self.multiple)
+
+    def below(self, high: float) -> Law:
+        """The same law with another largest number."""
+        return replace(self, high=high)
 
     def bounds(self) -> tuple[float, float]:
         """The smallest and the largest number."""
@@ -176,7 +180,7 @@ def _settings(schema: type[Any], prefix: str, *, typed: bool = True) -> Iterator
             yield from _settings(kind, f"{key}.", typed=typed and law.typed)
             continue
         inner, form, optional = _taken_apart(kind)
-        own = law if typed or not law.typed else _untyped(law)
+        own = law if typed or not law.typed else replace(law, typed=False)
         yield Setting(key=key, kind=inner, form=form, optional=optional, law=own, default=default)
         if is_dataclass(inner):
             yield from _settings(inner, f"{key}{'[]' if form == 'list' else '{}'}.", typed=own.typed)
@@ -185,14 +189,8 @@ def _settings(schema: type[Any], prefix: str, *, typed: bool = True) -> Iterator
 def _sections(schema: type[Any], prefix: str, *, typed: bool) -> Iterator[tuple[str, Law]]:
     for name, _, kind, law in _fields(schema):
         if is_dataclass(kind):
-            yield f"{prefix}{name}", law if typed else _untyped(law)
+            yield f"{prefix}{name}", law if typed else replace(law, typed=False)
             yield from _sections(kind, f"{prefix}{name}.", typed=typed and law.typed)
-
-
-def _untyped(law: Law) -> Law:
-    from dataclasses import replace
-
-    return replace(law, typed=False)
 
 
 @cache
