@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, cast
 
 from pokora_anime.catalogue import finishing_networks
@@ -67,14 +67,29 @@ def _of_setting(
             yield from _name(law, f"{key}.{name}", name, item)
             yield from _number(law, f"{key}.{name}", item, None)
     elif setting.form == "list":
-        inner = settings(setting.kind) if is_dataclass(setting.kind) else ()
-        for index, item in enumerate(cast(list[Any], value)):
-            for one in inner:
-                yield from _of_setting(one, f"{key}[{index}].{one.key}", getattr(item, one.key))
+        if is_dataclass(setting.kind):
+            yield from _records(setting, cast(list[Any], value))
     elif isinstance(value, int | float):
         yield from _number(law, key, value, narrower)
     elif isinstance(value, str) and setting.kind is str:
         yield from _string(setting, key, value)
+
+
+def _records(setting: Setting, items: list[Any]) -> Iterator[Problem]:
+    """Records of a list, which are typed anew as a whole."""
+    for index, item in enumerate(items):
+        for one in settings(setting.kind):
+            value = getattr(item, one.key)
+            for problem in _of_setting(one, f"{setting.key}[{index}].{one.key}", value):
+                if isinstance(value, int | float):
+                    mended = [*items[:index], replace(item, **{one.key: one.law.nearest(value)})]
+                    problem = replace(problem, fix=_typed(setting.key, [*mended, *items[index + 1 :]]))
+                yield problem
+
+
+def _typed(key: str, items: list[Any]) -> str:
+    records = (",".join(f"{name}:{value}" for name, value in asdict(item).items()) for item in items)
+    return f"{key}=[{','.join(f'{{{record}}}' for record in records)}]"
 
 
 def _number(law: Law, key: str, value: float, narrower: Narrower | None) -> Iterator[Problem]:

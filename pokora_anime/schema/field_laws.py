@@ -23,12 +23,12 @@ class Text(Enum):
     """What a string may hold that is not one of a few words; names that are listed elsewhere are there."""
 
     prompt = "words of a person, in any script"
-    weights = "a registry id, or own:ID"
-    role = "a role or registry id"
-    own_role = "a role or registry id, or own:ID"
-    name = "a plain name, looked up by who needs it"
-    speed = "an option of the group speed"
-    upscaler = "role or registry id of an upscaler"
+    weights = "registry id|own:ID"
+    role = "role|registry id"
+    own_role = "role|registry id|own:ID"
+    name = "name"
+    speed = "option of the group speed"
+    upscaler = "role|registry id of an upscaler"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +82,14 @@ class Law:
             return f"a multiple of {self.multiple} from {number(self.low)} to {number(self.high)}"
         return f"{number(self.low)} to {number(self.high)}"
 
+    def range(self) -> str:
+        """The same for a help page, with the unit: `64 to 2048 px, a multiple of 8`."""
+        if self.low is None or self.high is None or self.odd:
+            return self.expected()
+        unit = f" {self.unit}" if self.unit else ""
+        of = f", a multiple of {self.multiple}" if self.multiple else ""
+        return f"{number(self.low)} to {number(self.high)}{unit}{of}"
+
     def nearest(self, value: float) -> float:
         """The allowed number that is closest to one that is not; the smallest for what is no number."""
         low, high = self.bounds()
@@ -110,6 +118,11 @@ class Setting:
     default: object
 
     @property
+    def section(self) -> str:
+        """The section that it stands in; "" for the run's own."""
+        return self.key.rpartition(".")[0]
+
+    @property
     def inside(self) -> bool:
         """Whether it is a field of a record that stands in a list or a map."""
         return "[" in self.key or "{" in self.key
@@ -123,8 +136,7 @@ class Setting:
             members = self.members
             return "[" + ",".join(members or (_TYPES[self.kind], "...")) + "]"
         if self.form == "map":
-            first = self.law.names[0] if isinstance(self.law.names, tuple) else "NAME"
-            return f"{_TYPES.get(self.kind, 'record')} by name: {self.key}.{first}=..."
+            return f"{_TYPES.get(self.kind, 'record')} by name: {self.key}.{_first(self.law.names)}=..."
         one = "|".join(self.members) or _TYPES[self.kind]
         return f"{one} or null" if self.optional else one
 
@@ -138,12 +150,12 @@ class Setting:
     @property
     def accepted(self) -> str:
         """What may be typed: the range with its unit, the words, or the type."""
-        law, unit = self.law, f" {self.law.unit}" if self.law.unit else ""
+        law = self.law
         if self.form == "map":
-            return f"{law.expected()}{unit}, by name: {self.key}.{_first(law.names)}=..."
+            return f"{law.range()}, by name: {self.key}.{_first(law.names)}=..."
         if law.text in (Text.prompt, None) or self.form == "list":
-            return self.type_name if not law.expected() else f"{law.expected()}{'' if law.odd else unit}"
-        return f"{law.text.value}{' or null' if self.optional else ''}"
+            return law.range() or self.type_name
+        return f"{law.text.value}{'|null' if self.optional else ''}"
 
 
 def _first(names: Text | tuple[str, ...] | None) -> str:

@@ -154,7 +154,7 @@ class DeviceKind(Enum):
 
 
 class DType(Enum):
-    """Number format of the networks; auto takes bf16 where the processor has it, else fp32."""
+    """Number format of the networks; auto takes bf16 where it is, else fp16 on a card, fp32 on a CPU."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -229,7 +229,9 @@ class SpeedConfig:
     name: Annotated[str, Law("the mode that the other keys are of", text=Text.speed)] = MISSING
     sampler: Annotated[Sampler, Law("the scheduler")] = MISSING
     steps: Annotated[int, Law("denoising steps; with LCM at most 50", low=1, high=150)] = MISSING
-    guidance_scale: Annotated[float, Law("CFG; 1 is none, with LCM at most 2", low=1, high=20)] = MISSING
+    guidance_scale: Annotated[
+        float, Law("CFG; 1 is none, and LCM takes at most 2 but on nano", low=1, high=20)
+    ] = MISSING
     guidance_start: Annotated[float, _share("share of the schedule from which CFG is on")] = 0.0
     guidance_end: Annotated[float, _share("share of the schedule at which CFG goes off")] = 1.0
     guidance_batched: Annotated[
@@ -286,10 +288,10 @@ class ControlConfig:
     start: Annotated[float, _share("share of the schedule from which maps steer")] = 0.0
     end: Annotated[float, _share("share of the schedule at which they stop")] = 1.0
     fade_frames: Annotated[
-        int, Law("frames over which the keyframe's maps fade", low=0, high=10_000, unit="frames")
+        int, Law("after which the keyframe's maps have faded", low=0, high=10_000, unit="frames")
     ] = 12
     join_frames: Annotated[
-        int, Law("frames over which a later segment's maps fade", low=0, high=10_000, unit="frames")
+        int, Law("after which a later segment's own have", low=0, high=10_000, unit="frames")
     ] = 2
     fade_floor: Annotated[float, _share("what is left of a map's weight once it has faded")] = 0.35
     attempts: Annotated[
@@ -306,10 +308,10 @@ class MotionConfig:
     """
 
     # Motion adapters know at most 32 positions (diffusers raises beyond).
-    frames: Annotated[int, Law("frames of a segment", low=2, high=32, unit="frames")] = 16
+    frames: Annotated[int, Law("length of a segment", low=2, high=32, unit="frames")] = 16
     chain: Annotated[Chain, Law("segments one after the other, or sliding windows")] = Chain.overlap
     overlap: Annotated[
-        int, Law("known frames that a segment carries on from", low=1, high=31, unit="frames")
+        int, Law("known ones that a segment carries on from", low=1, high=31, unit="frames")
     ] = 4
     known_ahead: Annotated[
         float, _share("known frames are seen at least as clean as this far into the schedule")
@@ -386,9 +388,10 @@ class FinishConfig:
     zoom: Annotated[float, Law("crop factor about the centre; 1: the whole frame", low=1, high=4)] = 1.0
     camera: Annotated[Camera, Law("move of a window over the finished frames")] = Camera.free
     camera_speed: Annotated[
-        float, Law("1: a tenth of a width, 3.5 % of growth or 2 degrees a second", low=0.1, high=4)
+        float,
+        Law("how fast; at 1 a tenth of a width, 3.5 % of growth or 2 degrees a second", low=0.1, high=4),
     ] = 1.0
-    decode_chunk: Annotated[int, Law("frames decoded at once", low=1, high=64, unit="frames")] = 4
+    decode_chunk: Annotated[int, Law("decoded at once", low=1, high=64, unit="frames")] = 4
 
 
 @dataclass(kw_only=True, slots=True)
@@ -397,7 +400,7 @@ class EncodeConfig:
 
     # Beyond 23 H.264 changes frames as much as somebody who paints into them.
     crf: Annotated[int, Law("H.264's CRF; 0 is lossless", low=0, high=23)] = 16
-    preset: Annotated[str, Law("H.264's preset: slower is smaller", words=PRESETS)] = "medium"
+    preset: Annotated[str, Law("H.264's preset; slower is smaller", words=PRESETS)] = "medium"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -479,7 +482,7 @@ class DeviceConfig:
     kind: Annotated[DeviceKind, Law("where the models run; auto: CUDA, else MPS, else the CPU")] = (
         DeviceKind.auto
     )
-    dtype: Annotated[DType, Law("number format; auto: bf16 where the processor has it, else fp32")] = (
+    dtype: Annotated[DType, Law("number format; auto: bf16, else fp16 on a card and fp32 on a CPU")] = (
         DType.auto
     )
     threads: Annotated[int, Law("CPU threads; 0: the cores that this process may use", low=0, high=1024)] = 0
