@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pokora_anime.config.key_defaults import default, section_help
+from pokora_anime.cli.key_pages import default, section_help
 from pokora_anime.schema.config_groups import typed_settings
 from pokora_anime.schema.field_laws import Setting
 
@@ -15,10 +15,10 @@ PAGE = Path(__file__).parent / "settings.md"
 HEAD = """# Settings
 
 Made from the schema by `python docs/settings.py`. Each key can follow `pokora video` or `pokora stills` as
-`key=value`; `pokora video --help motion` says the same of a section. The defaults are those of `pokora video`;
-the option of a group, `base=` and `speed=` among them, may set others, and `pokora video --cfg` prints what
-a command line comes to. A value that a key may not have is refused with CFG-RANGE or CFG-TYPE before anything
-is loaded, and so are values that do not fit each other.
+`key=value`; `pokora video --help motion` says the same of a section. The defaults are those of
+`pokora video`, and options of groups, `base=` and `speed=` among them, set others: `pokora video --cfg`
+prints what a command line comes to. A value that a key may not have is refused with CFG-RANGE or CFG-TYPE
+before anything is loaded, and so are values that do not fit each other.
 """
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from functools import cache
 
-from pokora_anime.config.key_defaults import default, section_help
+from pokora_anime.config.compose import unresolved
 from pokora_anime.errors import ConfigError
-from pokora_anime.schema.config_groups import keys, typed_settings
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.schema import field_laws
+from pokora_anime.schema.config_groups import SCHEMAS, keys, typed_settings
 from pokora_anime.schema.field_laws import Setting
+from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.system.did_you_mean import nearest
 
 _ALL = "keys"
@@ -29,6 +34,35 @@ def page(command: str, topic: str) -> str:
     if not asked:
         raise _unknown(command, topic)
     return "\n".join(_sections(command, asked)).lstrip("\n")
+
+
+def default(command: str, setting: Setting) -> str:
+    """The value that `pokora COMMAND` composes a key to; "" for an empty text."""
+    value: Json = _plain(command)
+    for name in setting.key.split("."):
+        assert isinstance(value, dict)
+        value = value[name]
+    return _typed(value)
+
+
+def section_help(command: str, section: str) -> str:
+    """What a section is for, in one line."""
+    return field_laws.sections(SCHEMAS[command])[section].help
+
+
+@cache
+def _plain(command: str) -> dict[str, Json]:
+    return to_plain(unresolved(command))
+
+
+def _typed(value: Json) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{name}:{_typed(item)}' for name, item in value.items())}}}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _unknown(command: str, topic: str) -> ConfigError:
