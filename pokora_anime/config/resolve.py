@@ -2,8 +2,8 @@
 
 Here: the prompt's {a|b}, the camera's move, the number of threads. Before, in conf/: what follows from the
 base or the speed (`for_${base}`, `${base.known_ahead}`). After, because a run's key must not depend on the
-machine: device.kind and device.dtype (devices/machine.py), device.memory_gb (devices/), and motion.betas,
-which follows from what is loaded (networks/schedulers.py). All three are recorded where they are decided.
+machine that renders it: device.kind and device.dtype (devices/machine.py), device.memory_gb=0 (the plan that
+devices/ makes), and motion.betas=auto, which follows from the networks (networks/schedulers.py).
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ _TEXTS: dict[Text, Judge] = {
     Text.weights: _identifier,
     Text.role: _identifier,
     Text.own_role: _identifier,
-    Text.name: _identifier,
+    Text.plain: _identifier,
     Text.speed: partial(_choice, lambda: options("speed")),
     Text.upscaler: partial(_choice, upscalers),
 }

@@ -26,7 +26,7 @@ class Text(Enum):
     weights = "registry id|own:ID"
     role = "role|registry id"
     own_role = "role|registry id|own:ID"
-    name = "name"
+    plain = "name"
     speed = "option of the group speed"
     upscaler = "role|registry id of an upscaler"
 
@@ -188,19 +188,19 @@ def sections(schema: type[Any]) -> dict[str, Law]:
 def _settings(schema: type[Any], prefix: str, *, typed: bool = True) -> Iterator[Setting]:
     for name, default, kind, law in _fields(schema):
         key = f"{prefix}{name}"
-        if is_dataclass(kind):
+        if _is_record(kind):
             yield from _settings(kind, f"{key}.", typed=typed and law.typed)
             continue
         inner, form, optional = _taken_apart(kind)
         own = law if typed or not law.typed else replace(law, typed=False)
         yield Setting(key=key, kind=inner, form=form, optional=optional, law=own, default=default)
-        if is_dataclass(inner):
+        if _is_record(inner):
             yield from _settings(inner, f"{key}{'[]' if form == 'list' else '{}'}.", typed=own.typed)
 
 
 def _sections(schema: type[Any], prefix: str, *, typed: bool) -> Iterator[tuple[str, Law]]:
     for name, _, kind, law in _fields(schema):
-        if is_dataclass(kind):
+        if _is_record(kind):
             yield f"{prefix}{name}", law if typed else replace(law, typed=False)
             yield from _sections(kind, f"{prefix}{name}.", typed=typed and law.typed)
 
@@ -217,6 +217,10 @@ def _fields(schema: type[Any]) -> tuple[tuple[str, object, Any, Law], ...]:
             law = next((extra for extra in extras if isinstance(extra, Law)), law)
         found.append((entry.name, _default(entry.default, entry.default_factory), hint, law))
     return tuple(found)
+
+
+def _is_record(kind: object) -> bool:
+    return isinstance(kind, type) and is_dataclass(kind)
 
 
 def _default(value: object, factory: Any) -> object:

@@ -238,7 +238,7 @@ class SpeedConfig:
         bool, Law("both halves of CFG at once; false: two passes a step, half the memory")
     ] = True
     # Which LoRA a role is follows from the base, by the registry.
-    lora_role: Annotated[str | None, Law("role of the speed LoRA", text=Text.name)] = None
+    lora_role: Annotated[str | None, Law("role of the speed LoRA", text=Text.plain)] = None
     lora_weight: Annotated[float, _lora_weight("weight of the speed LoRA")] = 1.0
 
 
@@ -432,7 +432,7 @@ class SpeedLimits:
     max_steps: Annotated[int, Law("most steps")] = MISSING
     min_guidance: Annotated[float, Law("smallest CFG")] = MISSING
     max_guidance: Annotated[float, Law("largest CFG")] = MISSING
-    lora_role: Annotated[str | None, Law("role of the speed LoRA", text=Text.name)] = None
+    lora_role: Annotated[str | None, Law("role of the speed LoRA", text=Text.plain)] = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -451,15 +451,17 @@ class ContestConfig:
     for the shorter side of a video.
     """
 
-    name: Annotated[str, Law("the contest", text=Text.name)] = MISSING
-    bases: Annotated[list[str], Law("bases that may be entered", text=Text.name)] = MISSING
+    name: Annotated[str, Law("the contest", text=Text.plain)] = MISSING
+    bases: Annotated[list[str], Law("bases that may be entered", text=Text.plain)] = MISSING
     own_bases: Annotated[bool, Law("whether bases of others (own:ID) may")] = False
     planned_poses: Annotated[bool, Law("whether a network may plan poses from the words unasked")] = False
-    render_only: Annotated[list[str], Law("bases to render with alone", text=Text.name)] = MISSING
-    speeds: Annotated[dict[str, SpeedLimits], Law("limits of each speed", names=Text.name)] = MISSING
-    review_speeds: Annotated[list[str], Law("speeds that the organisers decide on", text=Text.name)] = MISSING
+    render_only: Annotated[list[str], Law("bases to render with alone", text=Text.plain)] = MISSING
+    speeds: Annotated[dict[str, SpeedLimits], Law("limits of each speed", names=Text.plain)] = MISSING
+    review_speeds: Annotated[list[str], Law("speeds that the organisers decide on", text=Text.plain)] = (
+        MISSING
+    )
     max_style_loras: Annotated[int, Law("most style LoRAs")] = MISSING
-    style_weights: Annotated[dict[str, WeightRange], Law("weights by role", names=Text.name)] = MISSING
+    style_weights: Annotated[dict[str, WeightRange], Law("weights by role", names=Text.plain)] = MISSING
     max_motion_loras: Annotated[int, Law("most motion LoRAs")] = MISSING
     sizes: Annotated[list[FrameSize], Law("sizes of generated frames and stills")] = MISSING
     video_lines: Annotated[int, Law("shorter side of a video", unit="px")] = MISSING
