@@ -20,9 +20,9 @@ _TYPES: dict[type[Any], str] = {int: "whole number", float: "number", str: "text
 
 
 class Text(Enum):
-    """What a string may hold that is not one of a few words; names that are listed elsewhere are there."""
+    """What a string may hold where its law does not list the words; the value is what a help page says."""
 
-    prompt = "words of a person, in any script"
+    prompt = "text"
     weights = "registry id|own:ID"
     role = "role|registry id"
     own_role = "role|registry id|own:ID"
@@ -91,15 +91,18 @@ class Law:
         return f"{number(self.low)} to {number(self.high)}{unit}{of}"
 
     def nearest(self, value: float) -> float:
-        """The allowed number that is closest to one that is not; the smallest for what is no number."""
+        """The allowed number that is closest; the smallest for what is no number."""
         low, high = self.bounds()
+        if self.holds(value):
+            return value
         if value > high:
             return high
         if not value > low:
             return low
         if self.odd:
-            return value - 1 if value - 1 >= low else value + 1
-        return min(max(low, round(value / self.multiple) * self.multiple), high) if self.multiple else low
+            below = math.ceil(value) - 1
+            return below - (below % 2 == 0)
+        return min(max(low, round(value / self.multiple) * self.multiple), high)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +156,7 @@ class Setting:
         law = self.law
         if self.form == "map":
             return f"{law.range()}, by name: {self.key}.{_first(law.names)}=..."
-        if law.text in (Text.prompt, None) or self.form == "list":
+        if law.text is None or self.form == "list":
             return law.range() or self.type_name
         return f"{law.text.value}{'|null' if self.optional else ''}"
 
