@@ -40,7 +40,6 @@ EXCUSED = {
     "catalogue.registry": "says which files are loaded: their digests are in the node",
     "catalogue.weight_hashes": "checks files: their digests are in the node",
     "catalogue.weights_advice": "words of an error",
-    "config.compose": "counts cores: the number of threads is in the environment",
     "devices.compiler": "finds a compiler: that networks are compiled is in the environment",
     "devices.driver": "refuses cards",
     "devices.execution": "picks a plan: what of it changes bits is in the environment",
@@ -63,6 +62,7 @@ EXCUSED = {
     "stages.picture.sound_numbers": "refuses arrays",
     "system.atomic_files": "writes files",
     "system.process": "a clock",
+    "system.processor_cores": "counts cores: the number of threads is in the environment",
     "system.progress": "tells a person",
 }
 # The same for one stage alone.
