@@ -203,6 +203,7 @@ class BaseConfig:
     anchor: Annotated[Anchor, Law("motion.anchor of motion=default")] = Anchor.attention
     deflicker: Annotated[float, _share("motion.deflicker that it needs")] = 0.0
     hold: Annotated[float, Law("motion.hold that it needs", low=0, high=10)] = 0.0
+    pose_start: Annotated[float, Law("motion.pose_start that it needs", low=0, high=0.9)] = 0.0
     fill_open: Annotated[bool, Law("the seed chooses words for what the prompt leaves open (nano)")] = False
     width: Annotated[
         int, Law("width of a generated frame", low=64, high=MOST_SIDE, multiple=8, unit="px")
@@ -326,6 +327,10 @@ class MotionConfig:
     carry: Annotated[
         float, Law("share of the schedule skipped by starting from the last known frame", low=0, high=0.9)
     ] = 0.0
+    pose_start: Annotated[
+        float,
+        Law("the same share, starting from the keyframe in each planned pose", low=0, high=0.9),
+    ] = 0.0
     loop: Annotated[bool, Law("the clip's end leads into its beginning")] = False
     noise_share: Annotated[float, _share("share of the initial noise that all frames have in common")] = 0.0
     step_share: Annotated[float, _share("the same share of the noise that LCM draws at each step")] = 0.0
@@ -387,6 +392,8 @@ class FinishConfig:
     height: Annotated[int, Law("height of a delivered frame", low=16, high=4096, multiple=2, unit="px")] = 768
     zoom: Annotated[float, Law("crop factor about the centre; 1: the whole frame", low=1, high=4)] = 1.0
     camera: Annotated[Camera, Law("move of a window over the finished frames")] = Camera.free
+    match_colors: Annotated[bool, Law("limbs have the keyframe's colours, where poses are planned")] = False
+    steady: Annotated[int, Law("times that small frames are steadied along their flow", low=0, high=4)] = 0
     camera_speed: Annotated[
         float,
         Law("how fast; at 1 a tenth of a width, 3.5 % of growth or 2 degrees a second", low=0.1, high=4),

@@ -141,7 +141,7 @@ class _SecondPass:
             context.progress.step(f"{detail}, kept")
         context.timeline.mark(f"second pass {span.index}")
         latents = torch.from_numpy(stage.arrays["latents"])
-        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=stage.node)
+        return replace(sources.segment, known=span.known, latents=latents, node=stage.node)
 
     def _denoised(self, span: Span, sources: _Sources, noise: Noise, told: Steps) -> Tensor:
         """Latents [C, F, H, W] float32."""

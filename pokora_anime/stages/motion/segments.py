@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pokora_anime.choreography import skinning
 from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.networks import schedulers
 from pokora_anime.prompt import prompt_syntax, prompt_travel
@@ -33,6 +34,7 @@ from pokora_anime.stages.motion import (
     denoiser,
     guidance,
     noise_levels,
+    pose_start,
     reference_attention,
     reroll,
     sampler_loop,
@@ -83,6 +85,7 @@ _MODULES = (
     map_embedding,
     map_fading,
     noise_levels,
+    pose_start,
     prompt_syntax,
     prompt_travel,
     reference_attention,
@@ -91,6 +94,7 @@ _MODULES = (
     schedulers,
     segment_conditions,
     segment_plan,
+    skinning,
 )
 
 
@@ -200,7 +204,14 @@ class _Clip:
             context.progress.step(f"segment {span.index + 1}/{len(self.planned)}, kept")
         context.timeline.mark(f"{'segment' if over is CLIP else over.op} {span.index}")
         latents = torch.from_numpy(stage.arrays["latents"])
-        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=stage.node)
+        return Segment(
+            index=span.index,
+            start=span.start,
+            known=span.known,
+            latents=latents,
+            node=stage.node,
+            posed=None if maps is None else maps.posed,
+        )
 
     def _computed(self, job: SegmentJob) -> Arrays:
         latents = self._worker.run(job, len(self.planned))
@@ -310,11 +321,14 @@ class _SegmentNetworks:
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
         frames, size = segment_plan.drawn(span, config), (config.base.height, config.base.width)
         windows = segment_plan.windows_of(span, config)
+        start = self._posed(job.control, frames)
+        carried = int(config.motion.carry * config.speed.steps) if span.known else 0
         chaining = Chaining(
             tail=tail,
             floor=self.floor,
             shared=shared_noise("motion", context.models.latent_size, config, context),
-            skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
+            skip=choreography_plan.skipped(config) if start is not None else carried,
+            start=start,
         )
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.motion_scheduler(config.motion.betas)
@@ -348,6 +362,14 @@ class _SegmentNetworks:
             )
             latents = torch.cat([latents[:, : span.known], fresh, latents[:, end:]], dim=1)
         return finished(latents, span, config)
+
+    def _posed(self, control: ControlTrack | None, frames: int) -> Tensor | None:
+        """What a segment starts from where its poses are planned: the keyframe's latent brought into each,
+        [1, C, F, H, W]."""
+        posed = None if control is None else control.posed
+        if posed is None or self.keyframe is None or not choreography_plan.skipped(self.config):
+            return None
+        return pose_start.posed(self.keyframe.latent, posed, frames)[None].to(self.context.device)
 
     def _stepped(self, span: Span, steps: Steps, seen: Tensor) -> None:
         if self.context.preview is not None:
