@@ -39,14 +39,14 @@ from pokora_anime.rules.contest import judge
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.control import choreography_stage
 from pokora_anime.submission.documents import prose
-from pokora_anime.system.progress import Display
+from pokora_anime.system.terminal.progress import Display
 from pokora_anime.timeline import choreography_plan
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import LIMITS
 from pokora_anime.verify.record.claimed_record import read_record
 from pokora_anime.verify.verdict import Verdict
 
-WEIGHTS = Path(choreography_stage.__file__).parent.parent / "nano" / "weights" / "choreographer"
+WEIGHTS = Path(choreography_stage.__file__).parents[2] / "nano" / "weights" / "choreographer"
 PLANNED = ("control=pose", "control.source=choreography", "motion.pose_start=0.5")
 SIZE = (256, 256)
 FIGURE = skeleton.default_figure(SIZE)

@@ -21,7 +21,7 @@ from pokora_anime.cli.render.render import parse
 from pokora_anime.config.overrides import quote
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, PokoraError
 from pokora_anime.schema.config_groups import defaults, groups, keys, typed_settings
-from pokora_anime.system import resume_hint
+from pokora_anime.system.terminal import resume_hint
 
 
 def pokora(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -60,10 +60,10 @@ EXCUSED = {
     "schema.settings": "types of settings, whose values are in the params",
     "stages.picture.retry_smaller": "picks a plan again: what of it changes bits is in the environment",
     "stages.picture.sound_numbers": "refuses arrays",
-    "system.atomic_files": "writes files",
+    "system.files.atomic_files": "writes files",
     "system.process": "a clock",
     "system.processor_cores": "counts cores: the number of threads is in the environment",
-    "system.progress": "tells a person",
+    "system.terminal.progress": "tells a person",
 }
 # The same for one stage alone.
 EXCUSED_FOR = {

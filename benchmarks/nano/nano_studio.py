@@ -31,8 +31,8 @@ from pokora_anime.schema.settings import ControlKind, Family, LoraConfig, VideoC
 from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.delivery.resample import sized
 from pokora_anime.stages.delivery.settled_frames import Shown, settled
-from pokora_anime.stages.motion.conditioning import Guidance
-from pokora_anime.stages.motion.guidance import combine
+from pokora_anime.stages.denoising.conditioning import Guidance
+from pokora_anime.stages.denoising.guidance import combine
 from pokora_anime.stages.picture.decode import decode
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline import camera_choice

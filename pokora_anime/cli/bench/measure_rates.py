@@ -32,7 +32,7 @@ from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.devices.machine import cuda_has_bf16
 from pokora_anime.errors import MachineError
 from pokora_anime.schema.settings import DeviceKind, DType
-from pokora_anime.system.atomic_files import write_atomic, writing
+from pokora_anime.system.files.atomic_files import write_atomic, writing
 from pokora_anime.system.processor_cores import usable_cores
 
 CLIP = ("base=nano", "device.kind=cpu", "shot.seconds=2")

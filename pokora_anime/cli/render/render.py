@@ -15,8 +15,8 @@ from pokora_anime.cli.render.sweep_jobs import DEFAULT_SWEEP, PARTS
 from pokora_anime.config.overrides import settled
 from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.schema.settings import RunConfig
-from pokora_anime.system import resume_hint
 from pokora_anime.system.did_you_mean import nearest
+from pokora_anime.system.terminal import resume_hint
 
 if TYPE_CHECKING:
     from pokora_anime.history.run_origin import Origin

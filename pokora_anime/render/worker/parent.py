@@ -25,8 +25,8 @@ from pokora_anime.sandbox.grants import Grants
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system import process
-from pokora_anime.system.interrupts import Relay
 from pokora_anime.system.processor_cores import usable_cores
+from pokora_anime.system.terminal.interrupts import Relay
 
 _BOOT = """
 import json, sys

@@ -30,7 +30,7 @@ from pokora_anime.stages.delivery import (
 )
 from pokora_anime.stages.delivery.resample import sized, timed
 from pokora_anime.stages.delivery.settled_frames import Shown
-from pokora_anime.stages.motion import tiles
+from pokora_anime.stages.denoising import tiles
 from pokora_anime.stages.picture import decode
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.run_context import RunContext

@@ -27,28 +27,26 @@ from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.cached_stage import cached_under_plan
 from pokora_anime.stages.control import control_source, controlnets, map_embedding, map_fading
 from pokora_anime.stages.control.control_source import ControlSource
-from pokora_anime.stages.motion import (
+from pokora_anime.stages.denoising import (
     anchor,
     conditioning,
-    deflicker,
     denoiser,
     guidance,
     noise_levels,
-    pose_start,
     reference_attention,
-    reroll,
     sampler_loop,
     segment_conditions,
 )
-from pokora_anime.stages.motion.anchor import Anchor
-from pokora_anime.stages.motion.conditioning import Guidance
+from pokora_anime.stages.denoising.anchor import Anchor
+from pokora_anime.stages.denoising.conditioning import Guidance
+from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
+from pokora_anime.stages.denoising.noise_levels import NoiseFloor
+from pokora_anime.stages.denoising.reference_attention import Reference
+from pokora_anime.stages.denoising.sampler_loop import Chaining, sample
+from pokora_anime.stages.denoising.segment_conditions import condition, middle, noise_floor, shared_noise
+from pokora_anime.stages.motion import deflicker, pose_start, reroll
 from pokora_anime.stages.motion.deflicker import finished
-from pokora_anime.stages.motion.denoiser import SegmentDenoiser
-from pokora_anime.stages.motion.noise_levels import NoiseFloor
-from pokora_anime.stages.motion.reference_attention import Reference
 from pokora_anime.stages.motion.reroll import ONCE, Attempts, names
-from pokora_anime.stages.motion.sampler_loop import Chaining, sample
-from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
 from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
