@@ -117,7 +117,7 @@ def test_segments_say_that_they_were_compiled_and_the_keyframe_was_not(tmp_path:
     config = tiny.config()
     text = prompt_embeddings.encode(config.shot, config, context)
     first = keyframe.render(text, config, context)
-    (made, *_) = motion.render(text, first, None, config, context, 4)
+    (made, *_) = motion.render(motion.ClipSources(prompt=text, keyframe=first), config, context, 4)
     assert graphs() > 0
     assert made.node.environment["compile"] == "default"
     assert "compile" not in first.node.environment

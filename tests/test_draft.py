@@ -140,7 +140,7 @@ def test_maps_are_kept_small_and_come_back_as_pictures(family: Path, tmp_path: P
     seen = iter(people)
     context.models._loaded["pose_extractor"] = lambda picture: next(seen)
     text = prompt_embeddings.encode(config.shot, config, context)
-    segment = next(motion.render(text, None, None, config, context, 4, over=motion.DRAFT))
+    segment = next(motion.render(motion.ClipSources(prompt=text), config, context, 4, over=motion.DRAFT))
     node = draft_maps.read(segment, config, context)
     stored = context.folder.load(node)
     assert stored is not None

@@ -202,7 +202,11 @@ class Replayer:
         text, first = self._text(context), self._first(context)
         total = frames_generated(config)
         return segments.render(
-            text, first, None, draft_plan.settings(config), context, total, over=segments.DRAFT
+            segments.ClipSources(prompt=text, keyframe=first),
+            draft_plan.settings(config),
+            context,
+            total,
+            over=segments.DRAFT,
         )
 
     @_replays(operations.DRAFT)
@@ -258,7 +262,13 @@ class Replayer:
         first, maps = self._first(context), self._maps(context)
         taken = {span(one)["index"]: attempt(one) for one in self._steps(operations.MOTION)}
         recorded = Attempts(of=lambda index: (taken[index],))
-        return segments.render(text, first, maps, config, context, frames_generated(config), recorded)
+        return segments.render(
+            segments.ClipSources(prompt=text, keyframe=first, control=maps),
+            config,
+            context,
+            frames_generated(config),
+            recorded,
+        )
 
     @_replays(operations.STILL)
     def _deliver(self, step: Step, context: RunContext) -> Still:

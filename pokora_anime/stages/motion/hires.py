@@ -19,9 +19,11 @@ from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import Noise, Prompt, Segment
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.stages.cached_stage import cached_under_plan
 from pokora_anime.stages.control import control_source
 from pokora_anime.stages.motion import (
     anchor,
@@ -40,12 +42,30 @@ from pokora_anime.stages.motion.denoiser import SegmentDenoiser
 from pokora_anime.stages.motion.sampler_loop import Chaining, sample
 from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
 from pokora_anime.stages.motion.tiles import Tiled, cover
-from pokora_anime.stages.picture import initial_noise as noises
+from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline import hires_plan, segment_plan
 from pokora_anime.timeline.segment_plan import Span
+
+_MODULES = (
+    anchor,
+    conditioning,
+    control_source,
+    deflicker,
+    denoiser,
+    guidance,
+    hires_plan,
+    noise_levels,
+    prompt_syntax,
+    prompt_travel,
+    sampler_loop,
+    schedulers,
+    segment_conditions,
+    segment_plan,
+    tiles,
+)
 
 
 def render(
@@ -106,22 +126,22 @@ class _SecondPass:
         """One segment, computed or read back."""
         config, context = self._config, self._context
         share = config.motion.noise_share
-        noise = noises.for_hires(span.start, span.frames, share, self._size, context)
+        noise = initial_noise.for_hires(span.start, span.frames, share, self._size, context)
         records = [self._prompt, noise, sources.segment, *sources.nodes]
         under = partial(_node, span, records, config, context)
-        node, stored = context.execution.stored(context.folder, under)
         detail = f"segment {span.index + 1}/{self._count}, second pass"
-        if stored is None:
+
+        def compute() -> Arrays:
             told = Steps(lambda: context.progress.step(detail))
             latents = with_less(detail, lambda: self._denoised(span, sources, noise, told), context)
-            require_finite(latents, detail)
-            node = context.folder.save(under(context.execution.plan), {"latents": latents.numpy()})
-        else:
-            latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
-            for _ in range(hires_plan.steps(config)):
-                context.progress.step(f"{detail}, kept")
+            return {"latents": require_finite(latents, detail).numpy()}
+
+        stage = cached_under_plan(under, compute, context)
+        for _ in range(hires_plan.steps(config) if stage.kept else 0):
+            context.progress.step(f"{detail}, kept")
         context.timeline.mark(f"second pass {span.index}")
-        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
+        latents = torch.from_numpy(stage.arrays["latents"])
+        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=stage.node)
 
     def _denoised(self, span: Span, sources: _Sources, noise: Noise, told: Steps) -> Tensor:
         """Latents [C, F, H, W] float32."""
@@ -210,23 +230,6 @@ def _node(
         "hires",
         params,
         weights=context.models.weights_hash("motion"),
-        code=code_hash(
-            sys.modules[__name__],
-            anchor,
-            conditioning,
-            control_source,
-            deflicker,
-            denoiser,
-            guidance,
-            noise_levels,
-            sampler_loop,
-            segment_conditions,
-            prompt_syntax,
-            schedulers,
-            hires_plan,
-            segment_plan,
-            tiles,
-            prompt_travel,
-        ),
+        code=code_hash(sys.modules[__name__], *_MODULES),
         environment=environment(context) | plan.moving | plan.enlarging,
     )

@@ -18,10 +18,12 @@ from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.schema import settings
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.stages.cached_stage import cached_under_plan
 from pokora_anime.stages.control import control_source, controlnets, map_embedding, map_fading
 from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.motion import (
@@ -45,7 +47,7 @@ from pokora_anime.stages.motion.reference_attention import Reference
 from pokora_anime.stages.motion.reroll import ONCE, Attempts, names
 from pokora_anime.stages.motion.sampler_loop import Chaining, sample
 from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
-from pokora_anime.stages.picture import initial_noise as noises
+from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
@@ -63,6 +65,33 @@ from pokora_anime.timeline.segment_plan import Span
 Sources = Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None]
 # The maps of the segment with an index, told the segment before it.
 Tracks = Callable[[int, Segment | None], ControlTrack | None]
+
+
+_MODULES = (
+    anchor,
+    choreography_plan,
+    conditioning,
+    control_source,
+    controlnets,
+    deflicker,
+    denoiser,
+    draft_plan,
+    frame_timing,
+    guidance,
+    hires_plan,
+    join_plan,
+    map_embedding,
+    map_fading,
+    noise_levels,
+    prompt_syntax,
+    prompt_travel,
+    reference_attention,
+    reroll,
+    sampler_loop,
+    schedulers,
+    segment_conditions,
+    segment_plan,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +119,21 @@ class SegmentJob:
     tail: Tensor | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSources:
+    """What a clip is made from: its prompt, its keyframe, and maps for the whole clip or for each segment."""
+
+    prompt: Prompt
+    keyframe: Keyframe | None = None
+    control: ControlTrack | Tracks | None = None
+
+    def track(self, index: int, previous: Segment | None) -> ControlTrack | None:
+        """The maps of a segment; `previous` is the one before it."""
+        return self.control(index, previous) if callable(self.control) else self.control
+
+
 def render(
-    prompt: Prompt,
-    keyframe: Keyframe | None,
-    control: ControlTrack | Tracks | None,
+    sources: ClipSources,
     config: VideoConfig,
     context: RunContext,
     total_frames: int,
@@ -103,61 +143,70 @@ def render(
     """Yield the clip's segments in order; finished ones are read back instead of computed.
 
     `total_frames` generated frames at `shot.fps` are covered. A segment's node has the segment
-    before as a parent, so a change anywhere upstream recomputes everything after it. `control` are maps
-    for the whole clip, or tells those of each segment as they are needed.
+    before as a parent, so a change anywhere upstream recomputes everything after it.
     """
-    planned, steps = segment_plan.of(config, total_frames), config.speed.steps + over.beside
-    later = hires_plan.steps(config) if over is not DRAFT else 0
-    context.progress.stage(over.op, total=len(planned) * (steps + later))
-    worker = _Worker(prompt, keyframe, config, context)
-    tracks: Tracks = control if callable(control) else lambda *_: control
-    made_again = 0
-
-    def made(
-        span: Span,
-        maps: ControlTrack | None,
-        first: Segment | None,
-        previous: Segment | None,
-        attempt: int,
-    ) -> Segment:
-        nonlocal made_again
-        if attempt:
-            made_again += 1
-            total = len(planned) * (steps + later) + made_again * steps
-            context.progress.stage(over.op, total=total)
-        noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
-        beside = None if maps is None else maps.beside
-        sources = [prompt, noise, keyframe, maps, beside, *_earlier(span, first, previous)]
-        under = partial(_node, over.op, span, attempt, sources, config, context)
-        node, stored = context.execution.stored(context.folder, under)
-        if stored is None:
-            job = SegmentJob(
-                op=over.op,
-                span=span,
-                attempt=attempt,
-                control=maps,
-                noise=noise,
-                known=_known(span, keyframe, previous),
-                tail=_tail(span, first),
-            )
-            latents = worker.run(job, len(planned))
-            if over is CLIP and hires_plan.asked(config):
-                worker.rest()
-            node = context.folder.save(under(context.execution.plan), {"latents": latents.cpu().numpy()})
-        else:
-            latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
-            for _ in range(config.speed.steps):
-                context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
-        context.timeline.mark(f"{'segment' if over is CLIP else over.op} {span.index}")
-        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
-
-    first: Segment | None = None
+    clip = _Clip(sources, config, context, total_frames, over)
     previous: Segment | None = None
-    for span in planned:
-        make = partial(made, span, tracks(span.index, previous), first, previous)
+    for span in clip.planned:
+        make = partial(clip.segment, span, sources.track(span.index, previous), previous)
         previous = attempts.best(span.index, make, context.progress.note)
-        first = first or previous
+        clip.first = clip.first or previous
         yield previous
+
+
+class _Clip:
+    """One pass over a clip: its segments, the first one made, and how many were made again."""
+
+    def __init__(
+        self, sources: ClipSources, config: VideoConfig, context: RunContext, total_frames: int, over: Pass
+    ) -> None:
+        self.planned = segment_plan.of(config, total_frames)
+        self.first: Segment | None = None
+        self._sources, self._config, self._context, self._over = sources, config, context, over
+        self._worker = _Worker(sources.prompt, sources.keyframe, config, context)
+        self._made_again = 0
+        self._count_steps()
+
+    def _count_steps(self) -> None:
+        steps = self._config.speed.steps + self._over.beside
+        later = hires_plan.steps(self._config) if self._over is not DRAFT else 0
+        total = len(self.planned) * (steps + later) + self._made_again * steps
+        self._context.progress.stage(self._over.op, total=total)
+
+    def segment(
+        self, span: Span, maps: ControlTrack | None, previous: Segment | None, attempt: int
+    ) -> Segment:
+        """A segment's `attempt`, computed or read back."""
+        config, context, over = self._config, self._context, self._over
+        if attempt:
+            self._made_again += 1
+            self._count_steps()
+        noise = initial_noise.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
+        job = SegmentJob(
+            op=over.op,
+            span=span,
+            attempt=attempt,
+            control=maps,
+            noise=noise,
+            known=_known(span, self._sources.keyframe, previous),
+            tail=_tail(span, self.first),
+        )
+        beside, earlier = None if maps is None else maps.beside, _earlier(span, self.first, previous)
+        sources = [self._sources.prompt, noise, self._sources.keyframe, maps, beside, *earlier]
+        stage = cached_under_plan(
+            partial(_node, job, sources, config, context), partial(self._computed, job), context
+        )
+        for _ in range(config.speed.steps if stage.kept else 0):
+            context.progress.step(f"segment {span.index + 1}/{len(self.planned)}, kept")
+        context.timeline.mark(f"{'segment' if over is CLIP else over.op} {span.index}")
+        latents = torch.from_numpy(stage.arrays["latents"])
+        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=stage.node)
+
+    def _computed(self, job: SegmentJob) -> Arrays:
+        latents = self._worker.run(job, len(self.planned))
+        if self._over is CLIP and hires_plan.asked(self._config):
+            self._worker.rest()
+        return {"latents": latents.cpu().numpy()}
 
 
 def frame_weights(span: Span, frames: int, config: VideoConfig) -> Tensor:
@@ -359,61 +408,27 @@ def _steps(op: str, span: Span, attempt: int) -> tuple[str | int, ...]:
     return names((op, span.index), attempt)
 
 
-def _node(
-    op: str,
-    span: Span,
-    attempt: int,
-    sources: Sources,
-    config: VideoConfig,
-    context: RunContext,
-    plan: Plan,
-) -> Node:
-    control = next((source for source in sources if isinstance(source, ControlTrack)), None)
+def _node(job: SegmentJob, sources: Sources, config: VideoConfig, context: RunContext, plan: Plan) -> Node:
     speed = asdict(config.speed) | {"sampler": config.speed.sampler.value}
     params: dict[str, Json] = {
-        "span": asdict(span),
+        "span": asdict(job.span),
         "seed": context.seed,
-        "generator": list[Json](_steps(op, span, attempt)),
+        "generator": list[Json](_steps(job.op, job.span, job.attempt)),
         "motion": part(config.motion),
         "speed": speed,
         "size": [config.base.width, config.base.height],
         "loras": dict(context.models.motion_lora_weights),
     }
-    if control is not None:
-        params["control"] = controlnets.recorded(control, config)
+    if job.control is not None:
+        params["control"] = controlnets.recorded(job.control, config)
     weights = context.models.weights_hash("motion")
-    for role in controlnets.roles(control, config):
+    for role in controlnets.roles(job.control, config):
         weights |= context.models.weights_hash(role)
     return Node.after(
         [record.node for record in sources if record is not None],
-        op,
+        job.op,
         params,
         weights=weights,
-        code=code_hash(
-            sys.modules[__name__],
-            anchor,
-            conditioning,
-            control_source,
-            denoiser,
-            noise_levels,
-            sampler_loop,
-            segment_conditions,
-            choreography_plan,
-            draft_plan,
-            frame_timing,
-            hires_plan,
-            map_fading,
-            guidance,
-            controlnets,
-            deflicker,
-            map_embedding,
-            join_plan,
-            prompt_syntax,
-            reference_attention,
-            schedulers,
-            segment_plan,
-            prompt_travel,
-            reroll,
-        ),
+        code=code_hash(sys.modules[__name__], *_MODULES),
         environment=environment(context) | plan.moving,
     )

@@ -21,6 +21,7 @@ from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Still
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.stages.cached_stage import cached_under_plan
 from pokora_anime.stages.control import control_source, controlnets, map_embedding
 from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.delivery import upscale
@@ -111,15 +112,14 @@ def _render(picture: _Picture, config: RunConfig, context: RunContext) -> Keyfra
     def under(plan: Plan) -> Node:
         return _node(picture, start, config, context, plan)
 
-    node, stored = context.execution.stored(context.folder, under)
-    if stored is None:
+    def compute() -> Arrays:
         steps = Steps(lambda: _step(context))
-        arrays = with_less(name, lambda: _compute(picture, start, config, context, steps), context)
-        node = context.folder.save(under(context.execution.plan), arrays)
-    else:
-        arrays, node = stored, context.folder.recorded(node)
-        for _ in range(config.speed.steps):
-            context.progress.step("kept")
+        return with_less(name, lambda: _compute(picture, start, config, context, steps), context)
+
+    stage = cached_under_plan(under, compute, context)
+    arrays, node = stage.arrays, stage.node
+    for _ in range(config.speed.steps if stage.kept else 0):
+        context.progress.step("kept")
     if picture.file is not None:
         context.folder.write_image(picture.file, arrays["image"], node, "image")
     return Keyframe(latent=torch.from_numpy(arrays["latent"]), image=arrays["image"], node=node)
