@@ -35,9 +35,9 @@ from pokora_anime.errors import ConfigError
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.text_encoders import CHUNK, TextStack
 from pokora_anime.stages.control.control_source import ControlSource
-from pokora_anime.stages.motion.conditioning import Condition, Guidance
-from pokora_anime.stages.motion.denoiser import SegmentDenoiser
-from pokora_anime.stages.motion.sampler_loop import sample
+from pokora_anime.stages.denoising.conditioning import Condition, Guidance
+from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
+from pokora_anime.stages.denoising.sampler_loop import sample
 
 OUTPUTS = ("pil", "np", "latent")
 _SCALE = 8  # pixels a side for one latent

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import replayed
 import torch
+from numpy.typing import NDArray
 from replayed import ALL, QUIET, honest_codes, steps
 from safetensors.numpy import load_file
 from sealed import Forgery
@@ -20,9 +21,12 @@ from pokora_anime.choreography.pose_plan import Order, features, plan
 from pokora_anime.config import prompt_notes as told
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
+from pokora_anime.nano.nano_extractors import PoseExtractor
 from pokora_anime.nano.recipe import make_recipe
 from pokora_anime.nano.train.members.train_choreographer import MEMBER, train_choreographer
 from pokora_anime.nano.train.training_loop import Place
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.provenance.run_layout import CHOREOGRAPHY, REPORTS, VIDEO, array_name
 from pokora_anime.quality.finished_score import score_run
 from pokora_anime.quality.report.scorecard_files import write
@@ -35,15 +39,15 @@ from pokora_anime.rules.contest import judge
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.control import choreography_stage
 from pokora_anime.submission.documents import prose
-from pokora_anime.system.progress import Display
+from pokora_anime.system.terminal.progress import Display
 from pokora_anime.timeline import choreography_plan
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import LIMITS
 from pokora_anime.verify.record.claimed_record import read_record
 from pokora_anime.verify.verdict import Verdict
 
-WEIGHTS = Path(choreography_stage.__file__).parent.parent / "nano" / "weights" / "choreographer"
-PLANNED = ("control=pose", "control.source=choreography")
+WEIGHTS = Path(choreography_stage.__file__).parents[2] / "nano" / "weights" / "choreographer"
+PLANNED = ("control=pose", "control.source=choreography", "motion.pose_start=0.5")
 SIZE = (256, 256)
 FIGURE = skeleton.default_figure(SIZE)
 
@@ -202,6 +206,22 @@ def test_thirty_stops_and_two_frames_are_planned(model: Choreographer) -> None:
     assert plan(model, ordered("dancing", frames=2), FIGURE, SIZE).shape == (2, 18, 3)
 
 
+def test_a_keyframe_of_two_gives_one_figure_that_moves(model: Choreographer) -> None:
+    extractor = PoseExtractor.from_pretrained(WEIGHTS.parent / "pose_extractor")
+    halves = [drawing(seed)[:, SIZE[1] // 4 : -SIZE[1] // 4] for seed in (1, 2)]
+    figure = skeleton.read(extractor(np.concatenate(halves, axis=1)))
+    assert figure is not None and figure.seen
+    joints = plan(model, ordered("1girl, dancing", frames=16), figure, SIZE)
+    assert np.isfinite(joints).all() and (joints[:, skeleton.HIPS, 2] > 0).all()
+    assert np.abs(np.diff(joints[:, 4, :2], axis=0)).max() > 1
+
+
+def drawing(seed: int) -> NDArray[np.uint8]:
+    """A figure of the drawn world, whole, in the middle of a frame."""
+    wanted = {"action": "standing", "shot": "full body", "background": "blue sky", "camera": "static"}
+    return draw_frame(sample_scene(np.random.default_rng(seed), **wanted), 0.0, SIZE[0]).rgb
+
+
 def test_its_training_learns_and_is_recorded(tmp_path: Path) -> None:
     train_choreographer(make_recipe("small").choreographer, Place(tmp_path))
     again = Choreographer.load(tmp_path / "family" / MEMBER)
@@ -283,6 +303,14 @@ def test_windows_are_steered_by_the_poses_of_their_frames(tmp_path: Path) -> Non
     folder = replayed.rendered(tmp_path, *settings)
     (planned,), (clip,) = steps(folder, "choreography"), steps(folder, "motion")
     assert planned.id in clip.parents and honest_codes(folder) == set()
+
+
+def test_a_clip_of_two_frames_has_the_keyframes_pose_and_the_next(tmp_path: Path) -> None:
+    rate = ("shot.fps=4", "finish.fps=4", "shot.seconds=0.5", "finish.interpolation=none")
+    folder = replayed.rendered(tmp_path, *PLANNED, *QUIET, *rate)
+    (planned,) = steps(folder, "choreography")
+    assert load_file(folder / array_name("choreography", planned.id))["pose"].shape == (2, 18, 3)
+    assert honest_codes(folder) == set()
 
 
 def test_the_plan_is_shown_beside_the_clip(run: Path) -> None:

@@ -25,7 +25,7 @@ from pokora_anime.provenance.run_layout import array_name
 from pokora_anime.render import pipeline
 from pokora_anime.replay.examine_replay import replay
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.system.progress import Display
+from pokora_anime.system.terminal.progress import Display
 from pokora_anime.verify.verdict import Verdict
 
 SIDE = 64

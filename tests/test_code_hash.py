@@ -40,7 +40,6 @@ EXCUSED = {
     "catalogue.registry": "says which files are loaded: their digests are in the node",
     "catalogue.weight_hashes": "checks files: their digests are in the node",
     "catalogue.weights_advice": "words of an error",
-    "config.compose": "counts cores: the number of threads is in the environment",
     "devices.compiler": "finds a compiler: that networks are compiled is in the environment",
     "devices.driver": "refuses cards",
     "devices.execution": "picks a plan: what of it changes bits is in the environment",
@@ -56,14 +55,16 @@ EXCUSED = {
     "provenance.run_layout": "names of files",
     "provenance.stage_records": "types",
     "sandbox.network_arguments": "refuses configs of networks",
+    "stages.cached_stage": "keeps arrays and reads them back",
     "schema.run_identity": "what it returns is in the params",
     "schema.settings": "types of settings, whose values are in the params",
     "stages.cached_stage": "keeps what a stage computed, or reads it back",
     "stages.picture.retry_smaller": "picks a plan again: what of it changes bits is in the environment",
     "stages.picture.sound_numbers": "refuses arrays",
-    "system.atomic_files": "writes files",
+    "system.files.atomic_files": "writes files",
     "system.process": "a clock",
-    "system.progress": "tells a person",
+    "system.processor_cores": "counts cores: the number of threads is in the environment",
+    "system.terminal.progress": "tells a person",
 }
 # The same for one stage alone.
 EXCUSED_FOR = {

@@ -29,8 +29,8 @@ from pokora_anime.errors import MachineError
 from pokora_anime.render.worker import needs
 from pokora_anime.schema.settings import Compile, DeviceConfig, VideoConfig
 from pokora_anime.stages.control.control_source import ControlSource, control_residuals
+from pokora_anime.stages.denoising.conditioning import Guidance
 from pokora_anime.stages.motion import segments as motion
-from pokora_anime.stages.motion.conditioning import Guidance
 from pokora_anime.stages.picture import keyframe
 from pokora_anime.stages.text import prompt_embeddings
 

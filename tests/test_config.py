@@ -130,7 +130,7 @@ def test_numbers_of_a_pair_of_base_and_speed_leave_the_speed_alone() -> None:
 
 
 def test_the_motion_takes_what_its_base_needs() -> None:
-    for key in ("known_ahead", "noise_share", "step_share", "deflicker", "hold"):
+    for key in ("known_ahead", "noise_share", "step_share", "deflicker", "hold", "pose_start"):
         nano, told, sdxl = (
             compose_video(typed) for typed in (["base=nano"], [f"base.{key}=0.125"], ["base=sdxl"])
         )

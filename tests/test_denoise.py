@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from pokora_anime.schema.settings import MotionConfig, VideoConfig
 from pokora_anime.stages.control.control_source import ControlSource, control_residuals
 from pokora_anime.stages.control.map_embedding import hint_embedded
-from pokora_anime.stages.motion.conditioning import Condition, Guidance
-from pokora_anime.stages.motion.denoiser import SegmentDenoiser
-from pokora_anime.stages.motion.noise_levels import NoiseFloor, NoiseLevels
-from pokora_anime.stages.motion.sampler_loop import ALONE, Chaining, sample
+from pokora_anime.stages.denoising.conditioning import Condition, Guidance
+from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
+from pokora_anime.stages.denoising.noise_levels import NoiseFloor, NoiseLevels
+from pokora_anime.stages.denoising.sampler_loop import ALONE, Chaining, sample
 from pokora_anime.stages.motion.segments import frame_weights, match_statistics
 from pokora_anime.timeline.segment_plan import Span, plan
 

@@ -79,6 +79,9 @@ def test_a_job_counts_what_the_run_does() -> None:
 def test_a_job_counts_the_frames_that_control_nets_act_on() -> None:
     nano = Job.of(compose("video"))
     assert (nano.segments, nano.steered) == (6, 6 * 16)  # a choreography steers every frame
+    assert (nano.steps, nano.skipped) == (6, 2)  # and its segments start from the keyframe in their poses
+    whole = Job.of(compose("video", ["motion.pose_start=0"]))
+    assert whole.skipped == 0 and nano.flops(tiled=False) < 0.8 * whole.flops(tiled=False)
     at_joins = Job.of(compose("video", ["control=segment"]))
     assert (at_joins.segments, at_joins.steered) == (6, 4 + 5 * 2)  # fade_frames, then join_frames a segment
     assert Job.of(compose("video", ["control=segment", "control.start=0.5"])).steered == at_joins.steered / 2

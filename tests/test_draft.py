@@ -30,7 +30,7 @@ from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.motion import segments as motion
 from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.text import prompt_embeddings
-from pokora_anime.system.progress import Display
+from pokora_anime.system.terminal.progress import Display
 from pokora_anime.timeline import draft_plan
 from pokora_anime.timeline.segment_plan import Span
 from pokora_anime.untrusted.folder_listing import Folder

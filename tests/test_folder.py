@@ -19,7 +19,7 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.ledger import Ledger
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import RunFolder
-from pokora_anime.system import atomic_files
+from pokora_anime.system.files import atomic_files
 
 KEY = "ab" * 32
 

@@ -29,7 +29,7 @@ from pokora_anime.sandbox.guard_state import Guard, Level, Network, enter, in_fo
 from pokora_anime.sandbox.landlock import Access, landlock_abi
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import StillsConfig, VideoConfig
-from pokora_anime.system.interrupts import KILL_SECONDS
+from pokora_anime.system.terminal.interrupts import KILL_SECONDS
 
 PACKAGE = Path(__file__).parent.parent / "pokora_anime"
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

@@ -31,8 +31,8 @@ from pokora_anime.rules import contest, contest_limits
 from pokora_anime.rules.case import Case, uses
 from pokora_anime.schema.settings import Chain, Upscale, VideoConfig
 from pokora_anime.stages.delivery import finish
+from pokora_anime.stages.denoising.tiles import Tiled, cover
 from pokora_anime.stages.motion.hires import enlarged
-from pokora_anime.stages.motion.tiles import Tiled, cover
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline import hires_plan

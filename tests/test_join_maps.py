@@ -24,16 +24,17 @@ from pokora_anime.replay.replay_parts import choose
 from pokora_anime.schema.settings import ControlConfig, ControlKind, MapSource, VideoConfig
 from pokora_anime.stages.control import control_maps, controlnets, join_maps
 from pokora_anime.stages.control.control_maps import NobodyFound
-from pokora_anime.stages.motion import denoiser, segments
-from pokora_anime.stages.motion.anchor import Anchor
-from pokora_anime.stages.motion.conditioning import Condition, Guidance
-from pokora_anime.stages.motion.denoiser import SegmentDenoiser
-from pokora_anime.stages.motion.noise_levels import NoiseFloor, NoiseLevels
+from pokora_anime.stages.denoising import denoiser
+from pokora_anime.stages.denoising.anchor import Anchor
+from pokora_anime.stages.denoising.conditioning import Condition, Guidance
+from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
+from pokora_anime.stages.denoising.noise_levels import NoiseFloor, NoiseLevels
+from pokora_anime.stages.motion import segments
 from pokora_anime.stages.picture import initial_noise as noise
 from pokora_anime.stages.picture.decode import decode
 from pokora_anime.stages.text import prompt_embeddings
 from pokora_anime.submission.documents import prose
-from pokora_anime.system.progress import Display
+from pokora_anime.system.terminal.progress import Display
 from pokora_anime.timeline import join_plan as joins
 from pokora_anime.timeline.segment_plan import Span
 from pokora_anime.untrusted.folder_listing import Folder

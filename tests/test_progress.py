@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from pokora_anime.errors import Interrupted
-from pokora_anime.system.progress import Display
+from pokora_anime.system.terminal.progress import Display
 
 
 def plain() -> tuple[Console, io.StringIO]:
@@ -194,7 +194,7 @@ def test_what_libraries_remark_goes_into_the_log_alone(
 
 
 def test_long_loading_is_told_and_short_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pokora_anime.system.progress.LOADING_SECONDS", 0.1)
+    monkeypatch.setattr("pokora_anime.system.terminal.progress.LOADING_SECONDS", 0.1)
     console, text = plain()
     with Display(tmp_path / "run.log", console=console) as display:
         with display.loading("vae"):

@@ -20,13 +20,13 @@ from pokora_anime.networks.placement import Turns, place
 from pokora_anime.networks.repeat_text_per_frame import told
 from pokora_anime.schema.settings import ControlKind
 from pokora_anime.stages.control.control_source import ControlSource
-from pokora_anime.stages.motion.anchor import Anchor
-from pokora_anime.stages.motion.conditioning import Condition, Guidance
-from pokora_anime.stages.motion.denoiser import SegmentDenoiser
-from pokora_anime.stages.motion.noise_levels import NoiseLevels
-from pokora_anime.stages.motion.reference_attention import Reference
-from pokora_anime.stages.motion.sampler_loop import sample
-from pokora_anime.stages.motion.tiles import Tiled, cover
+from pokora_anime.stages.denoising.anchor import Anchor
+from pokora_anime.stages.denoising.conditioning import Condition, Guidance
+from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
+from pokora_anime.stages.denoising.noise_levels import NoiseLevels
+from pokora_anime.stages.denoising.reference_attention import Reference
+from pokora_anime.stages.denoising.sampler_loop import sample
+from pokora_anime.stages.denoising.tiles import Tiled, cover
 
 CPU, FRAMES, SIDE, STEPS = torch.device("cpu"), 4, 4, 4
 

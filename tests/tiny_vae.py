@@ -17,7 +17,7 @@ from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.provenance.stage_records import Image, Segment
 from pokora_anime.schema.settings import FinishConfig, Interpolation, ShotConfig, VideoConfig
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.system.progress import Display
+from pokora_anime.system.terminal.progress import Display
 
 KEY = "ab" * 32
 

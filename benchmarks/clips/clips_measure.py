@@ -58,6 +58,7 @@ class Made:
 def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
     """The clip of a prompt; only its decoded frames are kept. The networks are loaded before it is timed."""
     from pokora_anime.render.pipeline import clip_segments
+    from pokora_anime.stages.delivery.settled_frames import Shown, settled
     from pokora_anime.stages.picture.decode import decode
 
     config = replace(config, seed=one.index, shot=replace(config.shot, prompt=one.text))
@@ -67,18 +68,24 @@ def render(studio: Studio, config: VideoConfig, one: Asked) -> Made:
         started, cpu = time.monotonic(), time.process_time()
         done, joins, total = 0, list[int](), round(config.shot.seconds * FPS)
         steered: list[NDArray[np.float32]] = []
-        for segment in clip_segments(config, context):
-            joins += [done] if 0 < done < total else []
-            fresh = slice(done - segment.start, total - segment.start)
-            steered += [joints[fresh] for joints in steering(segment, config, context)]
-            new = segment.latents[:, fresh]
-            for chunk in new.split(CHUNK, dim=1) if new.shape[1] else ():
-                for frame in decode(chunk, context):
-                    frames.write(frame.tobytes())  # kept in memory, they would count as the clip's
-                    done += 1
+
+        def shown() -> Iterator[Shown]:
+            nonlocal done
+            for segment in clip_segments(config, context):
+                joins.extend([done] if 0 < done < total else [])
+                fresh = slice(done - segment.start, total - segment.start)
+                steered.extend(joints[fresh] for joints in steering(segment, config, context))
+                new = segment.latents[:, fresh]
+                for chunk in new.split(CHUNK, dim=1) if new.shape[1] else ():
+                    for frame in decode(chunk, context):
+                        yield Shown.of(frame, segment.posed, done - segment.start, config)
+                        done += 1
+
+        for frame in settled(shown(), config):
+            frames.write(frame.tobytes())  # kept in memory, they would count as the clip's
         cost = time.monotonic() - started, time.process_time() - cpu, _peak()
         frames.seek(0)
-        shape = (done, config.base.height, config.base.width, 3)
+        shape = (-1, config.base.height, config.base.width, 3)
         clip = np.fromfile(frames, np.uint8).reshape(shape)
     track = np.concatenate(steered) if steered else None
     return Made(clip, tuple(joins) or _windows(config, total), *cost, track)

@@ -34,9 +34,9 @@ from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.placement import Turns, place
 from pokora_anime.schema.settings import Compile, DeviceKind
 from pokora_anime.stages.control.control_source import ControlSource
-from pokora_anime.stages.motion.conditioning import Condition, Guidance
-from pokora_anime.stages.motion.denoiser import SegmentDenoiser
-from pokora_anime.stages.motion.sampler_loop import sample
+from pokora_anime.stages.denoising.conditioning import Condition, Guidance
+from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
+from pokora_anime.stages.denoising.sampler_loop import sample
 
 NANO = Path(pokora_anime.__file__).parent / "nano" / "weights"
 FRAMES, STEPS, OVERLAP, CHUNK = 16, 6, 4, 4

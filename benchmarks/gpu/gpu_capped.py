@@ -16,9 +16,9 @@ from pokora_anime.devices.hardware import described
 from pokora_anime.networks.placement import Turns, place
 from pokora_anime.schema.settings import DeviceConfig, Family
 from pokora_anime.stages.control.control_source import ControlSource
-from pokora_anime.stages.motion.conditioning import Condition, Guidance
-from pokora_anime.stages.motion.denoiser import SegmentDenoiser
-from pokora_anime.stages.motion.sampler_loop import sample
+from pokora_anime.stages.denoising.conditioning import Condition, Guidance
+from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
+from pokora_anime.stages.denoising.sampler_loop import sample
 
 
 def planned(setting: Setting, gigabytes: float) -> Forecast:

@@ -30,8 +30,9 @@ from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.schema.settings import ControlKind, Family, LoraConfig, VideoConfig
 from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.delivery.resample import sized
-from pokora_anime.stages.motion.conditioning import Guidance
-from pokora_anime.stages.motion.guidance import combine
+from pokora_anime.stages.delivery.settled_frames import Shown, settled
+from pokora_anime.stages.denoising.conditioning import Guidance
+from pokora_anime.stages.denoising.guidance import combine
 from pokora_anime.stages.picture.decode import decode
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline import camera_choice
@@ -164,7 +165,9 @@ class Studio:
         with tempfile.TemporaryDirectory() as folder:
             context = self._context(self.models(speed), Path(folder), seed)
             segments = list(clip_segments(config, context))
-            frames = list(sized(decode(segments[0].latents, context), config, context))
+            posed, decoded = segments[0].posed, decode(segments[0].latents, context)
+            shown = (Shown.of(frame, posed, index, config) for index, frame in enumerate(decoded))
+            frames = list(sized(settled(shown, config), config, context))
             track = next(steering(segments[0], config, context), None)
             context.folder.close()
         return np.stack(frames), track

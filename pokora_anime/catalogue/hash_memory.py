@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 
 from pokora_anime.provenance.hashing import file_hash
-from pokora_anime.system.reading_progress import counter
-from pokora_anime.system.user_folder import data_folder
+from pokora_anime.system.files.reading_progress import counter
+from pokora_anime.system.files.user_folder import data_folder
 
 MEMORY = "hashes.json"
 RACY = 100_000_000  # ns: a file that changed so shortly before may change again within one tick of its clock

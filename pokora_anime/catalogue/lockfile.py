@@ -11,8 +11,8 @@ from typing import Any
 
 from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.errors import WeightsError
-from pokora_anime.system.atomic_files import write_atomic, writing
-from pokora_anime.system.user_folder import data_folder
+from pokora_anime.system.files.atomic_files import write_atomic, writing
+from pokora_anime.system.files.user_folder import data_folder
 
 VERSION = 1
 

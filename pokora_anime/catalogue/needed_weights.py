@@ -32,7 +32,7 @@ from pokora_anime.schema.settings import (
     SpeedConfig,
     VideoConfig,
 )
-from pokora_anime.system.reading_progress import LONG, counting
+from pokora_anime.system.files.reading_progress import LONG, counting
 
 __all__ = [
     "PACKAGE",

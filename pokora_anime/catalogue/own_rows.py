@@ -12,7 +12,7 @@ import yaml
 from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import Family
-from pokora_anime.system.user_folder import data_folder
+from pokora_anime.system.files.user_folder import data_folder
 
 _TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 BASE_PARTS = (  # every file of a converted base, relative to its folder

@@ -20,8 +20,8 @@ from pokora_anime.catalogue.own_rows import ID, folder_of, path, rows
 from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
 from pokora_anime.errors import ConfigError, WeightsError
 from pokora_anime.schema.settings import Family
-from pokora_anime.system.atomic_files import disk_error, temporary_path, write_atomic, writing
-from pokora_anime.system.user_folder import data_folder, free_space
+from pokora_anime.system.files.atomic_files import disk_error, temporary_path, write_atomic, writing
+from pokora_anime.system.files.user_folder import data_folder, free_space
 
 if TYPE_CHECKING:
     from pokora_anime.catalogue.lora import lora_check

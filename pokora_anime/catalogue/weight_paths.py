@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pokora_anime.catalogue import lockfile, own_rows, weight_hashes
 from pokora_anime.catalogue.registry_row import Row
-from pokora_anime.system.user_folder import data_folder
+from pokora_anime.system.files.user_folder import data_folder
 
 PACKAGE = Path(__file__).resolve().parent.parent
 

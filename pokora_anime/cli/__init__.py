@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pokora_anime.errors import ConfigError, PokoraError
-from pokora_anime.system import resume_hint
+from pokora_anime.system.terminal import resume_hint
 
 
 def _video(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pokora_anime.errors import MachineError
 from pokora_anime.schema.settings import Compile, DeviceKind, RunConfig, VideoConfig
-from pokora_anime.system.user_folder import data_folder
+from pokora_anime.system.files.user_folder import data_folder
 
 HEADERS = ("/usr/include", "/usr/local/include", "/usr/libexec/gcc")
 _PARTS = ("cc1", "cc1plus", "collect2", "as", "ld", "lto-wrapper")

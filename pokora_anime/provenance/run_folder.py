@@ -20,8 +20,14 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_layout import FORMAT, LEDGER, RECORD
 from pokora_anime.provenance.run_reading import read_run
 from pokora_anime.provenance.run_record import ancestors, content
-from pokora_anime.system.atomic_files import TEMPORARY_SUFFIX, rename, temporary_path, write_atomic, writing
-from pokora_anime.system.file_lock import FolderLock
+from pokora_anime.system.files.atomic_files import (
+    TEMPORARY_SUFFIX,
+    rename,
+    temporary_path,
+    write_atomic,
+    writing,
+)
+from pokora_anime.system.files.file_lock import FolderLock
 
 if TYPE_CHECKING:
     from pokora_anime.provenance.stage_records import Image

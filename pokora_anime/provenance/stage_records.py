@@ -71,12 +71,21 @@ class Keyframe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Posed:
+    """The planned joints of some frames, [frames,18,3] in pixels, and those of the keyframe, [18,3]."""
+
+    joints: npt.NDArray[np.float32]
+    keyframe: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlTrack:
     """Control maps by kind ('pose', 'depth', 'canny', 'lineart'): the keyframe's for a whole clip, or those
     of the frames of a segment, which have one more axis before the others.
 
     `fading` has, by kind, how much each frame of a segment sees of a map that is none of its own (all of it
-    if it is not there), and `beside` is where those maps come from.
+    if it is not there), and `beside` is where those maps come from. `posed` are the poses that the maps were
+    drawn of, where they were planned for someone who looks the same in the whole clip.
     """
 
     maps: dict[str, Image]
@@ -84,6 +93,7 @@ class ControlTrack:
     node: Node
     fading: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
     beside: ControlTrack | None = None
+    posed: Posed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +101,8 @@ class Segment:
     """One denoised stretch of frames.
 
     `latents` [channels, frames, height, width] includes the `known` frames that it shares with the
-    segment before (or with the keyframe, for `index` 0); `start` is the clip index of its frame 0.
+    segment before (or with the keyframe, for `index` 0); `start` is the clip index of its frame 0. `posed`
+    are its frames' poses as their maps know them.
     """
 
     index: int
@@ -99,6 +110,7 @@ class Segment:
     known: int
     latents: Tensor
     node: Node
+    posed: Posed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

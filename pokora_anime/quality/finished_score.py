@@ -24,8 +24,10 @@ from pokora_anime.quality.scorecard import Scorecard
 if TYPE_CHECKING:
     from pokora_anime.networks.loader import Models
     from pokora_anime.schema.settings import VideoConfig
+    from pokora_anime.stages.delivery.settled_frames import Shown
     from pokora_anime.stages.run_context import RunContext
 
+PLANNED = "choreography"
 _CHUNK = 4  # frames decoded at once
 DECODED = "segment latents, decoded"
 
@@ -149,18 +151,31 @@ def _sampled(folder: Path, shape: Shape) -> Iterator[Image]:
 
 
 def _decoded(reading: Reading, shape: Shape, decoder: _Decoder) -> Iterator[Image]:
-    """Every generated frame that the clip shows, once."""
+    """Every generated frame that the clip shows, once, as frames between them are made from it."""
+    from pokora_anime.stages.delivery.settled_frames import settled
+
+    return settled(_shown(reading, shape, decoder), shape.config)
+
+
+def _shown(reading: Reading, shape: Shape, decoder: _Decoder) -> Iterator[Shown]:
     import torch
 
+    from pokora_anime.stages.control.choreography_stage import of_frames
+    from pokora_anime.stages.delivery.settled_frames import Shown
     from pokora_anime.stages.picture.decode import decode
 
+    planned = [
+        reading.arrays(node)["pose"].astype(np.float32) for node in reading.nodes if node.op == PLANNED
+    ]
     done = 0
     for start, node in shape.segments:
         latents = torch.from_numpy(reading.arrays(node)["latents"])
+        posed = [of_frames(one, start, latents.shape[1], shape.config) for one in planned]
         new = latents[:, done - start : shape.generated - start]
         for chunk in new.split(_CHUNK, dim=1) if new.shape[1] else ():
-            yield from decode(chunk, cast("RunContext", decoder))
-            done += chunk.shape[1]
+            for frame in decode(chunk, cast("RunContext", decoder)):
+                yield Shown.of(frame, posed[0] if posed else None, done - start, shape.config)
+                done += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.metrics.clip_scorer import reduced
 from pokora_anime.quality.metrics.scorer_backends import fetched
 from pokora_anime.schema.settings import Family
-from pokora_anime.system.atomic_files import write_atomic
+from pokora_anime.system.files.atomic_files import write_atomic
 
 if TYPE_CHECKING:
     import torch

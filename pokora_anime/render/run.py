@@ -35,9 +35,9 @@ from pokora_anime.sandbox.guard_state import in_force
 from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.system import resume_hint
-from pokora_anime.system.atomic_files import writing
-from pokora_anime.system.progress import Display
+from pokora_anime.system.files.atomic_files import writing
+from pokora_anime.system.terminal import resume_hint
+from pokora_anime.system.terminal.progress import Display
 from pokora_anime.timeline.frame_timing import frames_delivered
 
 _NOT_SHOWN = np.zeros((2, 2, 3), np.uint8)  # stands for a frame that the contact sheet leaves out

@@ -14,10 +14,10 @@ from pokora_anime.errors import RecordError
 from pokora_anime.media.ffmpeg import find_ffmpeg
 from pokora_anime.provenance import operations
 from pokora_anime.provenance.node import Node
-from pokora_anime.provenance.operations import Operation
+from pokora_anime.provenance.operations import Makes, Operation, of
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
 from pokora_anime.replay.replay_parts import FRAMES, Unit, attempt, delivered_segments, span
-from pokora_anime.replay.segment_frames import Delivered, segment_frames
+from pokora_anime.replay.segment_frames import Delivered, Stored, segment_frames, shared
 from pokora_anime.replay.stored_run import Shelf
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.stages.control import choreography_stage, control_maps, draft_maps, join_maps
@@ -77,18 +77,22 @@ class Replayer:
         return Redone(node=shelf.made, arrays=shelf.arrays or pictures)
 
     def frames(self, unit: Unit) -> Delivered:
-        """The delivered frames of one segment, from its latents and the last ones before it."""
+        """The delivered frames of one segment, from its latents and those around them."""
         assert unit.kind == FRAMES and unit.segment is not None and isinstance(self._config, VideoConfig)
-        latents = {step.id: self._arrays.of(step)["latents"] for step in self._segments()}
-        earlier = [step for step in self._segments() if step.id in unit.segment.parents]
-        before = earlier[-1] if earlier else None
-        return segment_frames(
-            cast(npt.NDArray[np.float32], latents[unit.segment.id]),
-            None if before is None else cast(npt.NDArray[np.float32], latents[before.id]),
-            (span(unit.segment)["start"], None if before is None else span(before)),
-            self._config,
-            self._context,
-        )
+        steps = self._segments()
+        at = [step.id for step in steps].index(unit.segment.id)
+        return segment_frames([self._stored(step) for step in steps], at, self._config, self._context)
+
+    def _stored(self, step: Step) -> Stored:
+        """A delivered segment, with the poses that it was made under."""
+        assert isinstance(self._config, VideoConfig)
+        latents = cast(npt.NDArray[np.float32], self._arrays.of(step)["latents"])
+        place = span(step)
+        posed = None
+        for planned in (one for one in self._record.steps if of(one.op).makes is Makes.poses):
+            joints = self._arrays.of(planned)["pose"].astype(np.float32)
+            posed = choreography_stage.of_frames(joints, place["start"], latents.shape[1], self._config)
+        return Stored(latents=latents, start=place["start"], shared=shared(place), posed=posed)
 
     def finish_node(self, unit: Unit, hashes: list[str]) -> Node:
         """The finish node as this install enters it for these frames."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pokora_anime.errors import ConfigError, MachineError, RecordError
 from pokora_anime.signing import ed25519_points
-from pokora_anime.system.atomic_files import sync_folder
+from pokora_anime.system.files.atomic_files import sync_folder
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

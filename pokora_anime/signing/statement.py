@@ -17,7 +17,7 @@ from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json, canonical_json, file_hash, strict_json
 from pokora_anime.provenance.run_reading import MAX_JSON, Reading, read_file, read_run, same_json
 from pokora_anime.signing import signing_key
-from pokora_anime.system.atomic_files import write_atomic, writing
+from pokora_anime.system.files.atomic_files import write_atomic, writing
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"

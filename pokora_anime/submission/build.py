@@ -32,7 +32,7 @@ from pokora_anime.submission.documents import document_set
 from pokora_anime.submission.documents.checkpoint_list import Checkpoint, bibtex, used
 from pokora_anime.submission.documents.document_set import Documents, libraries
 from pokora_anime.submission.project import Project
-from pokora_anime.system.atomic_files import write_atomic, writing
+from pokora_anime.system.files.atomic_files import write_atomic, writing
 
 Tell = Callable[[str], None]
 Table = dict[str, Json]

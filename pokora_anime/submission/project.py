@@ -13,7 +13,7 @@ import yaml
 
 from pokora_anime.errors import ConfigError
 from pokora_anime.submission import file_names
-from pokora_anime.system.atomic_files import write_atomic, writing
+from pokora_anime.system.files.atomic_files import write_atomic, writing
 from pokora_anime.untrusted import strict_yaml
 
 MAX_TEXT, MAX_LINE, MAX_MEMBERS = 12_000, 120, 12

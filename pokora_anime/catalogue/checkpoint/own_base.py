@@ -20,9 +20,9 @@ from pokora_anime.catalogue.registry_row import Kind, Status
 from pokora_anime.errors import ConfigError, WeightsError
 from pokora_anime.provenance.hashing import file_hash
 from pokora_anime.schema.settings import Family
-from pokora_anime.system.atomic_files import disk_error, sync_folder, temporary_path, writing
-from pokora_anime.system.reading_progress import LONG
-from pokora_anime.system.user_folder import data_folder, free_space
+from pokora_anime.system.files.atomic_files import disk_error, sync_folder, temporary_path, writing
+from pokora_anime.system.files.reading_progress import LONG
+from pokora_anime.system.files.user_folder import data_folder, free_space
 
 TOKENIZERS = "sdxl-tokenizers"  # the registry's row
 MIN_SOURCE = 8  # characters; less names no place

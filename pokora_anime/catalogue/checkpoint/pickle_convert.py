@@ -14,7 +14,7 @@ from pathlib import Path
 from pokora_anime.catalogue.lockfile import Conversion
 from pokora_anime.errors import WeightsError
 from pokora_anime.provenance.hashing import file_hash
-from pokora_anime.system.atomic_files import temporary_path, writing
+from pokora_anime.system.files.atomic_files import temporary_path, writing
 
 SECONDS = 600
 # Where collections of tensors are kept inside a checkpoint.

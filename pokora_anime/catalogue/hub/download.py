@@ -18,8 +18,8 @@ from pokora_anime.catalogue.weight_paths import converted_folder, hub_cache, loc
 from pokora_anime.catalogue.weights_advice import absent, fetch_row, leave_out, refuse_blocked, refuse_empty
 from pokora_anime.errors import PokoraError, WeightsError
 from pokora_anime.schema.settings import Family
-from pokora_anime.system.atomic_files import disk_error, writing
-from pokora_anime.system.user_folder import amount, data_folder, free_space
+from pokora_anime.system.files.atomic_files import disk_error, writing
+from pokora_anime.system.files.user_folder import amount, data_folder, free_space
 
 SPARE = 256 * 2**20  # bytes that a full disk would miss first
 Report = Callable[[str], None]

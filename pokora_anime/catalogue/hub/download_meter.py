@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pokora_anime.system.user_folder import amount
+from pokora_anime.system.files.user_folder import amount
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.catalogue.weight_paths import hub_cache
 from pokora_anime.catalogue.weights_advice import fetch_row
 from pokora_anime.errors import MachineError, PokoraError, WeightsError
-from pokora_anime.system.atomic_files import disk_error
+from pokora_anime.system.files.atomic_files import disk_error
 
 _DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}

@@ -15,8 +15,8 @@ from pokora_anime.catalogue import lockfile, registry
 from pokora_anime.catalogue.hub.hub_client import PARTIAL
 from pokora_anime.catalogue.registry_row import Row, matches
 from pokora_anime.catalogue.weight_paths import hub_cache, repo_cache
-from pokora_anime.system.atomic_files import writing
-from pokora_anime.system.user_folder import data_folder
+from pokora_anime.system.files.atomic_files import writing
+from pokora_anime.system.files.user_folder import data_folder
 
 
 def find() -> list[Path]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pokora_anime.cli.parser import OneLineParser, whole
 from pokora_anime.provenance import run_layout
 from pokora_anime.signing import signing_key
-from pokora_anime.system.atomic_files import write_atomic, writing
+from pokora_anime.system.files.atomic_files import write_atomic, writing
 
 if TYPE_CHECKING:
     from pokora_anime.replay.examine_replay import Question

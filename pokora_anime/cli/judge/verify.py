@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pokora_anime.cli.parser import OneLineParser
 from pokora_anime.signing import signing_key
-from pokora_anime.system.atomic_files import write_atomic, writing
+from pokora_anime.system.files.atomic_files import write_atomic, writing
 
 DESCRIPTION = """Checks a run, or a submission with its runs, without rendering anything, and without torch.
 

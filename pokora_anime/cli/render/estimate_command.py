@@ -17,7 +17,7 @@ from pokora_anime.devices.hardware import GIB
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import DeviceKind, RunConfig
 from pokora_anime.system.did_you_mean import nearest
-from pokora_anime.system.user_folder import amount, free_space
+from pokora_anime.system.files.user_folder import amount, free_space
 
 COMMANDS = ("video", "stills", "sweep")
 _ALL = "all"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pokora_anime.errors import Interrupted
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
-from pokora_anime.system import resume_hint
+from pokora_anime.system.terminal import resume_hint
 
 if TYPE_CHECKING:
     from pokora_anime.render.worker.parent import Worker

@@ -19,8 +19,8 @@ from pokora_anime.config.overrides import prepare, quote
 from pokora_anime.errors import Interrupted, MachineError, PokoraError
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.schema.config_groups import conf_dir, register_schemas
-from pokora_anime.system.atomic_files import write_atomic, writing
-from pokora_anime.system.labelled_lines import labelled
+from pokora_anime.system.files.atomic_files import write_atomic, writing
+from pokora_anime.system.terminal.labelled_lines import labelled
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf

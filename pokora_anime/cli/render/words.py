@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from pokora_anime.cli.parser import OneLineParser
 from pokora_anime.nano.world import vocabulary as v
-from pokora_anime.system.atomic_files import writing
+from pokora_anime.system.files.atomic_files import writing
 
 _DESCRIPTION = """What base=nano draws: one girl, described by these words and no others.
 

@@ -193,7 +193,7 @@ def _where(arguments: list[str]) -> int:
 
 def _gc(arguments: list[str]) -> int:
     from pokora_anime.catalogue.hub import leftovers
-    from pokora_anime.system.user_folder import amount
+    from pokora_anime.system.files.user_folder import amount
 
     parser = _parser("gc", "Delete what was fetched by pokora and no row of the registry names any more.")
     parser.add_argument("--yes", action="store_true", help="delete without asking")

@@ -15,7 +15,7 @@ from pokora_anime.errors import ConfigError
 from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.schema.settings import DeviceKind, DType
 from pokora_anime.system.did_you_mean import nearest
-from pokora_anime.system.user_folder import data_folder
+from pokora_anime.system.files.user_folder import data_folder
 
 FILE = "cards.yaml"
 _Choice = TypeVar("_Choice", bound=Enum)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.errors import MachineError
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
-from pokora_anime.system.user_folder import amount, free_space
+from pokora_anime.system.files.user_folder import amount, free_space
 from pokora_anime.timeline import choreography_plan, draft_plan, join_plan
 
 _LATENT = 4 * 4  # bytes of a latent pixel: four channels in fp32

@@ -214,7 +214,7 @@ def _seconds(plan: Plan, job: Job, hardware: Hardware, held: float) -> float:
     slower = (1.05 if plan.sequential else 1.0) * (1.02 if plan.alternate else 1.0)
     slower *= (1.01 if plan.decode_chunk else 1.0) * (1.02 if plan.fp8 else 1.0)
     computing = slower * job.flops(tiled=plan.tiled) / hardware.rate_of(job.family)
-    passes = job.segments * (job.steps + (job.hires.steps if job.hires else 0))
+    passes = job.segments * (job.steps - job.skipped + (job.hires.steps if job.hires else 0))
     if job.guided and (plan.sequential or not job.batched):
         passes *= 1.0 + job.guided
     carrying = passes * held / _BUS

@@ -11,7 +11,7 @@ from typing import Self, cast
 
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import DeviceKind, DType, Family
-from pokora_anime.system.user_folder import data_folder
+from pokora_anime.system.files.user_folder import data_folder
 
 FILE = "rates.json"
 # FLOP/s that nano's motion UNet reaches on one core of an EPYC with AVX512-bf16 (`pokora bench gpu`).

@@ -97,6 +97,7 @@ class Job:
     steered: float = 0.0  # frames that each ControlNet sees at a step, all segments together
     delivered: int = 0  # pixels of all frames as they are encoded
     draft_steps: int = 0  # of the pass that control maps are read from
+    skipped: int = 0  # of a segment's steps, which starts from the keyframe
     hires: Hires | None = None
     compile: Compile = Compile.off
 
@@ -122,6 +123,7 @@ class Job:
             steered=_steered(video) if video else 0.0,
             delivered=_delivered(video) if video else 0,
             draft_steps=draft_plan.settings(video).speed.steps if video and draft_plan.wanted(video) else 0,
+            skipped=choreography_plan.skipped(video) if video else 0,
             hires=_hires(video) if video and hires_plan.asked(video) else None,
             compile=config.device.compile if video else Compile.off,
         )
@@ -149,8 +151,9 @@ class Job:
         """Arithmetic of the whole run, decoding included; `tiled`: its second pass sees tiles."""
         nets, passes = self.networks, self.steps * (1.0 + self.guided)
         picture = self.latent_pixels * (passes * nets.unet.megaflops + nets.vae.megaflops)
-        moving = passes * nets.motion.megaflops
-        steered = self.steered * self.latent_pixels * passes * self.controls * nets.control.megaflops
+        moving = (self.steps - self.skipped) * (1.0 + self.guided) * nets.motion.megaflops
+        steering = (self.steps - self.skipped) * (1.0 + self.guided) * self.controls
+        steered = self.steered * self.latent_pixels * steering * nets.control.megaflops
         drafted = self.draft_steps * (1.0 + self.guided) * nets.motion.megaflops
         drafted += nets.vae.megaflops if self.draft_steps else 0.0
         frame = self.latent_pixels * (moving + drafted) + self.shown_pixels * nets.vae.megaflops

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.nano.recipe import MEMBERS, PROBE, Recipe, Training, make_recipe
-from pokora_anime.system.atomic_files import writing
+from pokora_anime.system.files.atomic_files import writing
 
 ALONE = ("data", "probe")  # one process does it
 ANEW = (

@@ -23,7 +23,7 @@ from pokora_anime.errors import MachineError
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import training_workers
 from pokora_anime.nano.train.muon import Muon, is_matrix
-from pokora_anime.system.atomic_files import disk_error, writing
+from pokora_anime.system.files.atomic_files import disk_error, writing
 
 SAVE_SECONDS = 60.0
 REPORT_SECONDS = 15.0

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pokora_anime.provenance.run_layout import CHOREOGRAPHY, REPORTS
 from pokora_anime.quality.report.scorecard_page import page
 from pokora_anime.quality.scorecard import REPORT, SCORECARD, Scorecard
-from pokora_anime.system.atomic_files import write_atomic, writing
+from pokora_anime.system.files.atomic_files import write_atomic, writing
 
 
 def write(card: Scorecard, folder: Path, clip: Path | None = None) -> tuple[Path, Path]:

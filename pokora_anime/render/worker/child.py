@@ -28,7 +28,7 @@ from pokora_anime.sandbox.guard_state import Guard, Level, Network
 from pokora_anime.sandbox.landlock import Confinement, confine, landlock_abi, no_new_privileges
 from pokora_anime.sandbox.seccomp import refuse_sockets
 from pokora_anime.system import process
-from pokora_anime.system.labelled_lines import labelled
+from pokora_anime.system.terminal.labelled_lines import labelled
 
 
 def main(header: Message) -> None:
@@ -64,7 +64,7 @@ def _begin(header: Message) -> Message:
     sys.prefix = sys.exec_prefix = header["prefix"]  # as site would have it
     guard_state.enter(_confined(header, interpreter))
     from pokora_anime.catalogue import hash_memory
-    from pokora_anime.system.library_remarks import Remarks
+    from pokora_anime.system.terminal.library_remarks import Remarks
 
     hash_memory.confine(header.get("hashes", {}))
     Remarks(lambda _: None).install()  # until a display is there, whose log keeps them

@@ -18,8 +18,8 @@ from pokora_anime.sandbox.child_environment import DRIVER_FOLDERS
 from pokora_anime.sandbox.grants import Grants
 from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.schema.settings import RunConfig
-from pokora_anime.system.atomic_files import writing
-from pokora_anime.system.user_folder import data_folder
+from pokora_anime.system.files.atomic_files import writing
+from pokora_anime.system.files.user_folder import data_folder
 
 PACKAGE = Path(__file__).resolve().parents[2]
 _SHARED_LIBRARIES = (

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from pokora_anime.system.atomic_files import writing
+from pokora_anime.system.files.atomic_files import writing
 
 _PREFIX = "tmp-"
 

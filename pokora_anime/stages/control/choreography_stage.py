@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import numpy.typing as npt
 
 from pokora_anime.choreography import action_words, actions, body, choreographer, front_view, skeleton
 from pokora_anime.choreography import pose_plan as planning
@@ -17,13 +18,13 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.run_layout import CHOREOGRAPHY, REPORTS
-from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Prompt
+from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Posed, Prompt
 from pokora_anime.schema.settings import Family, VideoConfig
 from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.control import control_maps, map_fading
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.system.atomic_files import writing
-from pokora_anime.system.progress import KEPT
+from pokora_anime.system.files.atomic_files import writing
+from pokora_anime.system.terminal.progress import KEPT
 from pokora_anime.timeline import choreography_plan, frame_timing, segment_plan
 from pokora_anime.timeline.frame_timing import frames_generated
 
@@ -96,14 +97,14 @@ def track(
     joints = _stored(node, context)["pose"].astype(np.float32)
     span = segment_plan.of(config, frames_generated(config))[index]
     count = segment_plan.drawn(span, config)
-    frames = np.arange(span.start, span.start + count)
-    frames = frames % len(joints) if config.motion.loop else np.minimum(frames, len(joints) - 1)
+    frames = choreography_plan.planned(span.start, count, len(joints), config)
     size = (config.base.height, config.base.width)
     wide = half_width(config)
     found = [control_maps.pose_map(joints[frame], size, wide) for frame in frames]
     maps = {"pose": np.stack([control_maps.black_for_nobody(one, size) for one in found])}
+    posed = of_frames(joints, span.start, span.frames, config)
     if still is None:
-        return ControlTrack(maps=maps, notes=(), node=node)
+        return ControlTrack(maps=maps, notes=(), node=node, posed=posed)
     fades = map_fading.faded(span.start, count, config.control.fade_frames, config.control.fade_floor)
     return ControlTrack(
         maps={**maps, **still.maps},
@@ -111,6 +112,17 @@ def track(
         node=node,
         fading=dict.fromkeys(still.maps, fades),
         beside=still,
+        posed=posed,
+    )
+
+
+def of_frames(joints: npt.NDArray[np.float32], first: int, count: int, config: VideoConfig) -> Posed | None:
+    """The planned joints [frames,18,3] of `count` frames of the clip, and the keyframe's; None where the
+    prompt travels to another look."""
+    if not choreography_plan.same_look(config):
+        return None
+    return Posed(
+        joints=joints[choreography_plan.planned(first, count, len(joints), config)], keyframe=joints[0]
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pokora_anime.networks.repeat_text_per_frame import told
 from pokora_anime.stages.control.map_embedding import Hints, hint_embedded
-from pokora_anime.stages.motion.conditioning import Condition
+from pokora_anime.stages.denoising.conditioning import Condition
 
 
 class ControlSource:

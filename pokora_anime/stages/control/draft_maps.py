@@ -22,7 +22,7 @@ from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.control import control_maps, joint_tracks
 from pokora_anime.stages.picture import decode
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.system.progress import KEPT
+from pokora_anime.system.terminal.progress import KEPT
 
 JOINTS = 18
 

@@ -29,7 +29,7 @@ from pokora_anime.provenance.stage_records import Image, Video
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.system.atomic_files import disk_error
+from pokora_anime.system.files.atomic_files import disk_error
 from pokora_anime.timeline.frame_timing import frames_delivered
 
 _FULL_DISK = ("no space left", "disk quota exceeded", "file too large")

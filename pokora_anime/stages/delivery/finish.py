@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from pokora_anime.catalogue import finishing_networks
+from pokora_anime.choreography import skinning
 from pokora_anime.errors import RecordError
 from pokora_anime.nano import crisp
 from pokora_anime.networks.finishing import pixels, rife, upscaler
@@ -18,13 +19,22 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.stage_records import Image, Segment
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.stages.delivery import camera_window, interpolate, resample, upscale
+from pokora_anime.stages.delivery import (
+    camera_window,
+    color_match,
+    interpolate,
+    resample,
+    settled_frames,
+    steady,
+    upscale,
+)
 from pokora_anime.stages.delivery.resample import sized, timed
-from pokora_anime.stages.motion import tiles
+from pokora_anime.stages.delivery.settled_frames import Shown
+from pokora_anime.stages.denoising import tiles
 from pokora_anime.stages.picture import decode
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.timeline import frame_timing, hires_plan
+from pokora_anime.timeline import choreography_plan, frame_timing, hires_plan
 from pokora_anime.timeline.frame_timing import frames_delivered
 
 Watch = Callable[[Iterator[Image]], Iterator[Image]]
@@ -43,7 +53,7 @@ def frames(
     torch.set_num_threads(context.threads)
     finish = config.finish
     count = frames_delivered(config.shot.seconds, finish.fps)
-    source = watch(_decoded(segments, finish.decode_chunk, context))
+    source = watch(settled_frames.settled(_decoded(segments, config, context), config))
     yield from sized(timed(source, count, config, context), config, context)
 
 
@@ -65,12 +75,17 @@ def record(
         code=code_hash(
             sys.modules[__name__],
             camera_window,
+            choreography_plan,
+            color_match,
             crisp,
             resample,
             interpolate,
             decode,
             pixels,
             rife,
+            settled_frames,
+            skinning,
+            steady,
             tiles,
             frame_timing,
             hires_plan,
@@ -84,7 +99,7 @@ def record(
     return node
 
 
-def _decoded(segments: Iterator[Segment], chunk_frames: int, context: RunContext) -> Iterator[Image]:
+def _decoded(segments: Iterator[Segment], config: VideoConfig, context: RunContext) -> Iterator[Shown]:
     """Every frame of the clip once: what a segment shares with the one before it is left out."""
     delivered = 0
     for segment in segments:
@@ -98,4 +113,5 @@ def _decoded(segments: Iterator[Segment], chunk_frames: int, context: RunContext
             )
         new = segment.latents[:, shared:]
         delivered += new.shape[1]
-        yield from decode_chunks(new, chunk_frames, context)
+        for index, frame in enumerate(decode_chunks(new, config.finish.decode_chunk, context), shared):
+            yield Shown.of(frame, segment.posed, index, config)

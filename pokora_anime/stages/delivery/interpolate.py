@@ -180,10 +180,10 @@ class FramePair:
         forward, backward = self._flows
         to_before = _mixed(forward, -(1 - time) * time, backward, time**2)
         to_after = _mixed(forward, (1 - time) ** 2, backward, -time * (1 - time))
-        before = _warp(self.before, to_before, cv2.INTER_CUBIC).astype(np.float32)
-        after = _warp(self.after, to_after, cv2.INTER_CUBIC).astype(np.float32)
+        before = warp(self.before, to_before, cv2.INTER_CUBIC).astype(np.float32)
+        after = warp(self.after, to_after, cv2.INTER_CUBIC).astype(np.float32)
         seen_before, seen_after = (
-            _warp(mask, way) for mask, way in zip(self._visible, (to_before, to_after), strict=True)
+            warp(mask, way) for mask, way in zip(self._visible, (to_before, to_after), strict=True)
         )
         weight_before = (1 - time) * (seen_before + 0.1)
         weight_after = time * (seen_after + 0.1)
@@ -200,7 +200,7 @@ class FramePair:
     def is_cut(self) -> bool:
         """Whether no motion explains the change, so that a warp would show ghosts of both frames."""
         forward, _ = self._flows
-        warped = float(cv2.absdiff(self.before, _warp(self.after, forward)).mean())
+        warped = float(cv2.absdiff(self.before, warp(self.after, forward)).mean())
         plain = float(cv2.absdiff(self.before, self.after).mean())
         return warped > _CUT_LEVELS and warped > _CUT_SHARE * plain
 
@@ -210,13 +210,18 @@ class FramePair:
 
     @cached_property
     def _flows(self) -> tuple[Flow, Flow]:
-        before, after = _grey(self.before), _grey(self.after)
-        return _flow(self._dis, before, after), _flow(self._dis, after, before)
+        return flow_between(self.before, self.after, self._dis)
 
     @cached_property
     def _visible(self) -> tuple[Mask, Mask]:
         forward, backward = self._flows
-        return _consistent(forward, backward), _consistent(backward, forward)
+        return seen_in_both(forward, backward), seen_in_both(backward, forward)
+
+
+def flow_between(before: Image, after: Image, dis: cv2.DISOpticalFlow) -> tuple[Flow, Flow]:
+    """Flows from a frame [h,w,3] to another, and back."""
+    here, there = _grey(before), _grey(after)
+    return _flow(dis, here, there), _flow(dis, there, here)
 
 
 def _mixed(first: Flow, weight: float, second: Flow, other: float) -> Flow:
@@ -231,7 +236,7 @@ def _flow(dis: cv2.DISOpticalFlow, first: npt.NDArray[np.uint8], second: npt.NDA
     return np.asarray(dis.calc(first, second, np.zeros((*first.shape, 2), np.float32)), np.float32)
 
 
-def _warp(values: npt.NDArray[S], flow: Flow, kind: int = cv2.INTER_LINEAR) -> npt.NDArray[S]:
+def warp(values: npt.NDArray[S], flow: Flow, kind: int = cv2.INTER_LINEAR) -> npt.NDArray[S]:
     """`values` fetched from where `flow` points; outside the frame its border goes on."""
     height, width = flow.shape[:2]
     columns = np.arange(width, dtype=np.float32) + flow[..., 0]
@@ -264,9 +269,9 @@ def _blended(one: Image, other: Image, share: Mask) -> Image:
     return np.asarray(cv2.blendLinear(one, other, 1 - weight, weight), np.uint8)
 
 
-def _consistent(flow: Flow, back: Flow) -> Mask:
+def seen_in_both(flow: Flow, back: Flow) -> Mask:
     """1 where following `flow` and then `back` ends near where it started: seen in both frames."""
-    returned = _warp(back, flow)
+    returned = warp(back, flow)
     error = ((flow + returned) ** 2).sum(2)
     allowed = 0.01 * ((flow**2).sum(2) + (returned**2).sum(2)) + 0.5
     return np.asarray(cv2.GaussianBlur((error < allowed).astype(np.float32), (0, 0), 1.0), np.float32)

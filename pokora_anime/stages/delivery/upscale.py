@@ -11,7 +11,7 @@ from pokora_anime.networks.finishing.pixels import to_frame, to_tensor
 from pokora_anime.networks.finishing.upscaler import Upscaler
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import FinishConfig, RunConfig, Upscale
-from pokora_anime.stages.motion.tiles import cover
+from pokora_anime.stages.denoising.tiles import cover
 from pokora_anime.stages.run_context import RunContext
 
 

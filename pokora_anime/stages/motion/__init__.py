@@ -1,1 +1,1 @@
-"""Segments: the denoising loop, chaining, reference attention, the second pass."""
+"""Segments of a clip: chained, made again where a join fails, enlarged by a second pass."""

@@ -25,10 +25,9 @@ from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.cached_stage import cached_under_plan
 from pokora_anime.stages.control import control_source
-from pokora_anime.stages.motion import (
+from pokora_anime.stages.denoising import (
     anchor,
     conditioning,
-    deflicker,
     denoiser,
     guidance,
     noise_levels,
@@ -36,12 +35,13 @@ from pokora_anime.stages.motion import (
     segment_conditions,
     tiles,
 )
-from pokora_anime.stages.motion.conditioning import Guidance
+from pokora_anime.stages.denoising.conditioning import Guidance
+from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
+from pokora_anime.stages.denoising.sampler_loop import Chaining, sample
+from pokora_anime.stages.denoising.segment_conditions import condition, middle, noise_floor, shared_noise
+from pokora_anime.stages.denoising.tiles import Tiled, cover
+from pokora_anime.stages.motion import deflicker
 from pokora_anime.stages.motion.deflicker import finished
-from pokora_anime.stages.motion.denoiser import SegmentDenoiser
-from pokora_anime.stages.motion.sampler_loop import Chaining, sample
-from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
-from pokora_anime.stages.motion.tiles import Tiled, cover
 from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
@@ -141,7 +141,7 @@ class _SecondPass:
             context.progress.step(f"{detail}, kept")
         context.timeline.mark(f"second pass {span.index}")
         latents = torch.from_numpy(stage.arrays["latents"])
-        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=stage.node)
+        return replace(sources.segment, known=span.known, latents=latents, node=stage.node)
 
     def _denoised(self, span: Span, sources: _Sources, noise: Noise, told: Steps) -> Tensor:
         """Latents [C, F, H, W] float32."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pokora_anime.choreography import skinning
 from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.networks import schedulers
 from pokora_anime.prompt import prompt_syntax, prompt_travel
@@ -26,27 +27,26 @@ from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.cached_stage import cached_under_plan
 from pokora_anime.stages.control import control_source, controlnets, map_embedding, map_fading
 from pokora_anime.stages.control.control_source import ControlSource
-from pokora_anime.stages.motion import (
+from pokora_anime.stages.denoising import (
     anchor,
     conditioning,
-    deflicker,
     denoiser,
     guidance,
     noise_levels,
     reference_attention,
-    reroll,
     sampler_loop,
     segment_conditions,
 )
-from pokora_anime.stages.motion.anchor import Anchor
-from pokora_anime.stages.motion.conditioning import Guidance
+from pokora_anime.stages.denoising.anchor import Anchor
+from pokora_anime.stages.denoising.conditioning import Guidance
+from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
+from pokora_anime.stages.denoising.noise_levels import NoiseFloor
+from pokora_anime.stages.denoising.reference_attention import Reference
+from pokora_anime.stages.denoising.sampler_loop import Chaining, sample
+from pokora_anime.stages.denoising.segment_conditions import condition, middle, noise_floor, shared_noise
+from pokora_anime.stages.motion import deflicker, pose_start, reroll
 from pokora_anime.stages.motion.deflicker import finished
-from pokora_anime.stages.motion.denoiser import SegmentDenoiser
-from pokora_anime.stages.motion.noise_levels import NoiseFloor
-from pokora_anime.stages.motion.reference_attention import Reference
 from pokora_anime.stages.motion.reroll import ONCE, Attempts, names
-from pokora_anime.stages.motion.sampler_loop import Chaining, sample
-from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
 from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
@@ -83,6 +83,7 @@ _MODULES = (
     map_embedding,
     map_fading,
     noise_levels,
+    pose_start,
     prompt_syntax,
     prompt_travel,
     reference_attention,
@@ -91,6 +92,7 @@ _MODULES = (
     schedulers,
     segment_conditions,
     segment_plan,
+    skinning,
 )
 
 
@@ -200,7 +202,14 @@ class _Clip:
             context.progress.step(f"segment {span.index + 1}/{len(self.planned)}, kept")
         context.timeline.mark(f"{'segment' if over is CLIP else over.op} {span.index}")
         latents = torch.from_numpy(stage.arrays["latents"])
-        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=stage.node)
+        return Segment(
+            index=span.index,
+            start=span.start,
+            known=span.known,
+            latents=latents,
+            node=stage.node,
+            posed=None if maps is None else maps.posed,
+        )
 
     def _computed(self, job: SegmentJob) -> Arrays:
         latents = self._worker.run(job, len(self.planned))
@@ -310,11 +319,14 @@ class _SegmentNetworks:
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
         frames, size = segment_plan.drawn(span, config), (config.base.height, config.base.width)
         windows = segment_plan.windows_of(span, config)
+        start = self._posed(job.control, frames)
+        carried = int(config.motion.carry * config.speed.steps) if span.known else 0
         chaining = Chaining(
             tail=tail,
             floor=self.floor,
             shared=shared_noise("motion", context.models.latent_size, config, context),
-            skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
+            skip=choreography_plan.skipped(config) if start is not None else carried,
+            start=start,
         )
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.motion_scheduler(config.motion.betas)
@@ -348,6 +360,14 @@ class _SegmentNetworks:
             )
             latents = torch.cat([latents[:, : span.known], fresh, latents[:, end:]], dim=1)
         return finished(latents, span, config)
+
+    def _posed(self, control: ControlTrack | None, frames: int) -> Tensor | None:
+        """What a segment starts from where its poses are planned: the keyframe's latent brought into each,
+        [1, C, F, H, W]."""
+        posed = None if control is None else control.posed
+        if posed is None or self.keyframe is None or not choreography_plan.skipped(self.config):
+            return None
+        return pose_start.posed(self.keyframe.latent, posed, frames)[None].to(self.context.device)
 
     def _stepped(self, span: Span, steps: Steps, seen: Tensor) -> None:
         if self.context.preview is not None:

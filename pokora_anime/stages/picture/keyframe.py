@@ -25,7 +25,7 @@ from pokora_anime.stages.cached_stage import cached_under_plan
 from pokora_anime.stages.control import control_source, controlnets, map_embedding
 from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.delivery import upscale
-from pokora_anime.stages.motion import (
+from pokora_anime.stages.denoising import (
     anchor,
     conditioning,
     denoiser,
@@ -36,10 +36,10 @@ from pokora_anime.stages.motion import (
     segment_conditions,
     tiles,
 )
-from pokora_anime.stages.motion.conditioning import Guidance
-from pokora_anime.stages.motion.denoiser import PictureDenoiser
-from pokora_anime.stages.motion.sampler_loop import sample
-from pokora_anime.stages.motion.segment_conditions import condition
+from pokora_anime.stages.denoising.conditioning import Guidance
+from pokora_anime.stages.denoising.denoiser import PictureDenoiser
+from pokora_anime.stages.denoising.sampler_loop import sample
+from pokora_anime.stages.denoising.segment_conditions import condition
 from pokora_anime.stages.picture import decode, initial_noise
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image as Pictures
+from PIL import ImageFile
 
 from pokora_anime.errors import RecordError
 from pokora_anime.media.ffmpeg import find_ffmpeg
@@ -50,6 +51,8 @@ def jpeg(picture: Image, quality: int, longest: int = LONGEST) -> bytes:
     if max(image.size) > longest:
         image.thumbnail((longest, longest), Pictures.Resampling.LANCZOS)
     data = io.BytesIO()
+    # Pillow writes an optimised file in one piece, and believes that it is smaller than most of noise are.
+    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 4 * image.width * image.height)
     image.save(data, "JPEG", quality=quality, subsampling=0, optimize=True)
     return data.getvalue()
 

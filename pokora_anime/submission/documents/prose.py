@@ -133,10 +133,19 @@ def _chained(config: VideoConfig, reading: Reading) -> str:
 def _delivery(config: VideoConfig) -> str:
     finish, shot = config.finish, config.shot
     between = ""
+    if finish.match_colors and choreography_plan.wanted(config):
+        between += (
+            " Each part of the figure takes the colours that lay around its place in the keyframe; the "
+            "planned poses tell where that was."
+        )
+    if finish.steady:
+        between += (
+            " The frames are steadied along their optical flow: paths and colours are smoothed over time."
+        )
     if moving(finish) and finish.fps > shot.fps:
         way = INTERPOLATIONS[finish.interpolation]
         rates = f"{shot.fps} generated frames a second to {finish.fps}"
-        between = f" {way[0].upper()}{way[1:]} interpolates {rates}."
+        between += f" {way[0].upper()}{way[1:]} interpolates {rates}."
     again = ""
     if hires_plan.asked(config):
         height, width = hires_plan.frame_size(config)

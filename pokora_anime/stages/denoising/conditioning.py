@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pokora_anime.schema.settings import SpeedConfig
-from pokora_anime.stages.motion.guidance import guidance_on
+from pokora_anime.stages.denoising.guidance import guidance_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

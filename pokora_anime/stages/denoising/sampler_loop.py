@@ -13,8 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pokora_anime.stages.motion.denoiser import Denoiser
-from pokora_anime.stages.motion.noise_levels import NoiseFloor, SharedNoise, StepScheduler
+from pokora_anime.stages.denoising.denoiser import Denoiser
+from pokora_anime.stages.denoising.noise_levels import NoiseFloor, SharedNoise, StepScheduler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ import torch
 
 from pokora_anime.provenance.stage_records import Prompt
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.stages.motion.conditioning import Condition
-from pokora_anime.stages.motion.noise_levels import NoiseFloor, NoiseLevels, SharedNoise
+from pokora_anime.stages.denoising.conditioning import Condition
+from pokora_anime.stages.denoising.noise_levels import NoiseFloor, NoiseLevels, SharedNoise
 from pokora_anime.stages.picture.initial_noise import CHANNELS
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline.segment_plan import Span

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from pokora_anime.networks.repeat_text_per_frame import told
 from pokora_anime.stages.control.control_source import ControlSource, control_residuals
-from pokora_anime.stages.motion.anchor import Anchor, AnchorAtStep
-from pokora_anime.stages.motion.conditioning import Condition, Guidance
-from pokora_anime.stages.motion.guidance import combine
+from pokora_anime.stages.denoising.anchor import Anchor, AnchorAtStep
+from pokora_anime.stages.denoising.conditioning import Condition, Guidance
+from pokora_anime.stages.denoising.guidance import combine
 
 UNCONDITIONAL, CONDITIONAL, BOTH = slice(0, 1), slice(1, 2), slice(0, 2)
 

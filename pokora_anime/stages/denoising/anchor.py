@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pokora_anime.stages.motion.noise_levels import NoiseFloor, NoiseLevels
-from pokora_anime.stages.motion.reference_attention import Reference
+from pokora_anime.stages.denoising.noise_levels import NoiseFloor, NoiseLevels
+from pokora_anime.stages.denoising.reference_attention import Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pokora_anime.system.interrupts import Interrupts
-from pokora_anime.system.library_remarks import Remarks
+from pokora_anime.system.terminal.interrupts import Interrupts
+from pokora_anime.system.terminal.library_remarks import Remarks
 
 PLAIN_SECONDS = 2.0  # between two plain lines of one stage
 LOADING_SECONDS = 1.0  # of loading before anything is said about it

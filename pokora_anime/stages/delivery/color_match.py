@@ -1,0 +1,105 @@
+"""A figure's colours are those of the keyframe: each part of her takes them from where it lay there.
+
+Nothing comes from there but colours: every pixel of hers moves to those that look most like its own around
+its place in the keyframe (non-local means over places, after Buades, Coll and Morel 2005). The place is that
+of the limb it belongs to; hair, and what is seen past her, may also come from the head's or the same place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pokora_anime.choreography.skinning import grid, skin, with_head
+from pokora_anime.provenance.stage_records import Image
+
+Floats = NDArray[np.float32]  # joints [18,3] in pixels; colours [h,w,3] in CIE Lab
+
+SIDE = 128  # pixels of the shorter side that colours are matched at
+REACH, NEAR = 3, 2.0  # of these pixels that are looked at around a place; deviation of their weight
+ALIKE = 8.0  # Delta E: deviation of the weight of colours
+LIGHTNESS = 0.7  # what counts of a difference in lightness: a shaded part keeps its colour
+ELSEWHERE = 1.0  # what a place that is not the limb's own costs, in halves of squared deviations
+BEHIND = 4.0  # what the unmoved place costs beyond that where the figure surely is
+HERS = 0.02  # from here on a pixel may be hers
+SOFT = 0.8  # deviation in pixels over which changes are smoothed
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The keyframe's colours [h,w,3], with a border of REACH, and the joints [18,3] of whom it shows."""
+
+    colors: Floats
+    joints: Floats
+    cell: int
+
+    @classmethod
+    def of(cls, keyframe: Image, joints: Floats) -> Palette:
+        """The colours of a keyframe uint8 [h,w,3]."""
+        cell = max(1, min(keyframe.shape[:2]) // SIDE)
+        colors = np.pad(_small(keyframe, cell), ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
+        return cls(colors, joints, cell)
+
+    def matched(self, frame: Image, joints: Floats) -> Image:
+        """A frame uint8 [h,w,3] of the keyframe's size, its figure in the keyframe's colours."""
+        own = _small(frame, self.cell)
+        size = (own.shape[0], own.shape[1])
+        skinned = skin(joints, self.joints, size, self.cell)
+        where = skinned.hers > HERS
+        hers = skinned.hers[where]
+        places = (
+            (skinned.places, 0.0),
+            (with_head(joints, self.joints, size, self.cell), ELSEWHERE),
+            (grid(size, self.cell), ELSEWHERE + BEHIND * hers),
+        )
+        found = [self._around(place[where], own[where], extra) for place, extra in places]
+        change = np.zeros_like(own)
+        change[where] = _nearest(*map(np.concatenate, zip(*found, strict=True))) * hers[:, None]
+        change = cv2.resize(cv2.GaussianBlur(change, (0, 0), SOFT), frame.shape[1::-1])
+        return _rgb(_lab(frame) + change)
+
+    def _around(self, places: Floats, own: Floats, extra: Floats | float) -> tuple[Floats, Floats]:
+        """Of pixels [n] with their places [n,2] in the keyframe: what the colours there differ by
+        [candidates,n,3], and what each costs."""
+        height, width = (side - 2 * REACH for side in self.colors.shape[:2])
+        at = np.rint((places - (self.cell - 1) / 2) / self.cell).astype(np.int64)
+        columns, rows = np.clip(at[:, 0], 0, width - 1), np.clip(at[:, 1], 0, height - 1)
+        index = (rows + REACH) * (width + 2 * REACH) + columns + REACH
+        steps = _OFFSETS[:, 1] * (width + 2 * REACH) + _OFFSETS[:, 0]
+        apart = self.colors.reshape(-1, 3)[index + steps[:, None]] - own
+        costs = np.square(apart * _COUNTS).sum(-1) / (2 * ALIKE**2) + _FAR[:, None] + extra
+        return apart, costs.astype(np.float32)
+
+
+def _disc() -> NDArray[np.int64]:
+    rows, columns = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1]
+    offsets = np.stack([columns.ravel(), rows.ravel()], -1)
+    return offsets[np.square(offsets).sum(-1) <= REACH**2 + 1].astype(np.int64)
+
+
+_OFFSETS = _disc()
+_FAR = (np.square(_OFFSETS).sum(-1) / (2 * NEAR**2)).astype(np.float32)
+_COUNTS = np.array([LIGHTNESS, 1, 1], np.float32)
+
+
+def _nearest(apart: Floats, costs: Floats) -> Floats:
+    """The mean [n,3] of differences [candidates,n,3] by their costs, of which the least decides."""
+    weights = np.exp(costs.min(0) - costs)
+    return np.einsum("kn,knc->nc", weights, apart) / weights.sum(0)[:, None]
+
+
+def _small(frame: Image, cell: int) -> Floats:
+    size = (frame.shape[1] // cell, frame.shape[0] // cell)
+    return _lab(np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8))
+
+
+def _lab(frame: Image) -> Floats:
+    return np.asarray(cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
+
+
+def _rgb(lab: Floats) -> Image:
+    rgb = np.asarray(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), np.float32)
+    return np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8)

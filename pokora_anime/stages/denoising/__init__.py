@@ -1,0 +1,1 @@
+"""The denoising loop: a denoiser holds networks, text, guidance and anchor; the sampler loop steps."""
