@@ -35,7 +35,7 @@ class Order:
     fps: float
     seed: int
     loop: bool = False
-    front_view: bool = False
+    front: bool = False
 
 
 @dataclass(slots=True)
