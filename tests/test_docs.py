@@ -6,22 +6,37 @@ import re
 import sys
 from importlib import util
 from pathlib import Path
+from types import ModuleType
 
+import pytest
 from test_architecture import FLOORS
 
 from pokora_anime.errors import PokoraError
 
 ROOT = Path(__file__).parent.parent
-_spec = util.spec_from_file_location("docs_errors", ROOT / "docs" / "errors.py")
-assert _spec is not None and _spec.loader is not None
-errors = util.module_from_spec(_spec)
-sys.modules[_spec.name] = errors
-_spec.loader.exec_module(errors)
+
+
+def _script(name: str) -> ModuleType:
+    """A script of docs/, which is no package."""
+    spec = util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+errors, words = _script("errors"), _script("words")
 
 
 def test_the_page_of_error_codes_is_that_of_the_source() -> None:
     """`python docs/errors.py` writes it."""
     assert errors.PAGE.read_text(encoding="utf-8") == errors.page()
+
+
+def test_the_page_of_words_is_that_of_the_vocabulary() -> None:
+    """`python docs/words.py` writes it."""
+    assert words.PAGE.read_text(encoding="utf-8") == words.page()
 
 
 def test_each_code_of_an_error_class_stands_on_the_page() -> None:
@@ -52,3 +67,23 @@ def test_each_place_of_where_do_i_change_x_exists() -> None:
         paths = re.findall(r"`([a-z_.]+/[^` ]+)`", places)
         assert paths, question
         assert not [path for path in paths if not (ROOT / path).exists()], question
+
+
+def test_each_page_that_the_readme_and_the_docs_lead_to_exists() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+        assert not [link for link in links if not (page.parent / link).exists()], page
+
+
+def test_a_page_that_loads_of_another_host_is_found() -> None:
+    pytest.importorskip("mkdocs", reason="needs the docs extra")
+    foreign = _script("site_hooks").foreign
+    for text in (
+        '<script src="https://host.example/x.js"></script>',
+        '<link rel=stylesheet href="//host.example/x.css">',
+        "@font-face{src:url(https://host.example/x.woff2)}",
+        '<pre class="mermaid">',
+    ):
+        assert foreign(text), text
+    assert not foreign('<a href="https://host.example">a page</a><img src="images/clip.webp">')
