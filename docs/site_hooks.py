@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 OF_THE_ROOT = ("COMPLIANCE", "CONTRIBUTING", "CHANGELOG")
-# What a browser fetches by itself: resources of an element, and those of a style sheet. A link waits for a click.
+# What a browser fetches by itself: what elements show and style sheets name. A link waits for a click.
 _LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video|link)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^"'\s>]+"""
     r"""|(?:url\(|@import\s)["']?(?:https?:)?//[^"')\s]+"""
@@ -47,7 +47,8 @@ def on_post_build(config: MkDocsConfig) -> None:
     pages = [path for path in sorted(site.rglob("*")) if path.suffix in (".html", ".css")]
     found = {path: loaded for path in pages if (loaded := foreign(path.read_text(encoding="utf-8")))}
     if found:
-        raise Abort("\n".join(f"{path.relative_to(site)} loads {', '.join(one)}" for path, one in found.items()))
+        lines = [f"{path.relative_to(site)} loads {', '.join(one)}" for path, one in found.items()]
+        raise Abort("\n".join(lines))
 
 
 def foreign(text: str) -> list[str]:

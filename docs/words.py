@@ -14,10 +14,10 @@ from pokora_anime.nano.world import vocabulary
 PAGE = Path(__file__).parent / "words.md"
 _HEAD = """# The words of nano
 
-Made from the source by `python docs/words.py`; `pokora words` prints the same, and `pokora words --html FILE` draws
-a picture of each. `base=nano` draws one girl, described by these words and no others. Words of a group exclude each
-other. Any other word is told before a render and not drawn. What you leave open of hair, eyes and clothes is chosen
-by the seed.
+Made from the source by `python docs/words.py`; `pokora words` prints the same, and `pokora words --html
+FILE` draws a picture of each. `base=nano` draws one girl, described by these words and no others. Words of
+a group exclude each other. Any other word is told before a render and not drawn. What you leave open of
+hair, eyes and clothes is chosen by the seed.
 """
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-TARGETS = {"help", "setup", "video", "stills", "submission", "sweep", "test", "lint", "docs", "bench", "clean"}
+TARGETS = set("help setup video stills submission sweep test lint docs bench clean".split())
 PROMPTS = (
     "1girl, blue hair, twintails, waving, cherry blossoms",
     "(smile:1.2), [a], {b}",
