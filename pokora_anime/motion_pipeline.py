@@ -34,7 +34,10 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from pokora_anime.errors import ConfigError
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.text_encoders import CHUNK, TextStack
-from pokora_anime.stages.motion.denoise import Condition, ControlSource, Guidance, denoise_segment
+from pokora_anime.stages.control.control_source import ControlSource
+from pokora_anime.stages.motion.conditioning import Condition, Guidance
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.sampler_loop import sample
 
 OUTPUTS = ("pil", "np", "latent")
 _SCALE = 8  # pixels a side for one latent
@@ -126,18 +129,19 @@ class PokoraMotionPipeline(DiffusionPipeline, StableDiffusionXLLoraLoaderMixin):
         noise = torch.randn(shape, generator=generator) if latents is None else latents[None].float()
         self.scheduler.set_timesteps(num_inference_steps, device=device)
         self.scheduler.set_begin_index(0)
-        denoised = denoise_segment(
-            self.unet,
-            self.scheduler,
-            noise.to(device),
-            None if known_latents is None else known_latents[None].float().to(device),
-            self._condition(prompt, negative_prompt, (height, width), device),
-            Guidance(scale=guidance_scale, batched=guidance_batched),
-            self._controls(control_images, controlnet_conditioning_scale, control_guidance_end, device),
-            torch.ones(num_frames, device=device),
-            generator,
-            callback_on_step_end,
-        )[0]
+        controls = self._controls(control_images, controlnet_conditioning_scale, control_guidance_end, device)
+        denoiser = SegmentDenoiser(
+            unet=self.unet,
+            timesteps=self.scheduler.timesteps,
+            condition=self._condition(prompt, negative_prompt, (height, width), device),
+            guidance=Guidance(scale=guidance_scale, batched=guidance_batched),
+            frame_weight_F=torch.ones(num_frames, device=device),
+            controls=controls,
+        )
+        known = None if known_latents is None else known_latents[None].float().to(device)
+        denoised = sample(denoiser, self.scheduler, noise.to(device), known, generator, callback_on_step_end)[
+            0
+        ]
         frames = None if output_type == "latent" else self._decoded(denoised, decode_chunk_size)
         self.maybe_free_model_hooks()
         if frames is not None and output_type == "pil":

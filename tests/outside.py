@@ -19,7 +19,7 @@ from safetensors.torch import save, save_file
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.hub.download import fetch
 from pokora_anime.catalogue.registry_row import Row
-from pokora_anime.networks import rife
+from pokora_anime.networks.finishing import rife
 from pokora_anime.schema.settings import Family
 
 RIFE, SMALL, LARGE = "rife-4.25", "realesr-animevideov3", "realesrgan-x4plus-anime-6b"

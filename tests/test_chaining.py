@@ -21,7 +21,7 @@ from pokora_anime.errors import ConfigError
 from pokora_anime.render.pipeline import clip_segments
 from pokora_anime.replay.examine_replay import Question, replay
 from pokora_anime.schema.settings import Anchor, Chain, MotionConfig
-from pokora_anime.stages.motion.denoise import averaged
+from pokora_anime.stages.motion.denoiser import averaged
 from pokora_anime.stages.motion.reference_attention import Reference
 from pokora_anime.timeline import segment_plan
 from pokora_anime.verify.examine_run import examine

@@ -28,8 +28,9 @@ from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.errors import MachineError
 from pokora_anime.render.worker import needs
 from pokora_anime.schema.settings import Compile, DeviceConfig, VideoConfig
+from pokora_anime.stages.control.control_source import ControlSource, control_residuals
 from pokora_anime.stages.motion import segments as motion
-from pokora_anime.stages.motion.denoise import ControlSource, Guidance, control_residuals
+from pokora_anime.stages.motion.conditioning import Guidance
 from pokora_anime.stages.picture import keyframe
 from pokora_anime.stages.text import prompt_embeddings
 
@@ -116,7 +117,7 @@ def test_segments_say_that_they_were_compiled_and_the_keyframe_was_not(tmp_path:
     config = tiny.config()
     text = prompt_embeddings.encode(config.shot, config, context)
     first = keyframe.render(text, config, context)
-    (made, *_) = motion.render(text, first, None, config, context, 4)
+    (made, *_) = motion.render(motion.ClipSources(prompt=text, keyframe=first), config, context, 4)
     assert graphs() > 0
     assert made.node.environment["compile"] == "default"
     assert "compile" not in first.node.environment

@@ -19,7 +19,7 @@ from transformers.models.vitpose.modeling_vitpose import VitPoseEstimatorOutput
 
 from pokora_anime.catalogue import registry
 from pokora_anime.errors import ConfigError, WeightsError
-from pokora_anime.networks import extractors, vitpose
+from pokora_anime.networks.extraction import extractors, vitpose
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe
 from pokora_anime.schema.settings import ControlConfig, ControlKind, Family, VideoConfig
 from pokora_anime.stages.control import control_maps

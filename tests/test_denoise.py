@@ -21,19 +21,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pokora_anime.schema.settings import MotionConfig, VideoConfig
+from pokora_anime.stages.control.control_source import ControlSource, control_residuals
 from pokora_anime.stages.control.map_embedding import hint_embedded
-from pokora_anime.stages.motion.denoise import (
-    ALONE,
-    Ahead,
-    Chaining,
-    Condition,
-    ControlSource,
-    Guidance,
-    Levels,
-    control_residuals,
-    denoise_segment,
-    guided,
-)
+from pokora_anime.stages.motion.conditioning import Condition, Guidance
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.noise_levels import NoiseFloor, NoiseLevels
+from pokora_anime.stages.motion.sampler_loop import ALONE, Chaining, sample
 from pokora_anime.stages.motion.segments import frame_weights, match_statistics
 from pokora_anime.timeline.segment_plan import Span, plan
 
@@ -108,19 +101,32 @@ def run(unet: nn.Module, scheduler: Any, known: Tensor | None, steps: int = 3, *
     scheduler.set_begin_index(0)
     options: dict[str, Any] = {"guidance": Guidance(scale=2.0), "controls": [], **changes}
     with torch.inference_mode():
-        return denoise_segment(
-            unet,
-            scheduler,
-            noise(),
-            known,
-            condition(),
-            options["guidance"],
-            options["controls"],
-            torch.ones(FRAMES),
-            torch.Generator().manual_seed(3),
-            lambda _: None,
-            options.get("chaining", ALONE),
+        denoiser = SegmentDenoiser(
+            unet=unet,
+            timesteps=scheduler.timesteps,
+            condition=condition(),
+            guidance=options["guidance"],
+            frame_weight_F=torch.ones(FRAMES),
+            controls=options["controls"],
         )
+        generator, chaining = torch.Generator().manual_seed(3), options.get("chaining", ALONE)
+        return sample(denoiser, scheduler, noise(), known, generator, chaining=chaining)
+
+
+def predicted(
+    unet: Any, given: Condition, guidance: Guidance, step: int, controls: list[ControlSource]
+) -> Tensor:
+    """What a denoiser predicts of noise at one of four steps."""
+    denoiser = SegmentDenoiser(
+        unet=unet,
+        timesteps=torch.tensor([500] * 4),
+        condition=given,
+        guidance=guidance,
+        frame_weight_F=torch.ones(FRAMES),
+        controls=controls,
+    )
+    with torch.inference_mode():
+        return denoiser(noise(), step, noise())
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -147,7 +153,7 @@ def test_known_frames_are_never_seen_noisier_than_asked(networks: Any, name: str
     watched, scheduler, other = Watched(networks[0]), SCHEDULERS[name](), SCHEDULERS[name]()
     other.set_timesteps(4)
     known, tail = torch.randn(1, 4, 1, SIZE, SIZE), torch.randn(1, 4, 1, SIZE, SIZE)
-    chaining = Chaining(tail=tail, ahead=Ahead(step=ahead, levels=Levels(scheduler=other)))
+    chaining = Chaining(tail=tail, floor=NoiseFloor(step=ahead, levels=NoiseLevels(scheduler=other)))
     latents = run(watched, scheduler, known, steps=4, chaining=chaining)
     assert torch.equal(latents[:, :, :1], known)
     assert torch.equal(latents[:, :, -1:], tail)
@@ -254,21 +260,10 @@ def test_a_controlnet_computes_the_frames_that_it_acts_on_and_no_others(networks
 def test_control_steers_only_its_part_of_the_schedule(networks: Any) -> None:
     motion, control = networks
     source = ControlSource(control, torch.rand(3, 64, 64), scale=1.0, start=0.5, end=1.0, dtype=torch.float32)
-    with torch.inference_mode():
-        asked = [
-            guided(
-                motion,
-                noise(),
-                torch.tensor(500),
-                condition(),
-                Guidance(scale=1.0),
-                controls,
-                step,
-                4,
-                torch.ones(FRAMES),
-            )
-            for controls, step in (([], 1), ([source], 1), ([source], 2))
-        ]
+    asked = [
+        predicted(motion, condition(), Guidance(scale=1.0), step, controls)
+        for controls, step in (([], 1), ([source], 1), ([source], 2))
+    ]
     assert torch.equal(asked[0], asked[1])
     assert (asked[0] - asked[2]).abs().max() > 1e-4
 
@@ -310,25 +305,14 @@ def test_networks_of_lower_precision_are_fed_their_own_numbers(networks: Any) ->
     )
     hint = torch.rand(3, 64, 64)
     source = ControlSource(control, hint, scale=1.0, start=0.0, end=1.0, dtype=torch.bfloat16)
-    with torch.inference_mode():
-        asked = [
-            guided(
-                unet,
-                noise(),
-                torch.tensor(500),
-                given,
-                Guidance(scale=2.0),
-                controls,
-                0,
-                4,
-                torch.ones(FRAMES),
-            )
-            for unet, given, controls in (
-                (motion, told, []),
-                (motion, told, [source]),
-                (networks[0], condition(), []),
-            )
-        ]
+    asked = [
+        predicted(unet, given, Guidance(scale=2.0), 0, controls)
+        for unet, given, controls in (
+            (motion, told, []),
+            (motion, told, [source]),
+            (networks[0], condition(), []),
+        )
+    ]
     assert all(found.dtype == torch.float32 and found.isfinite().all() for found in asked)
     torch.testing.assert_close(asked[0], asked[2], atol=0.1, rtol=0.1)
     assert (asked[0] - asked[1]).abs().max() > 1e-2

@@ -296,7 +296,7 @@ def rendered(context: RunContext) -> Any:
     config = tiny.config()
     text = prompt_embeddings.encode(config.shot, config, context)
     first = keyframe.render(text, config, context)
-    return list(segments.render(text, first, None, config, context, 6))
+    return list(segments.render(segments.ClipSources(prompt=text, keyframe=first), config, context, 6))
 
 
 TWO_PASSES = Plan(sequential=True)

@@ -26,8 +26,8 @@ from pokora_anime.replay.replay_device import Wishes
 from pokora_anime.replay.replay_parts import choose
 from pokora_anime.schema.settings import ControlConfig, ControlKind, MapSource, VideoConfig
 from pokora_anime.stages.control import control_maps, controlnets, draft_maps
+from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.motion import segments as motion
-from pokora_anime.stages.motion.denoise import ControlSource
 from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.text import prompt_embeddings
 from pokora_anime.system.progress import Display
@@ -140,7 +140,7 @@ def test_maps_are_kept_small_and_come_back_as_pictures(family: Path, tmp_path: P
     seen = iter(people)
     context.models._loaded["pose_extractor"] = lambda picture: next(seen)
     text = prompt_embeddings.encode(config.shot, config, context)
-    segment = next(motion.render(text, None, None, config, context, 4, lap=motion.DRAFT))
+    segment = next(motion.render(motion.ClipSources(prompt=text), config, context, 4, over=motion.DRAFT))
     node = draft_maps.read(segment, config, context)
     stored = context.folder.load(node)
     assert stored is not None
@@ -188,7 +188,7 @@ def test_the_clip_follows_the_maps_of_its_segment(family: Path, tmp_path: Path) 
 
     segments: list[Segment] = []
     assert motion.frame_weights(Span(index=1, start=8, frames=4, known=0), 4, config).tolist() == [1.0] * 4
-    denoiser = motion._Denoiser(text, None, config, context)
+    denoiser = motion._SegmentNetworks(text, None, config, context)
     denoiser._steer(tracks(0))
     first = denoiser.controls
     denoiser._steer(denoiser.steered)

@@ -24,8 +24,11 @@ from pokora_anime.replay.replay_parts import choose
 from pokora_anime.schema.settings import ControlConfig, ControlKind, MapSource, VideoConfig
 from pokora_anime.stages.control import control_maps, controlnets, join_maps
 from pokora_anime.stages.control.control_maps import NobodyFound
-from pokora_anime.stages.motion import denoise, segments
-from pokora_anime.stages.motion.denoise import Ahead, Anchor, Condition, Levels
+from pokora_anime.stages.motion import denoiser, segments
+from pokora_anime.stages.motion.anchor import Anchor
+from pokora_anime.stages.motion.conditioning import Condition, Guidance
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.noise_levels import NoiseFloor, NoiseLevels
 from pokora_anime.stages.picture import initial_noise as noise
 from pokora_anime.stages.picture.decode import decode
 from pokora_anime.stages.text import prompt_embeddings
@@ -117,18 +120,24 @@ def test_the_weight_is_whole_at_the_frame_that_the_maps_show() -> None:
 def test_maps_of_a_join_do_not_steer_the_keyframes_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[float]] = []
 
-    def ask(unet: Any, latents: Any, *others: Any) -> Any:
+    def controls(given: Any, batch: Any, *others: Any) -> None:
         asked.append(others[-1].tolist())
-        return latents
 
-    monkeypatch.setattr(denoise, "_ask", ask)
+    def unet(batch: Any, *others: Any, **more: Any) -> tuple[Any]:
+        return (batch,)
+
+    monkeypatch.setattr(denoiser, "control_residuals", controls)
     schedule: Any = type("Steps", (), {"timesteps": torch.tensor([9])})()
-    levels = Levels(scheduler=schedule)
+    levels = NoiseLevels(scheduler=schedule)
     latents = torch.zeros(1, 4, 2, 8, 8)
     anchor = Anchor(
-        latent=latents[:, :, :1], frame=Ahead(step=1, levels=levels), reference=None, ahead=0, levels=levels
+        latent=latents[:, :, :1],
+        frame=NoiseFloor(step=1, levels=levels),
+        reference=None,
+        ahead=0,
+        levels=levels,
     )
-    monkeypatch.setattr(Levels, "noised", lambda self, picture, noise, step: picture)
+    monkeypatch.setattr(NoiseLevels, "noised", lambda self, picture, noise, step: picture)
     condition: Any = Condition(embeds_BTD=torch.zeros(2, 1, 1), pooled_BD=None, time_ids_BD=None)
     config = joined(ControlKind.depth)
     later = Span(index=1, start=12, frames=16, known=4)
@@ -141,10 +150,15 @@ def test_maps_of_a_join_do_not_steer_the_keyframes_copy(monkeypatch: pytest.Monk
         config.control.source = source
         seen = segments._followed(anchor, span, config)
         assert seen is not None
-        weights = torch.tensor([0.5, 0.25])
-        denoise.predict(
-            None, latents, torch.tensor(9), condition, slice(1, 2), (), 0.0, weights, seen.at(0, latents)
-        )
+        network: Any = unet
+        SegmentDenoiser(
+            unet=network,
+            timesteps=schedule.timesteps,
+            condition=condition,
+            guidance=Guidance(scale=1.0),
+            frame_weight_F=torch.tensor([0.5, 0.25]),
+            anchor=seen,
+        )(latents, 0, latents)
     assert [weights[0] for weights in asked] == [0.0, 1.0, 1.0]
     assert all(weights[1:] == [0.5, 0.25] for weights in asked)
 

@@ -26,7 +26,7 @@ from pokora_anime.config.compose import compose, compose_video
 from pokora_anime.errors import ConfigError, MachineError, WeightsError
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
-from pokora_anime.networks import rife, upscaler
+from pokora_anime.networks.finishing import rife, upscaler
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.replay.examine_replay import Question, replay
 from pokora_anime.rules import contest, contest_limits

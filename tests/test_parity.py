@@ -93,7 +93,9 @@ def prepared(
 
 def ours(prompt: Prompt, control: ControlTrack | None, config: VideoConfig, context: RunContext) -> Tensor:
     """The latents [C, F, H, W] of one segment on text and maps alone."""
-    (segment,) = segments.render(prompt, None, control, config, context, config.motion.frames)
+    (segment,) = segments.render(
+        segments.ClipSources(prompt=prompt, control=control), config, context, config.motion.frames
+    )
     return segment.latents
 
 

@@ -303,6 +303,6 @@ def test_a_segment_is_denoised_with_the_prompt_of_its_place(family: Path, tmp_pa
         shot = ShotConfig(prompt=text, negative="bad")
         context = tiny.context(tmp_path / name, networks)
         asked = encode(shot, replace(config, shot=shot), context)
-        latents.append(next(segments.render(asked, None, None, config, context, 4)).latents)
+        latents.append(next(segments.render(segments.ClipSources(prompt=asked), config, context, 4)).latents)
     assert torch.allclose(latents[0], latents[1], atol=1e-5)
     assert not torch.allclose(latents[0], latents[2], atol=1e-3)

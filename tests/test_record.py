@@ -54,7 +54,14 @@ def rendered(family: Path, root: Path) -> tuple[Path, RunContext]:
     first = keyframe.render(text, config, context)
     maps = control_maps.extract(first, config, context, last_attempt=True)
     assert isinstance(maps, control_maps.ControlTrack)
-    segments = list(motion.render(text, first, maps, config, context, frame_timing.frames_generated(config)))
+    segments = list(
+        motion.render(
+            motion.ClipSources(prompt=text, keyframe=first, control=maps),
+            config,
+            context,
+            frame_timing.frames_generated(config),
+        )
+    )
     nodes = [segment.node for segment in segments]
     video = encode.write(
         finish.frames(iter(segments), config, context),

@@ -21,7 +21,7 @@ from pokora_anime.quality.joining import Steps, failing
 from pokora_anime.quality.metrics.optical_flow import DisFlow
 from pokora_anime.replay.examine_replay import Question, replay
 from pokora_anime.replay.replay_device import Wishes
-from pokora_anime.stages.motion import denoise
+from pokora_anime.stages.motion import segments as motion
 from pokora_anime.stages.motion.reroll import Attempts, names
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import LIMITS
@@ -115,7 +115,7 @@ def test_every_attempt_has_a_noise_of_its_own_that_can_be_derived_again() -> Non
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three segments that hardly move, the first attempt at the second one with a seam injected by hand."""
     patch = pytest.MonkeyPatch()
-    honest = denoise.denoise_segment
+    honest = motion.sample
     spoiled: list[bool] = []
 
     def with_seam(*arguments: Any) -> Tensor:
@@ -127,7 +127,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fresh = fresh + 2.0
         return torch.cat([known, fresh], dim=2)
 
-    patch.setattr(denoise, "denoise_segment", with_seam)
+    patch.setattr(motion, "sample", with_seam)
     folder = replayed.rendered(
         tmp_path_factory.mktemp("seam"), REROLL, "shot.seconds=1.5", "motion.deflicker=0"
     )

@@ -19,17 +19,13 @@ from pokora_anime.devices.forecast.plan import Offload, Plan
 from pokora_anime.networks.placement import Turns, place
 from pokora_anime.networks.repeat_text_per_frame import told
 from pokora_anime.schema.settings import ControlKind
-from pokora_anime.stages.motion.denoise import (
-    ALONE,
-    Anchor,
-    Chaining,
-    Condition,
-    ControlSource,
-    Guidance,
-    Levels,
-    denoise_segment,
-)
+from pokora_anime.stages.control.control_source import ControlSource
+from pokora_anime.stages.motion.anchor import Anchor
+from pokora_anime.stages.motion.conditioning import Condition, Guidance
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.noise_levels import NoiseLevels
 from pokora_anime.stages.motion.reference_attention import Reference
+from pokora_anime.stages.motion.sampler_loop import sample
 from pokora_anime.stages.motion.tiles import Tiled, cover
 
 CPU, FRAMES, SIDE, STEPS = torch.device("cpu"), 4, 4, 4
@@ -75,7 +71,7 @@ def anchor(unet: Any) -> Anchor:
         frame=None,
         reference=Reference(unet, 2.0),
         ahead=0,
-        levels=Levels(scheduler=scheduler()),
+        levels=NoiseLevels(scheduler=scheduler()),
     )
 
 
@@ -91,7 +87,7 @@ def segments(
     networks: Networks, guidance: Guidance, *, anchored: bool = False, tiled: bool = False, count: int = 2
 ) -> list[Tensor]:
     """Latents of segments, each with a prompt of its own."""
-    chaining = Chaining(anchor=anchor(networks.unet)) if anchored else ALONE
+    beside = anchor(networks.unet) if anchored else None
     unet = Tiled(networks.unet, cover((SIDE, SIDE), (SIDE, SIDE))) if tiled else networks.unet
     found: list[Tensor] = []
     for seed in range(count):
@@ -102,19 +98,18 @@ def segments(
             steered = ControlSource(
                 networks.control, hint, scale=0.7, start=0.0, end=0.5, dtype=torch.float32
             )
-            latents = denoise_segment(
-                unet,
-                scheduler(),
-                torch.randn(1, 4, FRAMES, SIDE, SIDE),
-                None,
-                text,
-                guidance,
-                [steered],
-                torch.ones(FRAMES),
-                torch.Generator(),
-                lambda _: None,
-                chaining,
+            steps = scheduler()
+            denoiser = SegmentDenoiser(
+                unet=unet,
+                timesteps=steps.timesteps,
+                condition=text,
+                guidance=guidance,
+                frame_weight_F=torch.ones(FRAMES),
+                controls=[steered],
+                anchor=beside,
             )
+            noise = torch.randn(1, 4, FRAMES, SIDE, SIDE)
+            latents = sample(denoiser, steps, noise, None, torch.Generator())
         found.append(latents)
     return found
 

@@ -33,7 +33,10 @@ from pokora_anime.devices.memory_layout import laid_out
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.placement import Turns, place
 from pokora_anime.schema.settings import Compile, DeviceKind
-from pokora_anime.stages.motion.denoise import ALONE, Condition, ControlSource, Guidance, denoise_segment
+from pokora_anime.stages.control.control_source import ControlSource
+from pokora_anime.stages.motion.conditioning import Condition, Guidance
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.sampler_loop import sample
 
 NANO = Path(pokora_anime.__file__).parent / "nano" / "weights"
 FRAMES, STEPS, OVERLAP, CHUNK = 16, 6, 4, 4
@@ -188,19 +191,15 @@ class Studio:
         euler = scheduler()
         euler.set_timesteps(STEPS, device=self.setting.device)
         euler.set_begin_index(0)
-        return denoise_segment(
-            unet,
-            euler,
-            noise,
-            known,
-            self.condition,
-            Guidance(scale=scale),
-            controls,
-            torch.ones(FRAMES, device=self.setting.device),
-            torch.Generator("cpu"),
-            lambda _: None,
-            ALONE,
+        denoiser = SegmentDenoiser(
+            unet=unet,
+            timesteps=euler.timesteps,
+            condition=self.condition,
+            guidance=Guidance(scale=scale),
+            frame_weight_F=torch.ones(FRAMES, device=self.setting.device),
+            controls=controls,
         )
+        return sample(denoiser, euler, noise, known, torch.Generator("cpu"))
 
     def _decode(self, vae: Any, latents: Tensor) -> None:
         for part in latents.transpose(0, 1).split(CHUNK):

@@ -15,7 +15,10 @@ from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.devices.hardware import described
 from pokora_anime.networks.placement import Turns, place
 from pokora_anime.schema.settings import DeviceConfig, Family
-from pokora_anime.stages.motion.denoise import Condition, ControlSource, Guidance, denoise_segment
+from pokora_anime.stages.control.control_source import ControlSource
+from pokora_anime.stages.motion.conditioning import Condition, Guidance
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.sampler_loop import sample
 
 
 def planned(setting: Setting, gigabytes: float) -> Forecast:
@@ -67,21 +70,19 @@ def capped(setting: Setting, gigabytes: float) -> Callable[[], None]:
         euler.set_begin_index(0)
         hint = torch.rand(3, setting.side, setting.side, device=setting.device)
         with torch.inference_mode():
-            latents = denoise_segment(
-                unet,
-                euler,
-                torch.randn(1, 4, FRAMES, latent, latent).to(setting.device),
-                None,
-                condition,
-                replace(Guidance(scale=GUIDED), batched=not plan.sequential),
-                [
+            denoiser = SegmentDenoiser(
+                unet=unet,
+                timesteps=euler.timesteps,
+                condition=condition,
+                guidance=replace(Guidance(scale=GUIDED), batched=not plan.sequential),
+                frame_weight_F=torch.ones(FRAMES, device=setting.device),
+                controls=[
                     ControlSource(one, hint, scale=0.5, start=0.0, end=1.0, dtype=setting.dtype)
                     for one in controls
                 ],
-                torch.ones(FRAMES, device=setting.device),
-                torch.Generator("cpu"),
-                lambda _: None,
             )
+            noise = torch.randn(1, 4, FRAMES, latent, latent).to(setting.device)
+            latents = sample(denoiser, euler, noise, None, torch.Generator("cpu"))
             for part in latents[0].transpose(0, 1).split(min(plan.decode_chunk or CHUNK, CHUNK)):
                 vae.decode((part / vae.config["scaling_factor"]).to(setting.dtype)).sample.cpu()
 

@@ -23,7 +23,7 @@ SOURCES = (
     "pokora_anime/nano/nano_extractors.py",
     "pokora_anime/nano/probe.py",
     "pokora_anime/nano/world/**/*.py",
-    "pokora_anime/networks/*.py",
+    "pokora_anime/networks/**/*.py",
     "pokora_anime/stages/**/*.py",
     "pokora_anime/timeline/*.py",
 )

@@ -28,8 +28,9 @@ from pokora_anime.networks.loader import Models
 from pokora_anime.networks.placement import place
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.schema.settings import ControlKind, Family, LoraConfig, VideoConfig
+from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.delivery.resample import sized
-from pokora_anime.stages.motion.denoise import ControlSource, Guidance
+from pokora_anime.stages.motion.conditioning import Guidance
 from pokora_anime.stages.motion.guidance import combine
 from pokora_anime.stages.picture.decode import decode
 from pokora_anime.stages.run_context import RunContext

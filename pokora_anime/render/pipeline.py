@@ -86,7 +86,13 @@ def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]
     elif join_plan.mapped(config):
         maps = _joined(control, config, context)
     total = frames_generated(config)
-    segments = motion.render(text, first, maps, config, context, total, _attempts(config, context))
+    segments = motion.render(
+        motion.ClipSources(prompt=text, keyframe=first, control=maps),
+        config,
+        context,
+        total,
+        _attempts(config, context),
+    )
     return hires.render(segments, text, config, context, total) if hires_plan.asked(config) else segments
 
 
@@ -98,7 +104,11 @@ def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context:
     """
     unseen = replace(context, preview=None)
     segments = motion.render(
-        text, first, None, draft_plan.settings(config), unseen, frames_generated(config), lap=motion.DRAFT
+        motion.ClipSources(prompt=text, keyframe=first),
+        draft_plan.settings(config),
+        unseen,
+        frames_generated(config),
+        over=motion.DRAFT,
     )
     nodes = [draft_maps.read(segment, config, context) for segment in segments]
     return lambda index, _: draft_maps.track(nodes[index], config, context)

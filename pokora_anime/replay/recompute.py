@@ -179,7 +179,11 @@ class Replayer:
         text, first = self._text(context), self._first(context)
         total = frames_generated(config)
         return segments.render(
-            text, first, None, draft_plan.settings(config), context, total, lap=segments.DRAFT
+            segments.ClipSources(prompt=text, keyframe=first),
+            draft_plan.settings(config),
+            context,
+            total,
+            over=segments.DRAFT,
         )
 
     def _draft(self, step: Step, context: RunContext) -> None:
@@ -230,7 +234,13 @@ class Replayer:
         first, maps = self._first(context), self._maps(context)
         taken = {span(one)["index"]: attempt(one) for one in self._record.steps if one.op == "motion"}
         recorded = Attempts(of=lambda index: (taken[index],))
-        return segments.render(text, first, maps, config, context, frames_generated(config), recorded)
+        return segments.render(
+            segments.ClipSources(prompt=text, keyframe=first, control=maps),
+            config,
+            context,
+            frames_generated(config),
+            recorded,
+        )
 
     def _deliver(self, step: Step, context: RunContext) -> Still:
         assert isinstance(self._config, StillsConfig)

@@ -10,7 +10,7 @@ from pokora_anime.choreography import action_words, actions, body, choreographer
 from pokora_anime.choreography import pose_plan as planning
 from pokora_anime.errors import MachineError
 from pokora_anime.media import openpose_map
-from pokora_anime.networks import extractors, vitpose
+from pokora_anime.networks.extraction import extractors, vitpose
 from pokora_anime.prompt.prompt_syntax import stops
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
@@ -19,6 +19,7 @@ from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.run_layout import CHOREOGRAPHY, REPORTS
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Prompt
 from pokora_anime.schema.settings import Family, VideoConfig
+from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.control import control_maps, map_fading
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.atomic_files import writing
@@ -41,9 +42,13 @@ def plan(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunCont
     """
     context.progress.stage("choreography", total=1)
     node = _node(text, keyframe, config, context)
-    if context.folder.load(node) is not None:
-        context.progress.step(f"choreography, {KEPT}")
-        return context.folder.recorded(node)
+    stage = cached(node, lambda: _planned(keyframe, config, context), context)
+    context.progress.step(f"choreography, {KEPT}" if stage.kept else "choreography")
+    return stage.node
+
+
+def _planned(keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Arrays:
+    """The joints `pose` of all frames and those of the keyframe's figure."""
     size = (config.base.height, config.base.width)
     seen = np.asarray(context.models.pose_extractor()(keyframe.image), np.float32)
     figure = skeleton.read(seen) or skeleton.default_figure(size)
@@ -56,9 +61,7 @@ def plan(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunCont
         front=choreography_plan.from_front(config),
     )
     joints = planning.plan(context.models.choreographer(), order, figure, size)
-    node = context.folder.save(node, {"pose": joints, "figure": seen})
-    context.progress.step("choreography")
-    return node
+    return {"pose": joints, "figure": seen}
 
 
 def opening(node: Node, config: VideoConfig, context: RunContext) -> ControlTrack | None:

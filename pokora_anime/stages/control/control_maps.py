@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pokora_anime.catalogue.needed_weights import control_rows
 from pokora_anime.media import openpose_map
-from pokora_anime.networks import extractors, vitpose
+from pokora_anime.networks.extraction import extractors, vitpose
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node

@@ -12,8 +12,8 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.stage_records import ControlTrack
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import ControlKind, ControlNetwork, VideoConfig
+from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.control.map_embedding import Hints, hint_embedded
-from pokora_anime.stages.motion.denoise import ControlSource
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline import join_plan
 

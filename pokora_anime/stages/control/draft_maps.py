@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from pokora_anime.catalogue.needed_weights import control_rows
 from pokora_anime.errors import MachineError
 from pokora_anime.media import openpose_map
-from pokora_anime.networks import extractors, vitpose
+from pokora_anime.networks.extraction import extractors, vitpose
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Segment
 from pokora_anime.schema.settings import ControlKind, VideoConfig
+from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.control import control_maps, joint_tracks
 from pokora_anime.stages.picture import decode
 from pokora_anime.stages.run_context import RunContext
@@ -35,14 +37,15 @@ def read(segment: Segment, config: VideoConfig, context: RunContext) -> Node:
     control_rows(kinds, config.base.family, config.control.network)
     node = _node(segment, kinds, config, context)
     detail = f"maps of segment {segment.index + 1}"
-    if context.folder.load(node) is not None:
-        context.progress.step(f"{detail}, {KEPT}")
-        return context.folder.recorded(node)
-    frames = list(decode.decode_chunks(segment.latents, 1, context))
-    size = (config.base.height, config.base.width)
-    node = context.folder.save(node, {kind.value: _stack(kind, frames, size, context) for kind in kinds})
-    context.progress.step(detail)
-    return node
+
+    def compute() -> Arrays:
+        frames = list(decode.decode_chunks(segment.latents, 1, context))
+        size = (config.base.height, config.base.width)
+        return {kind.value: _stack(kind, frames, size, context) for kind in kinds}
+
+    stage = cached(node, compute, context)
+    context.progress.step(f"{detail}, {KEPT}" if stage.kept else detail)
+    return stage.node
 
 
 def track(node: Node, config: VideoConfig, context: RunContext) -> ControlTrack:

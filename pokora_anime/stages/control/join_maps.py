@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from pokora_anime.media import openpose_map
-from pokora_anime.networks import extractors, vitpose
+from pokora_anime.networks.extraction import extractors, vitpose
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Segment
 from pokora_anime.schema.settings import ControlKind, VideoConfig
+from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.control import control_maps
 from pokora_anime.stages.picture import decode
 from pokora_anime.stages.picture.retry_smaller import with_less
@@ -30,18 +32,17 @@ def read(before: Segment, config: VideoConfig, context: RunContext) -> ControlTr
     """
     kinds = control_maps.kinds_of(config)
     node = _node(before, kinds, config, context)
-    maps = context.folder.load(node)
-    if maps is None:
+
+    def compute() -> Arrays:
         frame = next(decode.decode_chunks(before.latents[:, -1:], 1, context))
         detail = f"maps of segment {before.index + 2}"
-        maps = {
+        return {
             kind.value: with_less(detail, partial(_map, kind, frame, config, context), context)
             for kind in kinds
         }
-        node = context.folder.save(node, maps)
-    else:
-        node = context.folder.recorded(node)
-    return ControlTrack(maps=maps, notes=(), node=node)
+
+    stage = cached(node, compute, context)
+    return ControlTrack(maps=stage.arrays, notes=(), node=stage.node)
 
 
 def _map(kind: ControlKind, frame: Image, config: VideoConfig, context: RunContext) -> Image:

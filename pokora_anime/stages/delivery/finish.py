@@ -10,7 +10,7 @@ import torch
 from pokora_anime.catalogue import finishing_networks
 from pokora_anime.errors import RecordError
 from pokora_anime.nano import crisp
-from pokora_anime.networks import pixels, rife, upscaler
+from pokora_anime.networks.finishing import pixels, rife, upscaler
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash

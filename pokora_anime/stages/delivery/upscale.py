@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 
 from pokora_anime.catalogue import finishing_networks
-from pokora_anime.networks.pixels import to_frame, to_tensor
-from pokora_anime.networks.upscaler import Upscaler
+from pokora_anime.networks.finishing.pixels import to_frame, to_tensor
+from pokora_anime.networks.finishing.upscaler import Upscaler
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import FinishConfig, RunConfig, Upscale
 from pokora_anime.stages.motion.tiles import cover

@@ -19,20 +19,53 @@ from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import Noise, Prompt, Segment
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.stages.motion import deflicker, denoise, guidance, segment_conditions, tiles
+from pokora_anime.stages.cached_stage import cached_under_plan
+from pokora_anime.stages.control import control_source
+from pokora_anime.stages.motion import (
+    anchor,
+    conditioning,
+    deflicker,
+    denoiser,
+    guidance,
+    noise_levels,
+    sampler_loop,
+    segment_conditions,
+    tiles,
+)
+from pokora_anime.stages.motion.conditioning import Guidance
 from pokora_anime.stages.motion.deflicker import finished
-from pokora_anime.stages.motion.denoise import Chaining, Guidance
-from pokora_anime.stages.motion.segment_conditions import ahead_of, condition, middle, shared_noise
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.sampler_loop import Chaining, sample
+from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
 from pokora_anime.stages.motion.tiles import Tiled, cover
-from pokora_anime.stages.picture import initial_noise as noises
+from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline import hires_plan, segment_plan
 from pokora_anime.timeline.segment_plan import Span
+
+_MODULES = (
+    anchor,
+    conditioning,
+    control_source,
+    deflicker,
+    denoiser,
+    guidance,
+    hires_plan,
+    noise_levels,
+    prompt_syntax,
+    prompt_travel,
+    sampler_loop,
+    schedulers,
+    segment_conditions,
+    segment_plan,
+    tiles,
+)
 
 
 def render(
@@ -93,22 +126,22 @@ class _SecondPass:
         """One segment, computed or read back."""
         config, context = self._config, self._context
         share = config.motion.noise_share
-        noise = noises.for_hires(span.start, span.frames, share, self._size, context)
+        noise = initial_noise.for_hires(span.start, span.frames, share, self._size, context)
         records = [self._prompt, noise, sources.segment, *sources.nodes]
         under = partial(_node, span, records, config, context)
-        node, stored = context.execution.stored(context.folder, under)
         detail = f"segment {span.index + 1}/{self._count}, second pass"
-        if stored is None:
+
+        def compute() -> Arrays:
             told = Steps(lambda: context.progress.step(detail))
             latents = with_less(detail, lambda: self._denoised(span, sources, noise, told), context)
-            require_finite(latents, detail)
-            node = context.folder.save(under(context.execution.plan), {"latents": latents.numpy()})
-        else:
-            latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
-            for _ in range(hires_plan.steps(config)):
-                context.progress.step(f"{detail}, kept")
+            return {"latents": require_finite(latents, detail).numpy()}
+
+        stage = cached_under_plan(under, compute, context)
+        for _ in range(hires_plan.steps(config) if stage.kept else 0):
+            context.progress.step(f"{detail}, kept")
         context.timeline.mark(f"second pass {span.index}")
-        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
+        latents = torch.from_numpy(stage.arrays["latents"])
+        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=stage.node)
 
     def _denoised(self, span: Span, sources: _Sources, noise: Noise, told: Steps) -> Tensor:
         """Latents [C, F, H, W] float32."""
@@ -119,32 +152,35 @@ class _SecondPass:
         known, tail = (None if end is None else end[None].to(device) for end in sources.ends(span))
         chaining = Chaining(
             tail=tail,
-            ahead=ahead_of(config, context),
+            floor=noise_floor(config, context),
             shared=shared_noise("hires", self._size, config, context),
             skip=self._skip,
             start=enlarged(sources.segment.latents[:, :frames], self._size)[None].to(device),
-            windows=segment_plan.windows_of(span, config),
         )
         scheduler: Any = context.models.motion_scheduler(config.motion.betas)
         scheduler.set_timesteps(config.speed.steps, device=device)
         scheduler.set_begin_index(self._skip)
         guided = Guidance.of(config.speed)
         with torch.inference_mode(), context.autocast():
-            latents = denoise.denoise_segment(
-                self._network(),
+            denoiser = SegmentDenoiser(
+                unet=self._network(),
+                timesteps=scheduler.timesteps,
+                condition=condition(
+                    prompt_travel.at(self._prompt, middle(span)), hires_plan.frame_size(config), context
+                ),
+                guidance=replace(guided, batched=guided.batched and not context.execution.plan.sequential),
+                frame_weight_F=torch.ones(frames, device=device),
+                windows=segment_plan.windows_of(span, config),
+                turn=context.execution.turn,
+            )
+            latents = sample(
+                denoiser,
                 scheduler,
                 noise.values[None, :, :frames].to(device),
                 known,
-                condition(
-                    prompt_travel.at(self._prompt, middle(span)), hires_plan.frame_size(config), context
-                ),
-                replace(guided, batched=guided.batched and not context.execution.plan.sequential),
-                (),
-                torch.ones(frames, device=device),
                 context.generator(*_steps(span)),
                 self._counted(told),
                 chaining,
-                context.execution.turn,
             )[0]
         return finished(latents, span, config)
 
@@ -194,18 +230,6 @@ def _node(
         "hires",
         params,
         weights=context.models.weights_hash("motion"),
-        code=code_hash(
-            sys.modules[__name__],
-            segment_conditions,
-            deflicker,
-            denoise,
-            guidance,
-            prompt_syntax,
-            schedulers,
-            hires_plan,
-            segment_plan,
-            tiles,
-            prompt_travel,
-        ),
+        code=code_hash(sys.modules[__name__], *_MODULES),
         environment=environment(context) | plan.moving | plan.enlarging,
     )

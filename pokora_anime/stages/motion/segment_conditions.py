@@ -8,7 +8,8 @@ import torch
 
 from pokora_anime.provenance.stage_records import Prompt
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.stages.motion.denoise import Ahead, Condition, Levels, SharedNoise
+from pokora_anime.stages.motion.conditioning import Condition
+from pokora_anime.stages.motion.noise_levels import NoiseFloor, NoiseLevels, SharedNoise
 from pokora_anime.stages.picture.initial_noise import CHANNELS
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline.segment_plan import Span
@@ -40,11 +41,12 @@ def shared_noise(
     )
 
 
-def ahead_of(config: VideoConfig, context: RunContext) -> Ahead:
+def noise_floor(config: VideoConfig, context: RunContext) -> NoiseFloor:
     """How clean the networks see known frames."""
     levels: Any = context.models.motion_scheduler(config.motion.betas)
     levels.set_timesteps(config.speed.steps, device=context.device)
-    return Ahead(step=int(config.motion.known_ahead * config.speed.steps), levels=Levels(scheduler=levels))
+    step = int(config.motion.known_ahead * config.speed.steps)
+    return NoiseFloor(step=step, levels=NoiseLevels(scheduler=levels))
 
 
 def middle(span: Span) -> float:

@@ -18,20 +18,36 @@ from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Segment
 from pokora_anime.schema import settings
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.stages.control import controlnets, map_embedding, map_fading
-from pokora_anime.stages.motion import deflicker, denoise, guidance, segment_conditions
-from pokora_anime.stages.motion import reference_attention as reference
-from pokora_anime.stages.motion import reroll as tries
+from pokora_anime.stages.cached_stage import cached_under_plan
+from pokora_anime.stages.control import control_source, controlnets, map_embedding, map_fading
+from pokora_anime.stages.control.control_source import ControlSource
+from pokora_anime.stages.motion import (
+    anchor,
+    conditioning,
+    deflicker,
+    denoiser,
+    guidance,
+    noise_levels,
+    reference_attention,
+    reroll,
+    sampler_loop,
+    segment_conditions,
+)
+from pokora_anime.stages.motion.anchor import Anchor
+from pokora_anime.stages.motion.conditioning import Guidance
 from pokora_anime.stages.motion.deflicker import finished
-from pokora_anime.stages.motion.denoise import Ahead, Anchor, Chaining, ControlSource, Guidance
+from pokora_anime.stages.motion.denoiser import SegmentDenoiser
+from pokora_anime.stages.motion.noise_levels import NoiseFloor
 from pokora_anime.stages.motion.reference_attention import Reference
 from pokora_anime.stages.motion.reroll import ONCE, Attempts, names
-from pokora_anime.stages.motion.segment_conditions import ahead_of, condition, middle, shared_noise
-from pokora_anime.stages.picture import initial_noise as noises
+from pokora_anime.stages.motion.sampler_loop import Chaining, sample
+from pokora_anime.stages.motion.segment_conditions import condition, middle, noise_floor, shared_noise
+from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
@@ -44,20 +60,44 @@ Sources = Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None]
 Tracks = Callable[[int, Segment | None], ControlTrack | None]
 
 
+_MODULES = (
+    anchor,
+    conditioning,
+    control_source,
+    controlnets,
+    deflicker,
+    denoiser,
+    draft_plan,
+    guidance,
+    join_plan,
+    map_embedding,
+    map_fading,
+    noise_levels,
+    prompt_syntax,
+    prompt_travel,
+    reference_attention,
+    reroll,
+    sampler_loop,
+    schedulers,
+    segment_conditions,
+    segment_plan,
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lap:
-    """One lap over a clip: its operation, and what its caller counts beside a segment's steps."""
+class Pass:
+    """One pass over a clip: its operation, and what its caller counts beside a segment's steps."""
 
     op: str
     beside: int = 0
 
 
-CLIP = Lap(op="motion")
-DRAFT = Lap(op="draft", beside=1)  # the maps are read
+CLIP = Pass(op="motion")
+DRAFT = Pass(op="draft", beside=1)  # the maps are read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class SegmentJob:
     """One segment to denoise: its maps, its `attempt`-th noise, the known frames' latents at its ends."""
 
     op: str
@@ -69,74 +109,94 @@ class Order:
     tail: Tensor | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSources:
+    """What a clip is made from: its prompt, its keyframe, and maps for the whole clip or for each segment."""
+
+    prompt: Prompt
+    keyframe: Keyframe | None = None
+    control: ControlTrack | Tracks | None = None
+
+    def track(self, index: int, previous: Segment | None) -> ControlTrack | None:
+        """The maps of a segment; `previous` is the one before it."""
+        return self.control(index, previous) if callable(self.control) else self.control
+
+
 def render(
-    prompt: Prompt,
-    keyframe: Keyframe | None,
-    control: ControlTrack | Tracks | None,
+    sources: ClipSources,
     config: VideoConfig,
     context: RunContext,
     total_frames: int,
     attempts: Attempts = ONCE,
-    lap: Lap = CLIP,
+    over: Pass = CLIP,
 ) -> Iterator[Segment]:
     """Yield the clip's segments in order; finished ones are read back instead of computed.
 
     `total_frames` generated frames at `shot.fps` are covered. A segment's node has the segment
-    before as a parent, so a change anywhere upstream recomputes everything after it. `control` are maps
-    for the whole clip, or tells those of each segment as they are needed.
+    before as a parent, so a change anywhere upstream recomputes everything after it.
     """
-    planned, steps = segment_plan.of(config, total_frames), config.speed.steps + lap.beside
-    later = hires_plan.steps(config) if lap is not DRAFT else 0
-    context.progress.stage(lap.op, total=len(planned) * (steps + later))
-    worker = _Worker(prompt, keyframe, config, context)
-    tracks: Tracks = control if callable(control) else lambda *_: control
-    made_again = 0
-
-    def made(
-        span: Span,
-        maps: ControlTrack | None,
-        first: Segment | None,
-        previous: Segment | None,
-        attempt: int,
-    ) -> Segment:
-        nonlocal made_again
-        if attempt:
-            made_again += 1
-            total = len(planned) * (steps + later) + made_again * steps
-            context.progress.stage(lap.op, total=total)
-        noise = noises.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
-        beside = None if maps is None else maps.beside
-        sources = [prompt, noise, keyframe, maps, beside, *_earlier(span, first, previous)]
-        under = partial(_node, lap.op, span, attempt, sources, config, context)
-        node, stored = context.execution.stored(context.folder, under)
-        if stored is None:
-            order = Order(
-                op=lap.op,
-                span=span,
-                attempt=attempt,
-                control=maps,
-                noise=noise,
-                known=_known(span, keyframe, previous),
-                tail=_tail(span, first),
-            )
-            latents = worker.run(order, len(planned))
-            if lap is CLIP and hires_plan.asked(config):
-                worker.rest()
-            node = context.folder.save(under(context.execution.plan), {"latents": latents.cpu().numpy()})
-        else:
-            latents, node = torch.from_numpy(stored["latents"]), context.folder.recorded(node)
-            for _ in range(config.speed.steps):
-                context.progress.step(f"segment {span.index + 1}/{len(planned)}, kept")
-        context.timeline.mark(f"{'segment' if lap is CLIP else lap.op} {span.index}")
-        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=node)
-
-    first: Segment | None = None
+    clip = _Clip(sources, config, context, total_frames, over)
     previous: Segment | None = None
-    for span in planned:
-        make = partial(made, span, tracks(span.index, previous), first, previous)
+    for span in clip.planned:
+        make = partial(clip.segment, span, sources.track(span.index, previous), previous)
         previous = attempts.best(span.index, make, context.progress.note)
-        first = first or previous
+        clip.first = clip.first or previous
         yield previous
+
+
+class _Clip:
+    """One pass over a clip: its segments, the first one made, and how many were made again."""
+
+    def __init__(
+        self, sources: ClipSources, config: VideoConfig, context: RunContext, total_frames: int, over: Pass
+    ) -> None:
+        self.planned = segment_plan.of(config, total_frames)
+        self.first: Segment | None = None
+        self._sources, self._config, self._context, self._over = sources, config, context, over
+        self._worker = _Worker(sources.prompt, sources.keyframe, config, context)
+        self._made_again = 0
+        self._count_steps()
+
+    def _count_steps(self) -> None:
+        steps = self._config.speed.steps + self._over.beside
+        later = hires_plan.steps(self._config) if self._over is not DRAFT else 0
+        total = len(self.planned) * (steps + later) + self._made_again * steps
+        self._context.progress.stage(self._over.op, total=total)
+
+    def segment(
+        self, span: Span, maps: ControlTrack | None, previous: Segment | None, attempt: int
+    ) -> Segment:
+        """A segment's `attempt`, computed or read back."""
+        config, context, over = self._config, self._context, self._over
+        if attempt:
+            self._made_again += 1
+            self._count_steps()
+        noise = initial_noise.for_frames(span.start, span.frames, config.motion.noise_share, context, attempt)
+        job = SegmentJob(
+            op=over.op,
+            span=span,
+            attempt=attempt,
+            control=maps,
+            noise=noise,
+            known=_known(span, self._sources.keyframe, previous),
+            tail=_tail(span, self.first),
+        )
+        beside, earlier = None if maps is None else maps.beside, _earlier(span, self.first, previous)
+        sources = [self._sources.prompt, noise, self._sources.keyframe, maps, beside, *earlier]
+        stage = cached_under_plan(
+            partial(_node, job, sources, config, context), partial(self._computed, job), context
+        )
+        for _ in range(config.speed.steps if stage.kept else 0):
+            context.progress.step(f"segment {span.index + 1}/{len(self.planned)}, kept")
+        context.timeline.mark(f"{'segment' if over is CLIP else over.op} {span.index}")
+        latents = torch.from_numpy(stage.arrays["latents"])
+        return Segment(index=span.index, start=span.start, known=span.known, latents=latents, node=stage.node)
+
+    def _computed(self, job: SegmentJob) -> Arrays:
+        latents = self._worker.run(job, len(self.planned))
+        if self._over is CLIP and hires_plan.asked(self._config):
+            self._worker.rest()
+        return {"latents": latents.cpu().numpy()}
 
 
 def frame_weights(span: Span, frames: int, config: VideoConfig) -> Tensor:
@@ -174,33 +234,33 @@ class _Worker:
         context: RunContext,
     ) -> None:
         self.sources, self.config, self.context = (prompt, keyframe), config, context
-        self.denoiser: _Denoiser | None = None
+        self.networks: _SegmentNetworks | None = None
 
-    def run(self, order: Order, segments: int) -> Tensor:
+    def run(self, job: SegmentJob, segments: int) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment, with less memory where it runs out."""
-        detail = f"segment {order.span.index + 1}/{segments}"
+        detail = f"segment {job.span.index + 1}/{segments}"
         steps = Steps(lambda: self._step(detail))
-        return require_finite(with_less(detail, lambda: self._run(order, steps), self.context), detail)
+        return require_finite(with_less(detail, lambda: self._run(job, steps), self.context), detail)
 
     def rest(self) -> None:
         """Lets go of the networks until the next segment: others may hold them otherwise meanwhile."""
-        if self.denoiser is not None and self.denoiser.anchor and self.denoiser.anchor.reference:
-            self.denoiser.anchor.reference.forget()
-        self.denoiser = None
+        if self.networks is not None and self.networks.anchor and self.networks.anchor.reference:
+            self.networks.anchor.reference.forget()
+        self.networks = None
 
-    def _run(self, order: Order, steps: Steps) -> Tensor:
+    def _run(self, job: SegmentJob, steps: Steps) -> Tensor:
         plan = self.context.execution.plan
-        if self.denoiser is None or not self.denoiser.plan.holds_as(plan):
-            self.denoiser = None  # or two of everything would be held for a moment
-            self.denoiser = _Denoiser(*self.sources, self.config, self.context)
-        return self.denoiser.run(order, steps)
+        if self.networks is None or not self.networks.plan.holds_as(plan):
+            self.networks = None  # or two of everything would be held for a moment
+            self.networks = _SegmentNetworks(*self.sources, self.config, self.context)
+        return self.networks.run(job, steps)
 
     def _step(self, detail: str) -> None:
         self.context.timeline.mark("first step")
         self.context.progress.step(detail)
 
 
-class _Denoiser:
+class _SegmentNetworks:
     """The networks and conditions that all segments share."""
 
     def __init__(
@@ -217,8 +277,8 @@ class _Denoiser:
         self.prompt = prompt
         guidance = Guidance.of(config.speed)
         self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
-        self.ahead = ahead_of(config, context)
-        self.anchor = _anchor(keyframe, config, self.unet, self.ahead, context)
+        self.floor = noise_floor(config, context)
+        self.anchor = _anchor(keyframe, config, self.unet, self.floor, context)
         self.steered: ControlTrack | None = None
         self.controls: Sequence[ControlSource] = ()
 
@@ -231,41 +291,45 @@ class _Denoiser:
             self.controls = controlnets.of(control, self.config, self.context)
         self.steered = control
 
-    def run(self, order: Order, steps: Steps) -> Tensor:
+    def run(self, job: SegmentJob, steps: Steps) -> Tensor:
         """Latents [C, F, H, W] float32 of one segment."""
         steps.begin()
-        self._steer(order.control)
-        context, config, span = self.context, self.config, order.span
-        ends = (order.known, order.tail)
+        self._steer(job.control)
+        context, config, span = self.context, self.config, job.span
+        ends = (job.known, job.tail)
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
         frames, size = segment_plan.drawn(span, config), (config.base.height, config.base.width)
         windows = segment_plan.windows_of(span, config)
         chaining = Chaining(
             tail=tail,
-            ahead=self.ahead,
-            anchor=_followed(self.anchor, span, config) if span.index or windows else _led(self.anchor),
+            floor=self.floor,
             shared=shared_noise("motion", context.models.latent_size, config, context),
             skip=int(config.motion.carry * config.speed.steps) if span.known else 0,
-            windows=windows,
         )
         # A scheduler is a small object with state: each segment takes a new one.
         scheduler: Any = context.models.motion_scheduler(config.motion.betas)
         scheduler.set_timesteps(config.speed.steps, device=context.device)
         scheduler.set_begin_index(chaining.skip)
         with torch.inference_mode(), context.autocast():
-            latents = denoise.denoise_segment(
-                self.unet,
+            denoiser = SegmentDenoiser(
+                unet=self.unet,
+                timesteps=scheduler.timesteps,
+                condition=condition(prompt_travel.at(self.prompt, middle(span)), size, context),
+                guidance=self.guidance,
+                frame_weight_F=frame_weights(span, frames, config).to(context.device),
+                controls=self.controls,
+                anchor=_followed(self.anchor, span, config) if span.index or windows else _led(self.anchor),
+                windows=windows,
+                turn=context.execution.turn,
+            )
+            latents = sample(
+                denoiser,
                 scheduler,
-                order.noise.values[None, :, :frames].to(context.device),
+                job.noise.values[None, :, :frames].to(context.device),
                 known,
-                condition(prompt_travel.at(self.prompt, middle(span)), size, context),
-                self.guidance,
-                self.controls,
-                frame_weights(span, frames, config).to(context.device),
-                context.generator(*_steps(order.op, span, order.attempt)),
+                context.generator(*_steps(job.op, span, job.attempt)),
                 partial(self._stepped, span, steps),
                 chaining,
-                context.execution.turn,
             )[0]
         if self.keyframe is not None and config.motion.color_lock > 0:
             end = latents.shape[1] - span.tail
@@ -303,7 +367,7 @@ def _earlier(span: Span, first: Segment | None, previous: Segment | None) -> lis
 
 
 def _anchor(
-    keyframe: Keyframe | None, config: VideoConfig, unet: Any, ahead: Ahead, context: RunContext
+    keyframe: Keyframe | None, config: VideoConfig, unet: Any, floor: NoiseFloor, context: RunContext
 ) -> Anchor | None:
     motion = config.motion
     if keyframe is None or motion.anchor is settings.Anchor.none:
@@ -311,10 +375,10 @@ def _anchor(
     attends = motion.anchor in (settings.Anchor.attention, settings.Anchor.both)
     return Anchor(
         latent=keyframe.latent[None, :, None].to(context.device),
-        frame=ahead if motion.anchor in (settings.Anchor.frame, settings.Anchor.both) else None,
+        frame=floor if motion.anchor in (settings.Anchor.frame, settings.Anchor.both) else None,
         reference=Reference(unet, motion.anchor_weight) if attends else None,
         ahead=int(motion.anchor_ahead * config.speed.steps),
-        levels=ahead.levels,
+        levels=floor.levels,
     )
 
 
@@ -334,53 +398,27 @@ def _steps(op: str, span: Span, attempt: int) -> tuple[str | int, ...]:
     return names((op, span.index), attempt)
 
 
-def _node(
-    op: str,
-    span: Span,
-    attempt: int,
-    sources: Sources,
-    config: VideoConfig,
-    context: RunContext,
-    plan: Plan,
-) -> Node:
-    control = next((source for source in sources if isinstance(source, ControlTrack)), None)
+def _node(job: SegmentJob, sources: Sources, config: VideoConfig, context: RunContext, plan: Plan) -> Node:
     speed = asdict(config.speed) | {"sampler": config.speed.sampler.value}
     params: dict[str, Json] = {
-        "span": asdict(span),
+        "span": asdict(job.span),
         "seed": context.seed,
-        "generator": list[Json](_steps(op, span, attempt)),
+        "generator": list[Json](_steps(job.op, job.span, job.attempt)),
         "motion": part(config.motion),
         "speed": speed,
         "size": [config.base.width, config.base.height],
         "loras": dict(context.models.motion_lora_weights),
     }
-    if control is not None:
-        params["control"] = controlnets.recorded(control, config)
+    if job.control is not None:
+        params["control"] = controlnets.recorded(job.control, config)
     weights = context.models.weights_hash("motion")
-    for role in controlnets.roles(control, config):
+    for role in controlnets.roles(job.control, config):
         weights |= context.models.weights_hash(role)
     return Node.after(
         [record.node for record in sources if record is not None],
-        op,
+        job.op,
         params,
         weights=weights,
-        code=code_hash(
-            sys.modules[__name__],
-            segment_conditions,
-            denoise,
-            draft_plan,
-            map_fading,
-            guidance,
-            controlnets,
-            deflicker,
-            map_embedding,
-            join_plan,
-            prompt_syntax,
-            reference,
-            schedulers,
-            segment_plan,
-            prompt_travel,
-            tries,
-        ),
+        code=code_hash(sys.modules[__name__], *_MODULES),
         environment=environment(context) | plan.moving,
     )

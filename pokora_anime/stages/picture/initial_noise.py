@@ -14,6 +14,7 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.stage_records import Noise
+from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.motion import reroll
 from pokora_anime.stages.motion.reroll import names
 from pokora_anime.stages.run_context import RunContext
@@ -76,8 +77,5 @@ def _kept(
         code=code_hash(sys.modules[__name__], reroll),
         environment=environment(context),
     )
-    stored = context.folder.load(node)
-    if stored is None:
-        values = draw()
-        return Noise(values=values, node=context.folder.save(node, {"noise": values.numpy()}))
-    return Noise(values=torch.from_numpy(stored["noise"]), node=context.folder.recorded(node))
+    stage = cached(node, lambda: {"noise": draw().numpy()}, context)
+    return Noise(values=torch.from_numpy(stage.arrays["noise"]), node=stage.node)

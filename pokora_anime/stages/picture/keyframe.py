@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,19 +20,20 @@ from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Still
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
-from pokora_anime.stages.control import controlnets, map_embedding
+from pokora_anime.stages.cached_stage import cached_under_plan
+from pokora_anime.stages.control import control_source, controlnets, map_embedding
+from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.delivery import upscale
-from pokora_anime.stages.motion import denoise as segments
-from pokora_anime.stages.motion import guidance
-from pokora_anime.stages.motion.denoise import ControlSource, Guidance
-from pokora_anime.stages.motion.guidance import combine
+from pokora_anime.stages.motion import conditioning, denoiser, guidance, sampler_loop, segment_conditions
+from pokora_anime.stages.motion.conditioning import Guidance
+from pokora_anime.stages.motion.denoiser import PictureDenoiser
+from pokora_anime.stages.motion.sampler_loop import sample
+from pokora_anime.stages.motion.segment_conditions import condition
 from pokora_anime.stages.picture import decode, initial_noise
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
-
-_Text = tuple[Tensor, Tensor | None]  # embeddings and pooled
 
 
 def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
@@ -101,15 +101,14 @@ def _render(picture: _Picture, config: RunConfig, context: RunContext) -> Keyfra
     def under(plan: Plan) -> Node:
         return _node(picture, start, config, context, plan)
 
-    node, stored = context.execution.stored(context.folder, under)
-    if stored is None:
+    def compute() -> Arrays:
         steps = Steps(lambda: _step(context))
-        arrays = with_less(name, lambda: _compute(picture, start, config, context, steps), context)
-        node = context.folder.save(under(context.execution.plan), arrays)
-    else:
-        arrays, node = stored, context.folder.recorded(node)
-        for _ in range(config.speed.steps):
-            context.progress.step("kept")
+        return with_less(name, lambda: _compute(picture, start, config, context, steps), context)
+
+    stage = cached_under_plan(under, compute, context)
+    arrays, node = stage.arrays, stage.node
+    for _ in range(config.speed.steps if stage.kept else 0):
+        context.progress.step("kept")
     if picture.file is not None:
         context.folder.write_image(picture.file, arrays["image"], node, "image")
     return Keyframe(latent=torch.from_numpy(arrays["latent"]), image=arrays["image"], node=node)
@@ -150,88 +149,17 @@ def denoise(
     """
     scheduler = context.models.scheduler()
     scheduler.set_timesteps(config.speed.steps, device=context.device)
-    latents = start.values[None].to(context.device) * scheduler.init_noise_sigma
     guided = Guidance.of(config.speed)
-    for step, timestep in enumerate(scheduler.timesteps):
-        scaled = scheduler.scale_model_input(latents, timestep)
-        ask = partial(_ask, scaled, timestep, config, context, controls, step / config.speed.steps)
-        predicted = _predict(ask, prompt, config, context, guided.on(step, config.speed.steps))
-        latents = scheduler.step(predicted, timestep, latents, generator=generator, return_dict=False)[0]
-        on_step()
+    denoiser = PictureDenoiser(
+        unet=context.models.unet(),
+        timesteps=scheduler.timesteps,
+        condition=condition(prompt, (config.base.height, config.base.width), context),
+        guidance=replace(guided, batched=guided.batched and not context.execution.plan.sequential),
+        controls=controls,
+    )
+    noise = start.values[None].to(context.device)
+    latents = sample(denoiser, scheduler, noise, None, generator, lambda _: on_step())
     return require_finite(latents[0].float().cpu(), "keyframe")
-
-
-def _predict(
-    ask: Callable[[list[_Text]], Tensor],
-    prompt: Prompt,
-    config: RunConfig,
-    context: RunContext,
-    guided: bool,
-) -> Tensor:
-    """The UNet's prediction float32 [1, channels, height, width], guided or conditional alone."""
-    negative, positive = (prompt.negative_embeds, prompt.negative_pooled), (prompt.embeds, prompt.pooled)
-    if not guided:
-        return ask([positive])
-    if config.speed.guidance_batched and not context.execution.plan.sequential:
-        unconditional, conditional = ask([negative, positive]).chunk(2)
-    else:
-        unconditional, conditional = ask([negative]), ask([positive])
-    return combine(unconditional, conditional, config.speed.guidance_scale)
-
-
-def _ask(
-    latents: Tensor,
-    timestep: Tensor,
-    config: RunConfig,
-    context: RunContext,
-    controls: Sequence[ControlSource],
-    share: float,
-    rows: list[_Text],
-) -> Tensor:
-    """One pass of the UNet over rows of (embeddings, pooled): float32 [rows, channels, height, width].
-
-    `share` of the schedule is behind: whether the controls act follows from it.
-    """
-    device, dtype = context.device, context.models.dtype
-    pooled = [row for _, row in rows if row is not None]
-    added = None
-    if pooled:  # SDXL is told the picture's size and that nothing was cropped (arXiv 2307.01952, 2.2)
-        size = [config.base.height, config.base.width]
-        time_ids = torch.tensor([[*size, 0, 0, *size]] * len(rows))
-        added = {
-            "text_embeds": torch.stack(pooled).to(device, dtype),
-            "time_ids": time_ids.to(device, dtype),
-        }
-    given = latents.to(dtype).expand(len(rows), -1, -1, -1)
-    embeds = torch.stack([embeds for embeds, _ in rows]).to(device, dtype)
-    down, middle = _residuals(controls, share, given, timestep, embeds, added)
-    return context.models.unet()(
-        given,
-        timestep,
-        encoder_hidden_states=embeds,
-        added_cond_kwargs=added,
-        down_block_additional_residuals=down,
-        mid_block_additional_residual=middle,
-        return_dict=False,
-    )[0].float()
-
-
-def _residuals(
-    controls: Sequence[ControlSource],
-    share: float,
-    given: Tensor,
-    timestep: Tensor,
-    embeds: Tensor,
-    added: dict[str, Tensor] | None,
-) -> tuple[tuple[Tensor, ...] | None, Tensor | None]:
-    """What the ControlNets that act at this share of the schedule add to the UNet's skips and its middle."""
-    total: list[Tensor] | None = None
-    for control in controls:
-        if control.start <= share < control.end:
-            weight = torch.ones(len(given), device=given.device)
-            found = control.residuals(given, timestep, embeds, added, weight)
-            total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
-    return (None, None) if total is None else (tuple(total[:-1]), total[-1])
 
 
 def _node(picture: _Picture, start: Noise, config: RunConfig, context: RunContext, plan: Plan) -> Node:
@@ -257,7 +185,17 @@ def _node(picture: _Picture, start: Noise, config: RunConfig, context: RunContex
         params,
         weights=weights,
         code=code_hash(
-            sys.modules[__name__], controlnets, guidance, map_embedding, decode, schedulers, segments
+            sys.modules[__name__],
+            conditioning,
+            control_source,
+            controlnets,
+            decode,
+            denoiser,
+            guidance,
+            map_embedding,
+            sampler_loop,
+            schedulers,
+            segment_conditions,
         ),
         environment=environment(context) | plan.denoising,
     )

@@ -26,9 +26,11 @@ from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import Prompt, Stop
 from pokora_anime.schema import brackets
 from pokora_anime.schema.settings import RunConfig, ShotConfig
+from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.run_context import RunContext
 
 _READERS = (
@@ -61,16 +63,15 @@ def encode(shot: ShotConfig, config: RunConfig, context: RunContext) -> Prompt:
     length = max(len(tokens[0]) for tokens, _ in tokenized)
     parsed = [*(positive for _, positive in positives), negative]
     node = _node(parsed, [tokens for tokens, _ in tokenized], config, context)
-    stored = context.folder.load(node)
-    if stored is None:
+
+    def embed() -> Arrays:
         embedded = [_embed(stack, tokens, weights, length) for tokens, weights in tokenized]
         if stack.zero_empty and not negative.text:
             embedded[-1] = _zeros(*embedded[-1])
-        arrays = _arrays(embedded)
-        node = context.folder.save(node, {name: array.cpu().numpy() for name, array in arrays.items()})
-    else:
-        arrays = {name: torch.from_numpy(array) for name, array in stored.items()}
-        node = context.folder.recorded(node)
+        return {name: array.cpu().numpy() for name, array in _arrays(embedded).items()}
+
+    stage = cached(node, embed, context)
+    arrays = {name: torch.from_numpy(array) for name, array in stage.arrays.items()}
     return Prompt(
         text=positives[0][1].text,
         negative=negative.text,
@@ -79,7 +80,7 @@ def encode(shot: ShotConfig, config: RunConfig, context: RunContext) -> Prompt:
         pooled=arrays.get("pooled"),
         negative_pooled=arrays.get("negative_pooled"),
         travel=_travel([frame for frame, _ in positives], arrays),
-        node=node,
+        node=stage.node,
     )
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 from pokora_anime.catalogue import weight_hashes
 from pokora_anime.catalogue.registry import Row
 from pokora_anime.errors import WeightsError
-from pokora_anime.networks.pixels import to_frame, to_tensor
+from pokora_anime.networks.finishing.pixels import to_frame, to_tensor
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.sandbox import network_arguments
 

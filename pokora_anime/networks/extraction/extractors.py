@@ -44,7 +44,7 @@ def load_pose(row: Row, folder: Path, device: torch.device) -> PoseReader:
             from pokora_anime.nano.nano_extractors import PoseExtractor
 
             return PoseExtractor.from_pretrained(folder).to(device)
-        from pokora_anime.networks.vitpose import VitPose
+        from pokora_anime.networks.extraction.vitpose import VitPose
 
         return VitPose.from_pretrained(folder, device)
     except (OSError, ValueError, RuntimeError) as error:

@@ -1,0 +1,1 @@
+"""Networks that read poses, depth and lines out of a picture that the base drew."""

@@ -1,0 +1,1 @@
+"""Networks that finish frames: in-between frames, larger frames."""
