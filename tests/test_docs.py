@@ -69,6 +69,13 @@ def test_each_place_of_where_do_i_change_x_exists() -> None:
         assert not [path for path in paths if not (ROOT / path).exists()], question
 
 
+def test_each_file_that_architecture_and_decisions_name_exists() -> None:
+    for page in (ROOT / "docs" / "architecture.md", *(ROOT / "docs" / "decisions").glob("*.md")):
+        named = re.findall(r"`([\w/]+\.py)`", page.read_text(encoding="utf-8"))
+        places = (ROOT, ROOT / "pokora_anime")
+        assert not [name for name in named if not any((place / name).exists() for place in places)], page
+
+
 def test_each_page_that_the_readme_and_the_docs_lead_to_exists() -> None:
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     for page in pages:
