@@ -41,10 +41,11 @@ from pokora_anime.quality.metrics.metric_table import (
 from pokora_anime.quality.metrics.optical_flow import DisFlow, visible, warped
 from pokora_anime.quality.metrics.score_summary import Score
 from pokora_anime.quality.metrics.seams import Seams, seams, source_steps
-from pokora_anime.quality.report.plots import MOST_POINTS, Dot, Level, Line, chart
+from pokora_anime.quality.report.plots import MOST_POINTS, TEMPLATE, Chart, Dot, Level, Line, Range, chart
 from pokora_anime.quality.report.scorecard_files import write
 from pokora_anime.quality.report.scorecard_page import page
 from pokora_anime.quality.scorecard import REPORT, SCORECARD, Scorecard, advice, as_text, brief
+from pokora_anime.system.html_template import rendered
 
 SIDE = 128
 JOINS = (6, 14)
@@ -401,13 +402,16 @@ def test_emphasis_and_lora_tags_hide_no_attribute() -> None:
 # Plots and page
 
 
+def svg(drawn: Chart) -> str:
+    return rendered(TEMPLATE, chart=drawn)
+
+
 def test_a_chart_keeps_its_lines_inside_and_its_peaks() -> None:
     xs = [index / 100 for index in range(5000)]
     ys = [1.0] * 5000
     ys[3333] = 9.0
-    drawing = chart(
-        [Line(xs=xs, ys=ys, style="before")], label="a < b", levels=[Level(y=2, name="good", style="g")]
-    )
+    levels = [Level(y=2, name="good", style="g")]
+    drawing = svg(chart([Line(xs=xs, ys=ys, style="before")], label="a < b", levels=levels))
     path = drawing.split('class="line before" d="M')[1].split('"')[0]
     points = [tuple(map(float, point.split())) for point in path.split("L")]
     assert len(points) <= MOST_POINTS
@@ -419,12 +423,8 @@ def test_a_chart_keeps_its_lines_inside_and_its_peaks() -> None:
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
 def test_a_chart_of_anything_has_finite_coordinates(ys: list[float]) -> None:
-    drawing = chart(
-        [Line(xs=list(range(len(ys))), ys=ys, style="x")],
-        label="l",
-        low=None,
-        dots=[Dot(x=0, y=ys[0], style="d", text="t")],
-    )
+    lines, dots = [Line(xs=list(range(len(ys))), ys=ys, style="x")], [Dot(x=0, y=ys[0], style="d", text="t")]
+    drawing = svg(chart(lines, label="l", fixed=Range(low=None), dots=dots))
     assert "nan" not in drawing and "inf" not in drawing
 
 

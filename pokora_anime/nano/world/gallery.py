@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable
-from html import escape
+from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,12 +12,10 @@ import numpy as np
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES, SYNONYMS
+from pokora_anime.system.html_template import rendered
 
+TEMPLATE = Path(__file__).parent / "templates" / "words.html.j2"
 SIDE = 128  # pixels a picture
-_STYLE = (
-    "body{font:15px sans-serif;margin:2em;max-width:70em}figure{display:inline-block;margin:.4em;width:128px;"
-    "vertical-align:top}figcaption{text-align:center}small{color:#666;display:block}"
-)
 # What is the same in all pictures, so that each shows its own word.
 _REST = {
     "hair_color": "brown",
@@ -36,13 +34,22 @@ _WHOLE = ("action", "shot", "camera", "background", "outfit")  # seen from head 
 _LATER = 0.4  # seconds: within an action, and 20 times that within a camera's move
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A value as a prompt names it, its other forms, and its picture."""
+
+    label: str
+    others: str
+    png: bytes
+
+
 def page(said: Callable[[str, str], str]) -> str:
     """The page as HTML that needs no other file; `said` names a value of an attribute in a prompt's words."""
-    parts = [_section(name, values, said) for name, values in ATTRIBUTES.items()]
-    return (
-        f"<!DOCTYPE html>\n<html lang='en'><meta charset='utf-8'><title>pokora words</title>"
-        f"<style>{_STYLE}</style>\n<h1>What base=nano draws</h1>\n{''.join(parts)}</html>\n"
-    )
+    groups = {
+        name.replace("_", " "): [_word(name, value, said) for value in values]
+        for name, values in ATTRIBUTES.items()
+    }
+    return rendered(TEMPLATE, groups=groups, side=SIDE)
 
 
 def picture(name: str, value: str) -> bytes:
@@ -55,16 +62,6 @@ def picture(name: str, value: str) -> bytes:
     return encoded.tobytes()
 
 
-def _section(name: str, values: tuple[str, ...], said: Callable[[str, str], str]) -> str:
-    figures = [_figure(name, value, said) for value in values]
-    return f"<h2>{escape(name.replace('_', ' '))}</h2>\n{''.join(figures)}\n"
-
-
-def _figure(name: str, value: str, said: Callable[[str, str], str]) -> str:
-    label = said(name, value)
+def _word(name: str, value: str, said: Callable[[str, str], str]) -> Word:
     others = ", ".join(said(name, form) for form in SYNONYMS.get(name, {}).get(value, ()))
-    data = b64encode(picture(name, value)).decode()
-    return (
-        f"<figure><img width={SIDE} height={SIDE} alt='{escape(label)}' src='data:image/png;base64,{data}'>"
-        f"<figcaption>{escape(label)}<small>{escape(others)}</small></figcaption></figure>\n"
-    )
+    return Word(label=said(name, value), others=others, png=picture(name, value))

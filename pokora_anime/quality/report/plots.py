@@ -1,12 +1,13 @@
-"""Line charts as inline SVG: no script, no outside resource, coloured by the page's style."""
+"""Line charts as plain numbers for inline SVG, coloured by the page's style sheet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from math import ceil, floor, log10
+from pathlib import Path
 
+TEMPLATE = Path(__file__).parent / "templates" / "chart.svg.j2"  # of a `chart`
 WIDTH, HEIGHT = 520, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
 MOST_POINTS = 700  # of a line; beyond, the largest of each stretch is drawn
@@ -41,6 +42,50 @@ class Level:
     below: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SvgPath:
+    """A path; `style` is a class of the page's style sheet."""
+
+    d: str
+    style: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Words at a point: an axis label, a level's name, or what a dot says when pointed at."""
+
+    x: float
+    y: float
+    words: str
+    style: str = ""
+    anchor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A chart in pixels: what lies behind the lines, the lines, the dots on them."""
+
+    label: str
+    behind: tuple[SvgPath, ...] = ()
+    texts: tuple[Words, ...] = ()
+    lines: tuple[SvgPath, ...] = ()
+    dots: tuple[Words, ...] = ()
+    size: tuple[int, int] = (WIDTH, HEIGHT)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not (self.lines or self.dots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Ends of the y axis that are fixed; None: as the values are."""
+
+    low: float | None = 0.0
+    high: float | None = None
+
+
 def chart(
     lines: Sequence[Line],
     *,
@@ -49,28 +94,28 @@ def chart(
     dots: Sequence[Dot] = (),
     marks: Sequence[float] = (),
     levels: Sequence[Level] = (),
-    low: float | None = 0.0,
-    high: float | None = None,
-) -> str:
-    """An SVG with axes; `marks` are vertical lines, `low` and `high` fix an end of the y axis.
+    fixed: Range = Range(),
+) -> Chart:
+    """A chart with axes; `marks` are vertical lines.
 
     A level outside what the points span is left out rather than flattening them.
     """
     xs = [x for line in lines for x in line.xs] + [dot.x for dot in dots]
     ys = [y for line in lines for y in line.ys] + [dot.y for dot in dots]
     if not xs:
-        return f'<p class="none">{escape(label)}: nothing to draw</p>'
-    bottom = min(ys) if low is None else min(low, *ys)
-    top = max(ys) if high is None else high
+        return Chart(label=label)
+    bottom = min(ys) if fixed.low is None else min(fixed.low, *ys)
+    top = max(ys) if fixed.high is None else fixed.high
     near = [level.y for level in levels if bottom <= level.y <= top + 0.6 * (top - bottom)]
     frame = _Frame.around(min(0.0, *xs), max(xs), bottom, max([top, *near]))
-    parts = [_axes(frame, x_label)]
-    parts += [_mark(frame, x) for x in marks if frame.left <= x <= frame.right]
-    parts += [_level(frame, level) for level in levels if frame.bottom <= level.y <= frame.top]
-    parts += [_line(frame, line) for line in lines]
-    parts += [_dot(frame, dot) for dot in dots]
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    seen = [level for level in levels if frame.bottom <= level.y <= frame.top]
+    marked = [_mark(frame, x) for x in marks if frame.left <= x <= frame.right]
+    return Chart(
+        label=label,
+        behind=(*_grid(frame), *marked, *(_level(frame, level) for level in seen)),
+        texts=(*_axis_texts(frame, x_label), *(_level_name(frame, level) for level in seen)),
+        lines=tuple(_line(frame, line) for line in lines if len(line.xs)),
+        dots=tuple(_dot(frame, dot) for dot in dots),
     )
 
 
@@ -114,45 +159,47 @@ def _ticks(low: float, high: float) -> list[float]:
     return [index * step for index in range(first, floor(high / step + 1e-6) + 1)]
 
 
-def _axes(frame: _Frame, x_label: str) -> str:
-    parts: list[str] = []
+def _grid(frame: _Frame) -> Iterator[SvgPath]:
     for y in _ticks(frame.bottom, frame.top):
-        _, at = frame.at(frame.left, y)
-        parts.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{at + 4}" text-anchor="end">{y:g}</text>')
+        yield SvgPath(d=f"M{LEFT} {frame.at(frame.left, y)[1]}H{WIDTH - RIGHT}", style="grid")
+
+
+def _axis_texts(frame: _Frame, x_label: str) -> Iterator[Words]:
+    for y in _ticks(frame.bottom, frame.top):
+        yield Words(x=LEFT - 6, y=frame.at(frame.left, y)[1] + 4, words=f"{y:g}", anchor="end")
     for x in _ticks(frame.left, frame.right):
-        at, _ = frame.at(x, frame.bottom)
-        parts.append(f'<text x="{at}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{x:g}</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">{escape(x_label)}</text>')
-    return "".join(parts)
+        at, below = frame.at(x, frame.bottom)[0], HEIGHT - BOTTOM + 15
+        yield Words(x=at, y=below, words=f"{x:g}", anchor="middle")
+    yield Words(x=WIDTH - RIGHT, y=HEIGHT - 2, words=x_label, anchor="end")
 
 
-def _mark(frame: _Frame, x: float) -> str:
+def _mark(frame: _Frame, x: float) -> SvgPath:
     at, _ = frame.at(x, frame.bottom)
-    return f'<path class="mark" d="M{at} {TOP}V{HEIGHT - BOTTOM}"/>'
+    return SvgPath(d=f"M{at} {TOP}V{HEIGHT - BOTTOM}", style="mark")
 
 
-def _level(frame: _Frame, level: Level) -> str:
+def _level(frame: _Frame, level: Level) -> SvgPath:
     _, at = frame.at(frame.left, level.y)
-    place = (
-        f'x="{LEFT + 4}" y="{at + 12}"'
-        if level.below
-        else f'x="{WIDTH - RIGHT}" y="{at - 4}" text-anchor="end"'
-    )
-    line = f'<path class="level {level.style}" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>'
-    return f'{line}<text class="{level.style}" {place}>{escape(level.name)}</text>'
+    return SvgPath(d=f"M{LEFT} {at}H{WIDTH - RIGHT}", style=f"level {level.style}")
 
 
-def _line(frame: _Frame, line: Line) -> str:
+def _level_name(frame: _Frame, level: Level) -> Words:
+    _, at = frame.at(frame.left, level.y)
+    if level.below:
+        return Words(x=LEFT + 4, y=at + 12, words=level.name, style=level.style)
+    return Words(x=WIDTH - RIGHT, y=at - 4, words=level.name, style=level.style, anchor="end")
+
+
+def _line(frame: _Frame, line: Line) -> SvgPath:
     stride = ceil(len(line.xs) / MOST_POINTS)
     points: list[str] = []
     for start in range(0, len(line.xs), stride):
         chosen = max(range(start, min(start + stride, len(line.xs))), key=lambda index: line.ys[index])
         x, y = frame.at(line.xs[chosen], line.ys[chosen])
         points.append(f"{x} {y}")
-    return f'<path class="line {line.style}" d="M{"L".join(points)}"/>' if points else ""
+    return SvgPath(d=f"M{'L'.join(points)}", style=f"line {line.style}")
 
 
-def _dot(frame: _Frame, dot: Dot) -> str:
+def _dot(frame: _Frame, dot: Dot) -> Words:
     x, y = frame.at(dot.x, min(dot.y, frame.top))
-    return f'<circle class="{dot.style}" cx="{x}" cy="{y}" r="4"><title>{escape(dot.text)}</title></circle>'
+    return Words(x=x, y=y, words=dot.text, style=dot.style)

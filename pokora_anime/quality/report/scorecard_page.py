@@ -2,54 +2,95 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from html import escape
-from string import Template
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from pokora_anime.quality.metrics.metric_series import JoinPicture
 from pokora_anime.quality.metrics.metric_table import FINAL, GENERATED, METRICS, Metric, Verdict, ids_of
 from pokora_anime.quality.metrics.score_summary import JoinScore, Score
-from pokora_anime.quality.report.plots import Dot, Level, Line, chart
-from pokora_anime.quality.report.report_style import STYLE
+from pokora_anime.quality.report.plots import Chart, Dot, Level, Line, Range, chart
 from pokora_anime.quality.scorecard import Scorecard, advice
+from pokora_anime.system.html_template import rendered
 
+TEMPLATE = Path(__file__).parent / "templates" / "scorecard.html.j2"
 MOST_JOINS = 12  # shown in pictures, the worst first
 SHOWN = {GENERATED: "before", FINAL: "after"}
 WORST_SHOWN = 4
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
-content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' file:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>pokora score: $title</title>
-<style>$style</style>
-</head>
-<body><main>
-<header><p>pokora score</p><h1>$title</h1><p>$facts</p><p>$counts</p></header>
-$body
-<footer>Before: generated frames ($origin). After: delivered frames, interpolated and scaled.
-Good and bad ranges are those of clips that the drawn world makes, where everything is known; the numbers of
-two clips compare only where flow and features are the same.</footer>
-</main></body>
-</html>
-""")
+COUNTED = {Verdict.good: "good", Verdict.fair: "fair", Verdict.bad: "bad", Verdict.unknown: "not told"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Styled:
+    """Words with a class of the style sheet, and why there is no number."""
+
+    words: str
+    style: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A group's first metric in large; its worst verdict is its colour."""
+
+    title: str
+    worst: str
+    values: tuple[Styled, ...]
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """A box with a chart, or with the reason why there is none."""
+
+    title: str
+    about: str
+    chart: Chart | None
+    instead: str = ""
+    key: tuple[Styled, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """A join with the frames around it, before and after interpolation."""
+
+    frame: int
+    seconds: str
+    words: str
+    films: Mapping[str, tuple[JoinPicture, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A metric with its values and its ranges."""
+
+    metric: Metric
+    cells: tuple[Styled, ...]
+    bands: str
 
 
 def page(card: Scorecard, clip: str = "", track: bytes = b"") -> str:
     """The page; `clip` is the address of the delivered clip as seen from it, `track` a film (WebP) of the
     poses that were planned for it."""
-    return PAGE.substitute(
-        title=escape(card.title),
-        style=STYLE,
-        facts=escape(_facts(card)),
-        counts=_counts(card),
-        body="\n".join(
-            [_clip(clip, track), _summary(card), _advice(card), _plots(card), _joins(card), _table(card)]
-        ),
-        origin=escape(card.origin),
+    joins = sorted(card.generated.joins, key=lambda join: -join.warp_ratio)
+    return rendered(
+        TEMPLATE,
+        card=card,
+        clip=clip,
+        track=track,
+        facts=_facts(card),
+        counts=[
+            Styled(words=f"{count} {name}", style=verdict.value)
+            for verdict, name in COUNTED.items()
+            if (count := card.count(verdict))
+        ],
+        groups=[_group(card, name) for name in dict.fromkeys(metric.group for metric in METRICS)],
+        advice=advice(card),
+        plots=_plots(card),
+        joined=bool(joins),
+        joins=[_join(join, card) for join in joins[:MOST_JOINS]],
+        joins_left=len(joins[MOST_JOINS:]),
+        rows=[_row(card, metric) for metric in METRICS],
     )
 
 
@@ -72,122 +113,58 @@ def _facts(card: Scorecard) -> str:
     )
 
 
-def _counts(card: Scorecard) -> str:
-    """How many numbers have each verdict, over both stages."""
-    shown = (
-        (Verdict.good, "good"),
-        (Verdict.fair, "fair"),
-        (Verdict.bad, "bad"),
-        (Verdict.unknown, "not told"),
-    )
-    pills = [
-        f'<span class="pill {verdict.value}">{count} {name}</span>'
-        for verdict, name in shown
-        if (count := card.count(verdict))
-    ]
-    return " ".join(pills)
-
-
-def _clip(address: str, track: bytes) -> str:
-    if not address:
-        return ""
-    shown = f'<video class="clip" controls loop muted preload="auto" src="{escape(address)}"></video>'
-    if not track:
-        return shown
-    data = base64.b64encode(track).decode()
-    film = f'<img alt="the poses planned for the clip" src="data:image/webp;base64,{data}">'
-    return f'<div class="beside">{shown}<figure>{film}<figcaption>planned poses</figcaption></figure></div>'
-
-
-def _advice(card: Scorecard) -> str:
-    ways = " or ".join(f"<code>{escape(way)}</code>" for way in advice(card))
-    return f"<p>Against what is bad, render again with {ways}.</p>" if ways else ""
-
-
-def _summary(card: Scorecard) -> str:
-    groups = dict.fromkeys(metric.group for metric in METRICS)
-    cards = [_card(card, group.capitalize(), ids_of(group)) for group in groups]
-    return f'<div class="cards">{"".join(cards)}</div>'
-
-
-def _card(card: Scorecard, title: str, names: Sequence[str]) -> str:
-    """A group's first metric in large and its worst verdict as colour; the rest small."""
+def _group(card: Scorecard, name: str) -> Group:
+    names = ids_of(name)
     found = {stage: card.verdicts(stage) for stage in card.stages()}
-    verdicts = [found[stage][name] for stage in found for name in names]
+    verdicts = [found[stage][one] for stage in found for one in names]
     worst = next((v for v in (Verdict.bad, Verdict.fair, Verdict.good) if v in verdicts), Verdict.unknown)
     by_id = {metric.id: metric for metric in METRICS}
     first = by_id[names[0]]
     bad = [
-        f"{by_id[name].title.lower()} {SHOWN[stage]}"
+        f"{by_id[one].title.lower()} {SHOWN[stage]}"
         for stage in found
-        for name in names
-        if found[stage][name] is Verdict.bad
+        for one in names
+        if found[stage][one] is Verdict.bad
     ]
-    told = f"bad: {', '.join(bad[:WORST_SHOWN])}" if bad else first.title.lower()
-    values = " → ".join(
-        f'<span class="{found[stage][first.id].value}">{number(score.values[first.id])}</span>'
-        for stage, score in card.stages().items()
+    return Group(
+        title=name.capitalize(),
+        worst=worst.value,
+        values=tuple(
+            Styled(words=number(score.values[first.id]), style=found[stage][first.id].value)
+            for stage, score in card.stages().items()
+        ),
+        words=f"bad: {', '.join(bad[:WORST_SHOWN])}" if bad else first.title.lower(),
     )
-    return (
-        f'<section class="card {worst.value}"><small>{title}</small><b>{values}</b>'
-        f"<p>{escape(told)}</p></section>"
-    )
 
 
-def _table(card: Scorecard) -> str:
-    rows: list[str] = []
-    group = ""
-    for metric in METRICS:
-        if metric.group != group:
-            group = metric.group
-            rows.append(f'<tr class="group"><th colspan="4">{escape(group)}</th></tr>')
-        rows.append(_row(card, metric))
-    head = "<tr><th>Metric</th><th>Before</th><th>After</th><th>Good / bad</th></tr>"
-    return f'<h2>All numbers</h2><div class="box"><table>{head}{"".join(rows)}</table></div>'
-
-
-def _row(card: Scorecard, metric: Metric) -> str:
-    cells: list[str] = []
+def _row(card: Scorecard, metric: Metric) -> Row:
+    cells: list[Styled] = []
     bands: list[str] = []
     for stage, score in card.stages().items():
-        band = metric.band(stage, score.features)
+        band, value = metric.band(stage, score.features), score.values[metric.id]
         bands.append(str(band))
-        value = score.values[metric.id]
-        verdict = band.verdict(value)
-        why = f"<small>{escape(score.reasons.get(metric.id, ''))}</small>" if value is None else ""
-        cells.append(f'<td><span class="pill {verdict.value}">{number(value)}</span>{why}</td>')
-    told = "; ".join(dict.fromkeys(bands))
-    return (
-        f"<tr><td><b>{escape(metric.title)}</b> <i>{escape(metric.unit)}</i>"
-        f"<small>{escape(metric.definition)}. <span>{escape(metric.source)}</span></small></td>"
-        f"{''.join(cells)}<td>{escape(told)}</td></tr>"
-    )
+        why = score.reasons.get(metric.id, "") if value is None else ""
+        cells.append(Styled(words=number(value), style=band.verdict(value).value, why=why))
+    return Row(metric=metric, cells=tuple(cells), bands="; ".join(dict.fromkeys(bands)))
 
 
-def _plots(card: Scorecard) -> str:
+def _plots(card: Scorecard) -> list[Plot]:
     before = card.generated
     joins = [join.seconds - 0.5 / before.fps for join in before.joins]
-    boxes = [
-        _box("Warp error", "grey levels; dots are joins", _over_time(card, "warp_error", joins, dots=True)),
-        _box("Joins against inside", "warp error and motion over the median inside", _ratios(before)),
-        _box("Colour from frame to frame", "ΔE after warping", _over_time(card, "color_step", joins)),
-        _box(
+    timed = [
+        ("Warp error", "grey levels; dots are joins", _over_time(card, "warp_error", joins, dots=True)),
+        ("Colour from frame to frame", "ΔE after warping", _over_time(card, "color_step", joins)),
+        (
             "Colour drift",
             "ΔE of each second to the first",
             _over_time(card, "color_drift", joins, bands=True),
         ),
-        _box("Flicker", "grey levels, motion removed", _over_time(card, "flicker", joins, bands=True)),
-        _box("Motion", "mean flow, % of the side a second", _over_time(card, "speed", joins)),
-        _box("Sharpness", "0..1", _over_time(card, "sharpness", joins, low=0.5)),
-        _box("Likeness over distance", "subject and background, by seconds apart", _likeness(card)),
+        ("Flicker", "grey levels, motion removed", _over_time(card, "flicker", joins, bands=True)),
+        ("Motion", "mean flow, % of the side a second", _over_time(card, "speed", joins)),
+        ("Sharpness", "0..1", _over_time(card, "sharpness", joins, low=0.5)),
     ]
-    key = '<p class="key"><span class="before">before interpolation</span><span class="after">after</span>'
-    key += '<span class="mark">join</span></p>' if joins else "</p>"
-    return f'<h2>Over the clip</h2>{key}<div class="plots">{"".join(boxes)}</div>'
-
-
-def _box(title: str, about: str, drawing: str) -> str:
-    return f'<section class="box"><h3>{escape(title)} <small>{escape(about)}</small></h3>{drawing}</section>'
+    found = [Plot(title=title, about=about, chart=drawn) for title, about, drawn in timed]
+    return [found[0], _ratios(before), *found[1:], _likeness(card)]
 
 
 def _over_time(
@@ -198,7 +175,7 @@ def _over_time(
     dots: bool = False,
     bands: bool = False,
     low: float | None = 0.0,
-) -> str:
+) -> Chart:
     lines = [
         Line(xs=score.curves[name].seconds, ys=score.curves[name].values, style=SHOWN[stage])
         for stage, score in _after_first(card)
@@ -212,7 +189,9 @@ def _over_time(
             text = f"join before frame {join.frame}: {number(join.warp_ratio)} x the median inside"
             marked.append(Dot(x=nearest, y=curve[nearest], style="before", text=text))
     levels = _levels(name, card) if bands else ()
-    return chart(lines, label=name.replace("_", " "), dots=marked, marks=joins, levels=levels, low=low)
+    return chart(
+        lines, label=name.replace("_", " "), dots=marked, marks=joins, levels=levels, fixed=Range(low=low)
+    )
 
 
 def _after_first(card: Scorecard) -> list[tuple[str, Score]]:
@@ -228,9 +207,10 @@ def _levels(name: str, card: Scorecard) -> Sequence[Level]:
     )
 
 
-def _ratios(score: Score) -> str:
+def _ratios(score: Score) -> Plot:
+    title, about = "Joins against inside", "warp error and motion over the median inside"
     if not score.joins:
-        return f'<p class="none">{escape(score.reasons.get("seam_ratio", "no join"))}</p>'
+        return Plot(title=title, about=about, chart=None, instead=score.reasons.get("seam_ratio", "no join"))
     xs = [join.seconds for join in score.joins]
     warps = [join.warp_ratio for join in score.joins]
     moves = [join.motion_ratio for join in score.joins]
@@ -254,13 +234,11 @@ def _ratios(score: Score) -> str:
         Line(xs=xs, ys=warps, style="before thin"),
     )
     drawing = chart(lines, label="ratios of the joins", dots=dots, levels=levels)
-    return (
-        drawing
-        + '<p class="key small"><span class="before">warp error</span><span class="after">motion</span></p>'
-    )
+    key = (Styled(words="warp error", style="before"), Styled(words="motion", style="after"))
+    return Plot(title=title, about=about, chart=drawing, key=key)
 
 
-def _likeness(card: Scorecard) -> str:
+def _likeness(card: Scorecard) -> Plot:
     lines = [
         Line(
             xs=score.curves[name].seconds,
@@ -271,42 +249,25 @@ def _likeness(card: Scorecard) -> str:
         for part in ("subject", "background")
         if (name := f"{part}_consistency") in score.curves
     ]
-    drawing = chart(lines, label="likeness over distance", x_label="seconds apart", low=0.8, high=1.0)
-    return drawing + '<p class="key small"><span>solid: subject</span><span>dashed: background</span></p>'
+    drawing = chart(
+        lines, label="likeness over distance", x_label="seconds apart", fixed=Range(low=0.8, high=1.0)
+    )
+    return Plot(
+        title="Likeness over distance",
+        about="subject and background, by seconds apart",
+        chart=drawing,
+        key=(Styled(words="solid: subject"), Styled(words="dashed: background")),
+    )
 
 
-def _joins(card: Scorecard) -> str:
-    scores = sorted(card.generated.joins, key=lambda join: -join.warp_ratio)[:MOST_JOINS]
-    if not scores:
-        return ""
-    pictures = {SHOWN[stage]: score.pictures for stage, score in card.stages().items()}
-    parts = [_join(join, pictures) for join in scores]
-    left = len(card.generated.joins) - len(scores)
-    rest = f"<p>{left} more joins, all with a lower ratio.</p>" if left else ""
-    return f"<h2>Around each join, the worst first</h2>{''.join(parts)}{rest}"
-
-
-def _join(join: JoinScore, pictures: dict[str, tuple[JoinPicture, ...]]) -> str:
-    told = (
+def _join(join: JoinScore, card: Scorecard) -> Join:
+    words = (
         f"warp error {number(join.warp_ratio)} x, motion {number(join.motion_ratio)} x the median inside; "
         f"colour step {number(join.color_step)} ΔE"
         + (f"; ghost {number(join.ghost_ratio)} x" if join.ghost_ratio is not None else "")
     )
-    rows: list[str] = []
-    for stage, all_pictures in pictures.items():
-        frames = [picture for picture in all_pictures if picture.join == join.frame]
-        cells = "".join(_picture(picture) for picture in frames)
-        rows.append(f'<div class="film"><span>{stage}</span>{cells}</div>')
-    return (
-        f'<section class="box join"><h3>Frame {join.frame}, {join.seconds:.2f} s '
-        f"<small>{escape(told)}</small></h3>{''.join(rows)}</section>"
-    )
-
-
-def _picture(picture: JoinPicture) -> str:
-    data = base64.b64encode(picture.jpeg).decode()
-    kind = "new" if picture.offset == 0 else ""
-    return (
-        f'<figure class="{kind}"><img alt="frame {picture.frame}" src="data:image/jpeg;base64,{data}">'
-        f"<figcaption>{picture.frame}</figcaption></figure>"
-    )
+    films = {
+        SHOWN[stage]: tuple(picture for picture in score.pictures if picture.join == join.frame)
+        for stage, score in card.stages().items()
+    }
+    return Join(frame=join.frame, seconds=f"{join.seconds:.2f}", words=words, films=films)

@@ -26,7 +26,7 @@ _TOP = frozenset(
 )
 _KINDS: Mapping[str, tuple[str, ...]] = {
     WEIGHTS: ("LICENSE", ".json", ".md", ".safetensors"),
-    PACKAGE: (".py", ".yaml", ".typ"),
+    PACKAGE: (".py", ".yaml", ".typ", ".j2"),
     CONF: (".yaml",),
     "tests/": (".py", ".md"),
     "docs/": (".md",),
