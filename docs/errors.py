@@ -32,7 +32,11 @@ FAMILIES = {
         "What cannot be read safely; status 2 where nothing can.",
     ),
     "JSN": ("Verify: JSON", 1, "JSON that two readers could read differently."),
-    "INT": ("Verify: integrity", 1, "The record, its files, its ledger. INT-1: you stopped the run (130)."),
+    "INT": (
+        "Verify: integrity",
+        1,
+        "The record, its files, its ledger. INT-STOP: you stopped the run (130).",
+    ),
     "VID": ("Verify: the video", 1, "Container, stream, frames and contact sheet."),
     "SIG": ("Verify: the signature", 1, "Who signed, and whether it fits."),
     "POL": ("Verify: the graph", 1, "What came from what, and with which settings and weights."),

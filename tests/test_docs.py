@@ -39,6 +39,10 @@ def test_the_page_of_words_is_that_of_the_vocabulary() -> None:
     assert words.PAGE.read_text(encoding="utf-8") == words.page()
 
 
+def test_a_code_is_a_family_and_words() -> None:
+    assert not [code for code in errors.collect() if any(part.isdigit() for part in code.split("-"))]
+
+
 def test_each_code_of_an_error_class_stands_on_the_page() -> None:
     page, kinds = errors.page(), PokoraError.__subclasses__()
     assert {"ConfigError", "WeightsError", "MachineError"} <= {kind.__name__ for kind in kinds}

@@ -388,7 +388,7 @@ def test_weights_are_loaded_as_what_they_are(slot: str, value: str, code: str, s
         ("_target_", "os.system", "GATE-KEY"),
         ("keyframe", None, "GATE-TYPE"),
         ("seed", -1, "CFG-RANGE"),
-        ("shot.prompt", "", "PRM-1"),
+        ("shot.prompt", "", "PRM-EMPTY"),
     ],
 )
 def test_a_recorded_config_holds_nothing_else(slot: str, value: object, code: str, sdxl: RunConfig) -> None:
