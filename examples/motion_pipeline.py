@@ -1,6 +1,9 @@
 """The denoising loop of `pokora video` in a script of one's own: two segments of nano, chained by latents.
 
 python examples/motion_pipeline.py clip.webp --steps 8
+
+The loop alone, without control maps and without the attention to the keyframe that hold a clip of `pokora video`
+together: name what should stay as it is.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ from pokora_anime.motion_pipeline import PokoraMotionPipeline
 
 NANO = Path(pokora_anime.__file__).parent / "nano" / "weights"
 KNOWN = 4  # frames that the second segment takes over from the first
+PROMPT = "1girl, blue hair, twintails, green eyes, smile, school uniform, waving, cherry blossoms"
 
 
 def main() -> None:
     """Write a moving picture of two segments."""
     parser = ArgumentParser(description="two segments of nano, chained by latents")
     parser.add_argument("file", type=Path, help="the animation, for example clip.webp")
-    parser.add_argument("--prompt", default="1girl, blue hair, twintails, waving, cherry blossoms")
+    parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--size", type=int, default=256, help="pixels a side")
