@@ -2,7 +2,7 @@
 
 python examples/motion_pipeline.py clip.webp --steps 8
 
-The loop alone, without control maps and without the attention to the keyframe that hold a clip of `pokora video`
+The loop alone, without the control maps and the attention to the keyframe that hold a clip of `pokora video`
 together: name what should stay as it is.
 """
 
