@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pokora_anime"
 # From the ground up: each imports from those before it alone. CONTRIBUTING.md says what lies where.
 FLOORS = (
-    *("errors", "findings", "system", "provenance", "signing", "media", "untrusted", "schema", "sandbox"),
+    *("errors", "findings", "system", "untrusted", "provenance", "signing", "media", "schema", "sandbox"),
     *("nano.world", "choreography", "nano", "catalogue", "prompt", "timeline", "rules", "config", "devices"),
     *("networks", "stages", "motion_pipeline", "quality", "verify", "render", "replay", "history"),
     *("submission", "nano.train", "cli", "benchmarks"),

@@ -20,7 +20,7 @@ from pokora_anime.cli import BUG_STATUS, COMMANDS, doctor, main
 from pokora_anime.cli.render.render import parse
 from pokora_anime.config.overrides import quote
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, PokoraError
-from pokora_anime.schema.config_groups import defaults, groups, keys
+from pokora_anime.schema.config_groups import defaults, groups, keys, typed_settings
 from pokora_anime.system import resume_hint
 
 
@@ -41,6 +41,7 @@ def pokora(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     [
         ["--help"],
         ["video", "--help"],
+        ["video", "--help", "keys"],
         ["video", "sed=1"],
         ["video", "--cfg"],
         ["video", "base=sdxl"],
@@ -80,9 +81,33 @@ def test_a_command_page_teaches(command: str, capsys: pytest.CaptureFixture[str]
     assert main([command, "--help"]) == 0
     page = capsys.readouterr().out
     composed = "video" if command == "sweep" else command
-    assert [name for name in (*groups(composed), *keys(composed)) if name not in page] == []
+    names = {name for key in keys(composed) for name in key.split(".")}
+    assert names | set(groups(composed)) <= set(re.findall(r"\w+", page))
     assert page.count("\n  pokora ") == 5
     assert max(map(len, page.splitlines())) <= 110
+    assert f"`pokora {composed} --help keys`" in page
+
+
+@pytest.mark.parametrize("command", ["video", "stills", "sweep"])
+def test_a_page_explains_every_key(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help", "keys"]) == 0
+    page = capsys.readouterr().out
+    plain = " ".join(page.split())
+    for key, setting in typed_settings("video" if command == "sweep" else command).items():
+        assert re.search(rf"^  {re.escape(key)}(=\S+)?( |$)", page, flags=re.MULTILINE), key
+        assert " ".join(setting.law.help.split()) in plain
+    assert max(map(len, page.splitlines())) <= 110
+
+
+def test_help_knows_sections_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["video", "--help", "motion.overlap"]) == 0
+    assert "  motion.overlap=4 " in capsys.readouterr().out
+    assert main(["video", "seed=3", "-h", "finish.hires"]) == 0
+    assert capsys.readouterr().out.count("\n  finish.hires.") == 3
+    assert main(["video", "--help", "overlp"]) == 2
+    assert "`pokora video --help motion.overlap`" in capsys.readouterr().err
+    assert main(["video", "--help", "seed=3"]) == 0
+    assert "Groups (" in capsys.readouterr().out
 
 
 def test_every_copyable_command_composes() -> None:

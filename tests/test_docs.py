@@ -20,31 +20,27 @@ def _script(name: str) -> ModuleType:
     """A script of docs/, which is no package."""
     spec = util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     assert spec is not None and spec.loader is not None
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    script = util.module_from_spec(spec)
+    sys.modules[spec.name] = script
+    spec.loader.exec_module(script)
+    return script
 
 
-errors, words = _script("errors"), _script("words")
-
-
-def test_the_page_of_error_codes_is_that_of_the_source() -> None:
-    """`python docs/errors.py` writes it."""
-    assert errors.PAGE.read_text(encoding="utf-8") == errors.page()
-
-
-def test_the_page_of_words_is_that_of_the_vocabulary() -> None:
-    """`python docs/words.py` writes it."""
-    assert words.PAGE.read_text(encoding="utf-8") == words.page()
+@pytest.mark.parametrize("name", ["errors", "settings", "words"])
+def test_a_page_is_that_of_the_source(name: str) -> None:
+    """`python docs/NAME.py` writes it."""
+    script = _script(name)
+    assert script.PAGE.read_text(encoding="utf-8") == script.page()
 
 
 def test_a_code_is_a_family_and_words() -> None:
-    assert not [code for code in errors.collect() if any(part.isdigit() for part in code.split("-"))]
+    assert not [
+        code for code in _script("errors").collect() if any(part.isdigit() for part in code.split("-"))
+    ]
 
 
 def test_each_code_of_an_error_class_stands_on_the_page() -> None:
-    page, kinds = errors.page(), PokoraError.__subclasses__()
+    page, kinds = _script("errors").page(), PokoraError.__subclasses__()
     assert {"ConfigError", "WeightsError", "MachineError"} <= {kind.__name__ for kind in kinds}
     for code in ("CFG-SWEEP", "WGT-NAN", "SYS-DRIVER", "GATE-URL", "RULE-BASE", "BND-DOCUMENT"):
         assert f"| `{code}` |" in page

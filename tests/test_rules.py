@@ -41,7 +41,7 @@ from pokora_anime.schema.config_groups import SCHEMAS, conf_dir
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import ContestConfig, RunConfig
 from pokora_anime.untrusted import strict_yaml
-from pokora_anime.verify.policy import node_settings as verify_settings
+from pokora_anime.verify.policy import config_params
 
 Plain = dict[str, Any]
 CS492C = contest_limits.load("cs492c")
@@ -187,8 +187,8 @@ def test_a_camera_move_is_a_motion_lora_of_the_motion_alone() -> None:
     config = compose("video", words)
     assert [use.name for use in uses(config) if use.kind == "motion_lora"] == ["zoom_in"]
     assert "RULE-LICENCE" in codes(gate.examine(config), Severity.review)
-    assert "motion-lora-zoom-in" in verify_settings.loras(config, "motion")
-    assert "motion-lora-zoom-in" not in verify_settings.loras(config, "keyframe")
+    assert "motion-lora-zoom-in" in config_params.loras(config, moving=True)
+    assert "motion-lora-zoom-in" not in config_params.loras(config, moving=False)
 
 
 def test_one_motion_lora_passes_and_two_do_not(configs: dict[str, RunConfig]) -> None:

@@ -21,7 +21,7 @@ from pokora_anime.prompt.prompt_chunks import chunked
 from pokora_anime.prompt.prompt_syntax import parse, parse_travel
 from pokora_anime.prompt.unknown_words import nearest, unknown_words
 from pokora_anime.quality.metrics.frame_judges import Tally
-from pokora_anime.verify.policy import node_settings
+from pokora_anime.verify.policy import config_params
 
 # What nano does not know
 
@@ -132,9 +132,9 @@ def test_all_stops_of_a_prompt_get_the_same_words() -> None:
 
 def test_verify_expects_the_words_that_the_config_and_seed_give() -> None:
     config = compose_stills(["shot.prompt=1girl", "seed=3"])
-    wanted = node_settings._wanted(config)["prompt"]
+    wanted = config_params.params(config)["prompt"]
     assert wanted["chosen"] == open_words.chosen(config) != ""
-    assert "chosen" not in node_settings._wanted(compose_video([]))["prompt"]
+    assert "chosen" not in config_params.params(compose_video([]))["prompt"]
 
 
 # Choices

@@ -14,9 +14,9 @@ from benchmarks.clips.clips_arms import CONTROLS, OFF, composed
 from benchmarks.nano.nano import SHIPPED
 from pokora_anime.cli.bench.video_bench import describe_machine
 from pokora_anime.cli.parser import OneLineParser, whole
-from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.config_groups import options
+from pokora_anime.system.processor_cores import usable_cores
 
 if TYPE_CHECKING:
     from benchmarks.clips.clips_measure import Made

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pokora_anime
 from pokora_anime.cli.parser import OneLineParser, whole
-from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import WeightsError
+from pokora_anime.system.processor_cores import usable_cores
 
 if TYPE_CHECKING:
     from benchmarks.nano.nano_sections import Bench

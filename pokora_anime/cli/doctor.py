@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pokora_anime.config.compose import compose, usable_cores
+from pokora_anime.config.compose import compose
 from pokora_anime.devices import compiler, driver, hardware
 from pokora_anime.devices.forecast import plan_text
 from pokora_anime.devices.forecast.workload import Job
@@ -23,6 +23,7 @@ from pokora_anime.sandbox import seccomp
 from pokora_anime.sandbox.landlock import landlock_abi
 from pokora_anime.schema.config_groups import options
 from pokora_anime.schema.settings import DeviceConfig, DeviceKind
+from pokora_anime.system.processor_cores import usable_cores
 
 _GIB = 2**30
 NEEDED_MEMORY = 3 * _GIB  # what a nano run may use at its peak

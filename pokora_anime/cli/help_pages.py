@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import textwrap
 from collections.abc import Mapping
 
 OVERVIEW = """pokora: from a text prompt to an anime clip, on any machine.
@@ -87,7 +87,7 @@ Options
 
 Exit status: 0 nothing is against the rules, 1 something is, 2 the command line cannot be read.
 A base for rendering only, such as nano, is against no rule and not eligible.
-Groups and keys are those of `pokora video --help`."""
+Groups and keys are those of `pokora video --help`; `pokora video --help keys` explains each key."""
 
 ESTIMATE = """pokora estimate: what a command would take: time, memory, disk, money. Nothing is rendered.
 
@@ -111,7 +111,7 @@ Options
   --out DIR           where run folders would go: how much is free there
   -h, --help          this page
 
-Groups and keys are those of `pokora video --help`."""
+Groups and keys are those of `pokora video --help`; `pokora video --help keys` explains each key."""
 
 OPTIONS = """Options
   --out DIR           where run folders go (default: ./outputs)
@@ -123,7 +123,8 @@ OPTIONS = """Options
   --prompt-file FILE  a multirun of the prompts in a text file, one a line
   --cfg [PART]        print the composed config, with --multirun each job's, and stop
                       (PART: job, hydra or all)
-  -h, --help          this page"""
+  -h, --help [WORD]   this page, or what WORD is: `keys` (all of them), a section or a key
+                      (--help motion, --help motion.overlap)"""
 
 PROMPTS = """Prompts
   Everything behind shot.prompt= (and shot.negative=, shot.prefix=) is taken as typed: commas, parentheses,
@@ -146,9 +147,16 @@ def overview(commands: Mapping[str, str]) -> str:
     return OVERVIEW.format(commands="\n".join(f"  {name:10} {text}" for name, text in commands.items()))
 
 
-def page(command: str) -> str:
-    """The page of `pokora video|stills|sweep --help`, groups and keys from conf/ and the schema."""
+def page(command: str, topic: str = "") -> str:
+    """The page of `pokora video|stills|sweep --help [TOPIC]`; groups and keys are from conf/ and the schema.
+
+    `topic` is `keys`, a section or a key. Raises ConfigError CFG-KEY for one that does not exist.
+    """
     composed = "video" if command == "sweep" else command
+    if topic:
+        from pokora_anime.cli import key_pages
+
+        return key_pages.page(composed, topic)
     parts = [_PAGES[command], _groups(composed), _keys(composed), PROMPTS, OPTIONS]
     return "\n\n".join([*parts, MULTIRUN])
 
@@ -170,19 +178,17 @@ def _groups(command: str) -> str:
 def _keys(command: str) -> str:
     from pokora_anime.schema.config_groups import keys
 
-    lines = ["Keys (every one can follow the command as key=value)"]
-    lines += [f"  {name:24} {_folded(kind, indent=27)}" for name, kind in keys(command).items()]
+    named: dict[str, list[str]] = {}
+    for key in keys(command):
+        section, dot, name = key.rpartition(".")
+        named.setdefault(section + dot, []).append(name)
+    lines = [
+        f"Keys (key=value; `pokora {command} --help keys` explains each, `--help shot` those of a section)"
+    ]
+    for section, names in named.items():
+        first, *others = textwrap.wrap(" ".join(names), 84, break_on_hyphens=False)
+        lines += [f"  {section:18} {first}", *(f"  {'':18} {other}" for other in others)]
     return "\n".join(lines)
-
-
-def _folded(kind: str, indent: int, width: int = 80) -> str:
-    """Values one|two|..., on several lines where they are many."""
-    lines = [""]
-    for value in re.findall(r"[^|]+\|?", kind):
-        if len(lines[-1]) + len(value) > width:
-            lines.append("")
-        lines[-1] += value
-    return f"\n{'':{indent}}".join(lines)
 
 
 def _short(text: str, width: int = 77) -> str:

@@ -1,14 +1,16 @@
-"""What types cannot say: ranges and fields that must fit each other, all problems in one error."""
+"""What no field says by itself: fields that must fit each other, all problems in one error.
+
+What each field may be is its law, on the field (schema/settings.py).
+"""
 
 from __future__ import annotations
 
-import math
-import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Collection
 
-from pokora_anime.catalogue import finishing_networks
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
+from pokora_anime.config import field_checks
+from pokora_anime.config.field_checks import Narrower, Problem
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.findings import Severity, of_severity
 from pokora_anime.prompt import open_words, prompt_choices, prompt_length
@@ -17,9 +19,9 @@ from pokora_anime.rules.case import Case, uses
 from pokora_anime.rules.contest import judge
 from pokora_anime.rules.text_rules import MAX_PROMPT
 from pokora_anime.schema.settings import (
-    PRESETS,
+    LAST_SEED,
+    MOST_SIDE,
     Anchor,
-    BaseConfig,
     Camera,
     Chain,
     ControlConfig,
@@ -27,9 +29,7 @@ from pokora_anime.schema.settings import (
     ControlNetwork,
     DeviceKind,
     DType,
-    EncodeConfig,
     Family,
-    FinishConfig,
     Interpolation,
     MapSource,
     Minimum,
@@ -42,55 +42,30 @@ from pokora_anime.schema.settings import (
     Upscale,
     VideoConfig,
 )
-from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.timeline import camera_choice, hires_plan, segment_plan, still_seeds
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-MOST_REROLLS = 8
-MAX_CRF = 23  # beyond it H.264 changes frames as much as somebody who paints into them
-MOST_SIDE = 2048  # pixels of a generated frame
 # By the role of a speed LoRA; LCM's works with any number.
 DISTILLED_STEPS = {"lightning": 4, "lightning_8step": 8, "hyper": 8}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: where, what was got, what is expected, what to type."""
-
-    path: str
-    got: object
-    expected: str
-    fix: str = ""
 
 
 def check(config: RunConfig) -> None:
     """Raise ConfigError CFG-RANGE naming every problem at once; PromptError for a prompt that is none."""
     _prompt(config)
-    found = [
+    found = field_checks.problems(config, _narrower(config))
+    broken = {problem.path for problem in found}
+    found += [
         *_run(config),
         *_words(config),
-        *_base(config.base),
-        *_speed(config.speed, config.base),
+        *_speed(config.speed, broken),
         *_style(config),
         *_upscale(config),
     ]
     if isinstance(config, VideoConfig):
-        found += [*_shot(config), *_control(config), *_motion(config), *_finish(config.finish)]
-        found += [*_encode(config.encode), *_quality(config)]
+        found += [*_shot(config, broken), *_control(config, broken), *_motion(config, broken)]
+        found += _quality(config)
         found += _second_pass(config) if hires_plan.asked(config) and not found else []
     if isinstance(config, StillsConfig):
-        found += [*_within("count", config.count, 1, still_seeds.MOST), *_finish(config.finish)]
-        found += _within("seed", config.seed, 0, 2**63 - max(1, config.count))
-        if config.finish.upscale not in (Upscale.lanczos, Upscale.crisp):
-            expected = "lanczos, or crisp on nano: the other ways are a clip's"
-            upscale = config.finish.upscale.value
-            found.append(Problem("finish.upscale", upscale, expected, "finish.upscale=lanczos"))
-        if config.finish.camera is not Camera.free:
-            got, expected = config.finish.camera.value, "free: a still has no moves"
-            found.append(Problem("finish.camera", got, expected, "finish.camera=free"))
-        if stops(config.shot.prompt)[-1][0]:
-            fix = f"shot.prompt={shlex.quote(stops(config.shot.prompt)[0][1])}"
-            found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames", fix))
+        found += _stills(config)
     if not found:
         return
     if len(found) == 1:
@@ -103,18 +78,43 @@ def check(config: RunConfig) -> None:
     raise ConfigError("CFG-RANGE", f"{len(found)} problems: " + " ".join(lines))
 
 
-def _within(path: str, value: float, low: float, high: float, fix: str = "") -> list[Problem]:
-    if math.isfinite(value) and low <= value <= high:
-        return []
-    nearest_value = low if not value > high else high
-    return [Problem(path, value, f"{low:g} to {high:g}", fix or f"{path}={nearest_value:g}")]
+def _narrower(config: RunConfig) -> dict[str, Narrower]:
+    """The ranges that other fields make smaller than their laws say."""
+    speed, found = config.speed, dict[str, Narrower]()
+    if speed.sampler is Sampler.lcm:
+        # LCM was distilled from 50 steps (diffusers raises beyond).
+        found["speed.steps"] = Narrower(50)
+        if config.base.family is not Family.nano:
+            # LCM was distilled with guidance in it; more tears the picture apart.
+            fix = "speed=hq for CFG above 2" if speed.guidance_scale > 2 else ""
+            found["speed.guidance_scale"] = Narrower(2, fix=fix)
+    if isinstance(config, StillsConfig):
+        found["seed"] = Narrower(LAST_SEED + 1 - max(1, config.count))
+    if isinstance(config, VideoConfig):
+        motion = config.motion
+        # Motion adapters know at most 32 positions; an anchor frame takes one.
+        extra = config.keyframe.enabled and motion.anchor in (Anchor.frame, Anchor.both)
+        found["motion.frames"] = Narrower(32 - extra)
+        most = max(1, motion.frames - 1)
+        fix = f"motion.overlap={min(4, most)}"
+        found["motion.overlap"] = Narrower(most, " (fewer than motion.frames)", fix)
+    return found
 
 
-def _multiple(path: str, value: int, of: int, low: int, high: int) -> list[Problem]:
-    if low <= value <= high and value % of == 0:
-        return []
-    best = min(max(low, round(value / of) * of), high)
-    return [Problem(path, value, f"a multiple of {of} from {low} to {high}", f"{path}={best}")]
+def _stills(config: StillsConfig) -> list[Problem]:
+    """A still has no frames that move."""
+    found: list[Problem] = []
+    if config.finish.upscale not in (Upscale.lanczos, Upscale.crisp):
+        expected = "lanczos, or crisp on nano: the other ways are a clip's"
+        upscale = config.finish.upscale.value
+        found.append(Problem("finish.upscale", upscale, expected, "finish.upscale=lanczos"))
+    if config.finish.camera is not Camera.free:
+        got, expected = config.finish.camera.value, "free: a still has no moves"
+        found.append(Problem("finish.camera", got, expected, "finish.camera=free"))
+    if stops(config.shot.prompt)[-1][0]:
+        fix = f"shot.prompt={shlex.quote(stops(config.shot.prompt)[0][1])}"
+        found.append(Problem("shot.prompt", "prompt travel", "one prompt: a still has no frames", fix))
+    return found
 
 
 def _prompt(config: RunConfig) -> None:
@@ -148,80 +148,42 @@ def _words(config: RunConfig) -> list[Problem]:
 
 
 def _run(config: RunConfig) -> list[Problem]:
-    found = _within("seed", config.seed, 0, 2**63 - 1)
-    found += _within("device.threads", config.device.threads, 0, 1024)
-    found += _within("device.memory_gb", config.device.memory_gb, 0, 1024)
     on_cpu = config.device.kind is DeviceKind.cpu
     if on_cpu and config.device.dtype is DType.fp16:
-        found.append(Problem("device.dtype", "fp16", "fp32 or bf16 on a CPU", "device.dtype=auto"))
-    return found
+        return [Problem("device.dtype", "fp16", "fp32 or bf16 on a CPU", "device.dtype=auto")]
+    return []
 
 
-def _base(base: BaseConfig) -> list[Problem]:
-    found = [
-        *_multiple("base.width", base.width, 8, 64, MOST_SIDE),
-        *_multiple("base.height", base.height, 8, 64, MOST_SIDE),
-        *_within("base.known_ahead", base.known_ahead, 0.0, 1.0),
-        *_within("base.noise_share", base.noise_share, 0.0, 1.0),
-        *_within("base.step_share", base.step_share, 0.0, 1.0),
-        *_within("base.deflicker", base.deflicker, 0.0, 1.0),
-        *_within("base.hold", base.hold, 0.0, 10.0),
-    ]
-    ids = {"weights": base.weights, "motion_adapter": base.motion_adapter, "vae": base.vae}
-    for name, identifier in ids.items():
-        if identifier is not None and not _ID.fullmatch(identifier.removeprefix("own:")):
-            found.append(Problem(f"base.{name}", repr(identifier), "a registry id", "`pokora models list`"))
-    return found
-
-
-def _speed(speed: SpeedConfig, base: BaseConfig) -> list[Problem]:
-    # LCM was distilled from 50 steps (diffusers raises beyond).
-    found = _within("speed.steps", speed.steps, 1, 50 if speed.sampler is Sampler.lcm else 150)
+def _speed(speed: SpeedConfig, broken: Collection[str]) -> list[Problem]:
+    found: list[Problem] = []
     distilled = DISTILLED_STEPS.get(speed.lora_role or "")
-    if distilled is not None and speed.steps != distilled and not found:
+    if distilled is not None and speed.steps != distilled and "speed.steps" not in broken:
         expected = f"{distilled}, the number that its LoRA was distilled for"
         found.append(Problem("speed.steps", speed.steps, expected, f"speed.steps={distilled}"))
     if (speed.lora_role or "").startswith("lightning") and speed.guidance_scale > 1.0:
         got = speed.guidance_scale
         found.append(Problem("speed.guidance_scale", got, "1: it was distilled without CFG", "speed=hyper"))
-    most = 20.0
-    if speed.sampler is Sampler.lcm and base.family is not Family.nano:
-        most = 2.0  # LCM was distilled with guidance in it; more tears the picture apart
-    found += _within(
-        "speed.guidance_scale",
-        speed.guidance_scale,
-        1.0,
-        most,
-        "" if most > 2 else "speed=hq for CFG above 2",
+    return found + _interval(
+        ("speed.guidance_start", speed.guidance_start), ("speed.guidance_end", speed.guidance_end), broken
     )
-    found += _interval("speed.guidance_start", speed.guidance_start, "speed.guidance_end", speed.guidance_end)
-    return found + _within("speed.lora_weight", speed.lora_weight, 0.0, 2.0)
 
 
 def _quality(config: VideoConfig) -> list[Problem]:
-    quality = config.quality
-    found = _within("quality.reroll", quality.reroll, 0, MOST_REROLLS)
+    quality, found = config.quality, list[Problem]()
     if quality.min is not Minimum.none and not quality.score:
         found.append(Problem("quality.score", False, "true for quality.min", "quality.score=true"))
     return found
 
 
-def _interval(start_path: str, start: float, end_path: str, end: float) -> list[Problem]:
-    found = [*_within(start_path, start, 0.0, 1.0), *_within(end_path, end, 0.0, 1.0)]
-    if not found and start > end:
-        found.append(Problem(start_path, start, f"at most {end_path}={end}", f"{start_path}=0"))
-    return found
+def _interval(start: tuple[str, float], end: tuple[str, float], broken: Collection[str]) -> list[Problem]:
+    (start_path, first), (end_path, last) = start, end
+    if first <= last or {start_path, end_path} & set(broken):
+        return []
+    return [Problem(start_path, first, f"at most {end_path}={last}", f"{start_path}=0")]
 
 
 def _style(config: RunConfig) -> list[Problem]:
     found: list[Problem] = []
-    for index, lora in enumerate(config.style.loras):
-        path = f"style.loras[{index}]"
-        if not _ID.fullmatch(lora.id):
-            found.append(
-                Problem(f"{path}.id", repr(lora.id), "a role or registry id", "`pokora models list`")
-            )
-        found += _within(f"{path}.weight", lora.weight, 0.0, 2.0)
     names = [lora.id for lora in merge_loras(config.style.loras, shot_loras(config.shot))]
     most = config.contest.max_style_loras
     if len(names) > most:
@@ -232,17 +194,18 @@ def _style(config: RunConfig) -> list[Problem]:
     return found
 
 
-def _shot(config: VideoConfig) -> list[Problem]:
+def _shot(config: VideoConfig, broken: Collection[str]) -> list[Problem]:
     shot, finish = config.shot, config.finish
-    found = [*_within("shot.seconds", shot.seconds, 0.5, 600.0), *_within("shot.fps", shot.fps, 1, 60)]
-    if not found and shot.fps > finish.fps:
+    found: list[Problem] = []
+    fit = not {"shot.seconds", "shot.fps", "finish.fps"} & set(broken)
+    if fit and shot.fps > finish.fps:
         fix = f"shot.fps={min(12, finish.fps)}"
         found.append(Problem("shot.fps", shot.fps, f"at most finish.fps={finish.fps}", fix))
-    if not found and round(shot.seconds * finish.fps) < 1:
+    if fit and not found and round(shot.seconds * finish.fps) < 1:
         fix = f"shot.seconds={1 / max(1, finish.fps):g}"
         found.append(Problem("shot.seconds", shot.seconds, f"at least one frame at {finish.fps} fps", fix))
     last = stops(shot.prompt)[-1][0]
-    if not found and last >= round(shot.seconds * shot.fps):
+    if fit and not found and last >= round(shot.seconds * shot.fps):
         expected = f"stops before frame {round(shot.seconds * shot.fps)}, where the clip ends"
         fix = f"shot.seconds={(last + 1) / shot.fps:g}"
         found.append(Problem("shot.prompt", f"a stop at frame {last}", expected, fix))
@@ -257,26 +220,9 @@ def _shot(config: VideoConfig) -> list[Problem]:
     return found
 
 
-def _control(config: VideoConfig) -> list[Problem]:
+def _control(config: VideoConfig, broken: Collection[str]) -> list[Problem]:
     control: ControlConfig = config.control
-    found = _interval("control.start", control.start, "control.end", control.end)
-    found += _within("control.fade_frames", control.fade_frames, 0, 10_000)
-    found += _within("control.join_frames", control.join_frames, 0, 10_000)
-    found += _within("control.fade_floor", control.fade_floor, 0.0, 1.0)
-    found += _within("control.attempts", control.attempts, 1, 20)
-    known = [kind.name for kind in ControlKind]
-    for name, scale in control.scale.items():
-        if name not in known:
-            best = nearest(name, known)
-            found.append(
-                Problem(
-                    f"control.scale.{name}",
-                    scale,
-                    "|".join(known),
-                    f"control.scale.{best}={scale:g}" if best else "",
-                )
-            )
-        found += _within(f"control.scale.{name}", scale, 0.0, 2.0)
+    found = _interval(("control.start", control.start), ("control.end", control.end), broken)
     if len(set(control.kinds)) < len(control.kinds):
         found.append(Problem("control.kinds", [kind.name for kind in control.kinds], "each kind once"))
     edges = {ControlKind.canny, ControlKind.lineart}
@@ -289,11 +235,7 @@ def _control(config: VideoConfig) -> list[Problem]:
 def _map_source(config: VideoConfig) -> list[Problem]:
     """Maps are read somewhere that is there, and a draft's a segment at a time."""
     control = config.control
-    found = _within("control.draft_steps", control.draft_steps, 1, 100)
-    smooth = control.draft_smooth
-    if smooth and not (5 <= smooth <= 31 and smooth % 2):
-        expected = "0, or an odd number of frames from 5 to 31"
-        found.append(Problem("control.draft_smooth", smooth, expected, "control.draft_smooth=7"))
+    found: list[Problem] = []
     kinds = "+".join(kind.name for kind in control.kinds)
     if control.source is MapSource.draft and not kinds:
         expected = "a kind of map to read in the draft"
@@ -327,36 +269,10 @@ def _choreography(config: VideoConfig, kinds: str) -> list[Problem]:
     return []
 
 
-def _motion(config: VideoConfig) -> list[Problem]:
-    motion = config.motion
-    # Motion adapters know at most 32 positions (diffusers raises beyond); an anchor frame takes one.
-    extra = config.keyframe.enabled and motion.anchor in (Anchor.frame, Anchor.both)
-    found = _within("motion.frames", motion.frames, 2, 32 - extra)
-    found += _within("motion.carry", motion.carry, 0.0, 0.9)
-    found += _within("motion.anchor_ahead", motion.anchor_ahead, 0.0, 0.99)
-    found += _within("motion.known_ahead", motion.known_ahead, 0.0, 1.0)
-    found += _within("motion.anchor_weight", motion.anchor_weight, 0.1, 100.0)
-    found += _within("motion.lora_weight", motion.lora_weight, 0.0, 2.0)
-    if motion.lora is not None and not _ID.fullmatch(motion.lora.removeprefix("own:")):
-        found.append(Problem("motion.lora", repr(motion.lora), "a role or registry id", "motion.lora=null"))
-    found += _within("motion.noise_share", motion.noise_share, 0.0, 1.0)
-    found += _within("motion.step_share", motion.step_share, 0.0, 1.0)
-    found += _within("motion.deflicker", motion.deflicker, 0.0, 1.0)
-    found += _within("motion.hold", motion.hold, 0.0, 10.0)
-    found += _within("motion.color_lock", motion.color_lock, 0.0, 1.0)
-    if not 1 <= motion.overlap < motion.frames:
-        expected = f"1 to {max(1, motion.frames - 1)} (fewer than motion.frames)"
-        found.append(
-            Problem(
-                "motion.overlap",
-                motion.overlap,
-                expected,
-                f"motion.overlap={min(4, max(1, motion.frames - 1))}",
-            )
-        )
-    found += _camera(config)
-    if motion.loop and not found:
-        found += _loop(config.shot, motion)
+def _motion(config: VideoConfig, broken: Collection[str]) -> list[Problem]:
+    found = _camera(config)
+    if config.motion.loop and not found and not any(path.startswith("motion.") for path in broken):
+        found += _loop(config.shot, config.motion)
     return found
 
 
@@ -397,25 +313,6 @@ def _loop(shot: ShotConfig, motion: MotionConfig) -> list[Problem]:
     return []
 
 
-def _finish(finish: FinishConfig) -> list[Problem]:
-    # yuv420p halves both sides.
-    found = [
-        *_multiple("finish.width", finish.width, 2, 16, 4096),
-        *_multiple("finish.height", finish.height, 2, 16, 4096),
-    ]
-    found += _within("finish.fps", finish.fps, 1, 60)
-    found += _within("finish.zoom", finish.zoom, 1.0, 4.0)
-    found += _within("finish.camera_speed", finish.camera_speed, 0.1, 4.0)
-    found += _within("finish.hires.scale", finish.hires.scale, 1.0, 4.0)
-    found += _within("finish.hires.strength", finish.hires.strength, 0.05, 0.9)
-    found += _within("finish.upscaler.tile", finish.upscaler.tile, 64, MOST_SIDE)
-    known = finishing_networks.upscalers()
-    if finish.upscaler.model not in known:
-        fix = f"finish.upscaler.model={nearest(finish.upscaler.model, known) or known[0]}"
-        found.append(Problem("finish.upscaler.model", repr(finish.upscaler.model), "|".join(known), fix))
-    return found + _within("finish.decode_chunk", finish.decode_chunk, 1, 64)
-
-
 def _upscale(config: RunConfig) -> list[Problem]:
     if config.finish.upscale is not Upscale.crisp or config.base.family is Family.nano:
         return []
@@ -434,14 +331,6 @@ def _second_pass(config: VideoConfig) -> list[Problem]:
         got = f"{config.finish.hires.strength:g} of {config.speed.steps} steps"
         expected = "so little that a step is left out before it"
         found.append(Problem("finish.hires.strength", got, expected, "finish.hires.strength=0.5"))
-    return found
-
-
-def _encode(encode: EncodeConfig) -> list[Problem]:
-    found = _within("encode.crf", encode.crf, 0, MAX_CRF)
-    if encode.preset not in PRESETS:
-        best = nearest(encode.preset, PRESETS) or "medium"
-        found.append(Problem("encode.preset", encode.preset, "|".join(PRESETS), f"did you mean {best}?"))
     return found
 
 

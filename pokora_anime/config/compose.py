@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.config.checks import check
 from pokora_anime.config.overrides import prepare
+from pokora_anime.config.resolve import resolve
 from pokora_anime.errors import ConfigError
-from pokora_anime.prompt import prompt_choices
 from pokora_anime.schema import settings
 from pokora_anime.schema.config_groups import SCHEMAS, conf_dir, register_schemas
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.system.did_you_mean import nearest
-from pokora_anime.timeline import camera_choice
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -46,6 +43,11 @@ def compose(command: str, overrides: Sequence[str] = ()) -> RunConfig:
 
 def unchecked(command: str, overrides: Sequence[str] = ()) -> RunConfig:
     """As `compose`, whatever its numbers are."""
+    return resolve(unresolved(command, overrides))
+
+
+def unresolved(command: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """The config as it was typed: neither judged nor resolved."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -59,17 +61,17 @@ def unchecked(command: str, overrides: Sequence[str] = ()) -> RunConfig:
             composed = hydra_compose(command, overrides=ready)
     except (HydraException, OmegaConfBaseException) as error:
         raise translate(error) from error
-    return _settled(command, composed)
+    return _object(command, composed)
 
 
 def typed(command: str, composed: DictConfig) -> RunConfig:
-    """A composed DictConfig as a checked dataclass; what is left automatic and torch-free is resolved."""
-    config = _settled(command, composed)
+    """A composed DictConfig as a resolved and checked dataclass."""
+    config = resolve(_object(command, composed))
     check(config)
     return config
 
 
-def _settled(command: str, composed: DictConfig) -> RunConfig:
+def _object(command: str, composed: DictConfig) -> RunConfig:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -84,21 +86,7 @@ def _settled(command: str, composed: DictConfig) -> RunConfig:
         raise ConfigError(
             "CFG-KEY", f"a config of type {type(config).__name__}", expected=SCHEMAS[command].__name__
         )
-    prompt_choices.settle(config.shot, config.seed)
-    if isinstance(config, VideoConfig):
-        camera_choice.settle(config)
-    config.device.threads = config.device.threads or usable_cores()
     return config
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity mask, capped by a container's CPU quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no cgroup v2, or the quota is "max"
-        return cores
 
 
 def translate(error: Exception) -> ConfigError:

@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import yaml
@@ -19,12 +20,10 @@ from pokora_anime.findings import Finding
 from pokora_anime.prompt import prompt_choices
 from pokora_anime.prompt.prompt_text import check_text
 from pokora_anime.rules import typed_words
-from pokora_anime.schema.config_groups import groups, keys
+from pokora_anime.schema.config_groups import groups, keys, of_map, prompt_keys
 from pokora_anime.system.did_you_mean import nearest
 
 MOST_DRAWN = 10**6  # a drawn seed is below it, so that people can type it again
-RAW_KEYS = ("shot.prompt", "shot.negative", "shot.prefix")
-_RAW = re.compile(rf"(\+{{0,2}})({'|'.join(map(re.escape, RAW_KEYS))})=(.*)", flags=re.DOTALL)
 _PLAIN = re.compile(
     r"(?P<sign>\+{1,2}|~)?(?P<key>[^=@:]+)(?P<package>[@:][^=]*)?(?:=(?P<value>.*))?", re.DOTALL
 )
@@ -41,7 +40,12 @@ class Fault:
 
 
 _OWN_BASE = re.compile(r"\+{0,2}base=(own:[^,=]*)")
-_MAP_KEYS = ("control.scale.",)  # maps: any name may follow, the checks judge it
+
+
+@cache
+def _raw() -> re.Pattern[str]:
+    """A prompt key and all that follows."""
+    return re.compile(rf"(\+{{0,2}})({'|'.join(map(re.escape, prompt_keys()))})=(.*)", flags=re.DOTALL)
 
 
 def quote(text: str) -> str:
@@ -82,7 +86,7 @@ def prepare(command: str, typed: Sequence[str], *, multirun: bool) -> list[str]:
     problems: list[Fault] = []
     ready: list[str] = []
     for override in spelled_out(settled(typed)):
-        raw = _RAW.fullmatch(override)
+        raw = _raw().fullmatch(override)
         if raw:
             ready.append(f"{raw[1]}{raw[2]}={_quote_prompt(raw[2], raw[3], multirun=multirun)}")
         else:
@@ -100,7 +104,7 @@ def prepare(command: str, typed: Sequence[str], *, multirun: bool) -> list[str]:
 
 def screen(command: str, override: str) -> list[Finding]:
     """What one override would bring in from outside; nothing for prompts, which are judged as text."""
-    if _RAW.fullmatch(override) or _launcher_slip(override):
+    if _raw().fullmatch(override) or _launcher_slip(override):
         return []
     return typed_words.judge(typed_words.read(override, (*keys(command), *groups(command))))
 
@@ -122,7 +126,7 @@ def _plainer(command: str, override: str) -> list[str]:
     key, _, value = plain.partition("=")
     if key in ("experiment", "sweep") and value == "null":
         return []  # the default; Hydra refuses it on the command line
-    if key.startswith(_MAP_KEYS):
+    if of_map(key):  # any name may follow, the checks judge it
         return [f"++{plain}"]
     return [plain if key in groups(command) or key in keys(command) else override]
 
@@ -226,7 +230,7 @@ def _judge_options(group: str, known: tuple[str, ...], value: str, *, multirun: 
 
 def _judge_key(command: str, key: str) -> Fault | None:
     known = keys(command)
-    if key in known or key.startswith(_MAP_KEYS):
+    if key in known or of_map(key):
         return None
     inner = [name for name in known if name.startswith(f"{key}.")]
     if inner:

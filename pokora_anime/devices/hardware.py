@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from pokora_anime.config.compose import usable_cores
 from pokora_anime.devices.forecast import cards, rates
 from pokora_anime.devices.forecast.cards import Card
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import DeviceConfig, DeviceKind, DType, Family
 from pokora_anime.system import process
+from pokora_anime.system.processor_cores import usable_cores
 
 GIB = 2**30
 _ASSUMED = rates.Rates()

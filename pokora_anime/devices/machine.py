@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pokora_anime.config.compose import usable_cores
 from pokora_anime.devices import driver
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import DeviceConfig, DeviceKind, DType
 from pokora_anime.system import process
+from pokora_anime.system.processor_cores import usable_cores
 
 if TYPE_CHECKING:
     import torch

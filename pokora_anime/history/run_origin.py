@@ -15,6 +15,7 @@ from pokora_anime.history.run_folders import folders
 from pokora_anime.history.typed_words_again import Leaves, Retyped, leaves
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.operations import KEYFRAME, REDRAWN
 from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.untrusted import strict_yaml
 from pokora_anime.untrusted.untrusted_names import shown
@@ -217,7 +218,7 @@ def _keyframe(reading: Reading, index: int) -> str:
 def keyframe_of(folder: Path) -> str:
     """What the node of the keyframe that a clip begins with made, "" for none. Raises RecordError."""
     made = {node.op: node.output for node in read_run(folder).nodes}
-    return made.get("redrawn", made.get("keyframe", ""))
+    return made.get(REDRAWN.name, made.get(KEYFRAME.name, ""))
 
 
 def shot(plain: Mapping[str, Json]) -> Mapping[str, Json]:

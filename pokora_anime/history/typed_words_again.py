@@ -15,15 +15,23 @@ from typing import cast
 import yaml
 
 from pokora_anime.config.compose import unchecked
-from pokora_anime.config.overrides import RAW_KEYS, quote
+from pokora_anime.config.overrides import quote
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.schema.config_groups import SCHEMAS, conf_dir, defaults, groups, keys, options
+from pokora_anime.schema.config_groups import (
+    SCHEMAS,
+    conf_dir,
+    defaults,
+    groups,
+    keys,
+    map_keys,
+    options,
+    prompt_keys,
+)
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.untrusted.untrusted_names import shown
 
 MAX_LEAVES = 512
 MAX_DEPTH = 6
-_MAPS = ("control.scale",)
 _PLAIN = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
 _RESERVED = ("null", "true", "false", "inf", "nan")
 # Groups that a value names; every other one is found by what its options say.
@@ -47,7 +55,7 @@ def leaves(plain: Mapping[str, Json], prefix: str = "", depth: int = 0) -> Leave
     found: Leaves = {}
     for name, value in plain.items():
         key = f"{prefix}{name}"
-        if isinstance(value, dict) and key not in _MAPS and depth < MAX_DEPTH:
+        if isinstance(value, dict) and key not in map_keys() and depth < MAX_DEPTH:
             found |= leaves(value, f"{key}.", depth + 1)
         else:
             found[key] = value
@@ -174,10 +182,10 @@ def _told(differing: Sequence[str]) -> list[str]:
 
 def _typed(key: str, value: Json) -> list[str]:
     """The words that set a key, none for a value that no key has."""
-    if key in _MAPS:
+    if key in map_keys():
         entries = value.items() if isinstance(value, dict) else ()
         return [f"{key}.{name}={_value(item)}" for name, item in entries if _PLAIN.fullmatch(name)]
-    if key in RAW_KEYS:
+    if key in prompt_keys():
         return [f"{key}={value}"] if isinstance(value, str) else []
     return [f"{key}={_value(value)}"]
 

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 SHARED = (
     "pokora_anime.stages.run_context",
     "pokora_anime.devices.compiled_blocks",
+    "pokora_anime.devices.machine",
     "pokora_anime.devices.memory_layout",
     "pokora_anime.networks.placement",
     "pokora_anime.networks.loader",

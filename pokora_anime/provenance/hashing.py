@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.errors import RecordError
+from pokora_anime.untrusted.read_limits import Limits
+from pokora_anime.untrusted.strict_json import BadJson, Json, parse
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 _BLOCK = 4 << 20
-
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+MAX_JSON = 64 << 20  # bytes of record, ledger, frames and statement
+_LIMITS = Limits(json_bytes=MAX_JSON)
 
 
 def canonical_json(value: object) -> str:
@@ -29,20 +30,12 @@ def canonical_json(value: object) -> str:
 
 
 def strict_json(data: bytes, what: str) -> Json:
-    """The value of UTF-8 JSON without repeated keys, NaN or infinities.
-
-    Raises RecordError REC-JSON, which names `what`.
-    """
+    """The value of JSON as large as a record may be. Raises RecordError REC-JSON, which names `what`."""
     try:
-        value: Json = json.loads(
-            data.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite
-        )
-        canonical_json(value).encode()  # fails for half a surrogate pair, which could not be hashed
-        return value
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return parse(data, _LIMITS)
+    except BadJson as error:
         raise RecordError(
-            "REC-JSON", f"{what}: {reason}", expected="JSON as pokora_anime writes it"
+            "REC-JSON", f"{what}: {error.reason}", expected="JSON as pokora_anime writes it"
         ) from error
 
 
@@ -76,21 +69,3 @@ def file_hash(path: Path, add: Callable[[int], None] | None = None) -> str:
             digest.update(block)
             add(len(block))
     return digest.hexdigest()
-
-
-def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in an object")
-    return found
-
-
-def _refuse(constant: str) -> Json:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(f"{number} is too large")
-    return value

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Self, cast
 
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.hashing import Json, text_hash
+from pokora_anime.provenance.operations import OPERATIONS, of, parents_fit
 
-# The closed list of operations: by operation, which operations its parents are, in this order.
-# "?" marks a parent that may be absent, "+" one that may come several times, "|" two of which one is there.
-OPS: Mapping[str, tuple[str, ...]] = {
-    "prompt": (),
-    "noise": (),
-    "keyframe": ("prompt", "noise"),
-    "control": ("keyframe|redrawn",),
-    "choreography": ("prompt", "keyframe"),
-    "redrawn": ("prompt", "noise", "choreography"),
-    "draft": ("prompt", "noise", "keyframe?", "draft?", "draft?"),
-    "draft_maps": ("draft",),
-    "join_maps": ("motion",),
-    "motion": (
-        *("prompt", "noise", "keyframe|redrawn?", "choreography?", "control?", "draft_maps?", "join_maps?"),
-        *("motion?", "motion?"),
-    ),
-    "hires": ("prompt", "noise", "motion", "hires?", "hires?"),
-    "finish": ("motion|hires+",),
-    "encode": ("finish",),
-    "sheet": ("finish",),
-    "still": ("keyframe",),
-}
-# Operations that may make a visual record without a visual parent: text and seeds go in.
-GENERATORS = frozenset({"prompt", "noise", "keyframe", "draft", "motion"})
-# Operations whose arrays are kept in the run folder.
-STORED = frozenset(
-    {
-        *("prompt", "noise", "keyframe", "control", "choreography", "redrawn", "draft", "draft_maps"),
-        *("join_maps", "motion", "hires"),
-    }
-)
+# Operations that need no parent: text and seeds go in.
+STARTERS = frozenset(one.name for one in OPERATIONS.values() if one.draws or not one.parents)
 
 _FIELDS = frozenset({"id", "op", "params", "parents", "inputs", "weights", "code", "environment", "output"})
 
@@ -64,13 +36,15 @@ class Node:
     output: str = ""
 
     def __post_init__(self) -> None:
-        if self.op not in OPS:
-            raise RecordError("REC-OPERATION", f"operation {self.op!r}", expected=f"one of {', '.join(OPS)}")
-        if not self.parents and self.op not in GENERATORS:
+        if self.op not in OPERATIONS:
+            raise RecordError(
+                "REC-OPERATION", f"operation {self.op!r}", expected=f"one of {', '.join(OPERATIONS)}"
+            )
+        if not self.parents and self.op not in STARTERS:
             raise RecordError(
                 "REC-OPERATION",
                 f"operation {self.op!r} without a parent",
-                expected=f"only {sorted(GENERATORS)} may start from text and seeds",
+                expected=f"only {sorted(STARTERS)} may start from text and seeds",
                 fix="pass the record that this one was made from",
             )
         if len(self.inputs) != len(self.parents):
@@ -96,7 +70,7 @@ class Node:
             raise RecordError(
                 "REC-OPERATION",
                 f"operation {op!r} on {[parent.op for parent in parents]}",
-                expected=f"parents {list(OPS.get(op, ()))}",
+                expected=f"parents {list(of(op).parents)}",
             )
         if not all(parent.output for parent in parents):
             raise RecordError("REC-OPERATION", f"operation {op!r} on a parent that has not made anything yet")
@@ -157,21 +131,6 @@ class Node:
         if node.id != fields["id"]:
             raise _malformed(f"node {str(fields['id'])[:12]} ({node.op}) is not what its id says")
         return node
-
-
-def parents_fit(op: str, parents: Sequence[str]) -> bool:
-    """Whether an operation may have parents with these operations, in this order."""
-    rest = list(parents)
-    for wanted in OPS.get(op, ()):
-        names = wanted.rstrip("?+").split("|")
-        name = rest[0] if rest and rest[0] in names else names[0]
-        found = 0
-        while rest and rest[0] == name and (found == 0 or wanted.endswith("+")):
-            del rest[0]
-            found += 1
-        if found == 0 and "?" not in wanted:
-            return False
-    return op in OPS and not rest
 
 
 def _texts(value: object) -> bool:

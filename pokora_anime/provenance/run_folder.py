@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from pokora_anime.errors import RecordError
-from pokora_anime.provenance import run_layout
+from pokora_anime.provenance import operations, run_layout
 from pokora_anime.provenance.hashing import Json, arrays_hash, file_hash
 from pokora_anime.provenance.ledger import Ledger
-from pokora_anime.provenance.node import STORED, Node
+from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_layout import FORMAT, LEDGER, RECORD
 from pokora_anime.provenance.run_reading import read_run
 from pokora_anime.provenance.run_record import ancestors, content
@@ -212,7 +212,7 @@ class RunFolder:
         made and this one had no use for are removed. `weights` finds the files behind nodes' digests.
         """
         nodes = self._in_order(ancestors(self._used, results))
-        kept = {run_layout.array_name(node.op, node.id) for node in nodes if node.op in STORED}
+        kept = {run_layout.array_name(node.op, node.id) for node in nodes if operations.of(node.op).stores}
         for path in (self.path / run_layout.STAGES).glob("*.safetensors"):
             if f"{run_layout.STAGES}/{path.name}" not in kept:
                 path.unlink()  # of an older version of the code or weights, or a keyframe that was not taken

@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pokora_anime.errors import RecordError
-from pokora_anime.provenance import run_layout
-from pokora_anime.provenance.hashing import Json, arrays_hash, canonical_json, strict_json
+from pokora_anime.provenance import operations, run_layout
+from pokora_anime.provenance.hashing import MAX_JSON, Json, arrays_hash, canonical_json, strict_json
 from pokora_anime.provenance.ledger import Entry, chained
-from pokora_anime.provenance.node import STORED, Node
+from pokora_anime.provenance.node import Node
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
-MAX_JSON = 64 << 20  # bytes of record, ledger, frames and statement
 MAX_ARRAYS = 128 << 20  # bytes of one node's arrays
 MAX_PIXELS = 64 << 20  # of one picture
 
@@ -131,7 +130,7 @@ class Reading:
         from safetensors.numpy import load
 
         name = run_layout.array_name(node.op, node.id)
-        if node.op not in STORED:
+        if not operations.of(node.op).stores:
             raise RecordError("REC-ARRAY", f"operation {node.op!r} stores no arrays")
         data = read_file(self.folder, name, MAX_ARRAYS)
         try:

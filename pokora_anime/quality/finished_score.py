@@ -14,6 +14,7 @@ import numpy as np
 from pokora_anime.devices.execution import Execution
 from pokora_anime.errors import RecordError, WeightsError
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.operations import FINISH, delivering
 from pokora_anime.provenance.run_layout import VIDEO
 from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.provenance.stage_records import Image
@@ -83,7 +84,7 @@ def _spans(reading: Reading) -> list[tuple[int, int, Node]]:
     """First frame, known frames and node of every segment, in the clip's order."""
     found: list[tuple[int, int, Node]] = []
     ops = {node.op for node in reading.nodes}
-    shown = "hires" if "hires" in ops else "motion"
+    shown = delivering(ops)
     for node in reading.nodes:
         if node.op == shown:
             span = node.params.get("span")
@@ -96,7 +97,7 @@ def _spans(reading: Reading) -> list[tuple[int, int, Node]]:
 
 def _vae_digest(reading: Reading) -> str:
     """The digest of the VAE that the delivered frames were decoded with."""
-    return next((node.weights.get("vae", "") for node in reading.nodes if node.op == "finish"), "")
+    return next((node.weights.get("vae", "") for node in reading.nodes if node.op == FINISH.name), "")
 
 
 def _strange(reading: Reading, got: str) -> RecordError:

@@ -21,6 +21,7 @@ from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json, arrays_hash
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.operations import SHEET
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.provenance.run_layout import CONFIG, REPORTS, VIDEO, still_name, still_texts
 from pokora_anime.provenance.stage_records import Image, Still, Video
@@ -167,7 +168,7 @@ class Run:
     def _sheet_node(self, picture: Image, video: Video) -> Node:
         node = Node.after(
             [video.source],
-            "sheet",
+            SHEET.name,
             {"frames": sheets.FRAMES, "fps": video.fps},
             code=code_hash(sheets),
             environment=environment(self.context),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pokora_anime.findings import Finding, Severity, of_severity
+from pokora_anime.provenance.operations import ALWAYS_RUN
 from pokora_anime.replay import replay_device
 from pokora_anime.replay.difference_picture import Row, side_by_side
 from pokora_anime.replay.replay_device import Wishes
@@ -106,7 +107,7 @@ def _replayed(
     replay_device.require(config)
     from pokora_anime.replay.session import Session
 
-    ran = next(step.environment for step in record.steps if step.op in ("keyframe", "motion"))
+    ran = next(step.environment for step in record.steps if step.op in ALWAYS_RUN)
     session = Session(
         folder=folder,
         record=record,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from pokora_anime.errors import RecordError
 from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.provenance import operations
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.operations import Operation
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
 from pokora_anime.replay.replay_parts import FRAMES, Unit, attempt, delivered_segments, span
 from pokora_anime.replay.segment_frames import Delivered, segment_frames
@@ -40,7 +42,19 @@ class Redone:
     arrays: Mapping[str, npt.NDArray[np.generic]]
 
 
-PLANNED = "choreography"
+_Method = Callable[["Replayer", Step, RunContext], object]
+_M = TypeVar("_M", bound=_Method)
+METHODS: dict[str, _Method] = {}  # of the operations that are replayed
+
+
+def _replays(operation: Operation) -> Callable[[_M], _M]:
+    """The method that computes a node of this operation again."""
+
+    def entered(method: _M) -> _M:
+        METHODS[operation.name] = method
+        return method
+
+    return entered
 
 
 class Replayer:
@@ -56,7 +70,7 @@ class Replayer:
         """
         shelf = Shelf(self._record, self._arrays, unit.step)
         own = self._drawing(unit.step)
-        result = _STAGES[unit.kind](own, unit.step, own._on(shelf))
+        result = METHODS[unit.kind](own, unit.step, own._on(shelf))
         if shelf.made is None:
             raise RecordError("RPL-PLACE", "the stage makes no such node")
         pictures = {"image": result.image} if isinstance(result, Still) else {}
@@ -104,6 +118,9 @@ class Replayer:
     def _on(self, shelf: Shelf) -> RunContext:
         return replace(self._context, folder=shelf.folder)
 
+    def _steps(self, operation: Operation) -> list[Step]:
+        return [step for step in self._record.steps if step.op == operation.name]
+
     def _segments(self) -> list[Step]:
         return delivered_segments(self._record)
 
@@ -112,10 +129,12 @@ class Replayer:
     def _text(self, context: RunContext) -> Prompt:
         return prompt_embeddings.encode(self._config.shot, self._config, context)
 
+    @_replays(operations.PROMPT)
     def _prompt(self, step: Step, context: RunContext) -> None:
         del step
         self._text(context)
 
+    @_replays(operations.NOISE)
     def _noise(self, step: Step, context: RunContext) -> None:
         derivation = cast(dict[str, object], step.params["derivation"])
         if derivation["kind"] == "picture":
@@ -130,6 +149,7 @@ class Replayer:
                 return
             initial_noise.for_frames(start, frames, share, context, cast(int, derivation.get("attempt", 0)))
 
+    @_replays(operations.KEYFRAME)
     def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
         text = self._text(context)
         if isinstance(self._config, StillsConfig):
@@ -139,23 +159,25 @@ class Replayer:
 
     def _drawn(self, context: RunContext) -> Keyframe | None:
         """The keyframe as it was drawn first."""
-        step = next((step for step in self._record.steps if step.op == "keyframe"), None)
+        step = next(iter(self._steps(operations.KEYFRAME)), None)
         return None if step is None else self._keyframe(step, context)
 
     def _first(self, context: RunContext) -> Keyframe | None:
         """The keyframe that the clip begins with."""
-        step = next((step for step in self._record.steps if step.op == "redrawn"), None)
+        step = next(iter(self._steps(operations.REDRAWN)), None)
         return self._drawn(context) if step is None else self._redrawn(step, context)
 
+    @_replays(operations.REDRAWN)
     def _redrawn(self, step: Step, context: RunContext) -> Keyframe:
         config = self._config
         assert isinstance(config, VideoConfig)
-        planned = next(one for one in self._record.steps if one.id in step.parents and one.op == PLANNED)
+        planned = next(one for one in self._steps(operations.CHOREOGRAPHY) if one.id in step.parents)
         opening = choreography_stage.opening(self._choreography(planned, context), config, context)
         if opening is None:
             raise RecordError("RPL-NOBODY", "somebody is found in the keyframe that was drawn again")
         return keyframe.redraw(self._text(context), opening, config, context)
 
+    @_replays(operations.CONTROL)
     def _control(self, step: Step, context: RunContext) -> ControlTrack:
         assert isinstance(self._config, VideoConfig)
         first = self._first(context)
@@ -167,6 +189,7 @@ class Replayer:
             raise RecordError("RPL-NOBODY", "nobody is found in the keyframe whose maps are recorded")
         return found
 
+    @_replays(operations.CHOREOGRAPHY)
     def _choreography(self, step: Step, context: RunContext) -> Node:
         del step
         config, first = self._config, self._drawn(context)
@@ -186,14 +209,17 @@ class Replayer:
             over=segments.DRAFT,
         )
 
+    @_replays(operations.DRAFT)
     def _draft(self, step: Step, context: RunContext) -> None:
         next(one for one in self._drafted(context) if one.index == span(step)["index"])
 
+    @_replays(operations.DRAFT_MAPS)
     def _draft_maps(self, step: Step, context: RunContext) -> None:
         assert isinstance(self._config, VideoConfig)
         segment = next(one for one in self._drafted(context) if one.index == step.params["segment"])
         draft_maps.read(segment, self._config, context)
 
+    @_replays(operations.JOIN_MAPS)
     def _join_maps(self, step: Step, context: RunContext) -> None:
         config = self._config
         assert isinstance(config, VideoConfig)
@@ -204,11 +230,11 @@ class Replayer:
     def _maps(self, context: RunContext) -> ControlTrack | segments.Tracks | None:
         config = self._config
         assert isinstance(config, VideoConfig)
-        mapped = next((one for one in self._record.steps if one.op == "control"), None)
-        nodes = [Node.from_json(one.raw) for one in self._record.steps if one.op == "draft_maps"]
+        mapped = next(iter(self._steps(operations.CONTROL)), None)
+        nodes = [Node.from_json(one.raw) for one in self._steps(operations.DRAFT_MAPS)]
         if nodes:
             return lambda index, _: draft_maps.track(nodes[index], config, context)
-        planned = next((one for one in self._record.steps if one.op == PLANNED), None)
+        planned = next(iter(self._steps(operations.CHOREOGRAPHY)), None)
         if planned is not None:
             node = self._choreography(planned, context)
             still = None if mapped is None else self._control(mapped, context)
@@ -218,9 +244,11 @@ class Replayer:
             return lambda _, before: first if before is None else join_maps.read(before, config, context)
         return first
 
+    @_replays(operations.MOTION)
     def _motion(self, step: Step, context: RunContext) -> None:
         next(one for one in self._moved(self._text(context), context) if one.index == span(step)["index"])
 
+    @_replays(operations.HIRES)
     def _hires(self, step: Step, context: RunContext) -> None:
         config = self._config
         assert isinstance(config, VideoConfig)
@@ -232,7 +260,7 @@ class Replayer:
         config = self._config
         assert isinstance(config, VideoConfig)
         first, maps = self._first(context), self._maps(context)
-        taken = {span(one)["index"]: attempt(one) for one in self._record.steps if one.op == "motion"}
+        taken = {span(one)["index"]: attempt(one) for one in self._steps(operations.MOTION)}
         recorded = Attempts(of=lambda index: (taken[index],))
         return segments.render(
             segments.ClipSources(prompt=text, keyframe=first, control=maps),
@@ -242,23 +270,8 @@ class Replayer:
             recorded,
         )
 
+    @_replays(operations.STILL)
     def _deliver(self, step: Step, context: RunContext) -> Still:
         assert isinstance(self._config, StillsConfig)
         parent = next(one for one in self._record.steps if one.id == step.parents[0])
         return keyframe.deliver(self._keyframe(parent, context), self._config, context)
-
-
-_STAGES: Mapping[str, Callable[[Replayer, Step, RunContext], object]] = {
-    "prompt": Replayer._prompt,
-    "noise": Replayer._noise,
-    "keyframe": Replayer._keyframe,
-    "control": Replayer._control,
-    PLANNED: Replayer._choreography,
-    "redrawn": Replayer._redrawn,
-    "draft": Replayer._draft,
-    "draft_maps": Replayer._draft_maps,
-    "join_maps": Replayer._join_maps,
-    "motion": Replayer._motion,
-    "hires": Replayer._hires,
-    "still": Replayer._deliver,
-}

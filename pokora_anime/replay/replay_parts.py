@@ -8,28 +8,24 @@ from dataclasses import dataclass
 from math import comb
 
 from pokora_anime.provenance.hashing import text_hash
+from pokora_anime.provenance.operations import (
+    FINISH,
+    KEYFRAME,
+    MOTION,
+    NOISE,
+    STILL,
+    Makes,
+    Replay,
+    delivering,
+    of,
+    replay_order,
+)
 from pokora_anime.untrusted.untrusted_names import brief, shown
 from pokora_anime.verify.record.claimed_record import Record, Step
 
 FRAMES = "frames"  # the kind of a segment's delivered frames; every other kind is an operation
-NODES = (
-    *(
-        "prompt",
-        "noise",
-        "keyframe",
-        "choreography",
-        "redrawn",
-        "control",
-        "draft",
-        "draft_maps",
-        "join_maps",
-    ),
-    *("motion", "hires", "still"),
-)
 # The order in which networks are needed, so that each is loaded once and can be freed.
-ORDER = (*NODES, FRAMES)
-# Cheap, and each a door for an outside picture: embeddings and maps beside the picture itself.
-DOORS = ("prompt", "choreography", "redrawn", "control", "draft_maps", "join_maps")
+ORDER = (*replay_order(), FRAMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +44,7 @@ class Unit:
         """How a report names the part."""
         if self.segment is not None:
             return f"frames of segment {span(self.segment)['index']}"
-        if self.kind in ("draft", "motion", "hires"):
+        if of(self.kind).makes is Makes.segment:
             return f"{self.kind} {brief(self.step.id)} (segment {span(self.step)['index']})"
         return f"{shown(self.kind, 20)} {brief(self.step.id)}"
 
@@ -78,8 +74,8 @@ def span(step: Step) -> dict[str, int]:
 
 def delivered_segments(record: Record) -> list[Step]:
     """The nodes whose latents are decoded: those of the second pass where there is one."""
-    again = [step for step in record.steps if step.op == "hires"]
-    return again or [step for step in record.steps if step.op == "motion"]
+    op = delivering({step.op for step in record.steps})
+    return [step for step in record.steps if step.op == op]
 
 
 def attempt(step: Step) -> int:
@@ -91,9 +87,9 @@ def attempt(step: Step) -> int:
 
 def replayable(record: Record) -> list[Unit]:
     """Every part that can be computed again, in the record's order."""
-    found = [Unit(kind=step.op, step=step) for step in record.steps if step.op in NODES]
+    found = [Unit(kind=step.op, step=step) for step in record.steps if of(step.op).replayed]
     segments = delivered_segments(record)
-    finish = [step for step in record.steps if step.op == "finish"]
+    finish = [step for step in record.steps if step.op == FINISH.name]
     return found + [Unit(kind=FRAMES, step=finish[0], segment=one) for one in segments if finish]
 
 
@@ -127,14 +123,14 @@ def chance_missed(parts: int, replayed: int, forged: int = 1) -> float:
 def _always(record: Record, drawn: Sequence[Unit]) -> list[Unit]:
     """The doors, a picture (a still's, or the first segment without a keyframe), its noise, one delivered."""
     kinds = {unit.kind for unit in drawn}
-    delivered = next((unit for unit in drawn if unit.kind in (FRAMES, "still")), None)
-    if "keyframe" in kinds:
-        wanted = [unit for unit in drawn if unit.kind == "keyframe"]
-        if delivered is not None and delivered.kind == "still":
+    delivered = next((unit for unit in drawn if unit.kind in (FRAMES, STILL.name)), None)
+    if KEYFRAME.name in kinds:
+        wanted = [unit for unit in drawn if unit.kind == KEYFRAME.name]
+        if delivered is not None and delivered.kind == STILL.name:
             wanted = [unit for unit in wanted if unit.step.id in delivered.step.parents]
         first = wanted[0]
     else:
-        first = next(unit for unit in drawn if unit.kind == "motion" and span(unit.step)["index"] == 0)
-    noise = next(unit for unit in drawn if unit.kind == "noise" and unit.step.id in first.step.parents)
-    doors = [unit for unit in drawn if unit.kind in DOORS]
+        first = next(unit for unit in drawn if unit.kind == MOTION.name and span(unit.step)["index"] == 0)
+    noise = next(unit for unit in drawn if unit.kind == NOISE.name and unit.step.id in first.step.parents)
+    doors = [unit for unit in drawn if of(unit.kind).replay is Replay.always]
     return [*doors, noise, first, *([delivered] if delivered is not None else [])]

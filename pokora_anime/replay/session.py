@@ -16,6 +16,7 @@ from pokora_anime.provenance.code_hash import package_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.operations import STILL, Makes, of
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.replay.delivered_frames import decoded
 from pokora_anime.replay.difference_picture import Row, of_maps, of_numbers
@@ -38,7 +39,10 @@ from pokora_anime.verify.video.frame_figures import Compared, Figures, Numbers, 
 
 # What each array is measured as.
 _WHAT = {"noise": "noise", "latent": "latent", "latents": "latent", "pose": "joints"}
-_LAST_USE = {"text": "prompt", "unet": "redrawn", "motion": "hires"}
+# The last part that needs each of the large networks.
+_LAST_USE = {
+    role: [name for name in ORDER if role in of(name).needs][-1] for role in ("text", "unet", "motion")
+}
 
 
 class Session:
@@ -159,7 +163,7 @@ class Session:
         )
 
     def _stored(self, unit: Unit) -> Mapping[str, Numbers]:
-        if unit.kind != "still":
+        if unit.kind != STILL.name:
             return self._arrays.of(unit.step)
         name = run_layout.still_name(self._record.results.index(unit.step.id))
         data = self._folder.read(name, self._limits.file_bytes)
@@ -170,7 +174,7 @@ class Session:
 
     def _limit(self, step: Step, name: str, one: Figures) -> thresholds.Limit:
         what = "picture" if one.psnr is not None else _WHAT.get(name, "embeds")
-        if step.op == "choreography":
+        if of(step.op).makes is Makes.poses:
             what = "planned"
         return thresholds.limit(self._precision(step), what)
 
@@ -191,7 +195,7 @@ class Session:
             one, other = stored.get(name), made.arrays.get(name)
             if one is None or other is None or one.shape != other.shape or one.ndim < 3:
                 continue
-            if unit.kind in ("draft_maps", "choreography"):
+            if of(unit.kind).framewise:
                 pair = of_maps(one, other, unit.step.params["size"])
             elif one.dtype == np.uint8:
                 pair = [one.astype(np.uint8), other.astype(np.uint8)]

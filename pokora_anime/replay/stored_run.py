@@ -11,6 +11,7 @@ import numpy as np
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.hashing import Json, arrays_hash, canonical_json
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.operations import of
 from pokora_anime.provenance.run_folder import Arrays as Stored
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.verify.record.claimed_record import Record, Step
@@ -18,18 +19,6 @@ from pokora_anime.verify.record.stored_contents import Arrays
 
 if TYPE_CHECKING:
     from pokora_anime.provenance.stage_records import Image
-
-# Which param tells the nodes of one operation apart; one that is not here stands once in a clip.
-_PLACES = {
-    "prompt": "chosen",  # a still's, by its seed
-    "noise": "derivation",
-    "keyframe": "part",
-    "draft": "span",
-    "draft_maps": "segment",
-    "join_maps": "segment",
-    "motion": "span",
-    "hires": "span",
-}
 
 
 class Shelf:
@@ -89,4 +78,4 @@ class Shelf:
 
 def _place(op: str, params: Mapping[str, Json]) -> str:
     """A still's noise and picture are told apart by their seed alone."""
-    return canonical_json([params.get(_PLACES.get(op, "")), params.get("seed")])
+    return canonical_json([params.get(of(op).place), params.get("seed")])

@@ -1,13 +1,13 @@
 """The closed config: plain data becomes a typed config, or findings say what it holds that none may.
 
 Reads what Hydra composed and what a run recorded alike, without Hydra. A config has text, seeds,
-numbers, enums and registry ids, and every string in it has a rule.
+numbers, enums and registry ids, and every string in it has a rule: that of its field's law.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import partial
@@ -18,8 +18,9 @@ from pokora_anime.catalogue.finishing_networks import upscalers
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules import text_rules
 from pokora_anime.schema.config_groups import SCHEMAS, options
+from pokora_anime.schema.field_laws import Text, settings
 from pokora_anime.schema.settings import MISSING as REQUIRED
-from pokora_anime.schema.settings import PRESETS, ContestConfig, ControlKind, RunConfig
+from pokora_anime.schema.settings import ContestConfig, RunConfig
 
 MAX_ITEMS = 32  # of a list or map: a config holds a handful of things, and no array
 MAX_INTEGER = 2**63
@@ -42,30 +43,32 @@ def _choice(known: Callable[[], tuple[str, ...]], value: str, where: str) -> lis
     return [*_identifier(value, where), wrong]
 
 
-# What a string may be, by its place: [] stands for any item of a list, {} for any key of a map.
-STRINGS: dict[str, Judge] = {
-    "shot.prompt": _prompt,
-    "shot.typed": _prompt,
-    "shot.prefix": _prompt,
-    "shot.negative": _prompt,
-    "base.weights": _identifier,
-    "base.vae": _identifier,
-    "base.motion_adapter": _identifier,
-    "speed.name": partial(_choice, lambda: options("speed")),
-    "speed.lora_role": _identifier,
-    "style.loras[].id": _identifier,
-    "control.scale{}": partial(_choice, lambda: tuple(kind.value for kind in ControlKind)),
-    "motion.lora": _identifier,
-    "finish.upscaler.model": partial(_choice, upscalers),
-    "encode.preset": partial(_choice, lambda: PRESETS),
-    "contest.name": _identifier,
-    "contest.bases[]": _identifier,
-    "contest.render_only[]": _identifier,
-    "contest.speeds{}": _identifier,
-    "contest.speeds{}.lora_role": _identifier,
-    "contest.review_speeds[]": _identifier,
-    "contest.style_weights{}": _identifier,
+_TEXTS: dict[Text, Judge] = {
+    Text.prompt: _prompt,
+    Text.weights: _identifier,
+    Text.role: _identifier,
+    Text.own_role: _identifier,
+    Text.plain: _identifier,
+    Text.speed: partial(_choice, lambda: options("speed")),
+    Text.upscaler: partial(_choice, upscalers),
 }
+
+
+def _judge(what: Text | tuple[str, ...]) -> Judge:
+    return _TEXTS[what] if isinstance(what, Text) else partial(_choice, lambda: what)
+
+
+def _strings() -> Iterator[tuple[str, Judge]]:
+    for setting in (one for schema in SCHEMAS.values() for one in settings(schema)):
+        if setting.law.names:
+            yield f"{setting.key}{{}}", _judge(setting.law.names)
+        if setting.kind is str:
+            place = f"{setting.key}[]" if setting.form == "list" else setting.key
+            yield place, _judge(setting.law.text or setting.law.words)
+
+
+# What a string may be, by its place: [] stands for any item of a list, {} for any key of a map.
+STRINGS: dict[str, Judge] = dict(_strings())
 
 
 def read(command: str, plain: object) -> tuple[RunConfig | None, list[Finding]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules import text_rules
+from pokora_anime.schema.config_groups import of_map
 
 LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
 # How jobs are spread over machines; nothing here can name a file, a command or a class.
@@ -85,7 +86,7 @@ def read(typed: str, known: Collection[str] = ()) -> Word:
         sign=key.strip()[: len(key.strip()) - len(plain)],
         key=plain,
         value=value,
-        known=plain in known or plain.startswith("control.scale."),
+        known=plain in known or of_map(plain),
     )
 
 

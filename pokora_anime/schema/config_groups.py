@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass
-from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
 
+from pokora_anime.schema import field_laws
+from pokora_anime.schema.field_laws import Setting, Text
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
 
 SCHEMAS: dict[str, type[RunConfig]] = {"video": VideoConfig, "stills": StillsConfig}
@@ -79,37 +78,35 @@ def purpose(group: str, option: str) -> str:
 
 
 @cache
+def typed_settings(command: str) -> dict[str, Setting]:
+    """Dotted key -> setting, for everything that can be set on the command line."""
+    found = field_laws.settings(SCHEMAS[command])
+    return {one.key: one for one in found if one.law.typed and not one.inside}
+
+
 def keys(command: str) -> dict[str, str]:
-    """Dotted key -> type name, for everything that can be set on the command line."""
-    everything = _walk(SCHEMAS[command], "")
-    return {key: kind for key, kind in everything if not key.startswith("contest.") and key != "shot.typed"}
+    """The same keys with the names of their types."""
+    return {key: setting.type_name for key, setting in typed_settings(command).items()}
 
 
-def _walk(schema: type[Any], prefix: str) -> list[tuple[str, str]]:
-    hints = get_type_hints(schema)
-    found: list[tuple[str, str]] = []
-    for entry in fields(schema):
-        kind = hints[entry.name]
-        path = f"{prefix}{entry.name}"
-        if is_dataclass(kind) and isinstance(kind, type):
-            found += _walk(kind, f"{path}.")
-        else:
-            found.append((path, _kind_name(kind)))
-    return found
+@cache
+def prompt_keys() -> tuple[str, ...]:
+    """The keys whose text is a person's words, and taken as typed."""
+    found = (key for command in SCHEMAS for key, one in typed_settings(command).items() if _prompt(one))
+    return tuple(dict.fromkeys(found))
 
 
-def _kind_name(kind: Any) -> str:
-    """A type in a newcomer's words."""
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return "|".join(member.name for member in kind)
-    text = kind.__name__ if isinstance(kind, type) else str(kind).replace("pokora_anime.schema.settings.", "")
-    plain = {
-        "int": "whole number",
-        "float": "number",
-        "str": "text",
-        "bool": "true|false",
-        "str | None": "text or null",
-    }
-    plain |= {"list[ControlKind]": "[pose,depth,canny,lineart]", "list[LoraConfig]": "[{id:...,weight:...}]"}
-    plain |= {"dict[str, float]": "number per kind: control.scale.pose=0.5", "list[str]": "[text,...]"}
-    return plain.get(text, text)
+@cache
+def map_keys() -> tuple[str, ...]:
+    """The keys behind which a name follows: `control.scale`."""
+    found = (key for command in SCHEMAS for key, one in typed_settings(command).items() if one.form == "map")
+    return tuple(dict.fromkeys(found))
+
+
+def of_map(key: str) -> bool:
+    """Whether a key is a name of a map, such as control.scale.pose."""
+    return key.startswith(tuple(f"{one}." for one in map_keys()))
+
+
+def _prompt(setting: Setting) -> bool:
+    return setting.law.text is Text.prompt

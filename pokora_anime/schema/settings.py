@@ -2,15 +2,22 @@
 
 Schemas are not frozen (Hydra composes YAML into them) and have slots, so that an unknown key
 raises. Nothing here can hold a path, a URL or an image: text, seeds, numbers, enums, registry ids.
+
+A setting is one field: its type, its law (what it may be, and what it is for) and its default. The checks,
+what can be typed, the help pages and docs/settings.md follow from it.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: laws are made once, and not again by each who reads the types.
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
+
+from pokora_anime.schema.field_laws import Law, Text
 
 MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
+MOST_SIDE = 2048  # pixels of a generated frame
+MOST_STILLS = 64  # of one run
+LAST_SEED = 2**63 - 1
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
@@ -147,7 +154,7 @@ class DeviceKind(Enum):
 
 
 class DType(Enum):
-    """Number format of the networks; auto takes bf16 where the processor has it, else fp32."""
+    """Number format of the networks; auto takes bf16 where it is, else fp16 on a card, fp32 on a CPU."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -159,42 +166,57 @@ class DType(Enum):
 Compile = Enum("Compile", {"off": "off", "default": "default", "max-autotune": "max-autotune"})
 
 
+def _share(text: str) -> Law:
+    """The law of a part of a whole."""
+    return Law(text, low=0, high=1)
+
+
+def _lora_weight(text: str) -> Law:
+    return Law(text, low=0, high=2)
+
+
 @dataclass(kw_only=True, slots=True)
 class ShotConfig:
     """What to show. `fps` are generated frames a second; delivered ones are in `finish`."""
 
-    prompt: str = MISSING
-    typed: str = ""  # the prompt with its {a|b}, where the seed chose; cannot be typed
-    prefix: str = ""  # quality tags and LoRA tags put before every prompt
-    negative: str = ""
-    seconds: float = 8.0
-    fps: int = 8
+    prompt: Annotated[str, Law("what the clip or still shows", text=Text.prompt)] = MISSING
+    typed: Annotated[
+        str, Law("the prompt with its {a|b}, where the seed chose", text=Text.prompt, typed=False)
+    ] = ""
+    prefix: Annotated[str, Law("quality tags and LoRA tags put before every prompt", text=Text.prompt)] = ""
+    negative: Annotated[str, Law("what to leave out; read where CFG is on", text=Text.prompt)] = ""
+    seconds: Annotated[float, Law("length of the clip", low=0.5, high=600, unit="s")] = 8.0
+    fps: Annotated[int, Law("generated frames a second", low=1, high=60, unit="fps")] = 8
 
 
 @dataclass(kw_only=True, slots=True)
 class BaseConfig:
     """The base model, by registry ids, and the frame size that it generates at."""
 
-    family: Family = MISSING
-    weights: str = MISSING
-    vae: str | None = None
-    motion_adapter: str = MISSING
-    known_ahead: float = 0.0  # what the adapter was trained on, for motion.known_ahead
-    noise_share: float = 0.0  # the same for motion.noise_share
-    step_share: float = 0.0  # what its few-step sampling needs of motion.step_share
-    anchor: Anchor = Anchor.attention  # the default motion's motion.anchor
-    deflicker: float = 0.0  # what it needs of motion.deflicker
-    hold: float = 0.0  # and of motion.hold
-    fill_open: bool = False  # words for what the prompt leaves open, chosen by the seed (nano)
-    width: int = MISSING
-    height: int = MISSING
+    family: Annotated[Family, Law("family of the base model")] = MISSING
+    weights: Annotated[str, Law("the base model", text=Text.weights)] = MISSING
+    vae: Annotated[str | None, Law("another VAE than the base's own", text=Text.weights)] = None
+    motion_adapter: Annotated[str, Law("the motion adapter", text=Text.weights)] = MISSING
+    known_ahead: Annotated[float, _share("motion.known_ahead that the adapter was trained on")] = 0.0
+    noise_share: Annotated[float, _share("motion.noise_share that it was trained on")] = 0.0
+    step_share: Annotated[float, _share("motion.step_share that its few-step sampling needs")] = 0.0
+    anchor: Annotated[Anchor, Law("motion.anchor of motion=default")] = Anchor.attention
+    deflicker: Annotated[float, _share("motion.deflicker that it needs")] = 0.0
+    hold: Annotated[float, Law("motion.hold that it needs", low=0, high=10)] = 0.0
+    fill_open: Annotated[bool, Law("the seed chooses words for what the prompt leaves open (nano)")] = False
+    width: Annotated[
+        int, Law("width of a generated frame", low=64, high=MOST_SIDE, multiple=8, unit="px")
+    ] = MISSING
+    height: Annotated[
+        int, Law("height of a generated frame", low=64, high=MOST_SIDE, multiple=8, unit="px")
+    ] = MISSING
 
 
 @dataclass(kw_only=True, slots=True)
 class KeyframeConfig:
     """The internal still that a clip starts from; disabled means AnimateDiff on text alone."""
 
-    enabled: bool = True
+    enabled: Annotated[bool, Law("start from an internal still; false: AnimateDiff on text alone")] = True
 
 
 @dataclass(kw_only=True, slots=True)
@@ -204,54 +226,77 @@ class SpeedConfig:
     Guidance is on for the steps whose share of the schedule lies in [guidance_start, guidance_end).
     """
 
-    name: str = MISSING
-    sampler: Sampler = MISSING
-    steps: int = MISSING
-    guidance_scale: float = MISSING
-    guidance_start: float = 0.0
-    guidance_end: float = 1.0
-    guidance_batched: bool = True  # False: two passes a step, half the memory
-    lora_role: str | None = None  # resolved per base by the registry
-    lora_weight: float = 1.0
+    name: Annotated[str, Law("the mode that the other keys are of", text=Text.speed)] = MISSING
+    sampler: Annotated[Sampler, Law("the scheduler")] = MISSING
+    steps: Annotated[int, Law("denoising steps; with LCM at most 50", low=1, high=150)] = MISSING
+    guidance_scale: Annotated[
+        float, Law("CFG; 1 is none, and LCM takes at most 2 but on nano", low=1, high=20)
+    ] = MISSING
+    guidance_start: Annotated[float, _share("share of the schedule from which CFG is on")] = 0.0
+    guidance_end: Annotated[float, _share("share of the schedule at which CFG goes off")] = 1.0
+    guidance_batched: Annotated[
+        bool, Law("both halves of CFG at once; false: two passes a step, half the memory")
+    ] = True
+    # Which LoRA a role is follows from the base, by the registry.
+    lora_role: Annotated[str | None, Law("role of the speed LoRA", text=Text.plain)] = None
+    lora_weight: Annotated[float, _lora_weight("weight of the speed LoRA")] = 1.0
 
 
 @dataclass(kw_only=True, slots=True)
 class LoraConfig:
     """A style LoRA by role or registry id."""
 
-    id: str = MISSING
-    weight: float = 1.0
+    id: Annotated[str, Law("the style LoRA", text=Text.role)] = MISSING
+    weight: Annotated[float, _lora_weight("its weight")] = 1.0
 
 
 @dataclass(kw_only=True, slots=True)
 class StyleConfig:
     """Style LoRAs blended by weight."""
 
-    loras: list[LoraConfig] = field(default_factory=list)
+    loras: Annotated[list[LoraConfig], Law("style LoRAs, blended by weight")] = field(default_factory=list)
 
 
 @dataclass(kw_only=True, slots=True)
 class ControlConfig:
     """Control maps, where they are taken from, and how strongly they steer the motion.
 
-    `scale` is the weight per kind; it applies to steps in [start, end) of the schedule. That of the
-    keyframe's maps fades over a clip's frames from 1 at the keyframe to `fade_floor` after `fade_frames`
-    frames, that of a later segment's own from 1 at its last known frame after `join_frames`; those of a
-    draft or of a choreography are each frame's own, and none fades.
+    They apply to steps in [start, end) of the schedule. The weight of the keyframe's maps fades over a clip's
+    frames from 1 at the keyframe to `fade_floor` after `fade_frames` frames, that of a later segment's own
+    from 1 at its last known frame after `join_frames`; those of a draft or of a choreography are each frame's
+    own, and none fades.
     """
 
-    kinds: list[ControlKind] = field(default_factory=list)
-    source: MapSource = MapSource.keyframe
-    draft_steps: int = 8  # of the draft, or the speed's own where those are fewer
-    draft_smooth: int = 7  # frames over which its joints are smoothed, an odd number; 0: as they were read
-    network: ControlNetwork = ControlNetwork.separate
-    scale: dict[str, float] = field(default_factory=dict)
-    start: float = 0.0
-    end: float = 1.0
-    fade_frames: int = 12
-    join_frames: int = 2
-    fade_floor: float = 0.35
-    attempts: int = 3  # keyframe seeds to try until somebody is found for the pose
+    kinds: Annotated[list[ControlKind], Law("kinds of control maps")] = field(default_factory=list)
+    source: Annotated[MapSource, Law("where the maps are read or planned")] = MapSource.keyframe
+    draft_steps: Annotated[
+        int, Law("denoising steps of the draft, or the speed's where those are fewer", low=1, high=100)
+    ] = 8
+    draft_smooth: Annotated[
+        int,
+        Law(
+            "window over which a draft's joints are smoothed", low=5, high=31, odd=True, off=0, unit="frames"
+        ),
+    ] = 7
+    network: Annotated[ControlNetwork, Law("a ControlNet for each kind, or one for all")] = (
+        ControlNetwork.separate
+    )
+    scale: Annotated[
+        dict[str, float],
+        Law("weight of each kind", low=0, high=2, names=tuple(kind.name for kind in ControlKind)),
+    ] = field(default_factory=dict)
+    start: Annotated[float, _share("share of the schedule from which maps steer")] = 0.0
+    end: Annotated[float, _share("share of the schedule at which they stop")] = 1.0
+    fade_frames: Annotated[
+        int, Law("after which the keyframe's maps have faded", low=0, high=10_000, unit="frames")
+    ] = 12
+    join_frames: Annotated[
+        int, Law("after which a later segment's own have", low=0, high=10_000, unit="frames")
+    ] = 2
+    fade_floor: Annotated[float, _share("what is left of a map's weight once it has faded")] = 0.35
+    attempts: Annotated[
+        int, Law("keyframe seeds to try until somebody is found for the pose", low=1, high=20)
+    ] = 3
 
 
 @dataclass(kw_only=True, slots=True)
@@ -262,49 +307,60 @@ class MotionConfig:
     keyframe there is nothing to anchor to.
     """
 
-    frames: int = 16
-    chain: Chain = Chain.overlap
-    overlap: int = 4
-    known_ahead: float = 0.0  # known frames are seen at least as clean as this far into the schedule
-    anchor: Anchor = Anchor.none
-    anchor_weight: float = 4.0  # how much the keyframe counts in attention, a frame's own picture being 1
-    anchor_ahead: float = 0.0  # attention sees the keyframe at least as clean as this far into the schedule
-    carry: float = 0.0  # share of the schedule that a segment skips by starting from its last known frame
-    loop: bool = False  # the clip's end leads into its beginning
-    noise_share: float = 0.0  # share of the initial noise's variance that all frames have in common
-    step_share: float = 0.0  # the same share of the noise that LCM draws at each step
-    deflicker: float = 0.0  # latents that differ no more than this (RMS) from frame to frame are averaged
-    hold: float = 0.0  # still places look as in the last known frame if they differ no more than this (RMS)
-    betas: Betas = Betas.auto
-    camera: Camera = Camera.free
-    lora: str | None = None  # a motion LoRA by its role (pan_left, zoom_in ...) or registry id
-    lora_weight: float = 1.0
-    color_lock: float = 0.0  # how far each segment's mean colour is pulled to the keyframe's, 0..1
+    # Motion adapters know at most 32 positions (diffusers raises beyond).
+    frames: Annotated[int, Law("length of a segment", low=2, high=32, unit="frames")] = 16
+    chain: Annotated[Chain, Law("segments one after the other, or sliding windows")] = Chain.overlap
+    overlap: Annotated[
+        int, Law("known ones that a segment carries on from", low=1, high=31, unit="frames")
+    ] = 4
+    known_ahead: Annotated[
+        float, _share("known frames are seen at least as clean as this far into the schedule")
+    ] = 0.0
+    anchor: Annotated[Anchor, Law("how every segment sees the keyframe")] = Anchor.none
+    anchor_weight: Annotated[
+        float, Law("how much it counts in attention, a frame's own picture being 1", low=0.1, high=100)
+    ] = 4.0
+    anchor_ahead: Annotated[
+        float, Law("attention sees it at least as clean as this far into the schedule", low=0, high=0.99)
+    ] = 0.0
+    carry: Annotated[
+        float, Law("share of the schedule skipped by starting from the last known frame", low=0, high=0.9)
+    ] = 0.0
+    loop: Annotated[bool, Law("the clip's end leads into its beginning")] = False
+    noise_share: Annotated[float, _share("share of the initial noise that all frames have in common")] = 0.0
+    step_share: Annotated[float, _share("the same share of the noise that LCM draws at each step")] = 0.0
+    deflicker: Annotated[
+        float, _share("latents are averaged that differ no more (RMS) from frame to frame")
+    ] = 0.0
+    hold: Annotated[
+        float, Law("places stay as in the last known frame that differ no more (RMS)", low=0, high=10)
+    ] = 0.0
+    betas: Annotated[Betas, Law("noise schedule of the motion: the base's or the adapter's")] = Betas.auto
+    camera: Annotated[Camera, Law("the camera's move; free leaves it to the prompt")] = Camera.free
+    lora: Annotated[str | None, Law("a motion LoRA, such as pan_left or zoom_in", text=Text.own_role)] = None
+    lora_weight: Annotated[float, _lora_weight("weight of the motion LoRA")] = 1.0
+    color_lock: Annotated[float, _share("how far a segment's mean colour is pulled to the keyframe's")] = 0.0
 
 
 @dataclass(kw_only=True, slots=True)
 class HiresConfig:
     """The second pass of a clip, with finish.upscale=hires.
 
-    Latents are enlarged `scale` times a side, noised as far as the last `strength` of the schedule expects
-    and denoised from there. `tiled`: in overlapping tiles of the base's size; where memory does not hold
-    whole frames, a run does so by itself.
+    Latents are enlarged, noised as far as the last `strength` of the schedule expects and denoised from
+    there. Where memory does not hold whole frames, a run denoises them in tiles by itself.
     """
 
-    scale: float = 1.5
-    strength: float = 0.5
-    tiled: bool = False
+    scale: Annotated[float, Law("how many times larger a side becomes", low=1, high=4)] = 1.5
+    strength: Annotated[float, Law("share of the schedule that is denoised again", low=0.05, high=0.9)] = 0.5
+    tiled: Annotated[bool, Law("in overlapping tiles of the base's size")] = False
 
 
 @dataclass(kw_only=True, slots=True)
 class UpscalerConfig:
-    """The open upscaler of the finished frames, with finish.upscale=network.
+    """The open upscaler of the finished frames, with finish.upscale=network."""
 
-    `model` is its role or registry id. It sees `tile` pixels a side at once.
-    """
-
-    model: str = "upscaler"
-    tile: int = 256
+    model: Annotated[str, Law("the upscaler", text=Text.upscaler)] = "upscaler"
+    tile: Annotated[int, Law("side of what it sees at once", low=64, high=MOST_SIDE, unit="px")] = 256
 
 
 @dataclass(kw_only=True, slots=True)
@@ -315,145 +371,167 @@ class FinishConfig:
     what motion.camera or the prompt's words make of it.
     """
 
-    interpolation: Interpolation = Interpolation.flow
-    upscale: Upscale = Upscale.lanczos
-    hires: HiresConfig = field(default_factory=HiresConfig)
-    upscaler: UpscalerConfig = field(default_factory=UpscalerConfig)
-    fps: int = 24
-    width: int = 768
-    height: int = 768
-    zoom: float = 1.0  # crop factor about the centre, 1 = whole frame
-    camera: Camera = Camera.free
-    camera_speed: float = 1.0  # 1: 0.1 frame widths, 3.5 % of growth or 2 degrees a second
-    decode_chunk: int = 4  # frames decoded at once
+    interpolation: Annotated[Interpolation, Law("how frames are made between the generated ones")] = (
+        Interpolation.flow
+    )
+    upscale: Annotated[Upscale, Law("how frames are enlarged to the delivered size")] = Upscale.lanczos
+    hires: Annotated[HiresConfig, Law("the second pass of upscale=hires")] = field(
+        default_factory=HiresConfig
+    )
+    upscaler: Annotated[UpscalerConfig, Law("the network of upscale=network")] = field(
+        default_factory=UpscalerConfig
+    )
+    fps: Annotated[int, Law("delivered frames a second", low=1, high=60, unit="fps")] = 24
+    # yuv420p halves both sides.
+    width: Annotated[int, Law("width of a delivered frame", low=16, high=4096, multiple=2, unit="px")] = 768
+    height: Annotated[int, Law("height of a delivered frame", low=16, high=4096, multiple=2, unit="px")] = 768
+    zoom: Annotated[float, Law("crop factor about the centre; 1: the whole frame", low=1, high=4)] = 1.0
+    camera: Annotated[Camera, Law("move of a window over the finished frames")] = Camera.free
+    camera_speed: Annotated[
+        float,
+        Law("how fast; at 1 a tenth of a width, 3.5 % of growth or 2 degrees a second", low=0.1, high=4),
+    ] = 1.0
+    decode_chunk: Annotated[int, Law("decoded at once", low=1, high=64, unit="frames")] = 4
 
 
 @dataclass(kw_only=True, slots=True)
 class EncodeConfig:
-    """H.264 settings; one thread and bit-exact flags are always on. `preset` is one of PRESETS."""
+    """H.264 settings; one thread and bit-exact flags are always on."""
 
-    crf: int = 16  # 0 (lossless) to 23
-    preset: str = "medium"
+    # Beyond 23 H.264 changes frames as much as somebody who paints into them.
+    crf: Annotated[int, Law("H.264's CRF; 0 is lossless", low=0, high=23)] = 16
+    preset: Annotated[str, Law("H.264's preset; slower is smaller", words=PRESETS)] = "medium"
 
 
 @dataclass(kw_only=True, slots=True)
 class QualityConfig:
-    """How a clip is judged. Of these keys `reroll` alone can change what is rendered.
+    """How a clip is judged. Of these keys `reroll` alone can change what is rendered."""
 
-    `reroll`: how often a segment whose join fails may be made again, each time with the next seed.
-    """
-
-    score: bool = True
-    min: Minimum = Minimum.none
-    reroll: int = 0
-    preview: bool = True  # a small growing picture of the clip while it is rendered
+    score: Annotated[bool, Law("score every clip")] = True
+    min: Annotated[Minimum, Law("what the scorecard must be at least")] = Minimum.none
+    reroll: Annotated[
+        int, Law("how often a segment whose join fails is made again, with the next seed", low=0, high=8)
+    ] = 0
+    preview: Annotated[bool, Law("a small growing picture of the clip while it is rendered")] = True
 
 
 @dataclass(kw_only=True, slots=True)
 class FrameSize:
     """A size that a contest allows, in pixels."""
 
-    width: int = MISSING
-    height: int = MISSING
+    width: Annotated[int, Law("width", unit="px")] = MISSING
+    height: Annotated[int, Law("height", unit="px")] = MISSING
 
 
 @dataclass(kw_only=True, slots=True)
 class SpeedLimits:
     """What a contest says of one speed mode: scheduler, steps, CFG and the speed LoRA's role, if any."""
 
-    sampler: Sampler = MISSING
-    min_steps: int = MISSING
-    max_steps: int = MISSING
-    min_guidance: float = MISSING
-    max_guidance: float = MISSING
-    lora_role: str | None = None
+    sampler: Annotated[Sampler, Law("the scheduler")] = MISSING
+    min_steps: Annotated[int, Law("fewest steps")] = MISSING
+    max_steps: Annotated[int, Law("most steps")] = MISSING
+    min_guidance: Annotated[float, Law("smallest CFG")] = MISSING
+    max_guidance: Annotated[float, Law("largest CFG")] = MISSING
+    lora_role: Annotated[str | None, Law("role of the speed LoRA", text=Text.plain)] = None
 
 
 @dataclass(kw_only=True, slots=True)
 class WeightRange:
     """The range of a LoRA's weight."""
 
-    low: float = MISSING
-    high: float = MISSING
+    low: Annotated[float, Law("smallest weight")] = MISSING
+    high: Annotated[float, Law("largest weight")] = MISSING
 
 
 @dataclass(kw_only=True, slots=True)
 class ContestConfig:
     """A contest's limits, as numbers and registry ids; they cannot be typed on a command line.
 
-    `bases` may be entered, `own_bases` tells whether bases of others (own:ID) may, and `render_only` may be
-    rendered with. `planned_poses`: a network may plan poses from the words unasked. `speeds` is by mode,
-    `style_weights` by role. `sizes` hold for generated frames and stills, `video_lines` for the shorter
-    side of a video.
+    `speeds` is by mode, `style_weights` by role. `sizes` hold for generated frames and stills, `video_lines`
+    for the shorter side of a video.
     """
 
-    name: str = MISSING
-    bases: list[str] = MISSING
-    own_bases: bool = False
-    planned_poses: bool = False
-    render_only: list[str] = MISSING
-    speeds: dict[str, SpeedLimits] = MISSING
-    review_speeds: list[str] = MISSING
-    max_style_loras: int = MISSING
-    style_weights: dict[str, WeightRange] = MISSING
-    max_motion_loras: int = MISSING
-    sizes: list[FrameSize] = MISSING
-    video_lines: int = MISSING
-    min_seconds: float = MISSING
-    max_seconds: float = MISSING
-    min_fps: int = MISSING
-    max_fps: int = MISSING
-    frames_per_segment: int = MISSING
-    interpolations: list[Interpolation] = MISSING
-    min_stills: int = MISSING
-    max_stills: int = MISSING
-    writeup_pages: int = MISSING
-    poster_megabytes: float = MISSING
+    name: Annotated[str, Law("the contest", text=Text.plain)] = MISSING
+    bases: Annotated[list[str], Law("bases that may be entered", text=Text.plain)] = MISSING
+    own_bases: Annotated[bool, Law("whether bases of others (own:ID) may")] = False
+    planned_poses: Annotated[bool, Law("whether a network may plan poses from the words unasked")] = False
+    render_only: Annotated[list[str], Law("bases to render with alone", text=Text.plain)] = MISSING
+    speeds: Annotated[dict[str, SpeedLimits], Law("limits of each speed", names=Text.plain)] = MISSING
+    review_speeds: Annotated[list[str], Law("speeds that the organisers decide on", text=Text.plain)] = (
+        MISSING
+    )
+    max_style_loras: Annotated[int, Law("most style LoRAs")] = MISSING
+    style_weights: Annotated[dict[str, WeightRange], Law("weights by role", names=Text.plain)] = MISSING
+    max_motion_loras: Annotated[int, Law("most motion LoRAs")] = MISSING
+    sizes: Annotated[list[FrameSize], Law("sizes of generated frames and stills")] = MISSING
+    video_lines: Annotated[int, Law("shorter side of a video", unit="px")] = MISSING
+    min_seconds: Annotated[float, Law("shortest clip", unit="s")] = MISSING
+    max_seconds: Annotated[float, Law("longest clip", unit="s")] = MISSING
+    min_fps: Annotated[int, Law("fewest generated frames a second", unit="fps")] = MISSING
+    max_fps: Annotated[int, Law("most generated frames a second", unit="fps")] = MISSING
+    frames_per_segment: Annotated[int, Law("frames of a segment", unit="frames")] = MISSING
+    interpolations: Annotated[list[Interpolation], Law("ways to make frames between others")] = MISSING
+    min_stills: Annotated[int, Law("fewest stills")] = MISSING
+    max_stills: Annotated[int, Law("most stills")] = MISSING
+    writeup_pages: Annotated[int, Law("most pages of the write-up")] = MISSING
+    poster_megabytes: Annotated[float, Law("largest poster", unit="MB")] = MISSING
 
 
 @dataclass(kw_only=True, slots=True)
 class DeviceConfig:
-    """Where and how to compute. threads 0: the number of cores this process may use.
+    """Where and how to compute. What is left to `auto` or 0 is chosen by what this machine has."""
 
-    `memory_gb` (GiB) bounds what the networks are planned for; 0: all that is there. `compile`: the motion
-    UNet and the ControlNets.
-    """
-
-    kind: DeviceKind = DeviceKind.auto
-    dtype: DType = DType.auto
-    threads: int = 0
-    memory_gb: float = 0.0
-    compile: Compile = Compile.off
+    kind: Annotated[DeviceKind, Law("where the models run; auto: CUDA, else MPS, else the CPU")] = (
+        DeviceKind.auto
+    )
+    dtype: Annotated[DType, Law("number format; auto: bf16, else fp16 on a card and fp32 on a CPU")] = (
+        DType.auto
+    )
+    threads: Annotated[int, Law("CPU threads; 0: the cores that this process may use", low=0, high=1024)] = 0
+    memory_gb: Annotated[
+        float, Law("memory that networks are planned for; 0: all that is there", low=0, high=1024, unit="GiB")
+    ] = 0.0
+    compile: Annotated[Compile, Law("compile the motion UNet and the ControlNets")] = Compile.off
 
 
 @dataclass(kw_only=True, slots=True)
 class RunConfig:
     """What video and stills have in common."""
 
-    seed: int = 0
-    fresh: bool = False  # start anew although a run folder with this key exists
-    shot: ShotConfig = field(default_factory=ShotConfig)
-    base: BaseConfig = field(default_factory=BaseConfig)
-    speed: SpeedConfig = field(default_factory=SpeedConfig)
-    style: StyleConfig = field(default_factory=StyleConfig)
-    finish: FinishConfig = field(default_factory=FinishConfig)
-    contest: ContestConfig = field(default_factory=ContestConfig)
-    device: DeviceConfig = field(default_factory=DeviceConfig)
+    seed: Annotated[int, Law("seed of all noise; seed=random draws one", low=0, high=LAST_SEED)] = 0
+    fresh: Annotated[bool, Law("start anew although a run folder with this key exists")] = False
+    shot: Annotated[ShotConfig, Law("what to show")] = field(default_factory=ShotConfig)
+    base: Annotated[BaseConfig, Law("the base model and its frame size")] = field(default_factory=BaseConfig)
+    speed: Annotated[SpeedConfig, Law("steps, guidance, scheduler")] = field(default_factory=SpeedConfig)
+    style: Annotated[StyleConfig, Law("style LoRAs")] = field(default_factory=StyleConfig)
+    finish: Annotated[FinishConfig, Law("from latents to delivered frames")] = field(
+        default_factory=FinishConfig
+    )
+    contest: Annotated[ContestConfig, Law("limits of the contest, by contest=NAME", typed=False)] = field(
+        default_factory=ContestConfig
+    )
+    device: Annotated[DeviceConfig, Law("where and how to compute")] = field(default_factory=DeviceConfig)
 
 
 @dataclass(kw_only=True, slots=True)
 class VideoConfig(RunConfig):
     """`pokora video`."""
 
-    keyframe: KeyframeConfig = field(default_factory=KeyframeConfig)
-    control: ControlConfig = field(default_factory=ControlConfig)
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    encode: EncodeConfig = field(default_factory=EncodeConfig)
-    quality: QualityConfig = field(default_factory=QualityConfig)
+    keyframe: Annotated[KeyframeConfig, Law("the still that a clip starts from")] = field(
+        default_factory=KeyframeConfig
+    )
+    control: Annotated[ControlConfig, Law("maps that steer the motion")] = field(
+        default_factory=ControlConfig
+    )
+    motion: Annotated[MotionConfig, Law("chained segments, anchor, camera")] = field(
+        default_factory=MotionConfig
+    )
+    encode: Annotated[EncodeConfig, Law("the MP4")] = field(default_factory=EncodeConfig)
+    quality: Annotated[QualityConfig, Law("how a clip is judged")] = field(default_factory=QualityConfig)
 
 
 @dataclass(kw_only=True, slots=True)
 class StillsConfig(RunConfig):
-    """`pokora stills`: images, each with the next seed."""
+    """`pokora stills`."""
 
-    count: int = 1
+    count: Annotated[int, Law("images, each with the next seed", low=1, high=MOST_STILLS)] = 1

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pokora_anime.schema.settings import RunConfig, StillsConfig
-
-MOST = 64  # stills of one run
+from pokora_anime.schema.settings import MOST_STILLS, RunConfig, StillsConfig
 
 
 def of_still(config: StillsConfig, index: int) -> StillsConfig:
@@ -19,7 +17,7 @@ def of_still(config: StillsConfig, index: int) -> StillsConfig:
 
 
 def each(config: RunConfig) -> list[RunConfig]:
-    """The configs that draw the pictures of a run: one for each still, at most `MOST`, or the clip's own."""
+    """The configs that draw the pictures of a run: one for each still that may be, or the clip's own."""
     if not isinstance(config, StillsConfig):
         return [config]
-    return [of_still(config, index) for index in range(min(config.count, MOST))]
+    return [of_still(config, index) for index in range(min(config.count, MOST_STILLS))]

@@ -8,10 +8,11 @@ import zlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pictures
 from PIL import PngImagePlugin
 
-from pokora_anime.provenance.stage_records import Image
+Image = npt.NDArray[np.uint8]  # RGB [height, width, 3]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -1,4 +1,4 @@
-"""JSON from a stranger: one meaning per text, small numbers, no depth to fall into."""
+"""Strict JSON: one meaning per text, small numbers, no depth to fall into. Every file is read with it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import re
 from collections.abc import Sequence
 from typing import cast
 
-from pokora_anime.provenance.hashing import Json
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 INTEGER_DIGITS, FLOAT_DIGITS = 19, 32
 # Strings are skipped whole, so that brackets inside them do not count.

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pokora_anime.media.openpose_map import openpose_map
 from pokora_anime.provenance import run_layout
+from pokora_anime.provenance.operations import PROMPT, of
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.untrusted.container import Unreadable
 from pokora_anime.untrusted.folder_listing import Folder
@@ -95,13 +96,13 @@ def _stored(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> t
                 break
             if name == "figure":
                 continue  # no picture
-            if step.op in ("draft_maps", "choreography"):
-                of = "draft" if step.op == "draft_maps" else "choreography"
-                picture, caption = _drafted(array), f"{shown(name, 20)} map of the {of}"
+            operation = of(step.op)
+            if operation.framewise:
+                picture = _drafted(array)
             else:
                 picture = array.astype(np.uint8) if array.dtype == np.uint8 and array.ndim == 3 else None
-                caption = "keyframe" if name == "image" else f"{shown(name, 20)} map"
-                caption += " at a join" if step.op == "join_maps" else ""
+            whole = name == "image" and not operation.caption
+            caption = "keyframe" if whole else f"{shown(name, 20)} map {operation.caption}".rstrip()
             if picture is not None and picture.shape[2] == 3:
                 found.append(Picture(caption=caption, jpeg=encode_jpeg(_small(picture))))
     stills = record.summary.get("stills")
@@ -142,7 +143,7 @@ def _graph(record: Record) -> tuple[Drawn, ...]:
             first_use[name] = min(first_use.get(name, columns[step.id]), columns[step.id])
     rows: dict[int, int] = {}
     drawn: list[Drawn] = []
-    for step in sorted(steps, key=lambda step: not parents[step.id] and step.op != "prompt"):
+    for step in sorted(steps, key=lambda step: not parents[step.id] and step.op != PROMPT.name):
         started = not parents[step.id]
         column = first_use.get(step.id, 1) - 1 if started else columns[step.id]
         row = rows[column] = rows.get(column, -1) + 1

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pokora_anime.cli.bench.video_bench import clip_marks
-from pokora_anime.config.compose import compose, usable_cores
+from pokora_anime.config.compose import compose
 from pokora_anime.devices import hardware
 from pokora_anime.devices.forecast import rates
 from pokora_anime.devices.forecast.rates import Accelerator, Rates
@@ -33,6 +33,7 @@ from pokora_anime.devices.machine import cuda_has_bf16
 from pokora_anime.errors import MachineError
 from pokora_anime.schema.settings import DeviceKind, DType
 from pokora_anime.system.atomic_files import write_atomic, writing
+from pokora_anime.system.processor_cores import usable_cores
 
 CLIP = ("base=nano", "device.kind=cpu", "shot.seconds=2")
 _SIDES = (256, 768)  # of the delivered frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Request:
     still: Origin | None = None  # the still whose settings are taken
     shown: str = ""  # the part of the config that is printed instead: job, hydra or all
     help: bool = False
+    topic: str = ""  # what help is asked about: keys, a section or a key
 
 
 def main(command: str, arguments: Sequence[str]) -> int:
@@ -43,7 +45,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
     if request.help:
         from pokora_anime.cli import help_pages
 
-        print(help_pages.page(command))
+        print(help_pages.page(command, request.topic))
         return 0
     resume_hint.remember(command, words(request))
     if request.multirun:
@@ -105,7 +107,7 @@ def sweep_main(arguments: Sequence[str]) -> int:
     if request.help:
         from pokora_anime.cli import help_pages
 
-        print(help_pages.page("sweep"))
+        print(help_pages.page("sweep", request.topic))
         return 0
     _one_run_only(request)
     resume_hint.remember("sweep", words(request))
@@ -133,6 +135,8 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             request.multirun = True
         elif word in ("-h", "--help"):
             request.help = True
+            if rest and re.fullmatch(r"[a-z]\w*(\.\w+)*", rest[0]):
+                request.topic = rest.pop(0)
         elif name == "--cfg":
             request.shown = _part(value if equals else rest.pop(0) if rest and rest[0] in PARTS else PARTS[0])
         elif name == "guard" and equals:

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pokora_anime.config.checks import check
-from pokora_anime.config.compose import refuse_sweeps, translate, typed, usable_cores
+from pokora_anime.config.compose import refuse_sweeps, translate, typed
 from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.config_groups import conf_dir, register_schemas
 from pokora_anime.schema.run_identity import to_yaml
 from pokora_anime.schema.settings import RunConfig
+from pokora_anime.system.processor_cores import usable_cores
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf

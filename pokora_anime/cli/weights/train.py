@@ -23,11 +23,11 @@ from types import FrameType
 from typing import Self
 
 from pokora_anime.cli.parser import OneLineParser, whole
-from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import ConfigError, MachineError
 from pokora_anime.nano.recipe import MEMBERS
 from pokora_anime.nano.train import check, train_nano
 from pokora_anime.system import resume_hint
+from pokora_anime.system.processor_cores import usable_cores
 
 WATCHED = "POKORA_TRAIN_WATCHED"
 LOOK_SECONDS = 0.1

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import IO, NoReturn, Self, cast
 
 from pokora_anime.catalogue import hash_memory
-from pokora_anime.config.compose import usable_cores
 from pokora_anime.devices.forecast import cheaper_settings
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.provenance.run_layout import LOGS
@@ -27,6 +26,7 @@ from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system import process
 from pokora_anime.system.interrupts import Relay
+from pokora_anime.system.processor_cores import usable_cores
 
 _BOOT = """
 import json, sys

@@ -24,7 +24,7 @@ from pokora_anime.stages.control import control_maps, map_fading
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.atomic_files import writing
 from pokora_anime.system.progress import KEPT
-from pokora_anime.timeline import choreography_plan, segment_plan
+from pokora_anime.timeline import choreography_plan, frame_timing, segment_plan
 from pokora_anime.timeline.frame_timing import frames_generated
 
 ROLE = "choreographer"
@@ -155,7 +155,9 @@ def _node(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunCon
             map_fading,
             *modules,
             extractors,
+            frame_timing,
             openpose_map,
+            segment_plan,
             vitpose,
         ),
         environment=environment(context),

@@ -19,7 +19,7 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe
 from pokora_anime.schema.settings import ControlKind, VideoConfig
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.timeline import choreography_plan
+from pokora_anime.timeline import choreography_plan, frame_timing
 
 NOSE, NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 0, 1, 2, 5
 CONFIDENT = 0.5  # also the threshold under which the OpenPose map leaves a joint out
@@ -159,6 +159,8 @@ def _node(
             "last_attempt": last_attempt,
         },
         weights=extractor_weights(kinds, context),
-        code=code_hash(sys.modules[__name__], choreography_plan, extractors, openpose_map, vitpose),
+        code=code_hash(
+            sys.modules[__name__], choreography_plan, frame_timing, extractors, openpose_map, vitpose
+        ),
         environment=environment(context),
     )

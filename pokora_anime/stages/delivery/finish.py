@@ -24,7 +24,7 @@ from pokora_anime.stages.motion import tiles
 from pokora_anime.stages.picture import decode
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.timeline import frame_timing
+from pokora_anime.timeline import frame_timing, hires_plan
 from pokora_anime.timeline.frame_timing import frames_delivered
 
 Watch = Callable[[Iterator[Image]], Iterator[Image]]
@@ -73,6 +73,7 @@ def record(
             rife,
             tiles,
             frame_timing,
+            hires_plan,
             upscale,
             upscaler,
         ),

@@ -51,7 +51,14 @@ from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, segment_plan
+from pokora_anime.timeline import (
+    choreography_plan,
+    draft_plan,
+    frame_timing,
+    hires_plan,
+    join_plan,
+    segment_plan,
+)
 from pokora_anime.timeline.segment_plan import Span
 
 # What a segment is made from.
@@ -62,13 +69,16 @@ Tracks = Callable[[int, Segment | None], ControlTrack | None]
 
 _MODULES = (
     anchor,
+    choreography_plan,
     conditioning,
     control_source,
     controlnets,
     deflicker,
     denoiser,
     draft_plan,
+    frame_timing,
     guidance,
+    hires_plan,
     join_plan,
     map_embedding,
     map_fading,

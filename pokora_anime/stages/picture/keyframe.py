@@ -12,6 +12,7 @@ from torch import Tensor
 from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.nano import crisp
 from pokora_anime.networks import schedulers
+from pokora_anime.networks.finishing import pixels, upscaler
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json, arrays_hash
@@ -24,7 +25,17 @@ from pokora_anime.stages.cached_stage import cached_under_plan
 from pokora_anime.stages.control import control_source, controlnets, map_embedding
 from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.delivery import upscale
-from pokora_anime.stages.motion import conditioning, denoiser, guidance, sampler_loop, segment_conditions
+from pokora_anime.stages.motion import (
+    anchor,
+    conditioning,
+    denoiser,
+    guidance,
+    noise_levels,
+    reference_attention,
+    sampler_loop,
+    segment_conditions,
+    tiles,
+)
 from pokora_anime.stages.motion.conditioning import Guidance
 from pokora_anime.stages.motion.denoiser import PictureDenoiser
 from pokora_anime.stages.motion.sampler_loop import sample
@@ -59,7 +70,7 @@ def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still
         "still",
         {"finish": part(config.finish)},
         weights=upscale.weights(config, context),
-        code=code_hash(sys.modules[__name__], decode, upscale, crisp),
+        code=code_hash(sys.modules[__name__], decode, upscale, crisp, pixels, tiles, upscaler),
         environment=environment(context),
     ).made(arrays_hash({"image": image}))
     context.folder.note_node(node)
@@ -186,6 +197,7 @@ def _node(picture: _Picture, start: Noise, config: RunConfig, context: RunContex
         weights=weights,
         code=code_hash(
             sys.modules[__name__],
+            anchor,
             conditioning,
             control_source,
             controlnets,
@@ -193,6 +205,8 @@ def _node(picture: _Picture, start: Noise, config: RunConfig, context: RunContex
             denoiser,
             guidance,
             map_embedding,
+            noise_levels,
+            reference_attention,
             sampler_loop,
             schedulers,
             segment_conditions,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.operations import MOTION
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.submission.chosen_runs import Choice, Run
@@ -183,7 +184,7 @@ def _video(run: Run, checkpoints: tuple[Checkpoint, ...], pictures: dict[str, Im
 
 
 def _facts(config: VideoConfig, run: Run) -> list[Json]:
-    segments = sum(node.op == "motion" for node in run.reading.nodes)
+    segments = sum(node.op == MOTION.name for node in run.reading.nodes)
     told = (
         (
             f"{config.shot.seconds:g} s",
@@ -201,7 +202,7 @@ def _facts(config: VideoConfig, run: Run) -> list[Json]:
 
 def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
     """The boxes of the pipeline as it ran: title, two lines, and the picture below it."""
-    segments = sum(node.op == "motion" for node in run.reading.nodes)
+    segments = sum(node.op == MOTION.name for node in run.reading.nodes)
     drawn = [cast(Table, entry) for entry in maps]
     base, finish = config.base, config.finish
     boxes: list[Table] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pokora_anime.catalogue import finishing_networks
+from pokora_anime.provenance.operations import MOTION
 from pokora_anime.provenance.run_reading import Reading
 from pokora_anime.schema.settings import Anchor, Interpolation, RunConfig, Sampler, Upscale, VideoConfig
 from pokora_anime.submission.documents.checkpoint_list import Checkpoint
@@ -115,7 +116,7 @@ def _motion(config: VideoConfig, reading: Reading) -> str:
 
 def _chained(config: VideoConfig, reading: Reading) -> str:
     motion = config.motion
-    segments = sum(node.op == "motion" for node in reading.nodes)
+    segments = sum(node.op == MOTION.name for node in reading.nodes)
     start = "The keyframe's latent is the first known frame. " if config.keyframe.enabled else ""
     carried = "last latent is" if motion.overlap == 1 else f"last {motion.overlap} latents are"
     if segments == 1:

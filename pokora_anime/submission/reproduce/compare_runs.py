@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pokora_anime.provenance.hashing import Json, array_hash, file_hash
+from pokora_anime.provenance.operations import ENCODE, FINISH, KEYFRAME, MOTION
 from pokora_anime.provenance.run_layout import VIDEO, video_tag
 from pokora_anime.provenance.run_reading import Reading
 from pokora_anime.submission.bundle.file_list import delivered
@@ -136,7 +137,7 @@ def _files(reading: Reading) -> list[str]:
 
 def _environment(reading: Reading) -> tuple[object, ...]:
     """What the bits depend on: where each node ran and with which code."""
-    ops = ("keyframe", "motion", "finish", "encode")
+    ops = {one.name for one in (KEYFRAME, MOTION, FINISH, ENCODE)}
     return tuple((node.environment, node.code) for node in reading.nodes if node.op in ops)
 
 

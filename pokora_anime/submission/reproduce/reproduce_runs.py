@@ -10,6 +10,7 @@ from pathlib import Path
 from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.findings import Severity, of_severity
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.operations import ALWAYS_RUN
 from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.rules import closed_config
 from pokora_anime.schema.settings import DeviceConfig, DeviceKind, DType, RunConfig
@@ -147,7 +148,7 @@ def as_it_ran(reading: Reading) -> RunConfig:
     config, found = closed_config.read(reading.command, reading.config)
     if config is None:
         raise RecordError("REC-RECORD", f"no config that renders: {found[0].line()}")
-    ran = next(node.environment for node in reading.nodes if node.op in ("keyframe", "motion"))
+    ran = next(node.environment for node in reading.nodes if node.op in ALWAYS_RUN)
     threads = ran.get("threads")
     kinds = [kind for kind in DeviceKind if kind.value == ran.get("device")]
     device = DeviceConfig(

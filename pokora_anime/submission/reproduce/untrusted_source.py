@@ -10,7 +10,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from pokora_anime.config.compose import usable_cores
 from pokora_anime.errors import MachineError, RecordError
 from pokora_anime.provenance import run_layout
 from pokora_anime.render.worker import temporary_folders
@@ -24,6 +23,7 @@ from pokora_anime.schema.settings import RunConfig
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle.source_tree import PACKAGE
 from pokora_anime.system import process
+from pokora_anime.system.processor_cores import usable_cores
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.untrusted_names import shown
 

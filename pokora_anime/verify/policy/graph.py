@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pokora_anime.findings import Finding
 from pokora_anime.provenance import run_layout
-from pokora_anime.provenance.node import OPS, parents_fit
+from pokora_anime.provenance.operations import (
+    FINISH,
+    HIRES,
+    KEYFRAME,
+    MOTION,
+    NOISE,
+    OPERATIONS,
+    PROMPT,
+    REDRAWN,
+    Makes,
+    Operation,
+    delivering,
+    of,
+    parents_fit,
+)
 from pokora_anime.untrusted.container import finding
 from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.verify.record.claimed_record import Record, Step
 
-# What a run's results are, and the operations that draw a picture out of text and noise alone.
-RESULTS = {"video": ["encode", "sheet"], "stills": ["still"]}
-GENERATORS = frozenset({"keyframe", "draft", "motion"})
-ROOTS = frozenset({"prompt", "noise"})
+ROOTS = frozenset(one.name for one in OPERATIONS.values() if not one.parents)
 
 
 def check(record: Record) -> Iterable[Finding]:
     """POL-OP, POL-PARENTS, POL-ORIGIN, POL-UNUSED, POL-RESULT and POL-CHAIN."""
     steps = record.by_id
     for step in record.steps:
-        if step.op not in OPS:
+        if step.op not in OPERATIONS:
+            expected = "|".join(OPERATIONS)
             yield finding(
-                "POL-OP", "an operation that is not on the closed list", step.name, expected="|".join(OPS)
+                "POL-OP", "an operation that is not on the closed list", step.name, expected=expected
             )
         elif not parents_fit(step.op, [steps[name].op for name in step.parents if name in steps]):
             got = ", ".join(shown(steps[name].op, 20) if name in steps else "?" for name in step.parents)
-            expected = ", ".join(OPS[step.op]) or "none"
+            expected = ", ".join(of(step.op).parents) or "none"
             yield finding(
                 "POL-PARENTS", "an operation on what it may not work on", step.name, got, expected=expected
             )
@@ -54,7 +66,7 @@ def _origins(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
     clean: set[str] = set()
     for step in record.steps:  # parents stand before their children, or INTEGRITY tells
         from_clean = bool(step.parents) and all(parent in clean for parent in step.parents)
-        drawn = step.op in GENERATORS or any(steps[p].op not in ROOTS for p in step.parents if p in steps)
+        drawn = of(step.op).draws or any(steps[p].op not in ROOTS for p in step.parents if p in steps)
         if (step.op in ROOTS and not step.parents) or (from_clean and drawn):
             clean.add(step.id)
         else:
@@ -65,7 +77,7 @@ def _origins(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
 
 def _results(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
     ops = [steps[name].op for name in record.results if name in steps]
-    expected = RESULTS[record.command]
+    expected = [one.name for one in OPERATIONS.values() if one.result_of == record.command]
     if (ops if record.command == "video" else list(dict.fromkeys(ops))) != expected:
         told = ", ".join(shown(op, 20) for op in ops)
         yield finding(
@@ -84,32 +96,46 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
     A draft's segments are a chain of their own, and each has its maps, under which the clip's is made. Maps
     of the frame that a segment starts from are the keyframe's for the first, and of the segment before then.
     """
-    by_op: dict[str, list[Step]] = {}
+    by_op: dict[str, list[Step]] = {name: [] for name in OPERATIONS}
     for step in record.steps:
         by_op.setdefault(step.op, []).append(step)
-    for op in ("prompt", "keyframe", "control", "choreography", "redrawn", "finish"):
-        for step in by_op.get(op, [])[1:]:
-            yield finding("POL-CHAIN", f"more than one {op} in one clip", step.name)
-    picture = "redrawn" if "redrawn" in by_op else "keyframe"
-    start = [step.id for op in ("prompt", picture) for step in by_op.get(op, [])[:1]]
-    control = [step.id for op in ("choreography", "control") for step in by_op.get(op, [])[:1]]
-    drafted, maps, segments, again = (by_op.get(op, []) for op in ("draft", "draft_maps", "motion", "hires"))
-    joined = by_op.get("join_maps", [])
-    yield from _chained(drafted, steps, start, [])
-    if joined:
-        yield from _chained(segments, steps, start, [*by_op.get("control", [])[:1], *joined])
-    else:
-        yield from _chained(segments, steps, [*start, *control], maps)
-    for found, of in ((maps, drafted), (joined, segments)):
-        for place, step in enumerate(found):
-            if list(step.parents) != [one.id for one in of[place : place + 1]]:
-                yield finding("POL-CHAIN", "maps of another segment", step.name)
-    if again:
-        yield from _second_pass(again, [step.id for step in segments], start[:1], steps)
-    for step in by_op.get("finish", []):
-        if list(step.parents) != [one.id for one in again or segments]:
+    for operation in OPERATIONS.values():
+        for step in by_op[operation.name][1:] if operation.once else []:
+            yield finding("POL-CHAIN", f"more than one {operation.name} in one clip", step.name)
+    picture = REDRAWN if by_op[REDRAWN.name] else KEYFRAME
+    start = [step.id for one in (PROMPT, picture) for step in by_op[one.name][:1]]
+    for operation in OPERATIONS.values():
+        if operation.makes is Makes.segment and operation is not HIRES:
+            shared, own = _steering(operation, by_op)
+            yield from _chained(by_op[operation.name], steps, [*start, *shared], own)
+    for operation in OPERATIONS.values():
+        if operation.steers and not operation.once:
+            segments = by_op[operation.sources[0]]
+            for place, step in enumerate(by_op[operation.name]):
+                if list(step.parents) != [one.id for one in segments[place : place + 1]]:
+                    yield finding("POL-CHAIN", "maps of another segment", step.name)
+    if again := by_op[HIRES.name]:
+        yield from _second_pass(again, [step.id for step in by_op[MOTION.name]], start[:1], steps)
+    delivered = by_op[delivering({step.op for step in record.steps})]
+    for step in by_op[FINISH.name]:
+        if list(step.parents) != [one.id for one in delivered]:
             message = "the clip was not finished from all of its segments in their order"
             yield finding("POL-CHAIN", message, step.name)
+
+
+def _steering(operation: Operation, by_op: Mapping[str, list[Step]]) -> tuple[list[str], list[Step]]:
+    """Ids of the maps that all of an operation's segments share, and the maps that each has of its own."""
+    maps = [one for one in map(of, operation.sources) if one.steers]
+    for one in maps:
+        if one.leads_on and (joined := by_op[one.name]):  # the first segment starts from the keyframe
+            first = [step for read in maps if _of_keyframe(read) for step in by_op[read.name][:1]]
+            return [], [*first, *joined]
+    shared = [step.id for one in maps if one.once for step in by_op[one.name][:1]]
+    return shared, [step for one in maps if not (one.once or one.leads_on) for step in by_op[one.name]]
+
+
+def _of_keyframe(operation: Operation) -> bool:
+    return operation.once and operation.makes is Makes.maps
 
 
 def _chained(
@@ -119,7 +145,7 @@ def _chained(
     earlier: list[str] = []
     for place, step in enumerate(segments):
         kinds = {name: steps[name].op for name in step.parents if name in steps}
-        common = [name for name, op in kinds.items() if op not in ("noise", step.op)]
+        common = [name for name, op in kinds.items() if op not in (NOISE.name, step.op)]
         before = [name for name, op in kinds.items() if op == step.op]
         span = step.params.get("span")
         closing = earlier[:1] if isinstance(span, dict) and span.get("tail") else []
@@ -142,5 +168,5 @@ def _second_pass(
         closing = [again[0].id] if isinstance(span, dict) and span.get("tail") and index else []
         before = [again[index - 1].id] if index else []
         wanted = [*prompt, segment, *dict.fromkeys([*closing, *before])]
-        if [name for name in step.parents if name in steps and steps[name].op != "noise"] != wanted:
+        if [name for name in step.parents if name in steps and steps[name].op != NOISE.name] != wanted:
             yield finding("POL-CHAIN", "a second pass of another segment or chain", step.name)

@@ -5,52 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from pokora_anime.catalogue.registry_row import Kind
 from pokora_anime.findings import Finding
-from pokora_anime.prompt import open_words
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json, canonical_json
-from pokora_anime.quality.contact_sheet import FRAMES as SHEET_FRAMES
-from pokora_anime.rules.case import Use, uses
-from pokora_anime.schema.run_identity import part, to_plain
+from pokora_anime.provenance.operations import (
+    KEYFRAME,
+    MOTION,
+    NOISE,
+    OPERATIONS,
+    Makes,
+    Spans,
+    of,
+)
 from pokora_anime.schema.settings import Compile, DType, RunConfig, StillsConfig, VideoConfig
-from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, segment_plan
+from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan
 from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
 from pokora_anime.timeline.segment_plan import Span
 from pokora_anime.timeline.still_seeds import of_still
 from pokora_anime.untrusted.container import finding
 from pokora_anime.untrusted.untrusted_names import shown
+from pokora_anime.verify.policy import config_params
 from pokora_anime.verify.policy.graph import ancestors
 from pokora_anime.verify.record import surroundings
 from pokora_anime.verify.record.claimed_record import Record, Step, Table
 
 CHANNELS = 4  # of the latents of SD2, SDXL and nano (stages/noise.py)
 FORMATS = {DType.fp32: "float32", DType.bf16: "bfloat16", DType.fp16: "float16"}
-SEGMENTS = ("draft", "motion", "hires")  # operations that denoise segments
-# Params that the run itself settles; they are checked where their meaning is known.
-FREE = {
-    "prompt": {"pieces", "tokens"},
-    "noise": {"shape", "derivation"},
-    "keyframe": {"part", "generator"},
-    "redrawn": {"part", "generator"},
-    "control": {"last_attempt"},
-    "draft": {"span", "generator"},
-    "draft_maps": {"segment"},
-    "join_maps": {"segment"},
-    "motion": {"span", "generator", "control"},
-    "hires": {"span", "generator"},
-}
 
 
 def check(record: Record, config: RunConfig) -> Iterable[Finding]:
     """POL-PARAMS (other settings than the config), POL-PLACE, POL-SPAN, POL-CHAIN and POL-FRAMES."""
     own = configs(record, config)
-    of_run, of_each = _wanted(config), {one.seed: _wanted(one) for one in own.values()}
+    of_run = config_params.params(config)
+    of_each = {one.seed: config_params.params(one) for one in own.values()}
     for step in record.steps:
         wanted = of_each[own[step.id].seed] if step.id in own else of_run
         if step.op in wanted:
-            yield from _params(step, wanted[step.op], FREE.get(step.op, set()))
+            yield from _params(step, wanted[step.op], of(step.op).free)
     yield from _places(record, config)
     yield from _sizes(record, config)
     yield from _formats(record, config)
@@ -72,87 +64,10 @@ def configs(record: Record, config: RunConfig) -> dict[str, StillsConfig]:
     return found
 
 
-def loras(config: RunConfig, op: str) -> dict[str, float]:
-    """The LoRAs that an operation of this config loads, by registry id; a camera's only in the motion."""
-    return {
-        use.weights.id: use.strength
-        for use in uses(config)
-        if _is_lora(use) and use.weights and use.strength is not None and _has(config, use)
-        if use.kind != Kind.motion_lora.value or op in SEGMENTS
-    }
-
-
-def _is_lora(use: Use) -> bool:
-    return use.kind.endswith("_lora")
-
-
-def _has(config: RunConfig, use: Use) -> bool:
-    return use.weights is not None and config.base.family.value in use.weights.families
-
-
-def _wanted(config: RunConfig) -> dict[str, Table]:
-    """What the params of each operation must be, the free ones aside."""
-    plain = to_plain(config)
-    base: dict[str, Json] = {"size": [config.base.width, config.base.height]}
-    drawn: Table = {
-        **base,
-        "seed": config.seed,
-        "speed": plain["speed"],
-        "loras": dict[str, Json](loras(config, "keyframe")),
-    }
-    wanted: dict[str, Table] = {
-        "prompt": {
-            "text": config.shot.prompt,
-            "prefix": config.shot.prefix,
-            "negative": config.shot.negative,
-            "loras": drawn["loras"],
-            **open_words.recorded(config),
-        },
-        "noise": {"seed": config.seed},
-        "keyframe": drawn,
-        "still": {"finish": plain["finish"]},
-    }
-    if isinstance(config, VideoConfig):
-        fps = config.finish.fps
-        finish: Table = {
-            "finish": plain["finish"],
-            "seconds": config.shot.seconds,
-            "fps": config.shot.fps,
-            "loop": config.motion.loop,
-        }
-        size: list[Json] = [config.finish.width, config.finish.height]
-        moving: Table = {
-            **drawn,
-            "motion": plain["motion"],
-            "loras": dict[str, Json](loras(config, "motion")),
-        }
-        larger: list[Json] = [*reversed(hires_plan.frame_size(config))]
-        wanted |= {
-            "control": {**base, "kinds": [kind.value for kind in choreography_plan.read_kinds(config)]},
-            "choreography": {**base, **choreography_plan.recorded(config)},
-            "redrawn": {**drawn, "control": {**_settings(config), "kinds": ["pose"]}},
-            "draft": {**moving, "speed": to_plain(draft_plan.settings(config))["speed"]},
-            "draft_maps": {**base, "kinds": _kinds(config)},
-            "join_maps": {**base, "kinds": _kinds(config)},
-            "motion": moving,
-            "hires": {**moving, "size": larger, "hires": part(config.finish.hires)},
-            "finish": finish,
-            "encode": {"encode": plain["encode"], "fps": fps, "size": size},
-            "sheet": {"fps": fps, "frames": SHEET_FRAMES},
-        }
-    return wanted
-
-
-def _settings(config: VideoConfig) -> Table:
-    """The settings of control as a node holds them."""
-    plain = to_plain(config)["control"]
-    assert isinstance(plain, dict)
-    return plain
-
-
-def _params(step: Step, wanted: Table, free: set[str]) -> Iterable[Finding]:
-    missing = (set(wanted) | free - {"control"}) - set(step.params)
-    unknown = set(step.params) - set(wanted) - free
+def _params(step: Step, wanted: Table, free: frozenset[str]) -> Iterable[Finding]:
+    needed = {name for name in free if not name.endswith("?")}
+    missing = (set(wanted) | needed) - set(step.params)
+    unknown = set(step.params) - set(wanted) - {name.rstrip("?") for name in free}
     for name in sorted(missing | unknown):
         what = "missing" if name in missing else "not known"
         yield finding(
@@ -177,8 +92,8 @@ def _sizes(record: Record, config: RunConfig) -> Iterable[Finding]:
     for step in record.steps:
         span = step.params.get("span")
         frames = [span.get("frames")] if isinstance(span, dict) else []
-        drawn = larger if step.op == "hires" else size
-        for noise in (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"):
+        drawn = larger if of(step.op).spans is Spans.second_pass else size
+        for noise in (steps[name] for name in step.parents if name in steps and steps[name].op == NOISE.name):
             got, expected = noise.params.get("shape"), [CHANNELS, *frames, *drawn]
             if not _same(got, expected):
                 message = "noise of another size than what is drawn from it"
@@ -208,11 +123,12 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
     """Each picture's and segment's noise and generator are those of its own place in the run."""
     steps = record.by_id
     for step in record.steps:
-        if step.op not in ("keyframe", "redrawn", *SEGMENTS):
+        makes = of(step.op).makes
+        if makes not in (Makes.picture, Makes.segment):
             continue
-        place = _segment(step, config) if step.op in SEGMENTS else _still(step, record, config)
+        place = _segment(step, config) if makes is Makes.segment else _still(step, record, config)
         noise = next(
-            (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"), None
+            (steps[name] for name in step.parents if name in steps and steps[name].op == NOISE.name), None
         )
         told: Table = {
             "generator": step.params.get("generator"),
@@ -229,11 +145,11 @@ def _attempts(record: Record, config: VideoConfig) -> Iterable[Finding]:
     last: list[Json] = ["keyframe", config.control.attempts - 1]
     steps = record.by_id
     for step in record.steps:
-        if step.op == "control":
+        if "last_attempt" in of(step.op).free:
             parts = [
                 steps[one].params.get("part")
                 for one in step.parents
-                if one in steps and steps[one].op == "keyframe"
+                if one in steps and steps[one].op == KEYFRAME.name
             ]
             told, is_last = step.params.get("last_attempt"), any(_same(part, last) for part in parts)
             if not _same(told, is_last):
@@ -254,7 +170,7 @@ def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
         places = [["keyframe", 0]] if results.count((step.id,)) == 1 else []
     if not isinstance(part, list) or not any(_same(part, place) for place in places):
         return None
-    return {"generator": [*part, "steps"], "derivation": {"kind": "picture", "names": part}}
+    return {"generator": [*part, "steps"], "derivation": {"kind": of(step.op).noise, "names": part}}
 
 
 def _old_still(step: Step) -> bool:
@@ -267,13 +183,10 @@ def _segment(step: Step, config: RunConfig) -> Table:
     span, motion = step.params.get("span"), step.params.get("motion")
     place: Table = span if isinstance(span, dict) else {}
     share = motion.get("noise_share") if isinstance(motion, dict) else None
-    if step.op == "hires":
-        second: Table = {"kind": "hires", "start": place.get("start"), "share": share}
-        return {"generator": ["hires", place.get("index")], "derivation": second}
-    derivation: Table = {"kind": "frames", "start": place.get("start"), "share": share}
+    derivation: Table = {"kind": of(step.op).noise, "start": place.get("start"), "share": share}
     generator: list[Json] = [step.op, place.get("index")]
     told = step.params.get("generator")
-    again = config.quality.reroll if isinstance(config, VideoConfig) and step.op == "motion" else 0
+    again = config.quality.reroll if isinstance(config, VideoConfig) and of(step.op).rerolled else 0
     allowed: list[Json] = [*range(1, again + 1)]
     if isinstance(told, list) and any(_same(told[2:], [attempt]) for attempt in allowed):
         generator, derivation = [*generator, told[2]], {**derivation, "attempt": told[2]}
@@ -281,33 +194,24 @@ def _segment(step: Step, config: RunConfig) -> Table:
 
 
 def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
-    ops = [step.op for step in record.steps]
-    drafted = draft_plan.wanted(config)
-    wanted = {
-        "keyframe": int(config.keyframe.enabled),
-        "control": int(bool(choreography_plan.read_kinds(config)) and not drafted),
-        "choreography": int(choreography_plan.wanted(config)),
-        "draft": len(segment_plan.of(config, frames_generated(config))) if drafted else 0,
-        "join_maps": join_plan.count(config),
-    }
-    wanted["draft_maps"] = wanted["draft"]
-    for op, count in wanted.items():
-        if ops.count(op) != count:
-            yield finding("POL-CHAIN", f"{ops.count(op)} {op} nodes", run_layout.RECORD, expected=count)
-    segments, sketched, maps, joined, again = (
-        [step for step in record.steps if step.op == op]
-        for op in ("motion", "draft", "draft_maps", "join_maps", "hires")
-    )
+    by_op = {name: [step for step in record.steps if step.op == name] for name in OPERATIONS}
+    for operation in OPERATIONS.values():
+        found, count = by_op[operation.name], config_params.count(operation, config)
+        if count is not None and len(found) != count:
+            got = f"{len(found)} {operation.name} nodes"
+            yield finding("POL-CHAIN", got, run_layout.RECORD, expected=count)
     total = frames_generated(config)
-    planned = segment_plan.of(config, total)
-    yield from _spans(segments, planned, total)
-    yield from _spans(sketched, planned if drafted else (), total)
-    yield from _spans(again, hires_plan.spans_of(config, total) if hires_plan.asked(config) else (), total)
-    for place, step in (*enumerate(maps), *enumerate(joined, 1)):
-        if not _same(step.params.get("segment"), place):
-            yield finding("POL-PLACE", "maps of another segment", step.name)
+    for operation in OPERATIONS.values():
+        planned = config_params.spans(operation, config)
+        if planned is not None:
+            yield from _spans(by_op[operation.name], planned, total)
+    for operation in OPERATIONS.values():
+        first = int(operation.leads_on)  # made from the segment before
+        for place, step in enumerate(by_op[operation.name] if operation.place == "segment" else [], first):
+            if not _same(step.params.get("segment"), place):
+                yield finding("POL-PLACE", "maps of another segment", step.name)
     yield from _attempts(record, config)
-    yield from _controls(record, segments, config)
+    yield from _controls(record, by_op[MOTION.name], config)
     frames = frames_delivered(config.shot.seconds, config.finish.fps)
     told = [record.summary[name] for name in ("frames", "fps", "width", "height")]
     if told != [frames, config.finish.fps, config.finish.width, config.finish.height]:
@@ -330,8 +234,9 @@ def _spans(segments: Sequence[Step], planned: Sequence[Span], total: int) -> Ite
 
 
 def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> Iterable[Finding]:
-    mapped = any(step.op in ("control", "choreography", "draft_maps") for step in record.steps)
-    settings = to_plain(config)["control"]
+    made = [of(step.op) for step in record.steps]
+    mapped = any(operation.steers and not operation.leads_on for operation in made)
+    settings = config_params.control(config)
     # INTEGRITY has compared these pictures with the maps that are stored. Those of single frames and of
     # joins are of every kind.
     named = [name for name in record.pictures if name.startswith("control_")]
@@ -342,10 +247,10 @@ def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> 
             or choreography_plan.wanted(config)
             or (place and join_plan.mapped(config))
         ):
-            drawn = _kinds(config)
+            drawn = config_params.kinds(config)
         told = step.params.get("control")
         kinds = told.get("kinds") if isinstance(told, dict) else None
-        if not mapped or not isinstance(settings, dict):
+        if not mapped:
             fits = told is None
         else:
             asked = settings.get("kinds")
@@ -353,10 +258,6 @@ def _controls(record: Record, segments: Sequence[Step], config: VideoConfig) -> 
             fits = fits and _same(told, {**settings, "kinds": drawn})
         if not fits:
             yield finding("POL-PARAMS", "control settings that are not the config's", step.name)
-
-
-def _kinds(config: VideoConfig) -> list[Json]:
-    return [*sorted({kind.value for kind in config.control.kinds})]
 
 
 def _same(one: Json, other: Json) -> bool:

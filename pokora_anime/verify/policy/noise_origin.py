@@ -12,39 +12,24 @@ from pokora_anime.choreography import skeleton
 from pokora_anime.errors import RecordError
 from pokora_anime.findings import Finding
 from pokora_anime.prompt.prompt_syntax import MAX_STOPS
+from pokora_anime.provenance.operations import (
+    EACH_KIND,
+    EACH_STOP,
+    NOISE,
+    REDRAWN,
+    Array,
+    Makes,
+    Operation,
+    of,
+)
 from pokora_anime.provenance.seed_noise import TOLERANCE, expected
 from pokora_anime.schema.settings import ControlKind
 from pokora_anime.untrusted.container import finding
 from pokora_anime.untrusted.untrusted_names import shown
-from pokora_anime.verify.policy.node_settings import SEGMENTS
 from pokora_anime.verify.record.claimed_record import Record, Step
 from pokora_anime.verify.record.stored_contents import Arrays, NodeArrays
 
-# Arrays that each operation stores: dtype and number of axes; what ends in ? may be absent.
-_MAPS = {f"{kind.value}?": ("|u1", 3) for kind in ControlKind}
-STORES: dict[str, dict[str, tuple[str, int]]] = {
-    "prompt": {
-        "embeds": ("<f4", 2),
-        "negative_embeds": ("<f4", 2),
-        "pooled?": ("<f4", 1),
-        "negative_pooled?": ("<f4", 1),
-        **{f"embeds_{stop}?": ("<f4", 2) for stop in range(1, MAX_STOPS)},
-        **{f"pooled_{stop}?": ("<f4", 1) for stop in range(1, MAX_STOPS)},
-    },
-    "noise": {"noise": ("<f4", 0)},  # 3 or 4 axes, by its params
-    "keyframe": {"latent": ("<f4", 3), "image": ("|u1", 3)},
-    "control": _MAPS,
-    "choreography": {"pose": ("<f4", 3), "figure": ("<f4", 2)},  # joints of every frame, and of the keyframe
-    "redrawn": {"latent": ("<f4", 3), "image": ("|u1", 3)},
-    "draft": {"latents": ("<f4", 4)},
-    # Joints of every frame, and grey maps.
-    "draft_maps": {**_MAPS, "pose?": ("<f4", 3)},
-    "join_maps": _MAPS,
-    "motion": {"latents": ("<f4", 4)},
-    "hires": {"latents": ("<f4", 4)},
-}
 JOINTS = 18
-PICTURES = ("keyframe", "redrawn")  # that a clip may begin with
 
 TOKENS, MAX_CHUNKS = 77, 4  # of a chunk with its ends, of a prompt (stages/prompt.py refuses more)
 MAX_CHANNELS = 4096
@@ -57,32 +42,47 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
     left = MAX_FRAMES
     sound: dict[str, NodeArrays] = {}  # of the parents, which stand before their children
     for step in record.steps:
-        if step.op not in STORES or step not in arrays:
+        makes = of(step.op).makes
+        if not of(step.op).stores or step not in arrays:
             continue
         stored = arrays.of(step)
         noise = next(
-            (steps[name] for name in step.parents if name in steps and steps[name].op == "noise"), None
+            (steps[name] for name in step.parents if name in steps and steps[name].op == NOISE.name), None
         )
         if reason := _misfit(step, stored) or _unlike(noise, stored):
             yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
             continue
         sound[step.id] = stored
-        if step.op == "noise":
+        if makes is Makes.noise:
             values = stored["noise"]
             left -= values.shape[1] if values.ndim == 4 else 1
             yield from _noise(step, values, left)
-        elif step.op == "choreography":
-            yield from _planned(step, stored, any(one.op == "redrawn" for one in record.steps))
-        elif step.op == "draft_maps":
+        elif makes is Makes.poses:
+            yield from _planned(step, stored, any(one.op == REDRAWN.name for one in record.steps))
+        elif makes is Makes.frame_maps:
             yield from _maps(step, stored, steps)
-        elif step.op in SEGMENTS:
+        elif makes is Makes.segment:
             parents = [steps[name] for name in step.parents if name in steps]
             yield from _known(step, parents, sound)
 
 
+def arrays_of(operation: Operation) -> dict[str, Array]:
+    """The arrays that an operation stores, by their whole names; what ends in ? may be absent."""
+    found: dict[str, Array] = {}
+    for name, array in operation.stores.items():
+        if EACH_KIND in name:
+            found |= {name.replace(EACH_KIND, kind.value): array for kind in ControlKind}
+        elif EACH_STOP in name:
+            found |= {name.replace(EACH_STOP, str(stop)): array for stop in range(1, MAX_STOPS)}
+        else:
+            found[name] = array
+    return found
+
+
 def _misfit(step: Step, stored: NodeArrays) -> str:
-    known = {name.rstrip("?"): kind for name, kind in STORES[step.op].items()}
-    needed = {name for name in STORES[step.op] if not name.endswith("?")}
+    stores, makes = arrays_of(of(step.op)), of(step.op).makes
+    known = {name.rstrip("?"): array for name, array in stores.items()}
+    needed = {name for name in stores if not name.endswith("?")}
     if not needed <= set(stored) <= set(known):
         return ", ".join(sorted(stored)) or "none"
     for name, array in stored.items():
@@ -91,18 +91,20 @@ def _misfit(step: Step, stored: NodeArrays) -> str:
             return f"{name}: {array.dtype.str} {array.shape}"
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return f"{name}: not finite"
-        if dtype == "|u1" and step.op != "draft_maps" and list(array.shape) != [*reversed(_size(step)), 3]:
+        whole = dtype == "|u1" and makes is not Makes.frame_maps
+        if whole and list(array.shape) != [*reversed(_size(step)), 3]:
             return f"{name}: {array.shape}"
-    if step.op.endswith("_maps") or step.op == "control":
+    if makes in (Makes.maps, Makes.frame_maps):
         return _no_maps(step, stored)
-    return _no_text(stored) if step.op == "prompt" else ""
+    return _no_text(stored) if makes is Makes.text else ""
 
 
 def _no_maps(step: Step, stored: NodeArrays) -> str:
     """Maps of every kind that the node tells; only a keyframe that was the last one may show nobody."""
     told = step.params.get("kinds")
     kinds = {str(kind) for kind in told} if isinstance(told, list) else set[str]()
-    without = {"pose"} if step.op == "control" and step.params.get("last_attempt") is True else set[str]()
+    last = "last_attempt" in of(step.op).free and step.params.get("last_attempt") is True
+    without = {"pose"} if last else set[str]()
     return "" if kinds - without <= set(stored) <= kinds else ", ".join(sorted(stored)) or "none"
 
 
@@ -182,7 +184,7 @@ def _known(step: Step, parents: list[Step], sound: Mapping[str, NodeArrays]) -> 
         yield finding("POL-KNOWN", "a segment that knows more frames than it has", step.name, known)
         return
     segments = [parent for parent in parents if parent.op == step.op]
-    before = segments[-1:] or [parent for parent in parents if parent.op in PICTURES]
+    before = segments[-1:] or [one for one in parents if of(one.op).makes is Makes.picture]
     source = sound.get(before[0].id, {}) if before else {}
     if known and source:
         given = source["latents"][:, -known:] if "latents" in source else source["latent"][:, None]

@@ -14,43 +14,18 @@ from pokora_anime.catalogue import finishing_networks, registry, weight_hashes
 from pokora_anime.catalogue.registry import Row
 from pokora_anime.catalogue.weight_hashes import MANIFEST
 from pokora_anime.findings import Finding, Severity
+from pokora_anime.provenance.operations import Makes, Need, of
 from pokora_anime.rules.case import uses
 from pokora_anime.schema.settings import ControlKind, ControlNetwork, RunConfig, VideoConfig
 from pokora_anime.timeline import choreography_plan
 from pokora_anime.untrusted.container import finding
 from pokora_anime.untrusted.untrusted_names import brief, shown
-from pokora_anime.verify.policy.node_settings import SEGMENTS, loras
+from pokora_anime.verify.policy.config_params import loras
 from pokora_anime.verify.record.claimed_record import Record, Step
 
 # Parts of the base that a node may name, beside rows by their id and roles of the registry.
 BASE_PARTS = frozenset({"text", "unet", "motion", "vae"})
-# Which operations load which kinds of weights at all.
-LOADS = {
-    "prompt": {"base", "speed_lora", "style_lora"},
-    "keyframe": {"base", "vae", "speed_lora", "style_lora"},
-    "control": {"extractor"},
-    "choreography": {"choreographer", "extractor"},
-    "redrawn": {"base", "vae", "controlnet", "speed_lora", "style_lora"},
-    "draft": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
-    "draft_maps": {"base", "vae", "extractor"},
-    "join_maps": {"base", "vae", "extractor"},
-    "motion": {"base", "motion", "controlnet", "speed_lora", "style_lora", "motion_lora"},
-    "hires": {"base", "motion", "speed_lora", "style_lora", "motion_lora"},
-    "finish": {"base", "vae", "interpolator", "upscaler", "enlarger"},
-    "still": {"enlarger"},
-}
-# And which roles they cannot do without, where the config does not decide.
-NEEDS = {
-    "prompt": {"text"},
-    "keyframe": {"unet", "vae"},
-    "choreography": {"choreographer", "pose_extractor"},
-    "redrawn": {"unet", "vae"},
-    "draft_maps": {"vae"},
-    "join_maps": {"vae"},
-    "finish": {"vae"},
-}
 TENSORS = (".safetensors", ".onnx")
-DRAWS = ("prompt", "keyframe", "redrawn", *SEGMENTS)
 
 
 def check(record: Record, config: RunConfig) -> Iterable[Finding]:
@@ -133,14 +108,14 @@ def _loads(row: Row, name: str) -> bool:
 
 def _uses(record: Record, config: RunConfig, rows: Mapping[str, Row]) -> Iterable[Finding]:
     """Each node names the weights that its operation loads, under the role that they play."""
-    moving, still = set(loras(config, SEGMENTS[0])), set(loras(config, "prompt"))
+    moving, still = set(loras(config, moving=True)), set(loras(config, moving=False))
     for step in record.steps:
-        merged = moving if step.op in SEGMENTS else still
-        allowed = LOADS.get(step.op, set())
+        operation = of(step.op)
+        merged = moving if operation.makes is Makes.segment else still
         used: set[str] = set()
         for role, digest in step.weights.items():
             row = rows.get(str(record.weights.get(digest, {}).get("row")))
-            if row is None or row.kind.value not in allowed or not _plays(row, role):
+            if row is None or row.kind.value not in operation.loads or not _plays(row, role):
                 message = "weights that this operation does not load"
                 yield finding(
                     "POL-WEIGHTS", message, step.name, f"{shown(role, 40)}: {row.id if row else '?'}"
@@ -150,31 +125,37 @@ def _uses(record: Record, config: RunConfig, rows: Mapping[str, Row]) -> Iterabl
         if lacking := _roles(step, config) - set(step.weights):
             message = "an operation without weights that it needs"
             yield finding("POL-WEIGHTS", message, step.name, expected=", ".join(sorted(lacking)))
-        if step.op in DRAWS and used != merged:
+        if "loras" in operation.follows and used != merged:
             got, wanted = ", ".join(sorted(used)) or "none", ", ".join(sorted(merged)) or "none"
             yield finding(
                 "POL-WEIGHTS", "other LoRAs than the config asks for", step.name, got, expected=wanted
             )
 
 
-def _roles(step: Step, config: RunConfig) -> set[str]:
+def _roles(step: Step, config: RunConfig) -> frozenset[str]:
     """The roles of the weights that an operation cannot do without; LoRAs aside."""
-    if step.op in (*SEGMENTS, "redrawn"):
+    operation = of(step.op)
+    return operation.needs.union(*(_needed(need, step, config) for need in operation.needs_of))
+
+
+def _needed(need: Need, step: Step, config: RunConfig) -> set[str]:
+    if need is Need.adapter:
+        return {config.base.motion_adapter}
+    if need is Need.controlnets:
         control = step.params.get("control")
         kinds = control.get("kinds") if isinstance(control, dict) else None
-        listed = kinds if isinstance(kinds, list) else []
         union = isinstance(config, VideoConfig) and config.control.network is ControlNetwork.union
-        networks = {"controlnet_union" if union else f"controlnet_{kind}" for kind in listed}
-        return networks | (NEEDS[step.op] if step.op == "redrawn" else {"motion", config.base.motion_adapter})
-    if step.op in ("control", "draft_maps", "join_maps") and isinstance(config, VideoConfig):
-        read = choreography_plan.read_kinds(config) if step.op == "control" else config.control.kinds
-        kinds = set(read) - {ControlKind.canny}
-        return {f"{kind.value}_extractor" for kind in kinds} | NEEDS.get(step.op, set())
-    if step.op == "finish" and isinstance(config, VideoConfig):
-        return NEEDS[step.op] | {wish.name for wish in finishing_networks.asked(config)}
-    if step.op == "still":
+        return {
+            "controlnet_union" if union else f"controlnet_{kind}"
+            for kind in (kinds if isinstance(kinds, list) else [])
+        }
+    if not isinstance(config, VideoConfig) and not of(step.op).in_stills:
+        return set()
+    if need is Need.finishing:
         return {wish.name for wish in finishing_networks.asked(config)}
-    return NEEDS.get(step.op, set())
+    assert isinstance(config, VideoConfig)
+    read = choreography_plan.read_kinds(config) if need is Need.read_extractors else config.control.kinds
+    return {f"{kind.value}_extractor" for kind in set(read) - {ControlKind.canny}}
 
 
 def _plays(row: Row, role: str) -> bool:

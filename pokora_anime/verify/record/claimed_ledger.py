@@ -11,7 +11,7 @@ from typing import cast
 from pokora_anime.findings import Finding
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json, canonical_json
-from pokora_anime.provenance.node import OPS
+from pokora_anime.provenance.operations import OPERATIONS, of
 from pokora_anime.untrusted import strict_json
 from pokora_anime.untrusted.container import Unreadable, finding
 from pokora_anime.untrusted.folder_listing import Folder
@@ -111,7 +111,7 @@ def _line_problem(entry: Table, record: Record) -> str:
 def _superseded_problem(step: Step, record: Record) -> str:
     """The same of a node that was made again: it has the words of the record's own, and other numbers."""
     alike = [other for other in record.steps if other.op == step.op]
-    if step.op not in OPS or not (alike or step.op in ("draft", "draft_maps")):
+    if step.op not in OPERATIONS or not (alike or of(step.op).superseded):
         return f"a node of the operation {shown(step.op, 40)}"
     hashes = [step.code, step.output, *step.parents, *step.inputs, *step.weights.values()]
     if problem := surroundings.node_problem(step.environment):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pokora_anime.findings import Finding
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import arrays_hash
-from pokora_anime.provenance.node import STORED
+from pokora_anime.provenance.operations import EACH_KIND, STILL, Makes, of
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import ControlKind
 from pokora_anime.untrusted import png_pictures
@@ -21,9 +21,8 @@ from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.verify.record.claimed_record import Record, Step
 
-SHEET, KEYFRAME = "sheet.png", "keyframe.png"
+SHEET = "sheet.png"
 KINDS = frozenset(kind.value for kind in ControlKind)
-DRAWN = ("sheet", "still")  # operations whose output is a PNG and nothing else
 NodeArrays = Mapping[str, npt.NDArray[np.generic]]
 
 
@@ -39,7 +38,7 @@ class Arrays:
         left = limits.array_bytes
         for step in record.steps:
             name = run_layout.array_name(step.op, step.id)
-            if step.op not in STORED or step.id in self._stored:
+            if not of(step.op).stores or step.id in self._stored:
                 continue
             if name not in record.files or name not in folder.sizes:
                 self.findings.append(finding("INT-MISSING", "a node's arrays are missing", step.name))
@@ -76,7 +75,7 @@ class Arrays:
 
 def check(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> list[Finding]:
     """The arrays' findings, INT-STRAY for files that no node made, and INT-PICTURE."""
-    names = {run_layout.array_name(step.op, step.id) for step in record.steps if step.op in STORED}
+    names = {run_layout.array_name(step.op, step.id) for step in record.steps if of(step.op).stores}
     expected = _expected_pictures(record, arrays)
     found = [*arrays.findings]
     told = {name: (entry["node"], entry["array"]) for name, entry in record.pictures.items()}
@@ -103,7 +102,7 @@ def check(folder: Folder, record: Record, arrays: Arrays, limits: Limits) -> lis
         except (png_pictures.BadPicture, Unreadable) as error:
             found.append(finding("INT-PICTURE", "a picture cannot be decoded", name, error))
             continue
-        texts = _texts(record, step) if step.op == "still" else {}
+        texts = _texts(record, step) if step.op == STILL.name else {}
         if problem := png_pictures.closed_png_problem(data, texts):
             message = "a picture's file holds something else than its picture"
             found.append(finding("INT-PICTURE", message, name, problem, fix="render the run again"))
@@ -120,11 +119,14 @@ def _expected_pictures(record: Record, arrays: Arrays) -> dict[str, tuple[Step, 
     found: dict[str, tuple[Step, str]] = {}
     if record.command == "video":
         for step in record.steps:
-            if step.op in ("keyframe", "redrawn"):  # the second in the place of the first
-                found[KEYFRAME] = (step, "image")
-            elif step.op == "control":
-                found |= {f"control_{kind}.png": (step, kind) for kind in arrays.of(step) if kind in KINDS}
-    drawn = [steps[result] for result in record.results if result in steps and steps[result].op in DRAWN]
+            name = of(step.op).shown_in
+            if EACH_KIND in name:
+                kinds = [kind for kind in arrays.of(step) if kind in KINDS]
+                found |= {name.replace(EACH_KIND, kind): (step, kind) for kind in kinds}
+            elif name:  # a later one in the place of the first
+                found[name] = (step, "image")
+    results = [steps[result] for result in record.results if result in steps]
+    drawn = [step for step in results if of(step.op).makes is Makes.file]
     names = (
         [SHEET]
         if record.command == "video"
@@ -142,7 +144,7 @@ def _texts(record: Record, step: Step) -> dict[str, str]:
 
 def _shows(picture: Image, arrays: Arrays, step: Step, array: str) -> bool:
     """Whether a picture is, pixel by pixel, an array of a node."""
-    if step.op in DRAWN:
+    if of(step.op).makes is Makes.file:
         return arrays_hash({array: picture}) == step.output
     stored = arrays.of(step).get(array)
     return stored is not None and stored.dtype == np.uint8 and np.array_equal(stored, picture)

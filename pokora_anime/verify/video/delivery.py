@@ -10,12 +10,13 @@ from typing import IO, cast
 from pokora_anime.findings import Finding
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import text_hash
+from pokora_anime.provenance.operations import Makes, of
 from pokora_anime.untrusted import strict_json
 from pokora_anime.untrusted.container import Unreadable, finding
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
-from pokora_anime.verify.record.claimed_record import Record, Step, Table, misfit
+from pokora_anime.verify.record.claimed_record import Record, Table, misfit
 from pokora_anime.verify.video import mp4_form, mp4_frames, mp4_timing, sheet_check
 
 _FRAMES = {"count": int, "fps": int, "width": int, "height": int, "rgb_sha256": [str], "yuv_sha256": [str]}
@@ -68,8 +69,8 @@ def check_frames(folder: Folder, record: Record, limits: Limits) -> Iterable[Fin
     if not len(frames.rgb) == len(frames.yuv) == frames.numbers["count"]:
         yield finding("INT-FRAMES", "the list of frames has not two hashes for each", run_layout.FRAMES)
     outputs = {
-        "finish": text_hash(frames.rgb),
-        "encode": text_hash(
+        Makes.frames: text_hash(frames.rgb),
+        Makes.video: text_hash(
             {
                 "rgb_sha256": frames.rgb,
                 "yuv_sha256": frames.yuv,
@@ -77,8 +78,8 @@ def check_frames(folder: Folder, record: Record, limits: Limits) -> Iterable[Fin
             }
         ),
     }
-    for step in _delivering(record):
-        if step.output != outputs[step.op]:
+    for step in record.steps:
+        if step.output != outputs.get(of(step.op).makes, step.output):
             yield finding("INT-FRAMES", "the list of frames is not what the node made", step.name)
 
 
@@ -161,7 +162,3 @@ def _compare(got: Sequence[str], listed: Sequence[str]) -> list[Finding]:
             "VID-FRAMES", message, run_layout.VIDEO, f"{len(odd)} of {len(listed)}: frames {shown(first)}"
         )
     ]
-
-
-def _delivering(record: Record) -> list[Step]:
-    return [step for step in record.steps if step.op in ("finish", "encode")]
