@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import published
 import pytest
-from hub_server import Hub, reach, serving
-from replayed import ALL, GUARD, QUIET, honest_codes, steps
 from safetensors.numpy import load_file
-from sealed import Forgery, sign
+from support import tiny_checkpoints
+from support.forged_run import Forgery, sign
+from support.hub_server import Hub, reach, serving
+from support.replay_runs import ALL, GUARD, QUIET, honest_codes, steps
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.hub.download import fetch
@@ -54,9 +54,9 @@ def tiny_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
             patch.setattr(f"huggingface_hub.constants.{name}", str(root / "hub"))
         hub = Hub()
-        for repo, folder in published.write(root / "published").items():
+        for repo, folder in tiny_checkpoints.write(root / "published").items():
             hub.add(repo, folder)
-        rows = published.named(registry.shipped(), hub)
+        rows = tiny_checkpoints.named(registry.shipped(), hub)
         patch.setattr(registry, "shipped", lambda: rows)
         with serving(hub) as running:
             reach(patch, running.url)

@@ -13,7 +13,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
-import tiny_vae as tiny
+from support import tiny_vae as tiny
 
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, RecordError
 from pokora_anime.media.ffmpeg import yuv_hashes

@@ -12,13 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import published
 import pytest
-import tiny
 import torch
 from diffusers import ControlNetUnionModel
-from hub_server import Hub, Repository, reach, serving
 from safetensors.torch import load_file
+from support import tiny_checkpoints, tiny_networks
+from support.hub_server import Hub, Repository, reach, serving
 
 from pokora_anime.catalogue import hash_memory, lockfile, registry, weight_hashes, weight_paths
 from pokora_anime.catalogue.hub import hub_client as hub
@@ -39,7 +38,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 @pytest.fixture(scope="module")
 def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Repository]:
     hub = Hub()
-    for repo, folder in published.write(tmp_path_factory.mktemp("published")).items():
+    for repo, folder in tiny_checkpoints.write(tmp_path_factory.mktemp("published")).items():
         hub.add(repo, folder)
     return hub.repositories
 
@@ -55,7 +54,7 @@ def loopback(
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", str(tmp_path / "hub"))
     with serving(Hub(dict(repositories))) as hub:
         reach(monkeypatch, hub.url)
-        rows = published.named(registry.shipped(), hub)
+        rows = tiny_checkpoints.named(registry.shipped(), hub)
         monkeypatch.setattr(registry, "shipped", lambda: rows)
         yield hub
 
@@ -98,14 +97,14 @@ def test_sdxl_is_fetched_verified_and_run(loopback: Hub) -> None:
 
     styles = [row.id for row in rows if row.kind is Kind.style_lora]
     networks = Models(
-        replace(config.base, width=tiny.SIZE, height=tiny.SIZE),
+        replace(config.base, width=tiny_networks.SIZE, height=tiny_networks.SIZE),
         config.speed,
-        [tiny.LoraConfig(id=name) for name in styles],
+        [tiny_networks.LoraConfig(id=name) for name in styles],
         torch.device("cpu"),
         torch.float32,
     )
-    text = torch.randn(1, 77, 2 * tiny.TEXT)
-    added = {"text_embeds": torch.randn(1, tiny.TEXT), "time_ids": torch.zeros(1, 6)}
+    text = torch.randn(1, 77, 2 * tiny_networks.TEXT)
+    added = {"text_embeds": torch.randn(1, tiny_networks.TEXT), "time_ids": torch.zeros(1, 6)}
     latents = torch.randn(1, 4, 2, 4, 4)
     with torch.no_grad():
         moved = networks.motion_unet()(
@@ -116,16 +115,16 @@ def test_sdxl_is_fetched_verified_and_run(loopback: Hub) -> None:
             latents[:, :, 0],
             9,
             encoder_hidden_states=text,
-            controlnet_cond=torch.zeros(1, 3, tiny.SIZE, tiny.SIZE),
+            controlnet_cond=torch.zeros(1, 3, tiny_networks.SIZE, tiny_networks.SIZE),
             added_cond_kwargs=added,
             return_dict=False,
         )
     assert moved.shape == latents.shape
-    assert picture.shape == (1, 3, tiny.SIZE, tiny.SIZE)
+    assert picture.shape == (1, 3, tiny_networks.SIZE, tiny_networks.SIZE)
     assert len(down) > 0
     tokens = networks.text_stack().tokens("girl")
     hidden, pooled = networks.text_stack().encode([[tokens], [tokens]])
-    assert hidden.shape == (1, 77, 2 * tiny.TEXT)
+    assert hidden.shape == (1, 77, 2 * tiny_networks.TEXT)
     assert pooled is not None
 
 
@@ -135,11 +134,11 @@ def test_a_fetched_kohya_lora_changes_unet_and_both_encoders(loopback: Hub) -> N
     fetch([*needs(config), pastel], Family.sdxl, report=quiet)
 
     def networks(*loras: str) -> Models:
-        chosen = [tiny.LoraConfig(id=name) for name in loras]
+        chosen = [tiny_networks.LoraConfig(id=name) for name in loras]
         return Models(config.base, config.speed, chosen, torch.device("cpu"), torch.float32)
 
     plain, styled = networks(), networks("pastelAnimeXL")
-    weight = f"{published.ATTENTION}.weight"
+    weight = f"{tiny_checkpoints.ATTENTION}.weight"
     assert not torch.equal(plain.unet().state_dict()[weight], styled.unet().state_dict()[weight])
     for before, after in zip(plain.text_stack().encoders, styled.text_stack().encoders, strict=True):
         pairs = zip(before.state_dict().values(), after.state_dict().values(), strict=True)
@@ -153,7 +152,7 @@ def test_sd2_is_fetched_and_run(loopback: Hub) -> None:
     networks = Models(config.base, config.speed, [], torch.device("cpu"), torch.float32)
     with torch.no_grad():
         moved = networks.motion_unet()(
-            torch.randn(1, 4, 2, 4, 4), 9, encoder_hidden_states=torch.randn(2, 77, tiny.TEXT)
+            torch.randn(1, 4, 2, 4, 4), 9, encoder_hidden_states=torch.randn(2, 77, tiny_networks.TEXT)
         ).sample
     assert moved.shape == (1, 4, 2, 4, 4)
     assert networks.scheduler().config["prediction_type"] == "v_prediction"

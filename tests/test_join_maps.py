@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import replayed
-import tiny
 import torch
-from replayed import ALL, QUIET, honest_codes, steps
-from sealed import Forgery
+from support import replay_runs, tiny_networks
+from support.forged_run import Forgery
+from support.replay_runs import ALL, QUIET, honest_codes, steps
 
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
@@ -47,18 +46,18 @@ JOINED = ("control=depth", "control.source=segment")
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+    return tiny_networks.family(tmp_path_factory.mktemp("sdxl"))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of three segments, the second one made twice."""
     more = ("shot.seconds=1.5", "quality.reroll=1")
-    return replayed.made_twice(tmp_path_factory.mktemp("joins"), *JOINED, *QUIET, *more)
+    return replay_runs.made_twice(tmp_path_factory.mktemp("joins"), *JOINED, *QUIET, *more)
 
 
 def joined(*kinds: ControlKind) -> VideoConfig:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.control = ControlConfig(kinds=[*kinds], source=MapSource.segment, fade_frames=4, fade_floor=0.0)
     return config
 
@@ -68,7 +67,7 @@ def joined(*kinds: ControlKind) -> VideoConfig:
 
 def test_maps_are_those_of_the_last_frame(family: Path, tmp_path: Path) -> None:
     config = joined(ControlKind.canny, ControlKind.depth)
-    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    context = tiny_networks.context(tmp_path, tiny_networks.models(family, settings=config))
     start = noise.for_frames(0, 3, 0.0, context)
     segment = Segment(index=4, start=0, known=0, latents=start.values, node=start.node)
     with pytest.raises(PokoraError, match="join_maps"):  # maps of what is no segment
@@ -94,10 +93,10 @@ def test_a_frame_that_shows_nobody_steers_no_pose(
     family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = joined(ControlKind.pose)
-    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    context = tiny_networks.context(tmp_path, tiny_networks.models(family, settings=config))
     monkeypatch.setattr(control_maps, "read_map", lambda *_: NobodyFound(2))
     found = join_maps._map(ControlKind.pose, np.zeros((8, 8, 3), np.uint8), config, context)
-    assert found.shape == (tiny.SIZE, tiny.SIZE, 3) and not found.any()
+    assert found.shape == (tiny_networks.SIZE, tiny_networks.SIZE, 3) and not found.any()
     node = noise.for_frames(0, 1, 0.0, context).node
     grey = np.full_like(found, 90)
     for maps, count in (({"depth": grey, "pose": found}, 1), ({"pose": found}, 0), ({"depth": grey}, 1)):
@@ -235,7 +234,7 @@ def test_the_maps_are_replayed_whatever_the_nonce(run: Path) -> None:
 def test_a_run_that_was_stopped_goes_on_to_the_same_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = compose("video", [*replayed.SMALL, *JOINED, *QUIET])
+    config = compose("video", [*replay_runs.SMALL, *JOINED, *QUIET])
     assert isinstance(config, VideoConfig)
     whole = pipeline.render_video(config, tmp_path / "whole")
     told: list[str] = []
@@ -259,7 +258,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_clip(
 
 
 def test_a_loop_closes_under_its_own_maps(tmp_path: Path) -> None:
-    folder = replayed.rendered(tmp_path, *JOINED, *QUIET, "motion.loop=true")
+    folder = replay_runs.rendered(tmp_path, *JOINED, *QUIET, "motion.loop=true")
     assert len(steps(folder, "join_maps")) == len(steps(folder, "motion")) - 1
     assert honest_codes(folder) == set()
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import published
 import pytest
-import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support import tiny_checkpoints, tiny_networks
 
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras, split_tags
 from pokora_anime.errors import PromptError
@@ -24,7 +23,7 @@ from pokora_anime.stages.text.prompt_embeddings import emphasize, encode, tokeni
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+    return tiny_networks.family(tmp_path_factory.mktemp("sdxl"))
 
 
 # Syntax
@@ -140,7 +139,7 @@ def test_a_lora_in_the_negative_prompt_is_refused() -> None:
 
 
 def test_a_long_prompt_is_cut_into_chunks_of_75(family: Path) -> None:
-    stack = tiny.models(family).text_stack()
+    stack = tiny_networks.models(family).text_stack()
     tokens, weights = tokenize(parse("girl " * 100), stack, "prompt")
     assert [[len(chunk) for chunk in rows] for rows in tokens] == [[75, 25], [75, 25]]
     assert len(weights[0][1]) == 25
@@ -148,12 +147,12 @@ def test_a_long_prompt_is_cut_into_chunks_of_75(family: Path) -> None:
 
 def test_an_over_long_prompt_names_its_length(family: Path) -> None:
     with pytest.raises(PromptError, match="has 301 tokens") as caught:
-        tokenize(parse("girl " * 301), tiny.models(family).text_stack(), "prompt")
+        tokenize(parse("girl " * 301), tiny_networks.models(family).text_stack(), "prompt")
     assert caught.value.code == "PRM-LONG"
 
 
 def test_short_text_is_framed_as_the_tokenizer_does_it(family: Path) -> None:
-    stack = tiny.models(family).text_stack()
+    stack = tiny_networks.models(family).text_stack()
     tokenizer = stack.tokenizers[0]
     expected = tokenizer("blue hair, smile", padding="max_length", max_length=77).input_ids
     assert framed(stack.tokens("blue hair, smile"), tokenizer) == expected
@@ -165,7 +164,7 @@ def test_short_text_is_framed_as_the_tokenizer_does_it(family: Path) -> None:
 def test_embeddings_are_those_of_diffusers_sdxl_pipeline(family: Path, tmp_path: Path) -> None:
     from diffusers import StableDiffusionXLPipeline
 
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     stack = networks.text_stack()
     pipeline = StableDiffusionXLPipeline(
         vae=networks.vae(),
@@ -178,9 +177,9 @@ def test_embeddings_are_those_of_diffusers_sdxl_pipeline(family: Path, tmp_path:
         force_zeros_for_empty_prompt=False,
     )
     expected = pipeline.encode_prompt("girl, waving", negative_prompt="bad anatomy")
-    config = tiny.config()
+    config = tiny_networks.config()
     config.shot = ShotConfig(prompt="girl, waving", negative="bad anatomy")
-    found = encode(config.shot, config, tiny.context(tmp_path, networks))
+    found = encode(config.shot, config, tiny_networks.context(tmp_path, networks))
     assert found.pooled is not None
     assert found.negative_pooled is not None
     parts = (found.embeds, found.negative_embeds, found.pooled, found.negative_pooled)
@@ -191,11 +190,11 @@ def test_embeddings_are_those_of_diffusers_sdxl_pipeline(family: Path, tmp_path:
 def test_sd2_reads_the_normed_last_state_of_its_only_encoder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published.unhashed(monkeypatch, "sd2-1")
-    networks = tiny.models(tiny.family(tmp_path / "sd2", "sd2"), "sd2")
-    config = tiny.config("sd2")
+    tiny_checkpoints.unhashed(monkeypatch, "sd2-1")
+    networks = tiny_networks.models(tiny_networks.family(tmp_path / "sd2", "sd2"), "sd2")
+    config = tiny_networks.config("sd2")
     config.shot = ShotConfig(prompt="girl", negative="")
-    found = encode(config.shot, config, tiny.context(tmp_path, networks))
+    found = encode(config.shot, config, tiny_networks.context(tmp_path, networks))
     stack = networks.text_stack()
     ids = torch.tensor([framed(stack.tokens("girl"), stack.tokenizers[0])])
     with torch.no_grad():
@@ -205,10 +204,10 @@ def test_sd2_reads_the_normed_last_state_of_its_only_encoder(
 
 
 def test_prompt_and_negative_have_the_same_length(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.shot = ShotConfig(prompt="girl " * 80, negative="bad")
-    found = encode(config.shot, config, tiny.context(tmp_path, tiny.models(family)))
-    assert found.embeds.shape == found.negative_embeds.shape == (154, 2 * tiny.TEXT)
+    found = encode(config.shot, config, tiny_networks.context(tmp_path, tiny_networks.models(family)))
+    assert found.embeds.shape == found.negative_embeds.shape == (154, 2 * tiny_networks.TEXT)
 
 
 @given(st.lists(st.floats(0.1, 2.0), min_size=4, max_size=4))
@@ -219,29 +218,31 @@ def test_emphasis_keeps_the_mean_size(weights: list[float]) -> None:
 
 
 def test_emphasis_changes_the_embeddings(family: Path, tmp_path: Path) -> None:
-    networks = tiny.models(family)
-    config = tiny.config()
+    networks = tiny_networks.models(family)
+    config = tiny_networks.config()
     embeds = []
     for index, text in enumerate(("blue hair, girl", "(blue hair:1.3), girl")):
         config.shot = ShotConfig(prompt=text)
-        embeds.append(encode(config.shot, config, tiny.context(tmp_path / str(index), networks)).embeds)
+        embeds.append(
+            encode(config.shot, config, tiny_networks.context(tmp_path / str(index), networks)).embeds
+        )
     assert not torch.allclose(*embeds)
 
 
 def test_a_stored_prompt_is_read_back_without_the_encoders(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
-    first = tiny.context(tmp_path, tiny.models(family))
+    config = tiny_networks.config()
+    first = tiny_networks.context(tmp_path, tiny_networks.models(family))
     made = encode(config.shot, config, first)
     first.folder.close()
-    again = tiny.models(family)
+    again = tiny_networks.models(family)
     again.text_stack()._load = lambda: pytest.fail("encoders were loaded")  # type: ignore[assignment]
-    kept = encode(config.shot, config, tiny.context(tmp_path, again))
+    kept = encode(config.shot, config, tiny_networks.context(tmp_path, again))
     assert torch.equal(kept.embeds, made.embeds)
     assert kept.node == made.node
 
 
 def test_free_text_drops_the_encoders(family: Path) -> None:
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     stack = networks.text_stack()
     networks.free_text()
     assert networks.text_stack() is not stack
@@ -272,15 +273,15 @@ def test_stops_that_do_not_go_on_are_refused(text: str) -> None:
 
 
 def test_each_stop_is_encoded_with_the_prefix_and_kept(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     shots = {
         "both": ShotConfig(prompt="0: girl, 8: blue hair", prefix="smile", negative="bad"),
         "first": ShotConfig(prompt="girl", prefix="smile", negative="bad"),
         "second": ShotConfig(prompt="blue hair", prefix="smile", negative="bad"),
     }
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     made = {
-        name: encode(shot, replace(config, shot=shot), tiny.context(tmp_path / name, networks))
+        name: encode(shot, replace(config, shot=shot), tiny_networks.context(tmp_path / name, networks))
         for name, shot in shots.items()
     }
     assert [stop.frame for stop in made["both"].travel] == [0, 8]
@@ -295,13 +296,13 @@ def test_each_stop_is_encoded_with_the_prefix_and_kept(family: Path, tmp_path: P
 
 
 def test_a_segment_is_denoised_with_the_prompt_of_its_place(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.control.kinds, config.keyframe.enabled = [], False
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     latents: list[torch.Tensor] = []
     for name, text in (("both", "0: girl, 1: blue hair"), ("second", "blue hair"), ("first", "girl")):
         shot = ShotConfig(prompt=text, negative="bad")
-        context = tiny.context(tmp_path / name, networks)
+        context = tiny_networks.context(tmp_path / name, networks)
         asked = encode(shot, replace(config, shot=shot), context)
         latents.append(next(segments.render(segments.ClipSources(prompt=asked), config, context, 4)).latents)
     assert torch.allclose(latents[0], latents[1], atol=1e-5)

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import yaml
-from hub_server import Hub
+from support.hub_server import Hub
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE_SECONDS = 0.1
