@@ -360,10 +360,10 @@ def test_a_run_that_was_stopped_goes_on_under_the_same_poses(
         told.append(detail)
         if stops and detail == stops[0]:
             stops.pop()
-            raise Interrupted("INT-1", "Ctrl-C")
+            raise Interrupted("INT-STOP", "Ctrl-C")
 
     monkeypatch.setattr(Display, "step", stopping)
-    with pytest.raises(PokoraError, match="INT-1"):
+    with pytest.raises(PokoraError, match="INT-STOP"):
         pipeline.render_video(config, tmp_path)
     told.clear()
     folder = pipeline.render_video(config, tmp_path)

@@ -123,11 +123,11 @@ def test_a_killed_run_goes_on_under_the_same_track(sdxl: Path, tmp_path: Path) -
         step(self, detail)
         told.append(detail)
         if detail == "segment 1/2":
-            raise Interrupted("INT-1", "Ctrl-C")
+            raise Interrupted("INT-STOP", "Ctrl-C")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Display, "step", stopping)
-        with pytest.raises(PokoraError, match="INT-1"):
+        with pytest.raises(PokoraError, match="INT-STOP"):
             pipeline.render_video(composed(*SDXL), tmp_path)
     folder = pipeline.render_video(composed(*SDXL), tmp_path)
     assert (folder / "frames.json").read_bytes() == (sdxl / "frames.json").read_bytes()

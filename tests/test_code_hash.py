@@ -55,7 +55,6 @@ EXCUSED = {
     "provenance.run_layout": "names of files",
     "provenance.stage_records": "types",
     "sandbox.network_arguments": "refuses configs of networks",
-    "stages.cached_stage": "keeps arrays and reads them back",
     "schema.run_identity": "what it returns is in the params",
     "schema.settings": "types of settings, whose values are in the params",
     "stages.picture.retry_smaller": "picks a plan again: what of it changes bits is in the environment",

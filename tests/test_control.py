@@ -199,5 +199,5 @@ def test_lines_are_those_of_controlnet_aux(tmp_path: Path) -> None:
 def test_a_line_extractor_of_another_shape_is_one_line(tmp_path: Path) -> None:
     save_file({"model.model.0.weight": torch.zeros(2, 3, 4, 4)}, tmp_path / "netG.safetensors")
     row = registry.resolve("lineart_extractor", Family.sdxl)
-    with pytest.raises(WeightsError, match="WGT-2: lineart-anime cannot be loaded"):
+    with pytest.raises(WeightsError, match="WGT-DAMAGED: lineart-anime cannot be loaded"):
         extractors.load_lineart(row, tmp_path, torch.device("cpu"))

@@ -289,11 +289,11 @@ def test_a_run_that_was_stopped_twice_goes_on_to_the_same_clip(
         step(self, detail)
         told.append(detail)
         if stops and detail == stops[0]:
-            raise Interrupted("INT-1", "Ctrl-C")
+            raise Interrupted("INT-STOP", "Ctrl-C")
 
     monkeypatch.setattr(Display, "step", stopping)
     while stops:
-        with pytest.raises(PokoraError, match="INT-1"):
+        with pytest.raises(PokoraError, match="INT-STOP"):
             pipeline.render_video(config, tmp_path)
         stops.pop(0)
     told.clear()

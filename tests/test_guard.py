@@ -71,7 +71,7 @@ def test_an_unknown_enum_is_refused() -> None:
 
 
 def test_an_error_keeps_its_kind_and_its_words() -> None:
-    error = WeightsError("WGT-2", "got", expected="expected", fix="fix")
+    error = WeightsError("WGT-DAMAGED", "got", expected="expected", fix="fix")
     again = messages.unpack_error(json.loads(json.dumps(messages.pack_error(error))))
     assert type(again) is WeightsError
     assert (again.line(), again.exit_code) == (error.line(), 3)
@@ -318,7 +318,7 @@ def test_what_is_left_of_an_interrupted_run_is_named(tmp_path: Path) -> None:
     config = confined.config()
     child = parent.Child(config, needs.needed(config, tmp_path), tmp_path, "run", "auto")
     child._process.kill()
-    with pytest.raises(Interrupted, match=r"INT-1.*everything finished so far"):
+    with pytest.raises(Interrupted, match=r"INT-STOP.*everything finished so far"):
         child._died(tmp_path, interrupted=True)
     child.close()
 

@@ -245,10 +245,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_clip(
         step(self, detail)
         told.append(detail)
         if detail == "segment 2/2" and "segment 1/2, kept" not in told:
-            raise Interrupted("INT-1", "Ctrl-C")
+            raise Interrupted("INT-STOP", "Ctrl-C")
 
     monkeypatch.setattr(Display, "step", stopping)
-    with pytest.raises(PokoraError, match="INT-1"):
+    with pytest.raises(PokoraError, match="INT-STOP"):
         pipeline.render_video(config, tmp_path)
     (stopped,) = (tmp_path / "video").rglob("join_maps-*")
     read = stopped.stat().st_mtime_ns

@@ -51,7 +51,7 @@ OTHERS = (
     RuntimeError("mat1 and mat2 shapes cannot be multiplied (1x3 and 4x4)"),
     RuntimeError("CUDA error: no kernel image is available for execution on the device"),
     FileNotFoundError(errno.ENOENT, "No such file", "weights"),
-    WeightsError("WGT-1", "out of memory is the name of this LoRA"),
+    WeightsError("WGT-MISSING", "out of memory is the name of this LoRA"),
     KeyboardInterrupt("out of memory"),
 )
 

@@ -44,7 +44,7 @@ def test_a_damaged_tokenizer_is_a_weights_error(tmp_path: Path) -> None:
     (folder / "tokenizer" / "tokenizer.json").write_text('{"a":')
     with pytest.raises(WeightsError, match="tokenizer") as caught:
         tiny.models(folder).text_stack()
-    assert caught.value.code == "WGT-2"
+    assert caught.value.code == "WGT-DAMAGED"
 
 
 @pytest.mark.parametrize("name", ["model_index.json", "tokenizer/tokenizer.json"])
@@ -273,7 +273,7 @@ def test_a_lora_for_another_width_is_refused(family: Path, tmp_path: Path) -> No
         {f"{name}.lora_A.weight": torch.ones(2, 5), f"{name}.lora_B.weight": torch.ones(5, 2)},
         tmp_path / "pytorch_lora_weights.safetensors",
     )
-    with pytest.raises(WeightsError, match="WGT-5"):
+    with pytest.raises(WeightsError, match="WGT-FIT"):
         tiny.models(family, nano_lcm=tmp_path).motion_unet()
 
 

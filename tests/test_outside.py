@@ -113,7 +113,7 @@ def test_weights_of_no_known_architecture_are_refused_in_one_line(tmp_path: Path
     strange = {"strange.weight": torch.zeros(2, 2)}
     with pytest.raises(WeightsError) as caught:
         upscaler.load(*outside.stored(tmp_path, outside.SMALL, strange), CPU)
-    assert caught.value.code == "WGT-2" and "\n" not in caught.value.line()
+    assert caught.value.code == "WGT-DAMAGED" and "\n" not in caught.value.line()
 
 
 @upscaling

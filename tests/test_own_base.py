@@ -262,7 +262,7 @@ def test_other_files_are_named_for_what_they_are(
     }
     for what, tensors in files.items():
         error = refused(ldm.write(tmp_path / "other.safetensors", tensors), id="other")
-        assert (error.code, what in error.got) == ("WGT-5", True), error.line()
+        assert (error.code, what in error.got) == ("WGT-FIT", True), error.line()
     assert "other" not in [row.id for row in own_weights.rows()]
     assert not (own_weights.data_folder() / "bases" / "other").exists()
     assert not leftovers.find()
@@ -273,15 +273,15 @@ def test_a_pickle_is_refused_with_a_way_out(machine: Path, tmp_path: Path) -> No
     shutil.copyfile(tmp_path / "hero.ckpt", tmp_path / "hero.safetensors")
     for name in ("hero.ckpt", "hero.safetensors"):
         error = refused(tmp_path / name)
-        assert (error.code, "safetensors" in error.fix) == ("WGT-6", True)
-    with pytest.raises(WeightsError, match="WGT-1"):
+        assert (error.code, "safetensors" in error.fix) == ("WGT-UNSAFE", True)
+    with pytest.raises(WeightsError, match="WGT-MISSING"):
         add(tmp_path / "missing.safetensors", id="other")
 
 
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"licence": "CC-BY-NC-4.0"}, "WGT-3"),
+        ({"licence": "CC-BY-NC-4.0"}, "WGT-BLOCKED"),
         ({"source": "web"}, "CFG-OWN"),
         ({"id": "sdxl-base-1.0"}, "CFG-OWN"),
         ({"id": "nano"}, "CFG-OWN"),
@@ -307,7 +307,7 @@ def test_tokenizers_are_asked_for(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     error = refused(machine / "hero.safetensors", id="other")
-    assert (error.code, error.fix) == ("WGT-1", "pokora models fetch sdxl-tokenizers")
+    assert (error.code, error.fix) == ("WGT-MISSING", "pokora models fetch sdxl-tokenizers")
 
 
 # As a base

@@ -245,7 +245,7 @@ def test_ctrl_c_makes_the_next_step_raise_and_is_given_back_afterwards() -> None
         display.note("still here")
         with pytest.raises(Interrupted) as caught:
             display.step()
-    assert caught.value.code == "INT-1"
+    assert caught.value.code == "INT-STOP"
     assert signal.getsignal(signal.SIGINT) is before
 
 

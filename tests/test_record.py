@@ -141,7 +141,7 @@ def test_the_order_of_operations_is_closed() -> None:
 )
 def test_what_no_stage_does_cannot_be_a_node(make: object) -> None:
     assert callable(make)
-    with pytest.raises(RecordError, match="REC-1"):
+    with pytest.raises(RecordError, match="REC-OPERATION"):
         make()
 
 

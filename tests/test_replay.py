@@ -214,7 +214,7 @@ def test_a_changed_file_fails_before_anything_is_computed(tmp_path: Path) -> Non
 
 def test_missing_weights_name_the_command_that_fetches_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needed_weights, "locate", lambda row: None)
-    with pytest.raises(WeightsError, match="WGT-1"):
+    with pytest.raises(WeightsError, match="WGT-MISSING"):
         replay(replayed.honest(), Question(nonce="1"))
 
 

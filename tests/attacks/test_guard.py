@@ -441,7 +441,7 @@ def test_one_altered_byte_of_weights_is_found_although_its_date_is_the_same(
     weights.write_bytes(bytes(data))
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
     error = confined.run(RENDER, work, package)["error"]
-    assert error["code"] == "WGT-2"
+    assert error["code"] == "WGT-DAMAGED"
     assert "vae/diffusion_pytorch_model.safetensors" in error["got"]
 
 
@@ -451,13 +451,13 @@ def test_one_altered_byte_of_weights_is_found_although_its_date_is_the_same(
 def test_a_pickle_among_the_weights_is_refused(name: str, package: Path, work: Path) -> None:
     (package / "nano/weights" / name).write_bytes(pickle.dumps({"state_dict": {}}))
     error = confined.run(RENDER, work, package)["error"]
-    assert (error["code"], Path(name).name in error["got"]) == ("WGT-6", True)
+    assert (error["code"], Path(name).name in error["got"]) == ("WGT-UNSAFE", True)
 
 
 def test_a_pickle_named_safetensors_is_found(package: Path, work: Path) -> None:
     target = package / "nano/weights/vae/diffusion_pytorch_model.safetensors"
     target.write_bytes(pickle.dumps({"state_dict": {}}))
-    assert confined.run(RENDER, work, package)["error"]["code"] == "WGT-2"
+    assert confined.run(RENDER, work, package)["error"]["code"] == "WGT-DAMAGED"
 
 
 def test_no_registered_row_loads_a_pickle() -> None:
