@@ -523,7 +523,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 def without_landlock(code: str, work: Path, guard: str) -> dict[str, Any]:
-    """As `confined.run`, on a kernel that does not know Landlock."""
+    """As `sandboxed_code.run`, on a kernel that does not know Landlock."""
     script = [sandboxed_code.__file__, str(work), str(PACKAGE), guard]
     line = [sys.executable, "-c", NO_LANDLOCK, str(PACKAGE.parent), *script]
     done = subprocess.run(line, input=code, capture_output=True, text=True, check=False)

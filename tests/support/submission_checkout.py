@@ -19,7 +19,7 @@ from pokora_anime.submission.project import Member, Project
 from support import once_per_session, replay_runs
 from support.forged_run import sign
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 STILLS = tuple(word for word in replay_runs.SMALL if not word.startswith(("shot.", "control", "motion")))
 WORDS = Project(
     title="Petals in the Light",
