@@ -57,6 +57,7 @@ EXCUSED = {
     "sandbox.network_arguments": "refuses configs of networks",
     "schema.run_identity": "what it returns is in the params",
     "schema.settings": "types of settings, whose values are in the params",
+    "stages.cached_stage": "keeps what a stage computed, or reads it back",
     "stages.picture.retry_smaller": "picks a plan again: what of it changes bits is in the environment",
     "stages.picture.sound_numbers": "refuses arrays",
     "system.files.atomic_files": "writes files",

@@ -1,6 +1,6 @@
 """Runs a few lines of Python in a process that is started and confined as every rendering process is.
 
-Also a program: `python sandboxed_code.py WORK PACKAGE GUARD < CODE`, for tests that spoil the environment first.
+A program too: `sandboxed_code.py WORK PACKAGE GUARD < CODE`, for tests that spoil the environment first.
 """
 
 from __future__ import annotations
