@@ -195,8 +195,8 @@ BUILD = """
 import torch
 from diffusers.models.attention import FeedForward
 from torch._dynamo.utils import counters
-from pokora_anime.config.schema import Compile
-from pokora_anime.devices.compiled import compile_blocks
+from pokora_anime.schema.settings import Compile
+from pokora_anime.devices.compiled_blocks import compile_blocks
 from diffusers.models.modeling_utils import ModelMixin
 
 class Network(ModelMixin):

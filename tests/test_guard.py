@@ -246,7 +246,7 @@ def test_a_worker_starts_anew_when_it_must_open_more(tmp_path: Path, monkeypatch
 
 PRESSED = """
 import signal, subprocess, sys, time
-from pokora_anime.interrupts import Relay
+from pokora_anime.system.terminal.interrupts import Relay
 listens = "import signal, sys, time\\n" + sys.argv[1] + "\\nprint(flush=True)\\ntime.sleep(60)"
 process = subprocess.Popen([sys.executable, "-c", listens], stdout=subprocess.PIPE, process_group=0)
 with Relay(process) as relay:

@@ -202,7 +202,7 @@ def test_ffmpeg_runs_and_reads_no_outside_picture(outside: Path, work: Path) -> 
     told = attempts(
         """
 import subprocess
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg import find_ffmpeg
 def convert(source, target):
     line = [find_ffmpeg(), "-nostdin", "-loglevel", "error", "-y", *source, target]
     done = subprocess.run(line, capture_output=True, text=True)
@@ -276,7 +276,7 @@ def test_nothing_is_fetched_in_a_run(server: tuple[int, list[str]], outside: Pat
     told = attempts(
         f"""
 import socket, subprocess, urllib.request
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg import find_ffmpeg
 url = "http://127.0.0.1:{port}/picture.png"
 attempt("urllib", lambda: urllib.request.urlopen(url))
 attempt("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -321,7 +321,7 @@ from pokora_anime.provenance import node
 told["stage"] = node.Node is not None
 from huggingface_hub import constants
 told["hub"] = [constants.HF_HOME, constants.ENDPOINT, str(constants.HF_HUB_OFFLINE)]
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg import find_ffmpeg
 told["ffmpeg"] = find_ffmpeg()
 """
 
@@ -425,7 +425,7 @@ def package(tmp_path: Path) -> Path:
 
 
 RENDER = """
-from pokora_anime.compliance.guard import child
+from pokora_anime.render.worker import child
 import io
 child._render({"command": "video", "config": header["config"], "root": header["temporary"]}, io.BytesIO())
 """
@@ -514,7 +514,7 @@ def test_no_privileges_are_gained_and_no_memory_is_dumped(work: Path) -> None:
 NO_LANDLOCK = """
 import ctypes, errno, os, struct, sys
 sys.path.insert(0, sys.argv.pop(1))
-from pokora_anime.compliance.guard import seccomp
+from pokora_anime.sandbox import seccomp
 # As a kernel before 5.13 answers landlock_create_ruleset.
 no, yes = (0x06, 0, 0, 0x50000 | errno.ENOSYS), (0x06, 0, 0, 0x7FFF0000)
 seccomp._install([(0x20, 0, 0, 0), (0x15, 0, 1, 444), no, yes])

@@ -28,8 +28,8 @@ BOOT = """
 import json, sys
 header = json.loads(sys.stdin.buffer.readline())
 sys.path.insert(0, header["package"])
-from pokora_anime.compliance.guard import child
-from pokora_anime.compliance.guard.messages import send
+from pokora_anime.render.worker import child
+from pokora_anime.render.worker.messages import send
 answers = child._answers()
 def act():
     child._begin(header)
