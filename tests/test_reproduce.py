@@ -98,7 +98,7 @@ def test_the_difference_of_the_source_is_shown(tmp_path: Path) -> None:
     with zipfile.ZipFile(submission_checkout.bundle()) as opened:
         opened.extractall(tmp_path)
     place = tmp_path / submission_checkout.bundle().stem
-    cli = place / "source" / "pokora_anime" / "cli.py"
+    cli = place / "source" / "pokora_anime" / "cli" / "__init__.py"
     cli.write_text(cli.read_text().replace("render an 8-10 s clip", "send \x1b[2J home"))
     shown = untrusted_source.difference(Folder(place, LIMITS))
     assert "+++ bundle/pokora_anime/cli/__init__.py" in shown
@@ -136,7 +136,7 @@ def test_source_that_looks_around_gets_nowhere(tmp_path: Path) -> None:
     source = _source(tmp_path)
     secret = tmp_path / "secret.txt"
     secret.write_text("mine")
-    pipeline = source / "pokora_anime" / "pipeline.py"
+    pipeline = source / "pokora_anime" / "render" / "pipeline.py"
     spy = f"open({str(tmp_path / 'out.txt')!r}, 'w').write(open({str(secret)!r}).read())\n"
     pipeline.write_text(spy)
     work = tmp_path / "work"

@@ -44,8 +44,8 @@ def source(
 
 WEIGHTS = "pokora_anime/nano/weights"
 for name in (
-    "conf/encode/default.yaml", "conf/contest/cs492c.yaml", "pokora_anime/models/registry.yaml",
-    "pokora_anime/models/citations.yaml", "pokora_anime/bundle/templates/poster.typ",
+    "conf/encode/default.yaml", "conf/contest/cs492c.yaml", "pokora_anime/catalogue/registry.yaml",
+    "pokora_anime/catalogue/citations.yaml", "pokora_anime/submission/documents/templates/poster.typ",
     f"{WEIGHTS}/unet/config.json", f"{WEIGHTS}/tokenizer/tokenizer.json", f"{WEIGHTS}/MANIFEST.json",
 ):  # fmt: skip
     row("source", f"a changed {name}", source(name, lambda data: data + b"\n"), "BND-SOURCE")
