@@ -200,7 +200,7 @@ def test_every_strategy_verifies_and_replays(strategy: str, looped: Path, tmp_pa
 def test_a_loop_that_does_not_close_is_found(
     looped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: looped)
+    monkeypatch.setattr("support.forged_run.honest", lambda: looped)
     forgery = replay_runs.Forgery(tmp_path)
     last = [node for node in forgery.record["nodes"] if node["op"] == "motion"][-1]
     latents = forgery.arrays(last)["latents"]

@@ -136,7 +136,7 @@ def test_a_killed_run_goes_on_under_the_same_track(sdxl: Path, tmp_path: Path) -
 def test_somebody_who_was_drawn_over_is_told(
     sdxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: sdxl)
+    monkeypatch.setattr("support.forged_run.honest", lambda: sdxl)
     forgery = Forgery(tmp_path)
     node = forgery.of("choreography")
     arrays = forgery.arrays(node)

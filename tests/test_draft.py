@@ -310,7 +310,7 @@ def test_a_run_that_was_stopped_twice_goes_on_to_the_same_clip(
 def test_maps_from_elsewhere_are_found_by_a_replay(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     node = forgery.of("draft_maps", 1)
     arrays = forgery.arrays(node)
@@ -379,7 +379,7 @@ def jumping(forgery: Forgery) -> None:
 def test_a_draft_that_no_run_makes_is_refused(
     forge: Any, code: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     forge(forgery)
     assert code in honest_codes(forgery.seal())

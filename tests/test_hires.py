@@ -304,7 +304,7 @@ def test_a_second_pass_verifies_and_replays(looped: Path) -> None:
 
 @pytest.fixture
 def forgery(looped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> replay_runs.Forgery:
-    monkeypatch.setattr("sealed.honest", lambda: looped)
+    monkeypatch.setattr("support.forged_run.honest", lambda: looped)
     return replay_runs.Forgery(tmp_path)
 
 

@@ -76,7 +76,10 @@ def test_maps_are_those_of_the_last_frame(family: Path, tmp_path: Path) -> None:
         prompt_embeddings.encode(config.shot, config, context),
         Span(index=4, start=0, frames=3, known=0),
     )
-    made = segments._node("motion", span, 0, (text, start), config, context, context.execution.plan)
+    job = segments.SegmentJob(
+        op="motion", span=span, attempt=0, control=None, noise=start, known=None, tail=None
+    )
+    made = segments._node(job, (text, start), config, context, context.execution.plan)
     segment = Segment(index=4, start=0, known=0, latents=start.values, node=made.made("0" * 64))
     track = join_maps.read(segment, config, context)
     picture = next(iter(decode(start.values[:, -1:], context)))
@@ -269,7 +272,7 @@ def test_a_loop_closes_under_its_own_maps(tmp_path: Path) -> None:
 def test_maps_from_elsewhere_are_found_by_a_replay(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     node = forgery.of("join_maps")
     arrays = forgery.arrays(node)
@@ -392,7 +395,7 @@ def other_extractor(forgery: Forgery) -> None:
 def test_maps_that_no_run_makes_are_refused(
     forge: Any, code: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     forge(forgery)
     assert code in honest_codes(forgery.seal())
@@ -403,7 +406,7 @@ def test_maps_that_no_run_makes_are_refused(
 def test_a_node_that_stores_something_else_is_one_finding_and_no_crash(
     op: str, arrays: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     forgery.store(forgery.of(op), arrays)
     assert "POL-ARRAYS" in honest_codes(forgery.seal())
@@ -413,7 +416,7 @@ def test_a_node_that_stores_something_else_is_one_finding_and_no_crash(
 def test_arrays_of_other_axes_are_one_finding_and_no_crash(
     op: str, name: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     node = forgery.of(op)
     forgery.store(node, {**forgery.arrays(node), name: np.zeros(3, np.float32)})

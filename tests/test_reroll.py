@@ -166,7 +166,7 @@ def test_an_attempt_that_the_config_does_not_allow_is_refused(
     again: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "POL-PLACE" not in codes(again)
-    monkeypatch.setattr("sealed.honest", lambda: again)
+    monkeypatch.setattr("support.forged_run.honest", lambda: again)
     forgery = Forgery(tmp_path)
     forgery.record["summary"]["config"]["quality"]["reroll"] = 0
     assert "POL-PLACE" in codes(forgery.seal())

@@ -522,7 +522,8 @@ def test_an_honest_word_passes(override: str) -> None:
 def test_every_command_of_the_help_pages_and_the_docs_passes() -> None:
     root = Path(__file__).parents[2]
     told = [path.read_text() for path in (root / "README.md", *(root / "docs").glob("*.md"))]
-    lines = "\n".join([pages.VIDEO, pages.STILLS, pages.SWEEP, pages.CHECK, *told]).splitlines()
+    text = "\n".join([pages.VIDEO, pages.STILLS, pages.SWEEP, pages.CHECK, *told])
+    lines = text.replace("\\\n", " ").splitlines()
     typed = [shlex.split(line, comments=True)[2:] for line in lines if line.lstrip().startswith("pokora ")]
     overrides = [word for line in typed for word in line if "=" in word and not word.startswith("-")]
     assert len(overrides) > 20

@@ -91,5 +91,5 @@ def _signed(folder: Path) -> Path:
 
 def forged(target: Path, monkeypatch: pytest.MonkeyPatch, source: Callable[[], Path] = honest) -> Forgery:
     """A copy of an honest run in the hands of a forger."""
-    monkeypatch.setattr("sealed.honest", source)
+    monkeypatch.setattr("support.forged_run.honest", source)
     return Forgery(target)
