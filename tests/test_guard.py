@@ -351,7 +351,7 @@ def calls(path: Path) -> list[ast.Call]:
 def test_checkpoints_are_loaded_from_disk_with_allowed_arguments_alone() -> None:
     loads = [
         call
-        for folder in ("models", "stages")
+        for folder in ("catalogue", "networks", "stages")
         for path in (PACKAGE / folder).rglob("*.py")
         for call in calls(path)
         if isinstance(call.func, ast.Attribute) and call.func.attr in ("from_pretrained", "from_single_file")
@@ -365,18 +365,18 @@ def test_checkpoints_are_loaded_from_disk_with_allowed_arguments_alone() -> None
 
 # How our stages call each network: the text of the callee.
 CALLEES = {
-    "UNet2DConditionModel": ("keyframe.py", "context.models.unet()"),
-    "UNetMotionModel": ("denoise.py", "unet"),
-    "ControlNetModel": ("denoise.py", "self.network"),
-    "AutoencoderKL.decode": ("pictures.py", "vae.decode"),
-    "CLIPTextModel": ("text.py", "encoder"),
+    "UNet2DConditionModel": ("denoiser.py", "self.unet"),  # a picture's and a segment's: both
+    "UNetMotionModel": ("denoiser.py", "self.unet"),
+    "ControlNetModel": ("control_source.py", "self.network"),
+    "AutoencoderKL.decode": ("decode.py", "vae.decode"),
+    "CLIPTextModel": ("text_encoders.py", "encoder"),
 }
 
 
 @pytest.mark.parametrize("name", CALLEES)
 def test_the_stages_stay_within_what_a_network_may_be_given(name: str) -> None:
     file, callee = CALLEES[name]
-    (path,) = [path for folder in ("stages", "models") for path in (PACKAGE / folder).glob(file)]
+    (path,) = [path for folder in ("stages", "networks") for path in (PACKAGE / folder).rglob(file)]
     found = [call for call in calls(path) if ast.unparse(call.func) == callee]
     assert found
     kind, _, method = name.partition(".")
