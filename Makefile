@@ -41,7 +41,7 @@ $(SETUP): another-build
 endif
 another-build: ;
 
-.PHONY: help setup video stills submission sweep test lint bench clean
+.PHONY: help setup video stills submission sweep test lint docs bench clean
 
 help: ## show this page
 	@echo 'make TARGET [PROMPT='"'"'1girl, blue hair, waving'"'"'] [SEED=7|random] [ARGS='"'"'key=value ...'"'"']'
@@ -69,10 +69,13 @@ submission: $(SETUP) ## pack runs, write-up, poster and source for a jury (DRAFT
 test: $(SETUP) ## run the tests
 	@OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(value ARGS)
 
-lint: $(SETUP) ## check style, format and types
+lint: $(SETUP) docs ## check style, format, types, and that the docs build
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
+
+docs: $(SETUP) ## build the docs as a site in build/docs, to be read without a network
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 bench: $(SETUP) ## measure this machine
 	@$(POKORA) bench $(value ARGS)
@@ -84,7 +87,7 @@ clean: ## remove what tools left behind (outputs and .venv stay)
 # Once, and again when the lock or the package's own description changes. uv is fast but does not
 # read pip's configuration, so where it fails pip has the last word. The lock holds all that is needed:
 # uv pip compile --universal --no-header --no-annotate --no-emit-package vapoursynth \
-#   --extra dev --extra upscale --extra rife pyproject.toml -o requirements.lock
+#   --extra dev --extra docs --extra upscale --extra rife pyproject.toml -o requirements.lock
 $(SETUP): requirements.lock pyproject.toml setup.py
 	@python=; for candidate in python3.12 python3.13 python3.11 python3 python; do \
 	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \

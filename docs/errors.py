@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "errors.md"
+SOURCES = ("pokora_anime", "benchmarks")
 CODE = re.compile(r"[A-Z]{3,7}-[A-Z0-9]+(-[A-Z0-9]+)*")
 FAMILIES = {
     "CFG": ("Settings", 2, "A key, a value or a combination that does not exist or does not fit."),
@@ -31,7 +32,11 @@ FAMILIES = {
         "What cannot be read safely; status 2 where nothing can.",
     ),
     "JSN": ("Verify: JSON", 1, "JSON that two readers could read differently."),
-    "INT": ("Verify: integrity", 1, "The record, its files, its ledger. INT-1: you stopped the run (130)."),
+    "INT": (
+        "Verify: integrity",
+        1,
+        "The record, its files, its ledger. INT-STOP: you stopped the run (130).",
+    ),
     "VID": ("Verify: the video", 1, "Container, stream, frames and contact sheet."),
     "SIG": ("Verify: the signature", 1, "Who signed, and whether it fits."),
     "POL": ("Verify: the graph", 1, "What came from what, and with which settings and weights."),
@@ -49,10 +54,10 @@ class Line:
     fix: str
 
 
-def collect(root: Path = ROOT / "pokora_anime") -> dict[str, list[Line]]:
+def collect() -> dict[str, list[Line]]:
     """Lines by code, over all calls whose first argument is a code."""
     found: dict[str, set[Line]] = defaultdict(set)
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(path for source in SOURCES for path in (ROOT / source).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for code, line in _of(node):
                 found[code].add(line)

@@ -75,6 +75,6 @@ class QualityError(PokoraError):
 
 
 class Interrupted(PokoraError):
-    """The user stopped the run; what is finished stays (code INT-1)."""
+    """The user stopped the run; what is finished stays (code INT-STOP)."""
 
     exit_code = 130

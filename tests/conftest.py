@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import once
 import pytest
 import torch
+from support import once_per_session
 
 WORKER = "workerinput"  # what pytest-xdist gives the configuration of each of its processes
 # By the seconds that they take, most first.
@@ -20,12 +20,12 @@ DEAREST = (
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, WORKER):
-        once.begin()
+        once_per_session.begin()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, WORKER):
-        once.end()
+        once_per_session.end()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

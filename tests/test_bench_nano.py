@@ -467,7 +467,7 @@ def test_the_card_names_members_trainings_and_scores(tmp_path: Path) -> None:
 def test_a_folder_without_a_family_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         nano.main(["--weights", str(tmp_path)])
-    assert caught.value.code == "WGT-1"
+    assert caught.value.code == "WGT-MISSING"
     code = (
         "import sys; from pokora_anime.cli.bench import main\n"
         f"try: main(['nano', '--weights', {str(tmp_path)!r}])\n"

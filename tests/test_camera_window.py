@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import replayed
 from hypothesis import given
 from hypothesis import strategies as st
+from support import replay_runs
 
 from pokora_anime.cli.judge import replay
 from pokora_anime.config.compose import compose_video
@@ -203,7 +203,7 @@ def test_without_a_move_frames_are_what_they_were(camera: Camera) -> None:
 def test_a_moved_clip_verifies_and_replays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("shot.prompt=1girl, waving, slow pan right", "control=none", "finish.camera_speed=2")
     words += ("keyframe=none", "motion.anchor=none")
-    run = replayed.rendered(tmp_path, *words)
+    run = replay_runs.rendered(tmp_path, *words)
     assert not [one for one in examine(run).findings if one.code.split("-")[0] in ("INT", "POL", "SRC")]
     assert replay.main([str(run), "--nonce", "1", "--nodes", "99", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -212,7 +212,7 @@ def test_a_moved_clip_verifies_and_replays(tmp_path: Path, capsys: pytest.Captur
     finish = next(node for node in reading.nodes if node.op == "finish")
     part = finish.params["finish"]
     assert isinstance(part, dict) and (part["camera"], part["camera_speed"]) == ("pan_right", 2.0)
-    config = compose_video([*replayed.SMALL, *words])
+    config = compose_video([*replay_runs.SMALL, *words])
     assert to_plain(config) == reading.config
     assert "(pan right) is a digital one" in " ".join(prose.technical(config, reading, ()))
     line = command_line("video", config)

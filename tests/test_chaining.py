@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import replayed
-import tiny
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from hypothesis import given
 from hypothesis import strategies as st
-from sealed import codes
+from support import replay_runs, tiny_networks
+from support.forged_run import codes
 from torch import Tensor
 
 from pokora_anime.config.checks import check
@@ -30,12 +29,12 @@ ALL = 99
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> tiny.Kept:
-    return tiny.Kept.of(tiny.family(tmp_path_factory.mktemp("sdxl")))
+def networks(tmp_path_factory: pytest.TempPathFactory) -> tiny_networks.Kept:
+    return tiny_networks.Kept.of(tiny_networks.family(tmp_path_factory.mktemp("sdxl")))
 
 
 @pytest.fixture(scope="module")
-def free(networks: tiny.Kept, tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
+def free(networks: tiny_networks.Kept, tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
     """The clip without any strategy but its overlap."""
     return clip(networks, tmp_path_factory.mktemp("free"))
 
@@ -50,16 +49,16 @@ def looped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "motion.color_lock=0.5",
         "motion.known_ahead=1",
     )
-    return replayed.rendered(tmp_path_factory.mktemp("looped"), *settings)
+    return replay_runs.rendered(tmp_path_factory.mktemp("looped"), *settings)
 
 
-def clip(networks: tiny.Kept, run: Path, **motion: Any) -> list[Tensor]:
+def clip(networks: tiny_networks.Kept, run: Path, **motion: Any) -> list[Tensor]:
     """The segments' latents of a clip of 9 generated frames, or 8 and the first again."""
-    config = tiny.config()
+    config = tiny_networks.config()
     config.shot.seconds, config.control.kinds = 1.0, []
     for name, value in motion.items():
         setattr(config.motion, name, value)
-    context = tiny.context(run, networks)
+    context = tiny_networks.context(run, networks)
     segments = [segment.latents for segment in clip_segments(config, context)]
     context.folder.close()
     return segments
@@ -80,7 +79,7 @@ def clip(networks: tiny.Kept, run: Path, **motion: Any) -> list[Tensor]:
     ids=str,
 )
 def test_what_a_segment_is_tied_to_changes_its_new_frames_only(
-    networks: tiny.Kept, free: list[Tensor], tmp_path: Path, motion: dict[str, Any]
+    networks: tiny_networks.Kept, free: list[Tensor], tmp_path: Path, motion: dict[str, Any]
 ) -> None:
     tied = clip(networks, tmp_path, **motion)
     assert [one.shape for one in free] == [one.shape for one in tied]
@@ -91,18 +90,20 @@ def test_what_a_segment_is_tied_to_changes_its_new_frames_only(
 
 
 def test_a_segment_that_starts_from_the_keyframe_gets_no_second_copy_of_it(
-    networks: tiny.Kept, free: list[Tensor], tmp_path: Path
+    networks: tiny_networks.Kept, free: list[Tensor], tmp_path: Path
 ) -> None:
     assert torch.equal(clip(networks, tmp_path, anchor=Anchor.frame)[0], free[0])
 
 
-def test_every_window_has_the_keyframe_before_it(networks: tiny.Kept, tmp_path: Path) -> None:
+def test_every_window_has_the_keyframe_before_it(networks: tiny_networks.Kept, tmp_path: Path) -> None:
     (alone,) = clip(networks, tmp_path / "alone", chain=Chain.windows)
     (led,) = clip(networks, tmp_path / "led", chain=Chain.windows, anchor=Anchor.frame)
     assert (alone - led)[:, -1].abs().max() > 1e-3
 
 
-def test_anchors_are_put_away_after_use(networks: tiny.Kept, free: list[Tensor], tmp_path: Path) -> None:
+def test_anchors_are_put_away_after_use(
+    networks: tiny_networks.Kept, free: list[Tensor], tmp_path: Path
+) -> None:
     assert not torch.equal(clip(networks, tmp_path / "tied", anchor=Anchor.both)[0], free[0])
     assert torch.equal(clip(networks, tmp_path / "free")[0], free[0])
 
@@ -128,13 +129,15 @@ def test_the_weight_of_reference_attention_is_the_number_of_times_that_its_keys_
 
 
 @pytest.mark.parametrize("loop", [False, True])
-def test_windows_make_one_segment_of_the_clip(networks: tiny.Kept, tmp_path: Path, loop: bool) -> None:
+def test_windows_make_one_segment_of_the_clip(
+    networks: tiny_networks.Kept, tmp_path: Path, loop: bool
+) -> None:
     (latents,) = clip(networks, tmp_path, chain=Chain.windows, loop=loop)
     assert latents.shape[1] >= 9 and latents.isfinite().all()
     assert torch.equal(latents[:, 8], latents[:, 0]) is loop
 
 
-def test_a_loop_of_segments_ends_in_its_first_frames(networks: tiny.Kept, tmp_path: Path) -> None:
+def test_a_loop_of_segments_ends_in_its_first_frames(networks: tiny_networks.Kept, tmp_path: Path) -> None:
     segments = clip(networks, tmp_path, loop=True, overlap=1)
     assert torch.equal(segments[-1][:, -1], segments[0][:, 0])
     open_ended = clip(networks, tmp_path / "open", overlap=1)
@@ -186,7 +189,7 @@ def test_what_does_not_go_together_is_refused(wrong: list[str], told: str) -> No
 @pytest.mark.parametrize("strategy", ["looped", "windows"])
 def test_every_strategy_verifies_and_replays(strategy: str, looped: Path, tmp_path: Path) -> None:
     settings = ("motion.chain=windows", "motion.loop=true", "motion.anchor=frame")
-    run = looped if strategy == "looped" else replayed.rendered(tmp_path, *settings)
+    run = looped if strategy == "looped" else replay_runs.rendered(tmp_path, *settings)
     codes = {finding.code for finding in examine(run).policy}
     assert not {code for code in codes if code.startswith("POL-")} - {"POL-UNCHECKED"}, codes
     report, _ = replay(run, Question(nonce="7", nodes=ALL))
@@ -197,8 +200,8 @@ def test_every_strategy_verifies_and_replays(strategy: str, looped: Path, tmp_pa
 def test_a_loop_that_does_not_close_is_found(
     looped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: looped)
-    forgery = replayed.Forgery(tmp_path)
+    monkeypatch.setattr("support.forged_run.honest", lambda: looped)
+    forgery = replay_runs.Forgery(tmp_path)
     last = [node for node in forgery.record["nodes"] if node["op"] == "motion"][-1]
     latents = forgery.arrays(last)["latents"]
     latents[:, -1] += 0.5

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import replayed
 import torch
 from numpy.typing import NDArray
-from replayed import ALL, QUIET, honest_codes, steps
 from safetensors.numpy import load_file
-from sealed import Forgery
+from support import replay_runs
+from support.forged_run import Forgery
+from support.replay_runs import ALL, QUIET, honest_codes, steps
 
 from pokora_anime.choreography import actions, body, skeleton
 from pokora_anime.choreography.choreographer import Choreographer
@@ -60,7 +60,7 @@ def model() -> Choreographer:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of two segments under one choreography."""
-    return replayed.rendered(tmp_path_factory.mktemp("planned"), *PLANNED, *QUIET)
+    return replay_runs.rendered(tmp_path_factory.mktemp("planned"), *PLANNED, *QUIET)
 
 
 def ordered(text: str, seed: int = 1, frames: int = 48, **more: Any) -> Order:
@@ -300,14 +300,14 @@ def test_the_segments_share_one_choreography_of_the_record(run: Path) -> None:
 
 def test_windows_are_steered_by_the_poses_of_their_frames(tmp_path: Path) -> None:
     settings = ("motion.chain=windows", "motion.loop=true", "motion.anchor=both", *PLANNED, *QUIET)
-    folder = replayed.rendered(tmp_path, *settings)
+    folder = replay_runs.rendered(tmp_path, *settings)
     (planned,), (clip,) = steps(folder, "choreography"), steps(folder, "motion")
     assert planned.id in clip.parents and honest_codes(folder) == set()
 
 
 def test_a_clip_of_two_frames_has_the_keyframes_pose_and_the_next(tmp_path: Path) -> None:
     rate = ("shot.fps=4", "finish.fps=4", "shot.seconds=0.5", "finish.interpolation=none")
-    folder = replayed.rendered(tmp_path, *PLANNED, *QUIET, *rate)
+    folder = replay_runs.rendered(tmp_path, *PLANNED, *QUIET, *rate)
     (planned,) = steps(folder, "choreography")
     assert load_file(folder / array_name("choreography", planned.id))["pose"].shape == (2, 18, 3)
     assert honest_codes(folder) == set()
@@ -349,7 +349,7 @@ def test_the_choreography_is_replayed_whatever_the_nonce(run: Path) -> None:
 def test_a_run_that_was_stopped_goes_on_under_the_same_poses(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = compose("video", [*replayed.SMALL, *PLANNED, *QUIET])
+    config = compose("video", [*replay_runs.SMALL, *PLANNED, *QUIET])
     assert isinstance(config, VideoConfig)
     told: list[str] = []
     stops = ["segment 1/2"]
@@ -360,10 +360,10 @@ def test_a_run_that_was_stopped_goes_on_under_the_same_poses(
         told.append(detail)
         if stops and detail == stops[0]:
             stops.pop()
-            raise Interrupted("INT-1", "Ctrl-C")
+            raise Interrupted("INT-STOP", "Ctrl-C")
 
     monkeypatch.setattr(Display, "step", stopping)
-    with pytest.raises(PokoraError, match="INT-1"):
+    with pytest.raises(PokoraError, match="INT-STOP"):
         pipeline.render_video(config, tmp_path)
     told.clear()
     folder = pipeline.render_video(config, tmp_path)
@@ -377,7 +377,7 @@ def test_a_run_that_was_stopped_goes_on_under_the_same_poses(
 def test_poses_from_elsewhere_are_found_by_a_replay(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     node = forgery.of("choreography")
     arrays = forgery.arrays(node)
@@ -426,7 +426,7 @@ def not_steered(forgery: Forgery) -> None:
 def test_a_choreography_that_no_run_makes_is_refused(
     forge: Any, code: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     forge(forgery)
     assert code in honest_codes(forgery.seal())

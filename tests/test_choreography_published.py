@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import published
 import pytest
-from hub_server import Hub, reach, serving
-from replayed import ALL, GUARD, QUIET, honest_codes, steps
 from safetensors.numpy import load_file
-from sealed import Forgery, sign
+from support import tiny_checkpoints
+from support.forged_run import Forgery, sign
+from support.hub_server import Hub, reach, serving
+from support.replay_runs import ALL, GUARD, QUIET, honest_codes, steps
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.hub.download import fetch
@@ -54,9 +54,9 @@ def tiny_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
             patch.setattr(f"huggingface_hub.constants.{name}", str(root / "hub"))
         hub = Hub()
-        for repo, folder in published.write(root / "published").items():
+        for repo, folder in tiny_checkpoints.write(root / "published").items():
             hub.add(repo, folder)
-        rows = published.named(registry.shipped(), hub)
+        rows = tiny_checkpoints.named(registry.shipped(), hub)
         patch.setattr(registry, "shipped", lambda: rows)
         with serving(hub) as running:
             reach(patch, running.url)
@@ -123,11 +123,11 @@ def test_a_killed_run_goes_on_under_the_same_track(sdxl: Path, tmp_path: Path) -
         step(self, detail)
         told.append(detail)
         if detail == "segment 1/2":
-            raise Interrupted("INT-1", "Ctrl-C")
+            raise Interrupted("INT-STOP", "Ctrl-C")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Display, "step", stopping)
-        with pytest.raises(PokoraError, match="INT-1"):
+        with pytest.raises(PokoraError, match="INT-STOP"):
             pipeline.render_video(composed(*SDXL), tmp_path)
     folder = pipeline.render_video(composed(*SDXL), tmp_path)
     assert (folder / "frames.json").read_bytes() == (sdxl / "frames.json").read_bytes()
@@ -136,7 +136,7 @@ def test_a_killed_run_goes_on_under_the_same_track(sdxl: Path, tmp_path: Path) -
 def test_somebody_who_was_drawn_over_is_told(
     sdxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: sdxl)
+    monkeypatch.setattr("support.forged_run.honest", lambda: sdxl)
     forgery = Forgery(tmp_path)
     node = forgery.of("choreography")
     arrays = forgery.arrays(node)

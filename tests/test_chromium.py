@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
-import forged_media
 import numpy as np
 import pytest
-import tiny_vae as tiny
 from numpy.typing import NDArray
 from PIL import Image as Pictures
+from support import forged_media
+from support import tiny_vae as tiny
 
 from pokora_anime.media.ffmpeg import find_ffmpeg
 from pokora_anime.nano.world.draw import draw_frame

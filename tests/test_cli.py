@@ -128,8 +128,8 @@ def test_every_copyable_command_composes() -> None:
         (["video", "sed=1"], "CFG-KEY", 2),
         (["video", "--fresh"], "CFG-SYNTAX", 2),
         (["video", "--out"], "CFG-SYNTAX", 2),
-        (["video", "shot.prompt="], "PRM-1", 2),
-        (["video", "base=sdxl"], "WGT-1", 3),
+        (["video", "shot.prompt="], "PRM-EMPTY", 2),
+        (["video", "base=sdxl"], "WGT-MISSING", 3),
         (["video", "--prompt-env", "POKORA_NOT_SET"], "CFG-SYNTAX", 2),
         (["video", "--prompt"], "CFG-SYNTAX", 2),
         (["video", "control.scale=9"], "CFG-TYPE", 2),
@@ -174,7 +174,7 @@ def test_an_unforeseen_error_names_its_log(
     told = capsys.readouterr()
     shown = told.err
     assert json.loads(told.out)["exit_status"] == BUG_STATUS
-    assert shown.startswith("pokora: BUG-1: RuntimeError: two lines; log: ")
+    assert shown.startswith("pokora: BUG-FAULT: RuntimeError: two lines; log: ")
     log = Path(shown.strip().rsplit("log: ", 1)[1])
     assert "Traceback" in log.read_text()
     log.unlink()
@@ -190,7 +190,7 @@ def test_an_unforeseen_error_is_one_line_although_its_log_cannot_be_written(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     assert main(["doctor"]) == BUG_STATUS
     shown = capsys.readouterr().err
-    assert shown.startswith("pokora: BUG-1: RuntimeError: broken; log: none (")
+    assert shown.startswith("pokora: BUG-FAULT: RuntimeError: broken; log: none (")
     assert shown.count("\n") == 1
 
 
@@ -216,7 +216,7 @@ def test_ctrl_c_prints_the_command_that_goes_on(
     in_a_grid = typed[0] == "sweep" or "-m" in typed
 
     def stop(*_: object) -> None:
-        raise Interrupted("INT-1", "stopped") if in_a_grid else KeyboardInterrupt
+        raise Interrupted("INT-STOP", "stopped") if in_a_grid else KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POKORA_PROMPT", "from 'make'")
@@ -285,7 +285,7 @@ def test_one_failing_job_stops_no_other(tmp_path: Path, capfd: pytest.CaptureFix
     results = [json.loads(path.read_text()) for path in sorted(folder.glob("job-*.json"))]
     assert status == 1
     assert [result["overrides"] for result in results] == [["base=sdxl"], ["base=sd2"]]
-    assert all("WGT-1" in result["error"] for result in results)
+    assert all("WGT-MISSING" in result["error"] for result in results)
     assert "2 of 2 renders failed" in shown.err
     assert "Traceback" not in shown.err
 
@@ -298,7 +298,7 @@ def test_a_job_whose_result_cannot_be_written_still_says_why_it_failed(
 
     monkeypatch.setattr("pokora_anime.cli.render.sweep.write_atomic", full)
     assert main(["video", "-m", "base=sdxl", "--out", str(tmp_path)]) == 3
-    assert "pokora: WGT-1" in capsys.readouterr().err
+    assert "pokora: WGT-MISSING" in capsys.readouterr().err
 
 
 def test_a_result_or_a_sheet_that_does_not_fit_on_the_disk_is_no_bug(
@@ -341,7 +341,7 @@ def test_a_sweep_runs_with_a_launcher_that_has_no_n_jobs(
 ) -> None:
     words = ["video", "-m", "base=sdxl", "hydra/launcher=basic", "--out", str(tmp_path)]
     assert main(words) == 1
-    assert "WGT-1" in capsys.readouterr().out
+    assert "WGT-MISSING" in capsys.readouterr().out
 
 
 def test_prompts_of_a_sweep_arrive_as_typed(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
+from support import tiny_networks
 from test_shared_text import FRAMES, SIDE, Networks, condition, placed, segments, stock  # noqa: F401  # pyright: ignore
 from torch._dynamo.utils import counters
 
@@ -111,10 +111,10 @@ def test_other_loras_are_other_weights_and_nothing_is_compiled_for_them(stock: N
 
 @pytest.mark.usefixtures("traced")
 def test_segments_say_that_they_were_compiled_and_the_keyframe_was_not(tmp_path: Path) -> None:
-    networks = tiny.models(tiny.family(tmp_path / "family"))
-    context = tiny.context(tmp_path / "run", networks)
+    networks = tiny_networks.models(tiny_networks.family(tmp_path / "family"))
+    context = tiny_networks.context(tmp_path / "run", networks)
     context.execution = Execution([Plan(compile=DEFAULT)])
-    config = tiny.config()
+    config = tiny_networks.config()
     text = prompt_embeddings.encode(config.shot, config, context)
     first = keyframe.render(text, config, context)
     (made, *_) = motion.render(motion.ClipSources(prompt=text, keyframe=first), config, context, 4)
@@ -195,8 +195,8 @@ BUILD = """
 import torch
 from diffusers.models.attention import FeedForward
 from torch._dynamo.utils import counters
-from pokora_anime.config.schema import Compile
-from pokora_anime.devices.compiled import compile_blocks
+from pokora_anime.schema.settings import Compile
+from pokora_anime.devices.compiled_blocks import compile_blocks
 from diffusers.models.modeling_utils import ModelMixin
 
 class Network(ModelMixin):

@@ -86,9 +86,10 @@ def test_brackets_alone_are_a_prompt() -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "code"),
-    [("", "PRM-1"), ("  ,", "PRM-1"), ("<lora:a:1>", "PRM-1"), ("a\nb", "PRM-3"), ("a\x00b", "PRM-3"),
-     ("\udcff", "PRM-3"), ("x" * 2001, "PRM-2"), ("???", "PRM-1"), ("a <lora:b", "PRM-4"),
-     (".", "PRM-1"), ("()", "PRM-1"), ("a\ue000", "PRM-3"), ("a\uffff", "PRM-3"), ("(a:9)", "PRM-4")],
+    [("", "PRM-EMPTY"), ("  ,", "PRM-EMPTY"), ("<lora:a:1>", "PRM-EMPTY"), ("a\nb", "PRM-CHARACTER"),
+     ("a\x00b", "PRM-CHARACTER"), ("\udcff", "PRM-CHARACTER"), ("x" * 2001, "PRM-LONG"), ("???", "PRM-EMPTY"),
+     ("a <lora:b", "PRM-SYNTAX"), (".", "PRM-EMPTY"), ("()", "PRM-EMPTY"), ("a\ue000", "PRM-CHARACTER"),
+     ("a\uffff", "PRM-CHARACTER"), ("(a:9)", "PRM-SYNTAX")],
 )  # fmt: skip
 def test_an_unusable_prompt_is_refused(prompt: str, code: str) -> None:
     with pytest.raises(PromptError) as caught:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from support import tiny_networks
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
@@ -31,7 +31,7 @@ from pokora_anime.stages.text.prompt_embeddings import encode
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+    return tiny_networks.family(tmp_path_factory.mktemp("sdxl"))
 
 
 def person(confidence: float = 1.0) -> NDArray[np.float32]:
@@ -42,33 +42,33 @@ def person(confidence: float = 1.0) -> NDArray[np.float32]:
 
 
 def made(family: Path, run: Path, config: VideoConfig) -> tuple[Keyframe, RunContext]:
-    context = tiny.context(run, tiny.models(family, settings=config))
+    context = tiny_networks.context(run, tiny_networks.models(family, settings=config))
     return keyframe.render(encode(config.shot, config, context), config, context), context
 
 
 def test_maps_are_rgb_at_frame_size(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     still, context = made(family, tmp_path, config)
     context.models._loaded["pose_extractor"] = lambda picture: person()
     track = extract(still, config, context, last_attempt=False)
     assert isinstance(track, ControlTrack)
     assert set(track.maps) == {"pose", "depth"}
     for kind, found in track.maps.items():
-        assert found.shape == (tiny.SIZE, tiny.SIZE, 3)
+        assert found.shape == (tiny_networks.SIZE, tiny_networks.SIZE, 3)
         assert found.dtype == np.uint8
         assert found.max() > 25
         assert (context.folder.path / f"control_{kind}.png").is_file()
 
 
 def test_with_nobody_there_another_keyframe_is_asked_for(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     still, context = made(family, tmp_path, config)
     context.models._loaded["pose_extractor"] = lambda picture: person(confidence=0.1)
     assert extract(still, config, context, last_attempt=False) == NobodyFound(0)
 
 
 def test_on_the_last_attempt_it_goes_on_without_pose_and_says_so(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     still, context = made(family, tmp_path, config)
     context.models._loaded["pose_extractor"] = lambda picture: person(confidence=0.1)
     track = extract(still, config, context, last_attempt=True)
@@ -78,7 +78,7 @@ def test_on_the_last_attempt_it_goes_on_without_pose_and_says_so(family: Path, t
 
 
 def test_stored_maps_are_read_back(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.control = ControlConfig(kinds=[ControlKind.depth])
     still, context = made(family, tmp_path, config)
     first = extract(still, config, context, last_attempt=False)
@@ -91,7 +91,7 @@ def test_stored_maps_are_read_back(family: Path, tmp_path: Path) -> None:
 
 
 def test_a_kind_without_a_controlnet_is_refused(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.control = ControlConfig(kinds=[ControlKind.canny])
     still, context = made(family, tmp_path, config)
     with pytest.raises(ConfigError, match="pose, depth"):
@@ -99,7 +99,7 @@ def test_a_kind_without_a_controlnet_is_refused(family: Path, tmp_path: Path) ->
 
 
 def test_canny_needs_no_weights(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     still, context = made(family, tmp_path, config)
     config.control = ControlConfig(kinds=[ControlKind.canny])
     config.base.family = Family.sdxl  # has a ControlNet for it
@@ -199,5 +199,5 @@ def test_lines_are_those_of_controlnet_aux(tmp_path: Path) -> None:
 def test_a_line_extractor_of_another_shape_is_one_line(tmp_path: Path) -> None:
     save_file({"model.model.0.weight": torch.zeros(2, 3, 4, 4)}, tmp_path / "netG.safetensors")
     row = registry.resolve("lineart_extractor", Family.sdxl)
-    with pytest.raises(WeightsError, match="WGT-2: lineart-anime cannot be loaded"):
+    with pytest.raises(WeightsError, match="WGT-DAMAGED: lineart-anime cannot be loaded"):
         extractors.load_lineart(row, tmp_path, torch.device("cpu"))

@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import replayed
 import torch
 from diffusers import AutoencoderKL
-from sealed import codes
+from support import replay_runs
+from support.forged_run import codes
 
 import pokora_anime
 from benchmarks.nano import nano_large
@@ -249,23 +249,23 @@ def test_it_is_more_than_the_scaling_that_a_contest_allows() -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return replayed.rendered(tmp_path_factory.mktemp("crisp"), *LARGE, "control=none")
+    return replay_runs.rendered(tmp_path_factory.mktemp("crisp"), *LARGE, "control=none")
 
 
 @pytest.fixture
-def forgery(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> replayed.Forgery:
-    return replayed.forged(tmp_path, monkeypatch, lambda: finished)
+def forgery(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> replay_runs.Forgery:
+    return replay_runs.forged(tmp_path, monkeypatch, lambda: finished)
 
 
 def test_a_crisp_clip_verifies_and_replays_to_the_bit(finished: Path) -> None:
     told = {finding.code for finding in examine(finished).policy}
     assert not {code for code in told if code.startswith("POL-")}, told
-    report, _ = replay(finished, replayed.ALL)
+    report, _ = replay(finished, replay_runs.ALL)
     assert [part.name for part in report.parts if not part.to_plain()["bit_equal"]] == []
     assert sum(part.name.startswith("frames") for part in report.parts) == 2
 
 
-def test_its_finish_names_the_network(forgery: replayed.Forgery) -> None:
+def test_its_finish_names_the_network(forgery: replay_runs.Forgery) -> None:
     node = forgery.of("finish")
     assert set(node["weights"]) == {"vae", "crisp"}
     assert node["params"]["finish"]["upscale"] == "crisp"
@@ -273,16 +273,16 @@ def test_its_finish_names_the_network(forgery: replayed.Forgery) -> None:
     assert "POL-WEIGHTS" in codes(forgery.seal())
 
 
-def test_a_record_that_hides_the_network_is_found(forgery: replayed.Forgery) -> None:
+def test_a_record_that_hides_the_network_is_found(forgery: replay_runs.Forgery) -> None:
     forgery.record["summary"]["config"]["finish"]["upscale"] = "lanczos"
     forgery.of("finish")["params"]["finish"]["upscale"] = "lanczos"
     assert "POL-WEIGHTS" in codes(forgery.seal())
 
 
 def test_a_crisp_still_is_recorded_and_replayed(tmp_path: Path) -> None:
-    folder = replayed.pictured(tmp_path, *LARGE)
+    folder = replay_runs.pictured(tmp_path, *LARGE)
     assert not [f for f in examine(folder).policy if f.code.startswith("POL-")]
-    report, _ = replay(folder, replayed.ALL)
+    report, _ = replay(folder, replay_runs.ALL)
     assert [part.name for part in report.parts if not part.to_plain()["bit_equal"]] == []
     still = next(part for part in report.parts if part.name.startswith("still"))
     assert still.to_plain()["bit_equal"]

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import replayed
-import tiny
 import torch
+from support import replay_runs, tiny_networks
 from torch import Tensor, nn
 
 from benchmarks.gpu import full_size
@@ -196,17 +195,17 @@ def test_apple_silicon_gets_half_precision_and_no_offload() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("family"))
+    return tiny_networks.family(tmp_path_factory.mktemp("family"))
 
 
 def predicted(network: Any) -> Tensor:
     torch.manual_seed(5)
-    added = {"text_embeds": torch.randn(1, tiny.TEXT), "time_ids": torch.ones(1, 6)}
+    added = {"text_embeds": torch.randn(1, tiny_networks.TEXT), "time_ids": torch.ones(1, 6)}
     with torch.inference_mode():
         return network(
             torch.randn(1, 4, 4, 4, 4),
             torch.tensor(500),
-            encoder_hidden_states=torch.randn(4, 7, 2 * tiny.TEXT),
+            encoder_hidden_states=torch.randn(4, 7, 2 * tiny_networks.TEXT),
             added_cond_kwargs=added,
         )[0]
 
@@ -214,14 +213,16 @@ def predicted(network: Any) -> Tensor:
 @pytest.mark.parametrize("offload", [Offload.model, Offload.group])
 def test_offloaded_networks_answer_the_same(folder: Path, offload: Offload) -> None:
     cpu = torch.device("cpu")
-    expected = predicted(tiny.models(folder).motion_unet())
-    held = place(tiny.models(folder).motion_unet(), cpu, torch.float32, Plan(offload=offload), Turns(cpu))
+    expected = predicted(tiny_networks.models(folder).motion_unet())
+    held = place(
+        tiny_networks.models(folder).motion_unet(), cpu, torch.float32, Plan(offload=offload), Turns(cpu)
+    )
     for _ in range(2):
         torch.testing.assert_close(predicted(held), expected, atol=1e-6, rtol=1e-6)
 
 
 def test_convolutions_lie_as_their_device_is_quickest(folder: Path) -> None:
-    models = tiny.models(folder)
+    models = tiny_networks.models(folder)
     kernels = {name: next(network.parameters()) for name, network in (("UNets", models.motion_unet()),)}
     kernels |= {"VAE": models.vae().decoder.conv_in.weight}
     last = {name: one.is_contiguous(memory_format=torch.channels_last) for name, one in kernels.items()}
@@ -252,7 +253,7 @@ def test_one_network_is_on_the_device_at_a_time() -> None:
 
 
 def test_fp8_weights_take_a_third_and_answer_nearly_the_same(folder: Path) -> None:
-    networks = tiny.models(folder)
+    networks = tiny_networks.models(folder)
     expected, whole = predicted(networks.motion_unet()), _bytes(networks.motion_unet())
     networks.hold(Plan(fp8=True))
     held = networks.motion_unet()
@@ -289,14 +290,14 @@ def small_device(network: nn.Module, numbers: int) -> Iterator[list[int]]:
 
 
 def running(folder: Path, run: Path, plans: list[Plan]) -> tuple[RunContext, Models]:
-    networks = tiny.models(folder)
-    context = tiny.context(run, networks)
+    networks = tiny_networks.models(folder)
+    context = tiny_networks.context(run, networks)
     context.execution = Execution(plans)
     return context, networks
 
 
 def rendered(context: RunContext) -> Any:
-    config = tiny.config()
+    config = tiny_networks.config()
     text = prompt_embeddings.encode(config.shot, config, context)
     first = keyframe.render(text, config, context)
     return list(segments.render(segments.ClipSources(prompt=text, keyframe=first), config, context, 6))
@@ -335,7 +336,7 @@ def test_an_interrupted_run_finds_what_it_made_with_less(folder: Path, tmp_path:
 
 def test_a_keyframe_that_does_not_fit_is_repeated(folder: Path, tmp_path: Path) -> None:
     context, networks = running(folder, tmp_path, [Plan(), TWO_PASSES])
-    config = tiny.config()
+    config = tiny_networks.config()
     text = prompt_embeddings.encode(config.shot, config, context)
     with small_device(networks.unet(), 4 * 4 * 4) as seen:
         made = keyframe.render(text, config, context)
@@ -351,7 +352,7 @@ def test_without_another_plan_the_error_stays(folder: Path, tmp_path: Path) -> N
 
 def test_a_chunk_that_does_not_fit_is_halved_and_the_record_says_so(folder: Path, tmp_path: Path) -> None:
     context, networks = running(folder, tmp_path, [Plan()])
-    config = tiny.config()
+    config = tiny_networks.config()
     config.finish.decode_chunk = 4
     torch.manual_seed(3)
     latents = torch.randn(4, 5, 4, 4)
@@ -375,10 +376,10 @@ def test_decoding_one_frame_waits_for_denoising_before_it_gives_up(folder: Path,
 
 
 def test_a_run_that_ran_short_replays_as_it_was_computed(tmp_path: Path) -> None:
-    whole = replayed.rendered(tmp_path, "control=none", "keyframe=none", "motion.anchor=none")
+    whole = replay_runs.rendered(tmp_path, "control=none", "keyframe=none", "motion.anchor=none")
     (kept,) = (one.models for one in kept_networks)
     with small_device(kept.motion_unet(), 4 * 6 * 8 * 8) as seen:
-        short = replayed.rendered(
+        short = replay_runs.rendered(
             tmp_path, "control=none", "keyframe=none", "motion.anchor=none", "fresh=true"
         )
     assert whole == short and seen == [2 * 4 * 6 * 8 * 8, *[4 * 6 * 8 * 8] * 8]

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import published
 import pytest
-import replayed
-import tiny
 import torch
 from diffusers import UNet2DConditionModel
-from replayed import ALL, QUIET, honest_codes, steps
-from sealed import Forgery
+from support import replay_runs, tiny_checkpoints, tiny_networks
+from support.forged_run import Forgery
+from support.replay_runs import ALL, QUIET, honest_codes, steps
 
 from pokora_anime.config.compose import compose
 from pokora_anime.devices.forecast.workload import Job
@@ -44,20 +42,20 @@ DRAFT = ("control=pose_depth", "control.source=draft")
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+    return tiny_networks.family(tmp_path_factory.mktemp("sdxl"))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of two segments under a draft's maps, the second one made twice."""
-    return replayed.made_twice(tmp_path_factory.mktemp("draft"), *DRAFT, *QUIET, "quality.reroll=1")
+    return replay_runs.made_twice(tmp_path_factory.mktemp("draft"), *DRAFT, *QUIET, "quality.reroll=1")
 
 
 # Maps of single frames
 
 
 def source(family: Path, hint: torch.Tensor) -> ControlSource:
-    network = tiny.models(family).controlnet(ControlKind.pose)
+    network = tiny_networks.models(family).controlnet(ControlKind.pose)
     torch.manual_seed(1)
     for layer in (*network.controlnet_down_blocks, network.controlnet_mid_block):
         torch.nn.init.normal_(layer.weight, std=0.3)
@@ -67,14 +65,14 @@ def source(family: Path, hint: torch.Tensor) -> ControlSource:
 
 def asked(one: ControlSource, rows: int) -> list[torch.Tensor]:
     torch.manual_seed(0)
-    latents, text = torch.randn(rows, 4, 4, 4), torch.randn(rows, 3, 2 * tiny.TEXT)
-    added = {"text_embeds": torch.randn(rows, tiny.TEXT), "time_ids": torch.ones(rows, 6)}
+    latents, text = torch.randn(rows, 4, 4, 4), torch.randn(rows, 3, 2 * tiny_networks.TEXT)
+    added = {"text_embeds": torch.randn(rows, tiny_networks.TEXT), "time_ids": torch.ones(rows, 6)}
     with torch.no_grad():
         return one.residuals(latents, torch.tensor(500), text, added, torch.linspace(1, 0.5, rows))
 
 
 def test_each_frame_is_steered_by_its_own_map_in_every_row_of_the_batch(family: Path) -> None:
-    maps = torch.rand(3, 3, tiny.SIZE, tiny.SIZE)
+    maps = torch.rand(3, 3, tiny_networks.SIZE, tiny_networks.SIZE)
     own = asked(source(family, maps), 6)
     for frame in range(3):
         static = asked(source(family, maps[frame]), 6)
@@ -84,16 +82,18 @@ def test_each_frame_is_steered_by_its_own_map_in_every_row_of_the_batch(family: 
 
 
 def test_a_frame_whose_map_shows_nothing_is_left_alone(family: Path) -> None:
-    maps = torch.rand(3, 3, tiny.SIZE, tiny.SIZE)
+    maps = torch.rand(3, 3, tiny_networks.SIZE, tiny_networks.SIZE)
     maps[1] = 0
     found = asked(source(family, maps), 3)
     assert [bool(one.any()) for one in found[-1]] == [True, False, True]
-    assert asked(source(family, torch.zeros(3, tiny.SIZE, tiny.SIZE)), 3)[-1].any()  # static ones are not
+    assert asked(source(family, torch.zeros(3, tiny_networks.SIZE, tiny_networks.SIZE)), 3)[
+        -1
+    ].any()  # static ones are not
 
 
 def test_the_union_network_sees_all_frames_where_their_maps_differ(family: Path) -> None:
-    network = published.union(UNet2DConditionModel.load_config(family / "unet"))
-    maps = torch.rand(3, 3, tiny.SIZE, tiny.SIZE)
+    network = tiny_checkpoints.union(UNet2DConditionModel.load_config(family / "unet"))
+    maps = torch.rand(3, 3, tiny_networks.SIZE, tiny_networks.SIZE)
     maps[1] = 0
 
     def acting(hint: torch.Tensor, weight: list[float]) -> list[int]:
@@ -113,7 +113,7 @@ def test_the_union_network_sees_all_frames_where_their_maps_differ(family: Path)
 
 
 def test_a_frame_before_the_others_has_no_map(family: Path) -> None:
-    maps = torch.rand(2, 3, tiny.SIZE, tiny.SIZE)
+    maps = torch.rand(2, 3, tiny_networks.SIZE, tiny_networks.SIZE)
     plain = source(family, maps)
     led = asked(plain.led(), 3)
     assert not led[-1][0].any() and led[-1][1:].any(dim=0).any()
@@ -130,11 +130,11 @@ def test_depth_has_one_range_for_all_frames() -> None:
 
 
 def test_maps_are_kept_small_and_come_back_as_pictures(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.control = ControlConfig(kinds=[ControlKind.pose, ControlKind.canny, ControlKind.depth])
     config.control.kinds.remove(ControlKind.canny)  # nano has no ControlNet for edges
     config.control.source, config.keyframe.enabled = MapSource.draft, False
-    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    context = tiny_networks.context(tmp_path, tiny_networks.models(family, settings=config))
     people = [np.full((18, 3), sure, np.float32) for sure in (0.9, 0.1, 0.9, 0.9)]
     people[0][:, :2] = np.random.default_rng(0).uniform(4, 28, (18, 2))
     seen = iter(people)
@@ -147,7 +147,7 @@ def test_maps_are_kept_small_and_come_back_as_pictures(family: Path, tmp_path: P
     assert {kind: array.shape for kind, array in stored.items()} == {"pose": (4, 18, 3), "depth": (4, 32, 32)}
     track = draft_maps.track(node, config, context)
     assert {kind: maps.shape for kind, maps in track.maps.items()} == dict.fromkeys(
-        ("pose", "depth"), (4, tiny.SIZE, tiny.SIZE, 3)
+        ("pose", "depth"), (4, tiny_networks.SIZE, tiny_networks.SIZE, 3)
     )
     assert [bool(picture.any()) for picture in track.maps["pose"]][:2] == [True, False]
     context.models._loaded["pose_extractor"] = lambda picture: pytest.fail("read again")
@@ -155,8 +155,8 @@ def test_maps_are_kept_small_and_come_back_as_pictures(family: Path, tmp_path: P
 
 
 def test_poses_are_drawn_of_smoothed_joints(tmp_path: Path, family: Path) -> None:
-    config = tiny.config()
-    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    config = tiny_networks.config()
+    context = tiny_networks.context(tmp_path, tiny_networks.models(family, settings=config))
     joints = np.full((8, 18, 3), 0.9, np.float32)
     joints[..., :2] = np.random.default_rng(0).uniform(4, 28, (1, 18, 2))
     joints[3, :, 0] += 6
@@ -170,10 +170,10 @@ def test_poses_are_drawn_of_smoothed_joints(tmp_path: Path, family: Path) -> Non
 
 
 def test_the_clip_follows_the_maps_of_its_segment(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.control = ControlConfig(kinds=[ControlKind.depth], source=MapSource.draft)
     config.keyframe.enabled = False
-    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    context = tiny_networks.context(tmp_path, tiny_networks.models(family, settings=config))
     network = context.models.controlnet(ControlKind.depth)
     torch.nn.init.normal_(network.controlnet_mid_block.weight, std=0.5)
     torch.nn.init.normal_(network.controlnet_cond_embedding.conv_out.weight, std=5.0)
@@ -183,7 +183,9 @@ def test_the_clip_follows_the_maps_of_its_segment(family: Path, tmp_path: Path) 
 
     def tracks(index: int) -> ControlTrack:
         asked.append(index)
-        maps = np.random.default_rng(index).integers(0, 255, (4, tiny.SIZE, tiny.SIZE, 3), np.uint8)
+        maps = np.random.default_rng(index).integers(
+            0, 255, (4, tiny_networks.SIZE, tiny_networks.SIZE, 3), np.uint8
+        )
         return ControlTrack(maps={"depth": maps}, notes=(), node=start.node)
 
     segments: list[Segment] = []
@@ -267,7 +269,7 @@ def test_all_maps_are_replayed_whatever_the_nonce(run: Path) -> None:
 
 
 def test_a_draft_needs_no_keyframe(tmp_path: Path) -> None:
-    folder = replayed.rendered(tmp_path, "keyframe=none", *DRAFT, *QUIET, "motion.anchor=none")
+    folder = replay_runs.rendered(tmp_path, "keyframe=none", *DRAFT, *QUIET, "motion.anchor=none")
     assert not steps(folder, "keyframe") and len(steps(folder, "draft_maps")) == 2
     assert honest_codes(folder) == set()
     report, _ = replay(folder, Question(nonce="7", nodes=4, wishes=Wishes()))
@@ -278,7 +280,7 @@ def test_a_run_that_was_stopped_twice_goes_on_to_the_same_clip(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del run  # its networks are loaded
-    config = compose("video", [*replayed.SMALL, *DRAFT, *QUIET])
+    config = compose("video", [*replay_runs.SMALL, *DRAFT, *QUIET])
     assert isinstance(config, VideoConfig)
     whole = pipeline.render_video(config, tmp_path / "whole")
     told: list[str] = []
@@ -289,11 +291,11 @@ def test_a_run_that_was_stopped_twice_goes_on_to_the_same_clip(
         step(self, detail)
         told.append(detail)
         if stops and detail == stops[0]:
-            raise Interrupted("INT-1", "Ctrl-C")
+            raise Interrupted("INT-STOP", "Ctrl-C")
 
     monkeypatch.setattr(Display, "step", stopping)
     while stops:
-        with pytest.raises(PokoraError, match="INT-1"):
+        with pytest.raises(PokoraError, match="INT-STOP"):
             pipeline.render_video(config, tmp_path)
         stops.pop(0)
     told.clear()
@@ -308,7 +310,7 @@ def test_a_run_that_was_stopped_twice_goes_on_to_the_same_clip(
 def test_maps_from_elsewhere_are_found_by_a_replay(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     node = forgery.of("draft_maps", 1)
     arrays = forgery.arrays(node)
@@ -377,7 +379,7 @@ def jumping(forgery: Forgery) -> None:
 def test_a_draft_that_no_run_makes_is_refused(
     forge: Any, code: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     forge(forgery)
     assert code in honest_codes(forgery.seal())

@@ -13,7 +13,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
-import tiny_vae as tiny
+from support import tiny_vae as tiny
 
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, RecordError
 from pokora_anime.media.ffmpeg import yuv_hashes
@@ -223,7 +223,7 @@ def test_a_real_ffmpeg_killed_by_a_limit_keeps_what_was_there_before(tmp_path: P
 def test_an_interrupted_clip_leaves_no_partial_file_and_no_ffmpeg(tmp_path: Path) -> None:
     def frames() -> Iterator[Image]:
         yield from clip(3)
-        raise Interrupted("INT-1", "stopped")
+        raise Interrupted("INT-STOP", "stopped")
 
     with pytest.raises(Interrupted):
         written(tmp_path, frames())

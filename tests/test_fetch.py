@@ -12,13 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import published
 import pytest
-import tiny
 import torch
 from diffusers import ControlNetUnionModel
-from hub_server import Hub, Repository, reach, serving
 from safetensors.torch import load_file
+from support import tiny_checkpoints, tiny_networks
+from support.hub_server import Hub, Repository, reach, serving
 
 from pokora_anime.catalogue import hash_memory, lockfile, registry, weight_hashes, weight_paths
 from pokora_anime.catalogue.hub import hub_client as hub
@@ -39,7 +38,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 @pytest.fixture(scope="module")
 def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Repository]:
     hub = Hub()
-    for repo, folder in published.write(tmp_path_factory.mktemp("published")).items():
+    for repo, folder in tiny_checkpoints.write(tmp_path_factory.mktemp("published")).items():
         hub.add(repo, folder)
     return hub.repositories
 
@@ -55,7 +54,7 @@ def loopback(
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", str(tmp_path / "hub"))
     with serving(Hub(dict(repositories))) as hub:
         reach(monkeypatch, hub.url)
-        rows = published.named(registry.shipped(), hub)
+        rows = tiny_checkpoints.named(registry.shipped(), hub)
         monkeypatch.setattr(registry, "shipped", lambda: rows)
         yield hub
 
@@ -98,14 +97,14 @@ def test_sdxl_is_fetched_verified_and_run(loopback: Hub) -> None:
 
     styles = [row.id for row in rows if row.kind is Kind.style_lora]
     networks = Models(
-        replace(config.base, width=tiny.SIZE, height=tiny.SIZE),
+        replace(config.base, width=tiny_networks.SIZE, height=tiny_networks.SIZE),
         config.speed,
-        [tiny.LoraConfig(id=name) for name in styles],
+        [tiny_networks.LoraConfig(id=name) for name in styles],
         torch.device("cpu"),
         torch.float32,
     )
-    text = torch.randn(1, 77, 2 * tiny.TEXT)
-    added = {"text_embeds": torch.randn(1, tiny.TEXT), "time_ids": torch.zeros(1, 6)}
+    text = torch.randn(1, 77, 2 * tiny_networks.TEXT)
+    added = {"text_embeds": torch.randn(1, tiny_networks.TEXT), "time_ids": torch.zeros(1, 6)}
     latents = torch.randn(1, 4, 2, 4, 4)
     with torch.no_grad():
         moved = networks.motion_unet()(
@@ -116,16 +115,16 @@ def test_sdxl_is_fetched_verified_and_run(loopback: Hub) -> None:
             latents[:, :, 0],
             9,
             encoder_hidden_states=text,
-            controlnet_cond=torch.zeros(1, 3, tiny.SIZE, tiny.SIZE),
+            controlnet_cond=torch.zeros(1, 3, tiny_networks.SIZE, tiny_networks.SIZE),
             added_cond_kwargs=added,
             return_dict=False,
         )
     assert moved.shape == latents.shape
-    assert picture.shape == (1, 3, tiny.SIZE, tiny.SIZE)
+    assert picture.shape == (1, 3, tiny_networks.SIZE, tiny_networks.SIZE)
     assert len(down) > 0
     tokens = networks.text_stack().tokens("girl")
     hidden, pooled = networks.text_stack().encode([[tokens], [tokens]])
-    assert hidden.shape == (1, 77, 2 * tiny.TEXT)
+    assert hidden.shape == (1, 77, 2 * tiny_networks.TEXT)
     assert pooled is not None
 
 
@@ -135,11 +134,11 @@ def test_a_fetched_kohya_lora_changes_unet_and_both_encoders(loopback: Hub) -> N
     fetch([*needs(config), pastel], Family.sdxl, report=quiet)
 
     def networks(*loras: str) -> Models:
-        chosen = [tiny.LoraConfig(id=name) for name in loras]
+        chosen = [tiny_networks.LoraConfig(id=name) for name in loras]
         return Models(config.base, config.speed, chosen, torch.device("cpu"), torch.float32)
 
     plain, styled = networks(), networks("pastelAnimeXL")
-    weight = f"{published.ATTENTION}.weight"
+    weight = f"{tiny_checkpoints.ATTENTION}.weight"
     assert not torch.equal(plain.unet().state_dict()[weight], styled.unet().state_dict()[weight])
     for before, after in zip(plain.text_stack().encoders, styled.text_stack().encoders, strict=True):
         pairs = zip(before.state_dict().values(), after.state_dict().values(), strict=True)
@@ -153,7 +152,7 @@ def test_sd2_is_fetched_and_run(loopback: Hub) -> None:
     networks = Models(config.base, config.speed, [], torch.device("cpu"), torch.float32)
     with torch.no_grad():
         moved = networks.motion_unet()(
-            torch.randn(1, 4, 2, 4, 4), 9, encoder_hidden_states=torch.randn(2, 77, tiny.TEXT)
+            torch.randn(1, 4, 2, 4, 4), 9, encoder_hidden_states=torch.randn(2, 77, tiny_networks.TEXT)
         ).sample
     assert moved.shape == (1, 4, 2, 4, 4)
     assert networks.scheduler().config["prediction_type"] == "v_prediction"
@@ -220,7 +219,7 @@ def test_the_command_fetches_with_licence_and_progress_and_says_where(loopback: 
         [*words[:-1], "dinov2-small"], env=environment, capture_output=True, text=True, check=False
     )
     assert refused.returncode == 3
-    assert refused.stderr.startswith("pokora: WGT-1: facebook/dinov2-small is not given out")
+    assert refused.stderr.startswith("pokora: WGT-MISSING: facebook/dinov2-small is not given out")
     assert refused.stderr.count("\n") == 1
 
 
@@ -273,7 +272,7 @@ def test_an_edited_file_is_no_longer_what_was_locked(loopback: Hub) -> None:
     (folder / "config.json").resolve().write_text("{}")
     with pytest.raises(WeightsError, match="damaged") as caught:
         weight_hashes.verify(row, folder)
-    assert caught.value.code == "WGT-2"
+    assert caught.value.code == "WGT-DAMAGED"
 
 
 # What goes wrong on the way
@@ -316,7 +315,7 @@ def test_bytes_that_are_not_the_announced_ones_are_thrown_away(loopback: Hub) ->
     row = vae_row()
     loopback.swap[WEIGHTS] = b"x" * len(loopback.repositories[VAE].files[WEIGHTS])
     error = failure(row)
-    assert error.code == "WGT-2"
+    assert error.code == "WGT-DAMAGED"
     assert "not the announced file" in error.got
     assert weight_paths.locate(row) is None
     loopback.swap.clear()
@@ -328,7 +327,7 @@ def test_a_small_file_is_compared_with_gits_hash(loopback: Hub) -> None:
         b"{" + b" " * (len(loopback.repositories[VAE].files["config.json"]) - 2) + b"}"
     )
     error = failure(vae_row())
-    assert (error.code, "config.json" in error.got) == ("WGT-2", True)
+    assert (error.code, "config.json" in error.got) == ("WGT-DAMAGED", True)
 
 
 def test_a_hub_that_announces_another_hash_than_registered_is_not_asked_for_the_file(
@@ -336,7 +335,7 @@ def test_a_hub_that_announces_another_hash_than_registered_is_not_asked_for_the_
 ) -> None:
     row = register(monkeypatch, replace(vae_row(), sha256={WEIGHTS: "0" * 64}))
     error = failure(row)
-    assert (error.code, loopback.downloads(WEIGHTS)) == ("WGT-2", [])
+    assert (error.code, loopback.downloads(WEIGHTS)) == ("WGT-DAMAGED", [])
     assert "gives out another" in error.got
 
 
@@ -370,7 +369,7 @@ def test_a_disk_that_fills_up_ends_the_fetching_in_one_line(
 def test_a_gated_repository_says_where_its_terms_are(loopback: Hub) -> None:
     loopback.repositories[VAE] = Repository(loopback.repositories[VAE].files, gated=True)
     error = failure(vae_row())
-    assert error.code == "WGT-9"
+    assert error.code == "WGT-GATED"
     assert f"https://huggingface.co/{VAE}" in error.fix
     assert "hf auth login" in error.fix
     assert not [path for _, path, _ in loopback.asked if "/resolve/" in path]  # known before the first byte
@@ -379,7 +378,7 @@ def test_a_gated_repository_says_where_its_terms_are(loopback: Hub) -> None:
 def test_a_commit_that_is_gone_is_named(loopback: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     row = register(monkeypatch, replace(vae_row(), revision="1" * 40))
     error = failure(row)
-    assert (error.code, "111111111111" in error.got) == ("WGT-10", True)
+    assert (error.code, "111111111111" in error.got) == ("WGT-REVISION", True)
 
 
 def test_a_repository_that_is_gone_does_not_keep_the_others_away(loopback: Hub) -> None:
@@ -388,8 +387,8 @@ def test_a_repository_that_is_gone_does_not_keep_the_others_away(loopback: Hub) 
     said: list[str] = []
     with pytest.raises(WeightsError) as caught:
         fetch([vae_row(), other], Family.sdxl, report=said.append)
-    assert caught.value.code == "WGT-1"
-    assert any(line.startswith("sdxl-vae-fp16-fix: WGT-1") for line in said)
+    assert caught.value.code == "WGT-MISSING"
+    assert any(line.startswith("sdxl-vae-fp16-fix: WGT-MISSING") for line in said)
     assert weight_paths.locate(other) is not None
 
 
@@ -403,7 +402,7 @@ def test_no_hub_is_one_line(loopback: Hub, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_licence_that_nobody_stated_needs_a_decision(loopback: Hub) -> None:
     row = registry.resolve("controlnet_depth", Family.sd2)
     error = failure(row)
-    assert error.code == "WGT-7"
+    assert error.code == "WGT-REVIEW"
     assert f"--accept {row.id}" in error.fix
     fetch([row], Family.sd2, accept=[row.id], report=quiet)
     assert lockfile.read().accepted == {row.id: row.licence}
@@ -414,7 +413,7 @@ def test_a_decision_is_asked_for_before_anything_is_fetched(loopback: Hub) -> No
     rows = [registry.resolve("motion", Family.sd2), unclear]
     with pytest.raises(WeightsError) as caught:
         fetch(rows, Family.sd2, report=quiet)
-    assert caught.value.code == "WGT-7"
+    assert caught.value.code == "WGT-REVIEW"
     assert f"--accept {unclear.id}" in caught.value.fix
     assert not loopback.asked
 
@@ -437,7 +436,7 @@ def test_many_failures_of_one_kind_are_told_once(loopback: Hub) -> None:
         loopback.repositories.pop(row.repo, None)
     with pytest.raises(WeightsError) as caught:
         fetch(rows, Family.sdxl, report=quiet)
-    assert f"WGT-1 {len(rows) - 1} times" in caught.value.got
+    assert f"WGT-MISSING {len(rows) - 1} times" in caught.value.got
     assert len(caught.value.line()) < 400
 
 
@@ -548,7 +547,7 @@ def test_a_pickle_is_converted_once_and_both_hashes_are_kept(
 def test_code_in_a_pickle_is_not_run(loopback: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     row = pickled(loopback, monkeypatch, {"weight": Planted(tmp_path / "planted")}, tmp_path)
     error = failure(row)
-    assert error.code == "WGT-8"
+    assert error.code == "WGT-CONVERT"
     assert "UnpicklingError" in error.got  # refused before it could try
     assert not (tmp_path / "planted").exists()
     assert weight_paths.locate(row) is None
@@ -595,7 +594,7 @@ def test_a_plain_download_is_what_its_registered_hash_says(
     )
     (folder,) = fetch([register(monkeypatch, row)], Family.nano, report=quiet)
     assert weight_hashes.verify(row, folder) == row.sha256
-    assert failure(replace(row, id="other", sha256={WEIGHTS: "0" * 64})).code == "WGT-2"
+    assert failure(replace(row, id="other", sha256={WEIGHTS: "0" * 64})).code == "WGT-DAMAGED"
 
 
 # Cleaning up

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tiny_vae as tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import tiny_vae as tiny
 
 from pokora_anime.errors import RecordError
 from pokora_anime.nano.world.draw import draw_frame

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import full_size
 import pytest
 from diffusers import UNet2DConditionModel
+from support import full_size_files
 
 from pokora_anime.catalogue import registry
 from pokora_anime.networks.motion_unet import build_motion_unet
@@ -14,10 +14,10 @@ from pokora_anime.networks.motion_unet import build_motion_unet
 MOST_HEADER = 300_000  # bytes of names and shapes in the largest of the files
 
 
-@pytest.mark.parametrize(("row", "file"), full_size.NETWORKS, ids=lambda name: name.split("/")[0])
+@pytest.mark.parametrize(("row", "file"), full_size_files.NETWORKS, ids=lambda name: name.split("/")[0])
 def test_a_network_has_as_many_parameters_as_its_published_file(row: str, file: str) -> None:
     size = registry.any_row(row).sizes[file]
-    network = full_size.on_meta(full_size.NETWORKS[row, file])
+    network = full_size_files.on_meta(full_size_files.NETWORKS[row, file])
     numbers = sum(tensor.numel() for tensor in network.state_dict().values())
     # All of these repositories keep fp16; the VAEs that stand alone fp32.
     width = 2 if "fp16.safetensors" in file or "union" in row else 4
@@ -27,16 +27,19 @@ def test_a_network_has_as_many_parameters_as_its_published_file(row: str, file: 
 @pytest.mark.parametrize(
     ("base", "adapter"),
     [
-        (full_size.SDXL, full_size.sdxl_adapter),
-        (full_size.SD2, full_size.sd2_adapter),
-        (full_size.SD2, full_size.sd2_adapter_with_middle),
+        (full_size_files.SDXL, full_size_files.sdxl_adapter),
+        (full_size_files.SD2, full_size_files.sd2_adapter),
+        (full_size_files.SD2, full_size_files.sd2_adapter_with_middle),
     ],
     ids=["sdxl", "sd2, v1-5-3", "sd2, v1-5-2"],
 )
 def test_the_published_adapter_fits_the_base_at_full_size(base: Any, adapter: Any) -> None:
     """Every tensor of the motion UNet comes from one of the two, SDXL's text and size embedding included."""
-    unet, temporal = full_size.on_meta(lambda: UNet2DConditionModel(**base)), full_size.on_meta(adapter)
+    unet, temporal = (
+        full_size_files.on_meta(lambda: UNet2DConditionModel(**base)),
+        full_size_files.on_meta(adapter),
+    )
     counts = [sum(one.numel() for one in network.state_dict().values()) for network in (unet, temporal)]
     motion = build_motion_unet(unet, temporal)
     assert sum(one.numel() for one in motion.state_dict().values()) == sum(counts)
-    assert any("add_embedding" in name for name in motion.state_dict()) == (base is full_size.SDXL)
+    assert any("add_embedding" in name for name in motion.state_dict()) == (base is full_size_files.SDXL)

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import IO
 
-import confined
 import psutil
 import pytest
+from support import sandboxed_code
 
 from pokora_anime.catalogue import hash_memory
 from pokora_anime.cli import doctor
@@ -58,20 +58,20 @@ def test_a_config_comes_through_json_as_it_was(words: list[str]) -> None:
     ],
 )
 def test_a_config_of_another_shape_is_refused(key: str, value: object, code: str) -> None:
-    plain = to_plain(confined.config()) | {key: value}
+    plain = to_plain(sandboxed_code.config()) | {key: value}
     with pytest.raises(ConfigError, match=code):
         messages.from_plain(VideoConfig, plain)
 
 
 def test_an_unknown_enum_is_refused() -> None:
-    plain = json.loads(json.dumps(to_plain(confined.config())))
+    plain = json.loads(json.dumps(to_plain(sandboxed_code.config())))
     plain["base"]["family"] = "turbo"
     with pytest.raises(ConfigError, match=r"base\.family=turbo.*sdxl"):
         messages.from_plain(VideoConfig, plain)
 
 
 def test_an_error_keeps_its_kind_and_its_words() -> None:
-    error = WeightsError("WGT-2", "got", expected="expected", fix="fix")
+    error = WeightsError("WGT-DAMAGED", "got", expected="expected", fix="fix")
     again = messages.unpack_error(json.loads(json.dumps(messages.pack_error(error))))
     assert type(again) is WeightsError
     assert (again.line(), again.exit_code) == (error.line(), 3)
@@ -81,14 +81,14 @@ def test_an_error_keeps_its_kind_and_its_words() -> None:
 
 
 def test_only_the_run_folder_may_be_written(tmp_path: Path) -> None:
-    grants = needs.needed(confined.config(), tmp_path / "run")
+    grants = needs.needed(sandboxed_code.config(), tmp_path / "run")
     written = [rule.path for rule in grants.rules([]) if rule.access & Access.make_reg]
     assert written == [str(tmp_path / "run")]
     assert [rule for rule in grants.rules([]) if rule.access & (Access.make_sym | Access.make_char)] == []
 
 
 def test_only_ffmpeg_may_be_started(tmp_path: Path) -> None:
-    grants = needs.needed(confined.config(), tmp_path / "run")
+    grants = needs.needed(sandboxed_code.config(), tmp_path / "run")
     programs = [rule.path for rule in grants.rules(["/python"]) if rule.access & Access.execute]
     assert programs == list(grants.execute)
     assert Path(find_ffmpeg()).parent in [Path(path) for path in programs] or find_ffmpeg() in programs
@@ -97,7 +97,7 @@ def test_only_ffmpeg_may_be_started(tmp_path: Path) -> None:
 
 
 def test_nobodys_home_and_no_other_run_may_be_read(tmp_path: Path) -> None:
-    grants = needs.needed(confined.config(), tmp_path / "run")
+    grants = needs.needed(sandboxed_code.config(), tmp_path / "run")
     allowed = [Path(rule.path) for rule in grants.rules([]) if rule.access & Access.read_file]
     for private in (
         Path.home() / ".ssh/id",
@@ -114,7 +114,7 @@ def test_fetched_weights_are_granted_file_by_file(tmp_path: Path, monkeypatch: p
     from pokora_anime.catalogue import registry
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    config = confined.config()
+    config = sandboxed_code.config()
     row = registry.get("lcm-lora-sdxl", compose("video", ["base=sdxl"]).base.family)
     home = tmp_path / f"models--{row.repo.replace('/', '--')}"
     snapshot = home / "snapshots" / (row.revision or "0" * 40)
@@ -207,7 +207,7 @@ def test_doctor_says_what_the_kernel_offers(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_killed_process_is_an_error_and_no_traceback(tmp_path: Path) -> None:
-    config = confined.config()
+    config = sandboxed_code.config()
     with parent.Child(config, needs.needed(config, tmp_path), tmp_path, "run", "auto") as child:
         child._process.kill()
         child._process.wait()
@@ -218,7 +218,7 @@ def test_a_killed_process_is_an_error_and_no_traceback(tmp_path: Path) -> None:
 
 
 def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
-    config = confined.config()
+    config = sandboxed_code.config()
     child = parent.Child(config, needs.needed(config, tmp_path), tmp_path, "run", "auto")
     child._input.close()
     assert child._process.wait(timeout=60) == 0
@@ -226,7 +226,7 @@ def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_a_worker_starts_anew_when_it_must_open_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = confined.config()
+    config = sandboxed_code.config()
     config.shot.prompt = "(" * 3000  # refused before anything is imported
     worker = parent.Worker(tmp_path)
     processes: list[int] = []
@@ -246,7 +246,7 @@ def test_a_worker_starts_anew_when_it_must_open_more(tmp_path: Path, monkeypatch
 
 PRESSED = """
 import signal, subprocess, sys, time
-from pokora_anime.interrupts import Relay
+from pokora_anime.system.terminal.interrupts import Relay
 listens = "import signal, sys, time\\n" + sys.argv[1] + "\\nprint(flush=True)\\ntime.sleep(60)"
 process = subprocess.Popen([sys.executable, "-c", listens], stdout=subprocess.PIPE, process_group=0)
 with Relay(process) as relay:
@@ -315,10 +315,10 @@ def test_ctrl_z_stops_and_fg_continues_both() -> None:
 
 
 def test_what_is_left_of_an_interrupted_run_is_named(tmp_path: Path) -> None:
-    config = confined.config()
+    config = sandboxed_code.config()
     child = parent.Child(config, needs.needed(config, tmp_path), tmp_path, "run", "auto")
     child._process.kill()
-    with pytest.raises(Interrupted, match=r"INT-1.*everything finished so far"):
+    with pytest.raises(Interrupted, match=r"INT-STOP.*everything finished so far"):
         child._died(tmp_path, interrupted=True)
     child.close()
 

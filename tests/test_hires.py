@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import replayed
-import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sealed import codes
+from support import replay_runs, tiny_networks
+from support.forged_run import codes
 from torch import Tensor
 
 from pokora_anime.config.checks import check
@@ -42,20 +41,20 @@ ALL = 99
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> tiny.Kept:
-    return tiny.Kept.of(tiny.family(tmp_path_factory.mktemp("sdxl")))
+def networks(tmp_path_factory: pytest.TempPathFactory) -> tiny_networks.Kept:
+    return tiny_networks.Kept.of(tiny_networks.family(tmp_path_factory.mktemp("sdxl")))
 
 
 @pytest.fixture(scope="module")
 def looped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a loop, its second pass in tiles."""
     tiles = ("finish=hires", "finish.hires.tiled=true", "finish.hires.scale=1.25", "speed.steps=3")
-    return replayed.rendered(tmp_path_factory.mktemp("looped"), *tiles, "motion.loop=true", "control=none")
+    return replay_runs.rendered(tmp_path_factory.mktemp("looped"), *tiles, "motion.loop=true", "control=none")
 
 
 def asked(**motion: Any) -> VideoConfig:
     """Nine generated frames in four segments, 32 pixels a side, again at 48."""
-    config = tiny.config(steps=3)
+    config = tiny_networks.config(steps=3)
     config.shot.seconds, config.control.kinds = 1.0, []
     config.finish.upscale = Upscale.hires
     config.finish.width = config.finish.height = 48
@@ -70,10 +69,10 @@ def clip(config: VideoConfig, context: RunContext) -> list[Segment]:
     return segments
 
 
-def first_pass(config: VideoConfig, networks: tiny.Kept, run: Path) -> list[Segment]:
+def first_pass(config: VideoConfig, networks: tiny_networks.Kept, run: Path) -> list[Segment]:
     """The motion's segments of the same clip."""
     config.finish.upscale = Upscale.lanczos
-    segments = clip(config, tiny.context(run, networks))
+    segments = clip(config, tiny_networks.context(run, networks))
     config.finish.upscale = Upscale.hires
     return segments
 
@@ -83,11 +82,11 @@ def first_pass(config: VideoConfig, networks: tiny.Kept, run: Path) -> list[Segm
 
 @pytest.mark.parametrize("tiled", [False, True])
 def test_segments_are_larger_and_share_the_frames_that_they_shared(
-    networks: tiny.Kept, tmp_path: Path, tiled: bool
+    networks: tiny_networks.Kept, tmp_path: Path, tiled: bool
 ) -> None:
     config = asked()
     config.finish.hires.tiled = tiled
-    segments = clip(config, tiny.context(tmp_path, networks))
+    segments = clip(config, tiny_networks.context(tmp_path, networks))
     assert [one.latents.shape for one in segments] == [(4, 4, 6, 6)] * 4
     assert [(one.start, one.known) for one in segments] == [(0, 0), (2, 2), (4, 2), (6, 2)]
     for one, other in pairwise(segments):
@@ -96,7 +95,7 @@ def test_segments_are_larger_and_share_the_frames_that_they_shared(
 
 
 def test_a_weak_pass_stays_near_the_enlarged_clip_and_a_strong_one_does_not(
-    networks: tiny.Kept, tmp_path: Path
+    networks: tiny_networks.Kept, tmp_path: Path
 ) -> None:
     config = asked()
     config.shot.seconds, config.speed.steps = 0.5, 6
@@ -104,7 +103,7 @@ def test_a_weak_pass_stays_near_the_enlarged_clip_and_a_strong_one_does_not(
     apart: list[float] = []
     for strength in (0.15, 0.85):
         config.finish.hires.strength = strength
-        found = clip(config, tiny.context(tmp_path / "run", networks))
+        found = clip(config, tiny_networks.context(tmp_path / "run", networks))
         pairs = zip(found, plain, strict=True)
         apart.append(
             sum(float((one.latents - enlarged(two.latents, (6, 6))).square().mean()) for one, two in pairs)
@@ -112,10 +111,10 @@ def test_a_weak_pass_stays_near_the_enlarged_clip_and_a_strong_one_does_not(
     assert 0 < 2 * apart[0] < apart[1]
 
 
-def test_of_a_long_clip_two_segments_are_held(networks: tiny.Kept, tmp_path: Path) -> None:
+def test_of_a_long_clip_two_segments_are_held(networks: tiny_networks.Kept, tmp_path: Path) -> None:
     config = asked()
     config.shot.seconds = 2.0
-    context = tiny.context(tmp_path, networks)
+    context = tiny_networks.context(tmp_path, networks)
     held: list[weakref.ref[Tensor]] = []
     alive: list[int] = []
     for segment in clip_segments(config, context):
@@ -126,13 +125,13 @@ def test_of_a_long_clip_two_segments_are_held(networks: tiny.Kept, tmp_path: Pat
     assert len(alive) == 8 and max(alive) <= 3  # the first, the one before, and this one
 
 
-def test_a_loop_ends_in_its_larger_first_frames(networks: tiny.Kept, tmp_path: Path) -> None:
-    segments = clip(asked(loop=True), tiny.context(tmp_path, networks))
+def test_a_loop_ends_in_its_larger_first_frames(networks: tiny_networks.Kept, tmp_path: Path) -> None:
+    segments = clip(asked(loop=True), tiny_networks.context(tmp_path, networks))
     assert torch.equal(segments[-1].latents[:, -2:], segments[0].latents[:, :2])
 
 
-def test_windows_are_denoised_again_as_windows(networks: tiny.Kept, tmp_path: Path) -> None:
-    context = tiny.context(tmp_path, networks)
+def test_windows_are_denoised_again_as_windows(networks: tiny_networks.Kept, tmp_path: Path) -> None:
+    context = tiny_networks.context(tmp_path, networks)
     seen: list[int] = []
     hook = networks.motion_unet().register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[2]))
     (only,) = clip(asked(chain=Chain.windows, loop=True), context)
@@ -141,10 +140,10 @@ def test_windows_are_denoised_again_as_windows(networks: tiny.Kept, tmp_path: Pa
     assert torch.equal(only.latents[:, 8], only.latents[:, 0])
 
 
-def test_every_frame_is_delivered_from_the_second_pass(networks: tiny.Kept, tmp_path: Path) -> None:
+def test_every_frame_is_delivered_from_the_second_pass(networks: tiny_networks.Kept, tmp_path: Path) -> None:
     config = asked()
     config.finish.fps = 8
-    context = tiny.context(tmp_path, networks)
+    context = tiny_networks.context(tmp_path, networks)
     segments = list(clip_segments(config, context))
     frames = list(finish.frames(iter(segments), config, context))
     whole = torch.cat([segments[0].latents, *[one.latents[:, 2:] for one in segments[1:]]], dim=1)
@@ -158,15 +157,17 @@ def test_every_frame_is_delivered_from_the_second_pass(networks: tiny.Kept, tmp_
 # Going on, and with less memory
 
 
-def test_an_unfinished_run_goes_on_from_its_last_segment(networks: tiny.Kept, tmp_path: Path) -> None:
+def test_an_unfinished_run_goes_on_from_its_last_segment(
+    networks: tiny_networks.Kept, tmp_path: Path
+) -> None:
     config = asked()
-    whole = clip(config, tiny.context(tmp_path / "whole", networks))
-    context = tiny.context(tmp_path / "broken", networks)
+    whole = clip(config, tiny_networks.context(tmp_path / "whole", networks))
+    context = tiny_networks.context(tmp_path / "broken", networks)
     started = clip_segments(config, context)
     for _ in range(2):
         next(started)
     context.folder.close()
-    again = tiny.context(tmp_path / "broken", networks)
+    again = tiny_networks.context(tmp_path / "broken", networks)
     passes: list[Tensor] = []
     hook = networks.motion_unet().register_forward_pre_hook(lambda _, given: passes.append(given[0]))
     found = clip(config, again)
@@ -177,10 +178,10 @@ def test_an_unfinished_run_goes_on_from_its_last_segment(networks: tiny.Kept, tm
 
 
 def test_frames_that_do_not_fit_are_denoised_in_tiles_and_the_record_says_so(
-    networks: tiny.Kept, tmp_path: Path
+    networks: tiny_networks.Kept, tmp_path: Path
 ) -> None:
     config = asked()
-    context = tiny.context(tmp_path, networks)
+    context = tiny_networks.context(tmp_path, networks)
     context.execution = Execution([Plan(), Plan(tiled=True)])
 
     def full(_: object, given: tuple[Tensor, ...]) -> None:
@@ -194,7 +195,7 @@ def test_frames_that_do_not_fit_are_denoised_in_tiles_and_the_record_says_so(
     assert notes == ["segment 1/4, second pass: out of memory, again with the second pass in tiles"]
     assert [one.node.environment.get("hires") for one in segments] == ["tiled"] * 4
     config.finish.hires.tiled = True
-    wanted = clip(config, tiny.context(tmp_path / "wanted", networks))
+    wanted = clip(config, tiny_networks.context(tmp_path / "wanted", networks))
     for one, other in zip(segments, wanted, strict=True):
         assert torch.equal(one.latents, other.latents) and one.node.id != other.node.id
 
@@ -302,13 +303,13 @@ def test_a_second_pass_verifies_and_replays(looped: Path) -> None:
 
 
 @pytest.fixture
-def forgery(looped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> replayed.Forgery:
-    monkeypatch.setattr("sealed.honest", lambda: looped)
-    return replayed.Forgery(tmp_path)
+def forgery(looped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> replay_runs.Forgery:
+    monkeypatch.setattr("support.forged_run.honest", lambda: looped)
+    return replay_runs.Forgery(tmp_path)
 
 
 def test_a_second_pass_that_does_not_go_on_from_the_frames_before_it_is_found(
-    forgery: replayed.Forgery,
+    forgery: replay_runs.Forgery,
 ) -> None:
     node = forgery.of("hires", 1)
     latents = forgery.arrays(node)["latents"]
@@ -327,19 +328,19 @@ def test_a_second_pass_that_does_not_go_on_from_the_frames_before_it_is_found(
     ],
 )
 def test_a_second_pass_of_other_settings_is_found(
-    forgery: replayed.Forgery, key: str, value: Any, code: str
+    forgery: replay_runs.Forgery, key: str, value: Any, code: str
 ) -> None:
     forgery.of("hires")["params"][key] = value
     assert code in codes(forgery.seal())
 
 
-def test_a_clip_that_left_its_second_pass_out_is_found(forgery: replayed.Forgery) -> None:
+def test_a_clip_that_left_its_second_pass_out_is_found(forgery: replay_runs.Forgery) -> None:
     motion = [node["id"] for node in forgery.nodes if node["op"] == "motion"]
     forgery.of("finish")["parents"] = motion
     assert "POL-CHAIN" in codes(forgery.seal())
 
 
-def test_a_second_pass_of_another_segment_is_found(forgery: replayed.Forgery) -> None:
+def test_a_second_pass_of_another_segment_is_found(forgery: replay_runs.Forgery) -> None:
     node = forgery.of("hires", 1)
     node["parents"][2] = forgery.of("motion")["id"]
     assert "POL-CHAIN" in codes(forgery.seal())

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import replayed
-from forged_media import box, chunk, long
+from support import replay_runs
+from support.forged_media import box, chunk, long
 
 from pokora_anime.cli import main
 from pokora_anime.config.compose import compose
@@ -212,7 +212,7 @@ def test_a_still_tells_other_tools_its_settings(tmp_path: Path) -> None:
 
 
 def test_list_show_and_open_need_no_torch(tmp_path: Path) -> None:
-    shutil.copytree(replayed.stills(), tmp_path / "outputs" / "stills" / "one")
+    shutil.copytree(replay_runs.stills(), tmp_path / "outputs" / "stills" / "one")
     code = (
         "import sys; from pokora_anime.cli import main\n"
         "for line in (['list'], ['show', 'one#2'], ['open', 'one#2']): assert main(line) == 0\n"
@@ -230,7 +230,7 @@ def test_a_list_goes_over_damaged_and_unfinished_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("stills/whole", "stills/begun", "sweep/s/stills/damaged"):
-        shutil.copytree(replayed.stills(), tmp_path / name)
+        shutil.copytree(replay_runs.stills(), tmp_path / name)
     (tmp_path / "stills/begun/record.json").unlink()
     (tmp_path / "sweep/s/stills/damaged/record.json").write_bytes(b"{" * 10**6)
     assert main(["list", "--out", str(tmp_path), "--json"]) == 0
@@ -245,7 +245,7 @@ def test_a_list_goes_over_damaged_and_unfinished_runs(
 
 
 def test_a_run_and_its_still_tell_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = replayed.stills()
+    folder = replay_runs.stills()
     shown: list[dict[str, Any]] = []
     for what in (f"{folder}#2", str(folder / "still-2.png")):
         assert main(["show", what, "--json"]) == 0
@@ -259,14 +259,14 @@ def test_a_run_and_its_still_tell_the_same(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize("what", ["#3", "#0", "#x", "/video.mp4"])
 def test_what_is_no_still_is_refused(what: str) -> None:
     with pytest.raises(PokoraError, match="CFG-FILE"):
-        run_origin.find(f"{replayed.stills()}{what}", Path("outputs"))
+        run_origin.find(f"{replay_runs.stills()}{what}", Path("outputs"))
 
 
 def test_a_clip_from_a_still_has_its_picture_as_keyframe(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = replayed.stills()
-    small = ["shot.seconds=1", "motion.frames=6", "motion.overlap=2", "control=depth", *replayed.QUIET]
+    folder = replay_runs.stills()
+    small = ["shot.seconds=1", "motion.frames=6", "motion.overlap=2", "control=depth", *replay_runs.QUIET]
     line = ["video", "--from", str(folder / "still-2.png"), *small, "--out", str(tmp_path), "guard=off"]
     assert main(line) == 0
     told = capsys.readouterr()
@@ -284,7 +284,7 @@ def test_a_clip_from_a_still_has_its_picture_as_keyframe(
 def test_a_clip_with_another_keyframe_than_the_still_says_so(tmp_path: Path) -> None:
     from pokora_anime.cli.render import render
 
-    request = render.parse("video", ["--from", f"{replayed.stills()}#1", "speed.steps=3"])
+    request = render.parse("video", ["--from", f"{replay_runs.stills()}#1", "speed.steps=3"])
     assert request.still is not None and "speed.steps=2" not in request.overrides
     with pytest.raises(PokoraError, match="REC-KEYFRAME"):
-        render._agree(replayed.honest(), run_origin.find(f"{replayed.stills()}#2", tmp_path))
+        render._agree(replay_runs.honest(), run_origin.find(f"{replay_runs.stills()}#2", tmp_path))

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import replayed
-import tiny
 import torch
-from replayed import ALL, QUIET, honest_codes, steps
-from sealed import Forgery
+from support import replay_runs, tiny_networks
+from support.forged_run import Forgery
+from support.replay_runs import ALL, QUIET, honest_codes, steps
 
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
@@ -47,18 +46,18 @@ JOINED = ("control=depth", "control.source=segment")
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+    return tiny_networks.family(tmp_path_factory.mktemp("sdxl"))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of three segments, the second one made twice."""
     more = ("shot.seconds=1.5", "quality.reroll=1")
-    return replayed.made_twice(tmp_path_factory.mktemp("joins"), *JOINED, *QUIET, *more)
+    return replay_runs.made_twice(tmp_path_factory.mktemp("joins"), *JOINED, *QUIET, *more)
 
 
 def joined(*kinds: ControlKind) -> VideoConfig:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.control = ControlConfig(kinds=[*kinds], source=MapSource.segment, fade_frames=4, fade_floor=0.0)
     return config
 
@@ -68,7 +67,7 @@ def joined(*kinds: ControlKind) -> VideoConfig:
 
 def test_maps_are_those_of_the_last_frame(family: Path, tmp_path: Path) -> None:
     config = joined(ControlKind.canny, ControlKind.depth)
-    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    context = tiny_networks.context(tmp_path, tiny_networks.models(family, settings=config))
     start = noise.for_frames(0, 3, 0.0, context)
     segment = Segment(index=4, start=0, known=0, latents=start.values, node=start.node)
     with pytest.raises(PokoraError, match="join_maps"):  # maps of what is no segment
@@ -77,7 +76,10 @@ def test_maps_are_those_of_the_last_frame(family: Path, tmp_path: Path) -> None:
         prompt_embeddings.encode(config.shot, config, context),
         Span(index=4, start=0, frames=3, known=0),
     )
-    made = segments._node("motion", span, 0, (text, start), config, context, context.execution.plan)
+    job = segments.SegmentJob(
+        op="motion", span=span, attempt=0, control=None, noise=start, known=None, tail=None
+    )
+    made = segments._node(job, (text, start), config, context, context.execution.plan)
     segment = Segment(index=4, start=0, known=0, latents=start.values, node=made.made("0" * 64))
     track = join_maps.read(segment, config, context)
     picture = next(iter(decode(start.values[:, -1:], context)))
@@ -94,10 +96,10 @@ def test_a_frame_that_shows_nobody_steers_no_pose(
     family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = joined(ControlKind.pose)
-    context = tiny.context(tmp_path, tiny.models(family, settings=config))
+    context = tiny_networks.context(tmp_path, tiny_networks.models(family, settings=config))
     monkeypatch.setattr(control_maps, "read_map", lambda *_: NobodyFound(2))
     found = join_maps._map(ControlKind.pose, np.zeros((8, 8, 3), np.uint8), config, context)
-    assert found.shape == (tiny.SIZE, tiny.SIZE, 3) and not found.any()
+    assert found.shape == (tiny_networks.SIZE, tiny_networks.SIZE, 3) and not found.any()
     node = noise.for_frames(0, 1, 0.0, context).node
     grey = np.full_like(found, 90)
     for maps, count in (({"depth": grey, "pose": found}, 1), ({"pose": found}, 0), ({"depth": grey}, 1)):
@@ -235,7 +237,7 @@ def test_the_maps_are_replayed_whatever_the_nonce(run: Path) -> None:
 def test_a_run_that_was_stopped_goes_on_to_the_same_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = compose("video", [*replayed.SMALL, *JOINED, *QUIET])
+    config = compose("video", [*replay_runs.SMALL, *JOINED, *QUIET])
     assert isinstance(config, VideoConfig)
     whole = pipeline.render_video(config, tmp_path / "whole")
     told: list[str] = []
@@ -245,10 +247,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_clip(
         step(self, detail)
         told.append(detail)
         if detail == "segment 2/2" and "segment 1/2, kept" not in told:
-            raise Interrupted("INT-1", "Ctrl-C")
+            raise Interrupted("INT-STOP", "Ctrl-C")
 
     monkeypatch.setattr(Display, "step", stopping)
-    with pytest.raises(PokoraError, match="INT-1"):
+    with pytest.raises(PokoraError, match="INT-STOP"):
         pipeline.render_video(config, tmp_path)
     (stopped,) = (tmp_path / "video").rglob("join_maps-*")
     read = stopped.stat().st_mtime_ns
@@ -259,7 +261,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_clip(
 
 
 def test_a_loop_closes_under_its_own_maps(tmp_path: Path) -> None:
-    folder = replayed.rendered(tmp_path, *JOINED, *QUIET, "motion.loop=true")
+    folder = replay_runs.rendered(tmp_path, *JOINED, *QUIET, "motion.loop=true")
     assert len(steps(folder, "join_maps")) == len(steps(folder, "motion")) - 1
     assert honest_codes(folder) == set()
 
@@ -270,7 +272,7 @@ def test_a_loop_closes_under_its_own_maps(tmp_path: Path) -> None:
 def test_maps_from_elsewhere_are_found_by_a_replay(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     node = forgery.of("join_maps")
     arrays = forgery.arrays(node)
@@ -393,7 +395,7 @@ def other_extractor(forgery: Forgery) -> None:
 def test_maps_that_no_run_makes_are_refused(
     forge: Any, code: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     forge(forgery)
     assert code in honest_codes(forgery.seal())
@@ -404,7 +406,7 @@ def test_maps_that_no_run_makes_are_refused(
 def test_a_node_that_stores_something_else_is_one_finding_and_no_crash(
     op: str, arrays: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     forgery.store(forgery.of(op), arrays)
     assert "POL-ARRAYS" in honest_codes(forgery.seal())
@@ -414,7 +416,7 @@ def test_a_node_that_stores_something_else_is_one_finding_and_no_crash(
 def test_arrays_of_other_axes_are_one_finding_and_no_crash(
     op: str, name: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealed.honest", lambda: run)
+    monkeypatch.setattr("support.forged_run.honest", lambda: run)
     forgery = Forgery(tmp_path)
     node = forgery.of(op)
     forgery.store(node, {**forgery.arrays(node), name: np.zeros(3, np.float32)})

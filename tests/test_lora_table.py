@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.loaders import StableDiffusionXLLoraLoaderMixin
 from safetensors.torch import save_file
+from support import tiny_networks
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
@@ -47,7 +47,7 @@ def seeded() -> None:
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("tiny"))
+    return tiny_networks.family(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-TARGETS = {"help", "setup", "video", "stills", "submission", "sweep", "test", "lint", "bench", "clean"}
+TARGETS = set("help setup video stills submission sweep test lint docs bench clean".split())
 PROMPTS = (
     "1girl, blue hair, twintails, waving, cherry blossoms",
     "(smile:1.2), [a], {b}",
@@ -106,7 +106,7 @@ def test_a_prompt_reaches_the_config_through_the_shell(prompt: str) -> None:
 
 
 def test_an_empty_prompt_is_a_mistake_and_none_is_not() -> None:
-    assert "PRM-1" in make("video", "PROMPT=", "ARGS=--cfg").stderr
+    assert "PRM-EMPTY" in make("video", "PROMPT=", "ARGS=--cfg").stderr
     assert make("video", "ARGS=--cfg").returncode == 0
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
+from support import tiny_networks
 
 from pokora_anime.config.compose import compose
 from pokora_anime.devices import driver, hardware, machine
@@ -51,7 +51,7 @@ OTHERS = (
     RuntimeError("mat1 and mat2 shapes cannot be multiplied (1x3 and 4x4)"),
     RuntimeError("CUDA error: no kernel image is available for execution on the device"),
     FileNotFoundError(errno.ENOENT, "No such file", "weights"),
-    WeightsError("WGT-1", "out of memory is the name of this LoRA"),
+    WeightsError("WGT-MISSING", "out of memory is the name of this LoRA"),
     KeyboardInterrupt("out of memory"),
 )
 
@@ -86,13 +86,13 @@ def test_out_of_memory_while_loading_is_not_told_as_bad_weights(
     monkeypatch.setattr(AutoencoderKL, "from_pretrained", exhausted)
     config = compose("video", [])
     with pytest.raises(MachineError) as told, open_run("video", config, tmp_path):
-        tiny.models(folder).vae()
+        tiny_networks.models(folder).vae()
     assert told.value.code == "SYS-MEMORY"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("family"))
+    return tiny_networks.family(tmp_path_factory.mktemp("family"))
 
 
 # What is refused before anything is loaded
@@ -340,7 +340,7 @@ def test_a_frame_of_one_colour_stops_the_run(level: int) -> None:
 def nano_context(tmp_path: Path) -> Any:
     config = compose("video", [])
     models = Models(config.base, config.speed, [], torch.device("cpu"), torch.float32)
-    return tiny.context(tmp_path, models)
+    return tiny_networks.context(tmp_path, models)
 
 
 def test_a_vae_that_yields_no_numbers_is_stopped_at_the_first_frame(tmp_path: Path) -> None:

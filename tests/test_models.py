@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import published
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_file, save_file
+from support import tiny_checkpoints, tiny_networks
 
 from pokora_anime.catalogue import hash_memory, needed_weights, weight_hashes
 from pokora_anime.errors import WeightsError
@@ -26,7 +25,7 @@ from pokora_anime.schema.settings import Betas, Family, Sampler
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+    return tiny_networks.family(tmp_path_factory.mktemp("sdxl"))
 
 
 @pytest.fixture(autouse=True)
@@ -40,19 +39,19 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_damaged_tokenizer_is_a_weights_error(tmp_path: Path) -> None:
-    folder = tiny.family(tmp_path)
+    folder = tiny_networks.family(tmp_path)
     (folder / "tokenizer" / "tokenizer.json").write_text('{"a":')
     with pytest.raises(WeightsError, match="tokenizer") as caught:
-        tiny.models(folder).text_stack()
-    assert caught.value.code == "WGT-2"
+        tiny_networks.models(folder).text_stack()
+    assert caught.value.code == "WGT-DAMAGED"
 
 
 @pytest.mark.parametrize("name", ["model_index.json", "tokenizer/tokenizer.json"])
 def test_the_text_hash_knows_what_decides_about_a_prompt(tmp_path: Path, name: str) -> None:
-    folder = tiny.family(tmp_path)
-    before = tiny.models(folder).weights_hash("text")["text"]
+    folder = tiny_networks.family(tmp_path)
+    before = tiny_networks.models(folder).weights_hash("text")["text"]
     (folder / name).write_text((folder / name).read_text() + "\n")
-    assert tiny.models(folder).weights_hash("text")["text"] != before
+    assert tiny_networks.models(folder).weights_hash("text")["text"] != before
 
 
 def test_a_hash_is_made_anew_when_the_file_changes(tmp_path: Path) -> None:
@@ -116,11 +115,16 @@ def test_a_confined_process_believes_its_parent_and_keeps_nothing(tmp_path: Path
 # The motion UNet
 
 
-def frames_of(networks: tiny.Models, latents: torch.Tensor, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+def frames_of(
+    networks: tiny_networks.Models, latents: torch.Tensor, frames: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What the 2D UNet and the motion UNet predict for the same frame, [C, H, W] each."""
     torch.manual_seed(3)
-    text = torch.randn(1, 77, 2 * tiny.TEXT)
-    added = {"text_embeds": torch.randn(1, tiny.TEXT), "time_ids": torch.tensor([[32, 32, 0, 0, 32, 32]])}
+    text = torch.randn(1, 77, 2 * tiny_networks.TEXT)
+    added = {
+        "text_embeds": torch.randn(1, tiny_networks.TEXT),
+        "time_ids": torch.tensor([[32, 32, 0, 0, 32, 32]]),
+    }
     with torch.no_grad():
         flat = networks.unet()(latents, 500, encoder_hidden_states=text, added_cond_kwargs=added).sample
         video = latents[:, :, None].repeat(1, 1, frames, 1, 1)
@@ -130,7 +134,7 @@ def frames_of(networks: tiny.Models, latents: torch.Tensor, frames: int) -> tupl
     return flat[0], moving[0, :, frames - 1]
 
 
-def still(networks: tiny.Models) -> tiny.Models:
+def still(networks: tiny_networks.Models) -> tiny_networks.Models:
     """Silence the temporal layers."""
     with torch.no_grad():
         for name, parameter in networks.motion_unet().named_parameters():
@@ -144,8 +148,8 @@ def latents() -> torch.Tensor:
     return torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(5))
 
 
-def without_loras(family: Path) -> tiny.Models:
-    return tiny.models(family, settings=tiny.config(speed=Sampler.dpmpp_2m_karras))
+def without_loras(family: Path) -> tiny_networks.Models:
+    return tiny_networks.models(family, settings=tiny_networks.config(speed=Sampler.dpmpp_2m_karras))
 
 
 def test_without_temporal_layers_the_motion_unet_is_the_2d_unet(family: Path, latents: torch.Tensor) -> None:
@@ -156,14 +160,17 @@ def test_without_temporal_layers_the_motion_unet_is_the_2d_unet(family: Path, la
 def test_the_pooled_text_reaches_the_motion_unet(family: Path, latents: torch.Tensor) -> None:
     networks = without_loras(family)
     torch.manual_seed(3)
-    text, sizes = torch.randn(2, 77, 2 * tiny.TEXT), torch.zeros(1, 6)
+    text, sizes = torch.randn(2, 77, 2 * tiny_networks.TEXT), torch.zeros(1, 6)
     with torch.no_grad():
         one, other = (
             networks.motion_unet()(
                 latents[:, :, None].repeat(1, 1, 2, 1, 1),
                 500,
                 encoder_hidden_states=text,
-                added_cond_kwargs={"text_embeds": torch.full((1, tiny.TEXT), pooled), "time_ids": sizes},
+                added_cond_kwargs={
+                    "text_embeds": torch.full((1, tiny_networks.TEXT), pooled),
+                    "time_ids": sizes,
+                },
             ).sample
             for pooled in (-1.0, 1.0)
         )
@@ -184,10 +191,10 @@ def test_an_adapter_of_another_shape_is_refused(family: Path) -> None:
 
 
 def test_sd2_converts_without_added_conditioning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    published.unhashed(monkeypatch, "sd2-1")
-    networks = tiny.models(tiny.family(tmp_path, "sd2"), "sd2")
+    tiny_checkpoints.unhashed(monkeypatch, "sd2-1")
+    networks = tiny_networks.models(tiny_networks.family(tmp_path, "sd2"), "sd2")
     unet, motion = networks.unet(), networks.motion_unet()
-    text = torch.randn(1, 77, tiny.TEXT)
+    text = torch.randn(1, 77, tiny_networks.TEXT)
     still(networks)
     sample = torch.randn(1, 4, 4, 4)
     with torch.no_grad():
@@ -202,7 +209,7 @@ def test_sd2_converts_without_added_conditioning(tmp_path: Path, monkeypatch: py
 
 
 def test_a_lora_changes_both_unets_alike(family: Path, latents: torch.Tensor) -> None:
-    flat, moving = frames_of(still(tiny.models(family)), latents, 2)
+    flat, moving = frames_of(still(tiny_networks.models(family)), latents, 2)
     plain, _ = frames_of(still(without_loras(family)), latents, 2)
     assert torch.allclose(flat, moving, atol=1e-5)
     assert not torch.allclose(flat, plain, atol=1e-3)
@@ -212,15 +219,15 @@ def test_loras_blend_by_weight(family: Path) -> None:
     state = load_file(family / "lora_lcm" / "pytorch_lora_weights.safetensors")
     name = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
     delta = state[f"unet.{name}.lora_B.weight"] @ state[f"unet.{name}.lora_A.weight"]
-    config = tiny.config()
+    config = tiny_networks.config()
     config.speed = replace(config.speed, lora_weight=0.5)
-    merged = tiny.models(family, settings=config).unet().state_dict()[f"{name}.weight"]
+    merged = tiny_networks.models(family, settings=config).unet().state_dict()[f"{name}.weight"]
     plain = without_loras(family).unet().state_dict()[f"{name}.weight"]
     assert torch.allclose(merged, plain + 0.5 * delta, atol=1e-6)
 
 
 def test_merging_leaves_no_wrappers(family: Path) -> None:
-    for network in (tiny.models(family).unet(), tiny.models(family).motion_unet()):
+    for network in (tiny_networks.models(family).unet(), tiny_networks.models(family).motion_unet()):
         assert not [name for name in network.state_dict() if "lora" in name or "base_layer" in name]
 
 
@@ -238,7 +245,7 @@ def test_a_kohya_lora_lands_with_its_alpha(family: Path, tmp_path: Path) -> None
         },
         tmp_path / "pytorch_lora_weights.safetensors",
     )
-    merged = tiny.models(family, nano_lcm=tmp_path).unet().state_dict()[f"{name}.weight"]
+    merged = tiny_networks.models(family, nano_lcm=tmp_path).unet().state_dict()[f"{name}.weight"]
     assert torch.allclose(merged, plain.state_dict()[f"{name}.weight"] + 2.0 / 4 * up @ down, atol=1e-4)
 
 
@@ -249,8 +256,8 @@ def test_a_lora_in_mixed_spelling_lands_whole(family: Path, tmp_path: Path) -> N
         for name, value in state.items()
     }
     save_file(mixed, tmp_path / "pytorch_lora_weights.safetensors")
-    merged = tiny.models(family, nano_lcm=tmp_path).unet().state_dict()
-    expected = tiny.models(family).unet().state_dict()
+    merged = tiny_networks.models(family, nano_lcm=tmp_path).unet().state_dict()
+    expected = tiny_networks.models(family).unet().state_dict()
     assert all(torch.equal(merged[name], expected[name]) for name in expected)
 
 
@@ -264,7 +271,7 @@ def test_a_lora_that_half_fits_is_refused_with_the_share(family: Path, tmp_path:
     save_file(state, tmp_path / "pytorch_lora_weights.safetensors")
     total = sum("lora_A" in name for name in state)
     with pytest.raises(WeightsError, match=f"{total - 1} of {total} layers"):
-        tiny.models(family, nano_lcm=tmp_path).unet()
+        tiny_networks.models(family, nano_lcm=tmp_path).unet()
 
 
 def test_a_lora_for_another_width_is_refused(family: Path, tmp_path: Path) -> None:
@@ -273,8 +280,8 @@ def test_a_lora_for_another_width_is_refused(family: Path, tmp_path: Path) -> No
         {f"{name}.lora_A.weight": torch.ones(2, 5), f"{name}.lora_B.weight": torch.ones(5, 2)},
         tmp_path / "pytorch_lora_weights.safetensors",
     )
-    with pytest.raises(WeightsError, match="WGT-5"):
-        tiny.models(family, nano_lcm=tmp_path).motion_unet()
+    with pytest.raises(WeightsError, match="WGT-FIT"):
+        tiny_networks.models(family, nano_lcm=tmp_path).motion_unet()
 
 
 def test_a_lora_of_another_base_names_it(family: Path, tmp_path: Path) -> None:
@@ -284,25 +291,25 @@ def test_a_lora_of_another_base_names_it(family: Path, tmp_path: Path) -> None:
         tmp_path / "pytorch_lora_weights.safetensors",
     )
     with pytest.raises(WeightsError, match=r"0 of 1 layers fit this base .* it was trained for sd2"):
-        tiny.models(family, nano_lcm=tmp_path).unet()
+        tiny_networks.models(family, nano_lcm=tmp_path).unet()
 
 
 def test_what_is_no_lora_at_all_is_refused(family: Path, tmp_path: Path) -> None:
     save_file({"some.weight": torch.ones(2)}, tmp_path / "pytorch_lora_weights.safetensors")
     with pytest.raises(WeightsError, match="not understood"):
-        tiny.models(family, nano_lcm=tmp_path).unet()
+        tiny_networks.models(family, nano_lcm=tmp_path).unet()
 
 
 def test_a_lora_reaches_the_text_encoders(family: Path, tmp_path: Path) -> None:
     name = "text_encoder.encoder.layers.0.self_attn.q_proj"
     encoder = without_loras(family).text_stack().encoders[0]
     plain = encoder.state_dict()["encoder.layers.0.self_attn.q_proj.weight"]
-    down, up = torch.randn(2, tiny.TEXT), torch.randn(tiny.TEXT, 2)
+    down, up = torch.randn(2, tiny_networks.TEXT), torch.randn(tiny_networks.TEXT, 2)
     save_file(
         {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up},
         tmp_path / "pytorch_lora_weights.safetensors",
     )
-    merged = tiny.models(family, nano_lcm=tmp_path).text_stack().encoders[0].state_dict()
+    merged = tiny_networks.models(family, nano_lcm=tmp_path).text_stack().encoders[0].state_dict()
     assert torch.allclose(merged["encoder.layers.0.self_attn.q_proj.weight"], plain + up @ down, atol=1e-5)
 
 
@@ -327,15 +334,17 @@ def camera(folder: Path, unet: torch.nn.Module) -> Path:
 def test_a_camera_move_changes_the_temporal_layers_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published.unhashed(monkeypatch, "sd2-1")
-    config = tiny.config("sd2")
+    tiny_checkpoints.unhashed(monkeypatch, "sd2-1")
+    config = tiny_networks.config("sd2")
     config.base.motion_adapter = "animatediff-v1-5-2"
-    folder = tiny.family(tmp_path / "sd2", "sd2")
+    folder = tiny_networks.family(tmp_path / "sd2", "sd2")
     adapter = folder / "motion_adapter"
-    plain = tiny.models(folder, "sd2", config, animatediff_v1_5_2=adapter)
+    plain = tiny_networks.models(folder, "sd2", config, animatediff_v1_5_2=adapter)
     config.motion.lora, config.motion.lora_weight = "pan_left", 0.5
     lora = camera(tmp_path / "lora", plain.motion_unet())
-    moving = tiny.models(folder, "sd2", config, animatediff_v1_5_2=adapter, motion_lora_pan_left=lora)
+    moving = tiny_networks.models(
+        folder, "sd2", config, animatediff_v1_5_2=adapter, motion_lora_pan_left=lora
+    )
     before, after = plain.motion_unet().state_dict(), moving.motion_unet().state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
@@ -365,14 +374,18 @@ def test_a_camera_move_changes_the_temporal_layers_alone(
 def test_the_scheduler_follows_the_speed_and_keeps_the_base(
     family: Path, sampler: Sampler, name: str
 ) -> None:
-    scheduler = tiny.models(family, settings=tiny.config(speed=sampler)).scheduler()
+    scheduler = tiny_networks.models(family, settings=tiny_networks.config(speed=sampler)).scheduler()
     assert type(scheduler).__name__ == name
     assert scheduler.config["prediction_type"] == "v_prediction"
     assert (scheduler.config["beta_end"], scheduler.config["beta_schedule"]) == (0.020, "scaled_linear")
 
 
 def test_hq_is_second_order_dpmpp_on_karras_sigmas(family: Path) -> None:
-    config = tiny.models(family, settings=tiny.config(speed=Sampler.dpmpp_2m_karras)).scheduler().config
+    config = (
+        tiny_networks.models(family, settings=tiny_networks.config(speed=Sampler.dpmpp_2m_karras))
+        .scheduler()
+        .config
+    )
     assert (config["algorithm_type"], config["solver_order"], config["use_karras_sigmas"]) == (
         "dpmsolver++",
         2,
@@ -399,7 +412,7 @@ def test_the_motions_noise_schedule_is_the_adapters_or_the_bases(
 
 
 def test_the_adapters_noise_schedule_leaves_the_rest_of_the_base(tmp_path: Path) -> None:
-    base = tiny.models(tiny.family(tmp_path)).scheduler()
+    base = tiny_networks.models(tiny_networks.family(tmp_path)).scheduler()
     base.save_pretrained(tmp_path / "kept")
     changed = build_scheduler(tmp_path / "kept", Sampler.lcm, {"beta_schedule": "linear", "beta_end": 0.012})
     assert (changed.config["beta_schedule"], changed.config["beta_end"]) == ("linear", 0.012)
@@ -409,7 +422,9 @@ def test_the_adapters_noise_schedule_leaves_the_rest_of_the_base(tmp_path: Path)
 def test_trailing_euler_starts_from_the_noisiest_timestep_and_steps_as_ddim_does(family: Path) -> None:
     from diffusers import DDIMScheduler
 
-    euler = tiny.models(family, settings=tiny.config(speed=Sampler.euler_trailing)).scheduler()
+    euler = tiny_networks.models(
+        family, settings=tiny_networks.config(speed=Sampler.euler_trailing)
+    ).scheduler()
     ddim: Any = DDIMScheduler.from_config(
         euler.config, timestep_spacing="trailing", set_alpha_to_one=True, clip_sample=False
     )
@@ -432,14 +447,14 @@ def test_trailing_euler_starts_from_the_noisiest_timestep_and_steps_as_ddim_does
 
 
 def test_hashes_name_every_file_that_takes_part(family: Path) -> None:
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     assert set(networks.weights_hash("motion")) == {"motion", "nano-motion", "nano-lcm"}
     assert set(networks.weights_hash("controlnet_pose")) == {"controlnet_pose"}
     assert networks.weights_hash("text")["text"] != networks.weights_hash("unet")["unet"]
 
 
 def test_freed_networks_are_loaded_anew(family: Path) -> None:
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     first = networks.unet()
     assert networks.unet() is first
     networks.free("unet")
@@ -447,14 +462,14 @@ def test_freed_networks_are_loaded_anew(family: Path) -> None:
 
 
 def test_the_shipped_family_is_complete_and_undamaged() -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     needed_weights.check_available(config)
 
 
 def test_two_threads_may_load_at_once(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    models = tiny.models(tiny.family(tmp_path))
+    models = tiny_networks.models(tiny_networks.family(tmp_path))
     with ThreadPoolExecutor(2) as pool:
         loaded = list(pool.map(lambda load: load(), [models.vae, models.motion_unet] * 3))
     assert all(not parameter.is_meta for network in loaded for parameter in network.parameters())

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from diffusers import (
     AnimateDiffSDXLPipeline,
@@ -20,6 +19,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from support import tiny_networks
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pokora_anime.errors import ConfigError
@@ -33,7 +33,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny SDXL and SD2 bases as diffusers itself saves them, their adapters and ControlNets beside them."""
     folder = tmp_path_factory.mktemp("published")
     for kind in ("sdxl", "sd2"):
-        parts = tiny.family(folder / kind, kind)
+        parts = tiny_networks.family(folder / kind, kind)
         variant = "fp16" if kind == "sd2" else None
         common: dict[str, Any] = {
             "unet": UNet2DConditionModel.from_pretrained(parts / "unet", variant=variant),
@@ -77,8 +77,8 @@ def loaded(published: Path, kind: str = "sdxl", controls: int = 0) -> PokoraMoti
 def called(pipe: PokoraMotionPipeline, **changes: Any) -> Any:
     options: dict[str, Any] = {
         "negative_prompt": "bad anatomy",
-        "width": tiny.SIZE,
-        "height": tiny.SIZE,
+        "width": tiny_networks.SIZE,
+        "height": tiny_networks.SIZE,
         "num_frames": 4,
         "num_inference_steps": 2,
         "guidance_scale": 3.0,
@@ -100,24 +100,24 @@ def test_the_documented_example_runs(
         '"madebyollin/sdxl-vae-fp16-fix"': repr(str(published / "sdxl" / "vae")),
         "torch.bfloat16": "torch.float32",
         '"cuda"': '"cpu"',
-        "=768": f"={tiny.SIZE}",
+        "=768": f"={tiny_networks.SIZE}",
         "steps=25": "steps=2",
     }
     for name, here in places.items():
         assert name in code
         code = code.replace(name, here)
     monkeypatch.chdir(tmp_path)
-    made: dict[str, Any] = {"depth_map": np.zeros((tiny.SIZE, tiny.SIZE, 3), np.uint8)}
+    made: dict[str, Any] = {"depth_map": np.zeros((tiny_networks.SIZE, tiny_networks.SIZE, 3), np.uint8)}
     exec(compile(code, str(EXAMPLE), "exec"), made)
     assert len(made["frames"]) == 16 + 12
     assert torch.equal(made["second"].latents[:, :4], made["first"].latents[:, -4:])
-    assert made["frames"][0].size == (tiny.SIZE, tiny.SIZE)
+    assert made["frames"][0].size == (tiny_networks.SIZE, tiny_networks.SIZE)
     assert (tmp_path / "my-motion-pipeline" / "model_index.json").is_file()
 
 
 def test_what_is_saved_answers_the_same(published: Path, tmp_path: Path) -> None:
     pipe = loaded(published, controls=2)
-    maps = [np.full((tiny.SIZE, tiny.SIZE, 3), level, np.uint8) for level in (40, 200)]
+    maps = [np.full((tiny_networks.SIZE, tiny_networks.SIZE, 3), level, np.uint8) for level in (40, 200)]
     expected = called(pipe, control_images=maps).latents
     pipe.save_pretrained(tmp_path)
     again = PokoraMotionPipeline.from_pretrained(tmp_path)
@@ -137,8 +137,8 @@ def test_without_control_it_equals_diffusers_own_with_its_conversion_repaired(pu
         (expected,) = stock(
             "girl, blue hair",
             negative_prompt="bad anatomy",
-            width=tiny.SIZE,
-            height=tiny.SIZE,
+            width=tiny_networks.SIZE,
+            height=tiny_networks.SIZE,
             num_frames=4,
             num_inference_steps=3,
             guidance_scale=3.0,
@@ -152,7 +152,10 @@ def test_without_control_it_equals_diffusers_own_with_its_conversion_repaired(pu
 
 def test_sd2_has_one_encoder_and_no_pooled_text(published: Path) -> None:
     found = called(loaded(published, "sd2"), output_type="np")
-    assert found.frames.shape == (4, tiny.SIZE, tiny.SIZE, 3) and found.frames.dtype == np.uint8
+    assert (
+        found.frames.shape == (4, tiny_networks.SIZE, tiny_networks.SIZE, 3)
+        and found.frames.dtype == np.uint8
+    )
     assert found.frames.std() > 0
 
 
@@ -160,7 +163,9 @@ def test_a_control_map_steers_and_its_network_stays_whole(published: Path) -> No
     pipe = loaded(published, controls=1)
     names = set(pipe.controlnet.nets[0].state_dict())
     dark, light = (
-        called(pipe, control_images=[np.full((tiny.SIZE, tiny.SIZE, 3), level, np.uint8)]).latents
+        called(
+            pipe, control_images=[np.full((tiny_networks.SIZE, tiny_networks.SIZE, 3), level, np.uint8)]
+        ).latents
         for level in (0, 255)
     )
     assert (dark - light).abs().max() > 1e-4
@@ -173,8 +178,8 @@ def test_long_prompts_are_read_to_their_end(published: Path) -> None:
     one, other = (
         pipe(
             text,
-            width=tiny.SIZE,
-            height=tiny.SIZE,
+            width=tiny_networks.SIZE,
+            height=tiny_networks.SIZE,
             num_frames=2,
             num_inference_steps=1,
             generator=torch.Generator().manual_seed(1),

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import forged_media
 import numpy as np
 import pytest
 from PIL import Image as Pictures
+from support import forged_media
 
 from pokora_anime.history import embedded_texts
 from pokora_anime.media.ffmpeg import find_ffmpeg

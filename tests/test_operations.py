@@ -199,7 +199,7 @@ def test_an_operation_off_the_list_may_do_nothing() -> None:
     assert unknown.makes is Makes.nothing
     assert not (unknown.stores or unknown.loads or unknown.needs or unknown.draws or unknown.replayed)
     assert not operations.parents_fit("upload", [])
-    with pytest.raises(RecordError, match="REC-1"):
+    with pytest.raises(RecordError, match="REC-OPERATION"):
         Node(op="upload", params={})
 
 

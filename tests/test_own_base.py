@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ldm
-import published
 import pytest
-import replayed
-import tiny
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from hub_server import Hub, reach, serving
-from sealed import codes, sign
+from support import ldm_checkpoint, replay_runs, tiny_checkpoints, tiny_networks
+from support.forged_run import codes, sign
+from support.hub_server import Hub, reach, serving
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from pokora_anime.catalogue import (
@@ -67,15 +64,15 @@ PAGE = "https://a.page/models/1"
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The networks that the checkpoint is written from, in diffusers' layout."""
-    folder = tiny.family(tmp_path_factory.mktemp("original"))
+    folder = tiny_networks.family(tmp_path_factory.mktemp("original"))
     shutil.rmtree(folder / "vae")
-    ldm.vae(folder / "vae")
+    ldm_checkpoint.vae(folder / "vae")
     return folder
 
 
 @pytest.fixture(scope="module")
-def content(original: Path) -> ldm.Tensors:
-    return ldm.tensors(original, original / "vae")
+def content(original: Path) -> ldm_checkpoint.Tensors:
+    return ldm_checkpoint.tensors(original, original / "vae")
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +84,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("POKORA_DATA", str(root / "data"))
         for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
             patch.setattr(f"huggingface_hub.constants.{name}", str(root / "hub"))
-        patch.setattr(checkpoint_convert, "SDXL", ldm.layout())
+        patch.setattr(checkpoint_convert, "SDXL", ldm_checkpoint.layout())
         hub = Hub()
-        for repo, folder in published.write(root / "published").items():
+        for repo, folder in tiny_checkpoints.write(root / "published").items():
             hub.add(repo, folder)
-        rows = published.named(registry.shipped(), hub)
+        rows = tiny_checkpoints.named(registry.shipped(), hub)
         patch.setattr(registry, "shipped", lambda: rows)
         with serving(hub) as running:
             reach(patch, running.url)
@@ -102,10 +99,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def hero(machine: Path, content: ldm.Tensors) -> Path:
+def hero(machine: Path, content: ldm_checkpoint.Tensors) -> Path:
     """The folder of the registered base."""
     half = {name: value.half() if value.is_floating_point() else value for name, value in content.items()}
-    add(ldm.write(machine / "hero.safetensors", half))
+    add(ldm_checkpoint.write(machine / "hero.safetensors", half))
     folder = weight_paths.locate(registry.any_row("hero"))
     assert folder is not None
     return folder
@@ -113,9 +110,9 @@ def hero(machine: Path, content: ldm.Tensors) -> Path:
 
 @pytest.fixture(scope="module")
 def clip(machine: Path, hero: Path) -> Path:
-    config = compose("video", [*SMALL, *CLIP, *replayed.QUIET])
+    config = compose("video", [*SMALL, *CLIP, *replay_runs.QUIET])
     assert isinstance(config, VideoConfig)
-    return sign_and_return(pipeline.render_video(config, machine / "outputs", replayed.GUARD))
+    return sign_and_return(pipeline.render_video(config, machine / "outputs", replay_runs.GUARD))
 
 
 def sign_and_return(folder: Path) -> Path:
@@ -159,8 +156,8 @@ def test_it_answers_as_the_original_does(machine: Path, hero: Path, original: Pa
     config = compose("video", ["base=own:hero", "base.vae=null", "speed=hq"])
     loaded = Models(config.base, config.speed, (), torch.device("cpu"), torch.float32)
     unet = UNet2DConditionModel.from_pretrained(original / "unet").half().float()
-    text = torch.randn(1, 77, 2 * tiny.TEXT)
-    added = {"text_embeds": torch.randn(1, tiny.TEXT), "time_ids": torch.zeros(1, 6)}
+    text = torch.randn(1, 77, 2 * tiny_networks.TEXT)
+    added = {"text_embeds": torch.randn(1, tiny_networks.TEXT), "time_ids": torch.zeros(1, 6)}
     latent = torch.randn(1, 4, 8, 8)
     with torch.no_grad():
         answers = [
@@ -175,7 +172,7 @@ def test_it_answers_as_the_original_does(machine: Path, hero: Path, original: Pa
 
 def test_half_precision_is_kept(hero: Path) -> None:
     for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
-        assert {value.dtype for value in ldm.network(hero / part).values()} == {torch.float16}
+        assert {value.dtype for value in ldm_checkpoint.network(hero / part).values()} == {torch.float16}
 
 
 def test_the_same_file_gives_the_same_bytes(machine: Path, hero: Path) -> None:
@@ -185,13 +182,15 @@ def test_the_same_file_gives_the_same_bytes(machine: Path, hero: Path) -> None:
     assert not [path for path in hero.parent.iterdir() if path.name != "hero"]
 
 
-def test_eight_bits_become_sixteen_without_loss(machine: Path, hero: Path, content: ldm.Tensors) -> None:
+def test_eight_bits_become_sixteen_without_loss(
+    machine: Path, hero: Path, content: ldm_checkpoint.Tensors
+) -> None:
     narrow = {
         name: value.to(torch.float8_e4m3fn) if value.is_floating_point() and value.dim() > 1 else value
         for name, value in content.items()
     }
-    add(ldm.write(machine / "narrow.safetensors", narrow), id="narrow")
-    found = ldm.network(weight_paths.locate(registry.any_row("narrow")) / "unet")
+    add(ldm_checkpoint.write(machine / "narrow.safetensors", narrow), id="narrow")
+    found = ldm_checkpoint.network(weight_paths.locate(registry.any_row("narrow")) / "unet")
     wide = content["model.diffusion_model.input_blocks.0.0.weight"].to(torch.float8_e4m3fn)
     assert torch.equal(found["conv_in.weight"], wide.half())
 
@@ -212,10 +211,12 @@ def test_noise_is_predicted_on_sdxls_schedule_unless_something_tells(hero: Path)
 
 
 @pytest.mark.parametrize("way", ["keys", "metadata", "option"])
-def test_v_prediction_is_read_or_told(machine: Path, hero: Path, content: ldm.Tensors, way: str) -> None:
+def test_v_prediction_is_read_or_told(
+    machine: Path, hero: Path, content: ldm_checkpoint.Tensors, way: str
+) -> None:
     keys = ZERO_SNR if way == "keys" else {}
     noted = {"modelspec.prediction_type": "v"} if way == "metadata" else None
-    file = ldm.write(machine / "v.safetensors", {**content, **keys}, noted)
+    file = ldm_checkpoint.write(machine / "v.safetensors", {**content, **keys}, noted)
     options = ["--prediction", "v", "--zero-snr"] if way == "option" else []
     add(file, "--replace", *options, id="velocity")
     for sampler in (Sampler.dpmpp_2m_karras, Sampler.lcm):
@@ -230,14 +231,14 @@ def test_v_prediction_is_read_or_told(machine: Path, hero: Path, content: ldm.Te
 
 
 def test_other_files_are_named_for_what_they_are(
-    machine: Path, hero: Path, content: ldm.Tensors, tmp_path: Path
+    machine: Path, hero: Path, content: ldm_checkpoint.Tensors, tmp_path: Path
 ) -> None:
     unet = "model.diffusion_model."
     first = f"{unet}input_blocks.0.0.weight"
     only = {name: value for name, value in content.items() if name.startswith(unet)}
     vae = {name: value for name, value in content.items() if name.startswith("first_stage")}
     some, lora = torch.zeros(2, 2), "lora_unet_mid_block_attentions_0_proj_in"
-    files: dict[str, ldm.Tensors] = {
+    files: dict[str, ldm_checkpoint.Tensors] = {
         "a LoRA": {f"{lora}.lora_down.weight": some, f"{lora}.lora_up.weight": some},
         "it is a LoRA": {f"{unet}input_blocks.3.1.proj_in.lora_A.weight": some},
         "a VAE alone": vae,
@@ -261,8 +262,8 @@ def test_other_files_are_named_for_what_they_are(
         "it is quantised": {**content, first: torch.zeros(16, 4, 3, 3, dtype=torch.int8)},
     }
     for what, tensors in files.items():
-        error = refused(ldm.write(tmp_path / "other.safetensors", tensors), id="other")
-        assert (error.code, what in error.got) == ("WGT-5", True), error.line()
+        error = refused(ldm_checkpoint.write(tmp_path / "other.safetensors", tensors), id="other")
+        assert (error.code, what in error.got) == ("WGT-FIT", True), error.line()
     assert "other" not in [row.id for row in own_weights.rows()]
     assert not (own_weights.data_folder() / "bases" / "other").exists()
     assert not leftovers.find()
@@ -273,15 +274,15 @@ def test_a_pickle_is_refused_with_a_way_out(machine: Path, tmp_path: Path) -> No
     shutil.copyfile(tmp_path / "hero.ckpt", tmp_path / "hero.safetensors")
     for name in ("hero.ckpt", "hero.safetensors"):
         error = refused(tmp_path / name)
-        assert (error.code, "safetensors" in error.fix) == ("WGT-6", True)
-    with pytest.raises(WeightsError, match="WGT-1"):
+        assert (error.code, "safetensors" in error.fix) == ("WGT-UNSAFE", True)
+    with pytest.raises(WeightsError, match="WGT-MISSING"):
         add(tmp_path / "missing.safetensors", id="other")
 
 
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"licence": "CC-BY-NC-4.0"}, "WGT-3"),
+        ({"licence": "CC-BY-NC-4.0"}, "WGT-BLOCKED"),
         ({"source": "web"}, "CFG-OWN"),
         ({"id": "sdxl-base-1.0"}, "CFG-OWN"),
         ({"id": "nano"}, "CFG-OWN"),
@@ -307,7 +308,7 @@ def test_tokenizers_are_asked_for(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     error = refused(machine / "hero.safetensors", id="other")
-    assert (error.code, error.fix) == ("WGT-1", "pokora models fetch sdxl-tokenizers")
+    assert (error.code, error.fix) == ("WGT-MISSING", "pokora models fetch sdxl-tokenizers")
 
 
 # As a base
@@ -348,14 +349,16 @@ def test_a_clip_of_it_verifies_and_replays(clip: Path) -> None:
 
 
 def test_stills_are_drawn_by_velocity_with_a_lora_on_it(
-    machine: Path, hero: Path, content: ldm.Tensors
+    machine: Path, hero: Path, content: ldm_checkpoint.Tensors
 ) -> None:
-    add(ldm.write(machine / "z.safetensors", {**content, **ZERO_SNR}), id="zero", licence="CC0-1.0")
+    add(
+        ldm_checkpoint.write(machine / "z.safetensors", {**content, **ZERO_SNR}), id="zero", licence="CC0-1.0"
+    )
     config = compose(
         "stills", [*SMALL, "base=own:zero", "speed=hq", "style=pastel", "count=1", "base.vae=null"]
     )
     assert isinstance(config, StillsConfig)
-    made = pipeline.render_stills(config, machine / "stills", replayed.GUARD)
+    made = pipeline.render_stills(config, machine / "stills", replay_runs.GUARD)
     rows = {entry.row for entry in read_run(made).weights.values()}
     assert rows == {"zero", "pastel-anime-xl"}
 
@@ -400,8 +403,8 @@ def test_it_is_cited_as_somebody_elses(machine: Path, hero: Path) -> None:
 
 def test_every_name_of_the_published_file_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """SDXL's own file has 2515 tensors: those of these networks, and two that are not read."""
-    monkeypatch.setitem(ldm.VAE, "block_out_channels", SDXL.vae["block_out_channels"])
-    stored: dict[str, ldm.Tensors] = {}
+    monkeypatch.setitem(ldm_checkpoint.VAE, "block_out_channels", SDXL.vae["block_out_channels"])
+    stored: dict[str, ldm_checkpoint.Tensors] = {}
     networks = {part: checkpoint_convert._empty(part, SDXL).state_dict() for part in PARTS}
     modules = {name.rpartition(".")[0] for name in networks["unet"]}
     original = lora_names._Original(modules)
@@ -412,9 +415,9 @@ def test_every_name_of_the_published_file_has_its_place(monkeypatch: pytest.Monk
     }
     text = networks["text_encoder"].items()
     stored["text_encoder"] = {f"{checkpoint_kind.CLIP}{name}": value for name, value in text}
-    second = ldm._open_clip(networks["text_encoder_2"]).items()
+    second = ldm_checkpoint._open_clip(networks["text_encoder_2"]).items()
     stored["text_encoder_2"] = {f"{checkpoint_kind.OPEN_CLIP}{name}": value for name, value in second}
-    named = (ldm._vae(name, value) for name, value in networks["vae"].items())
+    named = (ldm_checkpoint._vae(name, value) for name, value in networks["vae"].items())
     stored["vae"] = {f"{checkpoint_kind.VAE}{name}": value for name, value in named}
     assert sum(map(len, stored.values())) + 2 == 2515
     for part, tensors in stored.items():

@@ -113,7 +113,7 @@ def test_it_is_cited_with_its_author_and_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize("style", ["kohya", "diffusers", "peft"])
 def test_a_lora_of_another_base_is_refused_by_name(tmp_path: Path, style: str) -> None:
     error = refused(lora(tmp_path, 1024, style=style))
-    assert (error.code, error.got, error.fix) == ("WGT-5", "my-hero was trained for sd2", "--base sd2")
+    assert (error.code, error.got, error.fix) == ("WGT-FIT", "my-hero was trained for sd2", "--base sd2")
     assert "SD 1.5" in refused(lora(tmp_path, 768, style=style)).got
     assert not own_weights.rows()
 
@@ -121,7 +121,7 @@ def test_a_lora_of_another_base_is_refused_by_name(tmp_path: Path, style: str) -
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"licence": "CC-BY-NC-4.0"}, "WGT-3"),
+        ({"licence": "CC-BY-NC-4.0"}, "WGT-BLOCKED"),
         ({"licence": "mine"}, "CFG-OWN"),
         ({"licence": "LicenseRef-unknown"}, "CFG-OWN"),
         ({"data": "free"}, "CFG-OWN"),
@@ -182,16 +182,16 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     tensors[next(iter(tensors))][0, 0] = np.nan
     save_file(tensors, file)
     error = refused(file)
-    assert (error.code, "NaN" in error.got, bool(error.fix)) == ("WGT-5", True, True)
+    assert (error.code, "NaN" in error.got, bool(error.fix)) == ("WGT-FIT", True, True)
     assert not own_weights.rows()
 
 
 def test_what_is_no_lora_is_refused(tmp_path: Path) -> None:
-    assert refused(tmp_path / "missing.safetensors").code == "WGT-1"
+    assert refused(tmp_path / "missing.safetensors").code == "WGT-MISSING"
     (tmp_path / "text.safetensors").write_text("hello")
-    assert refused(tmp_path / "text.safetensors").code == "WGT-2"
+    assert refused(tmp_path / "text.safetensors").code == "WGT-DAMAGED"
     save_file({"some.weight": np.ones(2, "f4")}, tmp_path / "network.safetensors")
-    assert refused(tmp_path / "network.safetensors").code == "WGT-5"
+    assert refused(tmp_path / "network.safetensors").code == "WGT-FIT"
 
 
 def test_a_slot_holds_one_until_it_is_replaced(tmp_path: Path, own_data: Path) -> None:
@@ -211,7 +211,7 @@ def test_an_altered_copy_is_found(tmp_path: Path, own_data: Path) -> None:
     (own_data / "loras" / "my-hero" / "my-hero.safetensors").write_bytes(b"x")
     with pytest.raises(WeightsError, match="damaged") as caught:
         weight_hashes.verify(row, own_data / "loras" / "my-hero")
-    assert caught.value.code == "WGT-2"
+    assert caught.value.code == "WGT-DAMAGED"
     assert "--replace" in weights_advice.reinstall_or_fetch(row)
 
 

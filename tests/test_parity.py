@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import published
 import pytest
-import tiny
 import torch
 from diffusers import (
     AnimateDiffPipeline,
@@ -20,6 +18,7 @@ from diffusers import (
     StableDiffusionXLControlNetUnionPipeline,
     UNet2DConditionModel,
 )
+from support import tiny_checkpoints, tiny_networks
 from torch import Tensor, nn
 
 from pokora_anime.catalogue import registry
@@ -40,7 +39,7 @@ from pokora_anime.stages.picture import initial_noise, keyframe
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.stages.text.prompt_embeddings import encode
 
-ROWS: dict[tiny.FamilyKind, dict[ControlKind, str]] = {
+ROWS: dict[tiny_networks.FamilyKind, dict[ControlKind, str]] = {
     "sdxl": {ControlKind.pose: "nano_controlnet_pose", ControlKind.depth: "nano_controlnet_depth"},
     "sd2": {
         ControlKind.pose: "controlnet_openpose_sd21",
@@ -52,7 +51,7 @@ ROWS: dict[tiny.FamilyKind, dict[ControlKind, str]] = {
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Both families, their ControlNets trained a little: fresh ones answer zero."""
-    folders = {kind: tiny.family(tmp_path_factory.mktemp(kind), kind) for kind in ("sdxl", "sd2")}
+    folders = {kind: tiny_networks.family(tmp_path_factory.mktemp(kind), kind) for kind in ("sdxl", "sd2")}
     torch.manual_seed(6)
     for folder in folders.values():
         for kind in ("pose", "depth"):
@@ -73,11 +72,11 @@ def loud(network: Any) -> Any:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
-    published.unhashed(monkeypatch, "sd2-1")
+    tiny_checkpoints.unhashed(monkeypatch, "sd2-1")
 
 
-def settings(kind: tiny.FamilyKind, sampler: Sampler, scale: float, frames: int) -> VideoConfig:
-    config = tiny.config(kind, sampler, steps=4)
+def settings(kind: tiny_networks.FamilyKind, sampler: Sampler, scale: float, frames: int) -> VideoConfig:
+    config = tiny_networks.config(kind, sampler, steps=4)
     config.speed.guidance_scale = scale
     config.motion.frames, config.motion.overlap = frames, frames - 1
     config.control, config.keyframe.enabled = ControlConfig(kinds=[]), False
@@ -85,9 +84,9 @@ def settings(kind: tiny.FamilyKind, sampler: Sampler, scale: float, frames: int)
 
 
 def prepared(
-    folder: Path, kind: tiny.FamilyKind, config: VideoConfig, run: Path
+    folder: Path, kind: tiny_networks.FamilyKind, config: VideoConfig, run: Path
 ) -> tuple[RunContext, Prompt]:
-    context = tiny.context(run, tiny.models(folder, kind, config))
+    context = tiny_networks.context(run, tiny_networks.models(folder, kind, config))
     return context, encode(config.shot, config, context)
 
 
@@ -191,7 +190,9 @@ def mapped(
 ) -> ControlTrack:
     """Random maps, as if read from the keyframe."""
     config.control = ControlConfig(kinds=kinds, scale={"pose": 0.7, "depth": 0.4, "canny": 0.9})
-    pixels = np.random.default_rng(1).integers(0, 256, (len(kinds), tiny.SIZE, tiny.SIZE, 3), np.uint8)
+    pixels = np.random.default_rng(1).integers(
+        0, 256, (len(kinds), tiny_networks.SIZE, tiny_networks.SIZE, 3), np.uint8
+    )
     maps = {kind.value: one for kind, one in zip(kinds, pixels, strict=True)}
     parent = keyframe.render(prompt, config, context).node
     node = Node.after([parent], "control", {}, code="", environment={}).made(arrays_hash(maps))
@@ -221,7 +222,7 @@ def hints(track: ControlTrack, kinds: list[ControlKind]) -> list[Tensor]:
 def test_one_still_frame_is_that_of_diffusers_controlnet_pipeline(
     families: dict[str, Path],
     tmp_path: Path,
-    kind: tiny.FamilyKind,
+    kind: tiny_networks.FamilyKind,
     kinds: list[ControlKind],
     scale: float,
 ) -> None:
@@ -285,6 +286,6 @@ def test_one_still_frame_is_that_of_diffusers_union_pipeline(
 
 
 def union(family: Path) -> Any:
-    network = loud(published.union(UNet2DConditionModel.load_config(family / "unet")))
+    network = loud(tiny_checkpoints.union(UNet2DConditionModel.load_config(family / "unet")))
     nn.init.normal_(network.spatial_ch_projs.weight, std=0.3)
     return network

@@ -15,7 +15,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
-from replayed import QUIET
+from support.replay_runs import QUIET
 
 from pokora_anime.config.compose import compose
 from pokora_anime.render import pipeline

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import replayed
 import torch
 from PIL import Image as Pictures
+from support import replay_runs
 from torch import Tensor
 
 from pokora_anime.nano.world.draw import draw_frame
@@ -121,7 +121,7 @@ def test_a_base_without_a_tiny_vae_has_none(tmp_path: Path) -> None:
 def test_a_render_is_watched_and_the_preview_goes_when_the_clip_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not (replayed.honest() / REPORTS / PREVIEW).exists()
+    assert not (replay_runs.honest() / REPORTS / PREVIEW).exists()
     monkeypatch.setattr(Preview, "remove", lambda self: None)
-    folder = replayed.rendered(tmp_path, "control=none", "shot.seconds=0.5")
+    folder = replay_runs.rendered(tmp_path, "control=none", "shot.seconds=0.5")
     assert len(shown(folder / REPORTS / PREVIEW)) == 6

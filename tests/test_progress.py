@@ -245,7 +245,7 @@ def test_ctrl_c_makes_the_next_step_raise_and_is_given_back_afterwards() -> None
         display.note("still here")
         with pytest.raises(Interrupted) as caught:
             display.step()
-    assert caught.value.code == "INT-1"
+    assert caught.value.code == "INT-STOP"
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -289,8 +289,8 @@ def test_a_long_step_is_broken_off_soon_and_at_once_if_asked_twice(
 ) -> None:
     code = """
 import sys, time
-from pokora_anime.progress import Display
-from pokora_anime.streaming import Background
+from pokora_anime.system.terminal.progress import Display
+from pokora_anime.system.bounded_worker import Background
 def consume(items):
     for _ in items:
         time.sleep(60)

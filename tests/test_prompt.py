@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import published
 import pytest
-import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support import tiny_checkpoints, tiny_networks
 
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras, split_tags
 from pokora_anime.errors import PromptError
@@ -24,7 +23,7 @@ from pokora_anime.stages.text.prompt_embeddings import emphasize, encode, tokeni
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+    return tiny_networks.family(tmp_path_factory.mktemp("sdxl"))
 
 
 # Syntax
@@ -42,7 +41,7 @@ def test_a_lora_tag_without_a_weight_weighs_one() -> None:
 
 @pytest.mark.parametrize("tag", ["<lora:a:strong>", "<lora::1>", "<lora:a:9>", "<lora:a", "<lora:a:nan>"])
 def test_a_broken_lora_tag_is_refused(tag: str) -> None:
-    with pytest.raises(PromptError, match="PRM-4"):
+    with pytest.raises(PromptError, match="PRM-SYNTAX"):
         parse(f"girl {tag}")
 
 
@@ -68,7 +67,7 @@ def test_a_closed_tag_is_not_called_unfinished(tag: str) -> None:
 def test_what_only_another_program_reads_is_answered_by_our_way(text: str, way: str) -> None:
     with pytest.raises(PromptError) as caught:
         parse(text)
-    assert caught.value.code == "PRM-4"
+    assert caught.value.code == "PRM-SYNTAX"
     assert caught.value.fix == f"shot.prompt={way}"
 
 
@@ -112,18 +111,18 @@ def test_any_text_either_parses_or_says_why(text: str) -> None:
         found = parse(text)
     except PromptError as error:
         found = error
-    assert isinstance(found, ParsedPrompt) or found.code == "PRM-4"
+    assert isinstance(found, ParsedPrompt) or found.code == "PRM-SYNTAX"
 
 
 @pytest.mark.parametrize("text", ["", "  ", ", ,", "<lora:pastel:0.8>", "()", "."])
 def test_an_empty_prompt_is_refused_whatever_the_prefix(text: str) -> None:
-    with pytest.raises(PromptError, match="PRM-1"):
+    with pytest.raises(PromptError, match="PRM-EMPTY"):
         parse_shot(ShotConfig(prompt=text, prefix="masterpiece"))
 
 
 @pytest.mark.parametrize("text", ["girl\x00", "\x1b[31mred", "\ud800", "a\ue000", "a\nb"])
 def test_what_is_not_text_is_refused(text: str) -> None:
-    with pytest.raises(PromptError, match="PRM-3"):
+    with pytest.raises(PromptError, match="PRM-CHARACTER"):
         parse(text)
 
 
@@ -140,7 +139,7 @@ def test_a_lora_in_the_negative_prompt_is_refused() -> None:
 
 
 def test_a_long_prompt_is_cut_into_chunks_of_75(family: Path) -> None:
-    stack = tiny.models(family).text_stack()
+    stack = tiny_networks.models(family).text_stack()
     tokens, weights = tokenize(parse("girl " * 100), stack, "prompt")
     assert [[len(chunk) for chunk in rows] for rows in tokens] == [[75, 25], [75, 25]]
     assert len(weights[0][1]) == 25
@@ -148,12 +147,12 @@ def test_a_long_prompt_is_cut_into_chunks_of_75(family: Path) -> None:
 
 def test_an_over_long_prompt_names_its_length(family: Path) -> None:
     with pytest.raises(PromptError, match="has 301 tokens") as caught:
-        tokenize(parse("girl " * 301), tiny.models(family).text_stack(), "prompt")
-    assert caught.value.code == "PRM-2"
+        tokenize(parse("girl " * 301), tiny_networks.models(family).text_stack(), "prompt")
+    assert caught.value.code == "PRM-LONG"
 
 
 def test_short_text_is_framed_as_the_tokenizer_does_it(family: Path) -> None:
-    stack = tiny.models(family).text_stack()
+    stack = tiny_networks.models(family).text_stack()
     tokenizer = stack.tokenizers[0]
     expected = tokenizer("blue hair, smile", padding="max_length", max_length=77).input_ids
     assert framed(stack.tokens("blue hair, smile"), tokenizer) == expected
@@ -165,7 +164,7 @@ def test_short_text_is_framed_as_the_tokenizer_does_it(family: Path) -> None:
 def test_embeddings_are_those_of_diffusers_sdxl_pipeline(family: Path, tmp_path: Path) -> None:
     from diffusers import StableDiffusionXLPipeline
 
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     stack = networks.text_stack()
     pipeline = StableDiffusionXLPipeline(
         vae=networks.vae(),
@@ -178,9 +177,9 @@ def test_embeddings_are_those_of_diffusers_sdxl_pipeline(family: Path, tmp_path:
         force_zeros_for_empty_prompt=False,
     )
     expected = pipeline.encode_prompt("girl, waving", negative_prompt="bad anatomy")
-    config = tiny.config()
+    config = tiny_networks.config()
     config.shot = ShotConfig(prompt="girl, waving", negative="bad anatomy")
-    found = encode(config.shot, config, tiny.context(tmp_path, networks))
+    found = encode(config.shot, config, tiny_networks.context(tmp_path, networks))
     assert found.pooled is not None
     assert found.negative_pooled is not None
     parts = (found.embeds, found.negative_embeds, found.pooled, found.negative_pooled)
@@ -191,11 +190,11 @@ def test_embeddings_are_those_of_diffusers_sdxl_pipeline(family: Path, tmp_path:
 def test_sd2_reads_the_normed_last_state_of_its_only_encoder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published.unhashed(monkeypatch, "sd2-1")
-    networks = tiny.models(tiny.family(tmp_path / "sd2", "sd2"), "sd2")
-    config = tiny.config("sd2")
+    tiny_checkpoints.unhashed(monkeypatch, "sd2-1")
+    networks = tiny_networks.models(tiny_networks.family(tmp_path / "sd2", "sd2"), "sd2")
+    config = tiny_networks.config("sd2")
     config.shot = ShotConfig(prompt="girl", negative="")
-    found = encode(config.shot, config, tiny.context(tmp_path, networks))
+    found = encode(config.shot, config, tiny_networks.context(tmp_path, networks))
     stack = networks.text_stack()
     ids = torch.tensor([framed(stack.tokens("girl"), stack.tokenizers[0])])
     with torch.no_grad():
@@ -205,10 +204,10 @@ def test_sd2_reads_the_normed_last_state_of_its_only_encoder(
 
 
 def test_prompt_and_negative_have_the_same_length(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.shot = ShotConfig(prompt="girl " * 80, negative="bad")
-    found = encode(config.shot, config, tiny.context(tmp_path, tiny.models(family)))
-    assert found.embeds.shape == found.negative_embeds.shape == (154, 2 * tiny.TEXT)
+    found = encode(config.shot, config, tiny_networks.context(tmp_path, tiny_networks.models(family)))
+    assert found.embeds.shape == found.negative_embeds.shape == (154, 2 * tiny_networks.TEXT)
 
 
 @given(st.lists(st.floats(0.1, 2.0), min_size=4, max_size=4))
@@ -219,29 +218,31 @@ def test_emphasis_keeps_the_mean_size(weights: list[float]) -> None:
 
 
 def test_emphasis_changes_the_embeddings(family: Path, tmp_path: Path) -> None:
-    networks = tiny.models(family)
-    config = tiny.config()
+    networks = tiny_networks.models(family)
+    config = tiny_networks.config()
     embeds = []
     for index, text in enumerate(("blue hair, girl", "(blue hair:1.3), girl")):
         config.shot = ShotConfig(prompt=text)
-        embeds.append(encode(config.shot, config, tiny.context(tmp_path / str(index), networks)).embeds)
+        embeds.append(
+            encode(config.shot, config, tiny_networks.context(tmp_path / str(index), networks)).embeds
+        )
     assert not torch.allclose(*embeds)
 
 
 def test_a_stored_prompt_is_read_back_without_the_encoders(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
-    first = tiny.context(tmp_path, tiny.models(family))
+    config = tiny_networks.config()
+    first = tiny_networks.context(tmp_path, tiny_networks.models(family))
     made = encode(config.shot, config, first)
     first.folder.close()
-    again = tiny.models(family)
+    again = tiny_networks.models(family)
     again.text_stack()._load = lambda: pytest.fail("encoders were loaded")  # type: ignore[assignment]
-    kept = encode(config.shot, config, tiny.context(tmp_path, again))
+    kept = encode(config.shot, config, tiny_networks.context(tmp_path, again))
     assert torch.equal(kept.embeds, made.embeds)
     assert kept.node == made.node
 
 
 def test_free_text_drops_the_encoders(family: Path) -> None:
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     stack = networks.text_stack()
     networks.free_text()
     assert networks.text_stack() is not stack
@@ -267,20 +268,20 @@ def test_other_numbers_are_text(text: str) -> None:
     "text", ["4: girl, 8: boy", "0: girl, 0: boy", "0: a, 9: b, 4: c", ", ".join(f"{i}: a" for i in range(9))]
 )
 def test_stops_that_do_not_go_on_are_refused(text: str) -> None:
-    with pytest.raises(PromptError, match="PRM-5"):
+    with pytest.raises(PromptError, match="PRM-TRAVEL"):
         stops(text)
 
 
 def test_each_stop_is_encoded_with_the_prefix_and_kept(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     shots = {
         "both": ShotConfig(prompt="0: girl, 8: blue hair", prefix="smile", negative="bad"),
         "first": ShotConfig(prompt="girl", prefix="smile", negative="bad"),
         "second": ShotConfig(prompt="blue hair", prefix="smile", negative="bad"),
     }
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     made = {
-        name: encode(shot, replace(config, shot=shot), tiny.context(tmp_path / name, networks))
+        name: encode(shot, replace(config, shot=shot), tiny_networks.context(tmp_path / name, networks))
         for name, shot in shots.items()
     }
     assert [stop.frame for stop in made["both"].travel] == [0, 8]
@@ -295,13 +296,13 @@ def test_each_stop_is_encoded_with_the_prefix_and_kept(family: Path, tmp_path: P
 
 
 def test_a_segment_is_denoised_with_the_prompt_of_its_place(family: Path, tmp_path: Path) -> None:
-    config = tiny.config()
+    config = tiny_networks.config()
     config.control.kinds, config.keyframe.enabled = [], False
-    networks = tiny.models(family)
+    networks = tiny_networks.models(family)
     latents: list[torch.Tensor] = []
     for name, text in (("both", "0: girl, 1: blue hair"), ("second", "blue hair"), ("first", "girl")):
         shot = ShotConfig(prompt=text, negative="bad")
-        context = tiny.context(tmp_path / name, networks)
+        context = tiny_networks.context(tmp_path / name, networks)
         asked = encode(shot, replace(config, shot=shot), context)
         latents.append(next(segments.render(segments.ClipSources(prompt=asked), config, context, 4)).latents)
     assert torch.allclose(latents[0], latents[1], atol=1e-5)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support import tiny_networks
 
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import RecordError
@@ -38,11 +38,11 @@ LIMIT = 60_000_000  # bytes besides the video
 
 
 def settings() -> VideoConfig:
-    config = tiny.config(steps=3)
+    config = tiny_networks.config(steps=3)
     config.control = ControlConfig(kinds=[ControlKind.depth])
     config.shot.seconds, config.shot.fps = 0.75, 8
     config.finish.interpolation = Interpolation.none
-    config.finish.width = config.finish.height = tiny.SIZE
+    config.finish.width = config.finish.height = tiny_networks.SIZE
     config.motion.noise_share = 0.25
     return config
 
@@ -50,7 +50,7 @@ def settings() -> VideoConfig:
 def rendered(family: Path, root: Path) -> tuple[Path, RunContext]:
     """A finished run of two segments, made by the stages as the pipeline calls them."""
     config = settings()
-    context = tiny.context(root, tiny.models(family, settings=config))
+    context = tiny_networks.context(root, tiny_networks.models(family, settings=config))
     text = prompt_embeddings.encode(config.shot, config, context)
     first = keyframe.render(text, config, context)
     maps = control_maps.extract(first, config, context, last_attempt=True)
@@ -78,7 +78,7 @@ def rendered(family: Path, root: Path) -> tuple[Path, RunContext]:
 
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.family(tmp_path_factory.mktemp("sdxl"))
+    return tiny_networks.family(tmp_path_factory.mktemp("sdxl"))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_the_order_of_operations_is_closed() -> None:
 )
 def test_what_no_stage_does_cannot_be_a_node(make: object) -> None:
     assert callable(make)
-    with pytest.raises(RecordError, match="REC-1"):
+    with pytest.raises(RecordError, match="REC-OPERATION"):
         make()
 
 
@@ -316,7 +316,7 @@ def test_a_clip_at_768_px_stays_under_60_mb_besides_the_video(run: tuple[Reading
         if of(node.op).stores
     )
     small = settings()
-    assert sizes == stored_bytes(small, tokens=77, channels=2 * tiny.TEXT, pooled=tiny.TEXT)
+    assert sizes == stored_bytes(small, tokens=77, channels=2 * tiny_networks.TEXT, pooled=tiny_networks.TEXT)
     for fps, bound in ((8, 50_000_000), (12, LIMIT)):
         config = compose("video", ["base=sdxl", "control=pose_depth", f"shot.fps={fps}"])
         assert isinstance(config, VideoConfig)

@@ -153,7 +153,7 @@ def test_an_unknown_style_is_an_error_that_names_the_nearest() -> None:
 def test_an_empty_slot_says_how_to_fill_it() -> None:
     with pytest.raises(WeightsError, match="pokora models add FILE --slot character") as caught:
         needed_weights.style_rows([LoraConfig(id="character")], Family.sdxl)
-    assert caught.value.code == "WGT-1"
+    assert caught.value.code == "WGT-MISSING"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_an_empty_slot_says_how_to_fill_it() -> None:
     [
         (["base=sd2", "speed=lightning"], "CFG-SPEED", ["published one (sdxl)", "speed=hq"]),
         (["base=nano", "speed=hyper"], "CFG-SPEED", ["published one (sdxl)", "speed=lcm"]),
-        (["base=sdxl", "speed=turbo"], "WGT-3", ["non-commercial", "another base", "speed=lcm"]),
+        (["base=sdxl", "speed=turbo"], "WGT-BLOCKED", ["non-commercial", "another base", "speed=lcm"]),
     ],
 )
 def test_a_speed_that_a_base_has_not_names_the_nearest_that_works(
@@ -232,7 +232,7 @@ def test_the_limit_on_styles_counts_loras_not_names() -> None:
 )
 def test_the_suggested_command_fetches_just_what_the_composition_lacks(words: str) -> None:
     config = compose("video", words.split())
-    with pytest.raises(WeightsError, match="WGT-1") as caught:
+    with pytest.raises(WeightsError, match="WGT-MISSING") as caught:
         needed_weights.check_available(config)
     start, *suggested = shlex.split(caught.value.fix.removeprefix("pokora models "))
     assert start == "fetch"
@@ -275,7 +275,7 @@ def test_a_blocked_extractor_is_refused_even_where_it_is(
     monkeypatch.setattr(registry, "shipped", lambda: blocked)
     with pytest.raises(WeightsError, match="control=depth") as caught:
         needed_weights.check_available(config, {row.id: tmp_path for row in registry.rows()})
-    assert caught.value.code == "WGT-3"
+    assert caught.value.code == "WGT-BLOCKED"
 
 
 def test_nano_has_no_canny_and_names_the_kinds_that_work() -> None:
@@ -330,7 +330,7 @@ def test_a_lock_that_is_none_is_one_line(tmp_path: Path) -> None:
     lockfile.path().write_text('{"version": 99}')
     with pytest.raises(WeightsError, match="no lock file") as caught:
         lockfile.read()
-    assert caught.value.code == "WGT-2"
+    assert caught.value.code == "WGT-DAMAGED"
 
 
 def test_checking_weights_needs_no_torch() -> None:
@@ -357,7 +357,7 @@ def test_a_damaged_file_is_found_before_it_is_used(tmp_path: Path) -> None:
     (tmp_path / row.files[0]).write_bytes(b"not the real thing")
     with pytest.raises(WeightsError, match="damaged") as caught:
         weight_hashes.verify(row, tmp_path)
-    assert caught.value.code == "WGT-2"
+    assert caught.value.code == "WGT-DAMAGED"
 
 
 @pytest.mark.parametrize("name", ["model.bin", "graph.onnx"])
@@ -365,7 +365,7 @@ def test_what_may_run_code_or_has_no_hash_is_not_opened(tmp_path: Path, name: st
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(WeightsError, match=name) as caught:
         weight_hashes.verify(row_of(files=(name,), published=(name,), sha256={}), tmp_path)
-    assert caught.value.code == "WGT-6"
+    assert caught.value.code == "WGT-UNSAFE"
 
 
 def test_a_manifest_promises_the_hashes_of_packaged_weights(tmp_path: Path) -> None:
@@ -388,7 +388,7 @@ def test_a_file_that_the_manifest_lists_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "MANIFEST.json").write_text(json.dumps(listed))
     with pytest.raises(WeightsError, match="lacks m-00002-of-00002") as caught:
         weight_hashes.verify(row, folder)
-    assert caught.value.code == "WGT-1"
+    assert caught.value.code == "WGT-MISSING"
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ def test_verify_reads_every_byte_and_fails_on_a_changed_one(
 def test_blocked_rows_are_never_fetched() -> None:
     with pytest.raises(WeightsError, match="non-commercial") as caught:
         command.main(["fetch", "depth-anything-v2-large"])
-    assert caught.value.code == "WGT-3"
+    assert caught.value.code == "WGT-BLOCKED"
 
 
 def test_licence_ids_are_spdx_or_own_references() -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import replayed
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pictures
-from sealed import zipped
+from support import replay_runs
+from support.forged_run import zipped
 
 from pokora_anime.catalogue import needed_weights
 from pokora_anime.cli.judge import replay as command
@@ -39,7 +39,7 @@ ALL = 99
 
 @pytest.fixture(scope="module")
 def record() -> Record:
-    return read_record(Folder(replayed.honest(), LIMITS), LIMITS)
+    return read_record(Folder(replay_runs.honest(), LIMITS), LIMITS)
 
 
 # What is picked
@@ -55,7 +55,7 @@ def test_a_nonce_picks_the_same_parts_every_time(record: Record) -> None:
 
 @given(nonce=st.text(max_size=20), count=st.integers(0, 20))
 def test_doors_noise_keyframe_and_one_segment_are_always_picked(nonce: str, count: int) -> None:
-    record = read_record(Folder(replayed.honest(), LIMITS), LIMITS)
+    record = read_record(Folder(replay_runs.honest(), LIMITS), LIMITS)
     choice = choose(record, nonce, count)
     every = replayable(record)
     assert len(choice.units) == min(max(count, 5), len(every))
@@ -143,7 +143,7 @@ def test_every_limit_leaves_room_for_a_person_or_none_at_all() -> None:
 
 
 def test_every_part_of_an_honest_run_is_bit_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = replayed.honest()
+    run = replay_runs.honest()
     status = command.main([str(run), "--nonce", "7", "--nodes", str(ALL), "--json", "--out", str(tmp_path)])
     told = json.loads(capsys.readouterr().out)
     assert [part["bit_equal"] for part in told["parts"]] == [True] * told["replayable"]
@@ -155,21 +155,21 @@ def test_every_part_of_an_honest_run_is_bit_equal(tmp_path: Path, capsys: pytest
 
 
 def test_another_number_of_threads_passes_within_the_thresholds() -> None:
-    report, _ = replay(replayed.honest(), Question(nonce="7", nodes=3, wishes=Wishes(threads=2)))
+    report, _ = replay(replay_runs.honest(), Question(nonce="7", nodes=3, wishes=Wishes(threads=2)))
     assert not any(part.same for part in report.parts)
     assert all("threads 1, here 2" in " ".join(part.reasons) for part in report.parts)
     assert report.verdict is Verdict.passed, [part.to_plain() for part in report.parts]
 
 
 def test_a_bundle_is_replayed_like_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = zipped(replayed.honest(), tmp_path / "run.zip")
+    bundle = zipped(replay_runs.honest(), tmp_path / "run.zip")
     assert command.main([str(bundle), "--nonce", "x", "--nodes", "3"]) == 0
     assert "REPLAY     PASS" in capsys.readouterr().out
     assert (tmp_path / "run-reports" / "replay.png").exists()
 
 
 def test_every_part_of_stills_is_bit_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = zipped(replayed.stills(), tmp_path / "stills.zip")
+    bundle = zipped(replay_runs.stills(), tmp_path / "stills.zip")
     assert command.main([str(bundle), "--nonce", "x", "--nodes", str(ALL), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     kinds = [part["name"].split()[0] for part in told["parts"]]
@@ -178,7 +178,7 @@ def test_every_part_of_stills_is_bit_equal(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_a_still_is_picked_with_the_picture_and_the_noise_that_it_was_made_from() -> None:
-    record = read_record(Folder(replayed.stills(), LIMITS), LIMITS)
+    record = read_record(Folder(replay_runs.stills(), LIMITS), LIMITS)
     for nonce in range(20):
         prompt, noise, first, still = choose(record, str(nonce), 3).units
         assert (prompt.kind, noise.kind, first.kind, still.kind) == ("prompt", "noise", "keyframe", "still")
@@ -189,7 +189,7 @@ def test_a_still_is_picked_with_the_picture_and_the_noise_that_it_was_made_from(
 def test_a_clip_without_keyframe_and_control_is_bit_equal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = replayed.rendered(tmp_path, "keyframe=none", "control=none", "motion.anchor=none")
+    run = replay_runs.rendered(tmp_path, "keyframe=none", "control=none", "motion.anchor=none")
     assert command.main([str(run), "--nonce", "x", "--nodes", "4"]) == 0
     said = capsys.readouterr().out
     assert "REPLAY     PASS" in said and "4 of 7 parts" in said
@@ -204,7 +204,7 @@ def test_what_cannot_be_read_ends_with_2(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_changed_file_fails_before_anything_is_computed(tmp_path: Path) -> None:
-    folder = shutil.copytree(replayed.honest(), tmp_path / "run")
+    folder = shutil.copytree(replay_runs.honest(), tmp_path / "run")
     with (folder / "keyframe.png").open("ab") as file:
         file.write(b"\0")
     report, picture = replay(folder, Question(nonce="1"))
@@ -214,8 +214,8 @@ def test_a_changed_file_fails_before_anything_is_computed(tmp_path: Path) -> Non
 
 def test_missing_weights_name_the_command_that_fetches_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needed_weights, "locate", lambda row: None)
-    with pytest.raises(WeightsError, match="WGT-1"):
-        replay(replayed.honest(), Question(nonce="1"))
+    with pytest.raises(WeightsError, match="WGT-MISSING"):
+        replay(replay_runs.honest(), Question(nonce="1"))
 
 
 @pytest.mark.parametrize("words", [["--nodes", "2"], ["--nodes", "x"], ["--threads", "-1"]])

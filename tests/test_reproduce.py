@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import bundled
 import numpy as np
 import pytest
-import submitted
 from PIL import Image as Pictures
+from support import forged_bundle, submission_checkout
 
 from pokora_anime.cli import main
 from pokora_anime.cli.render.render_job import render
@@ -40,12 +39,14 @@ needs_landlock = pytest.mark.skipif(sys.platform != "linux" or not landlock_abi(
 
 def video() -> Path:
     """The run of the workplace's clip."""
-    return next((submitted.workplace() / "outputs" / "video").iterdir())
+    return next((submission_checkout.workplace() / "outputs" / "video").iterdir())
 
 
 @pytest.mark.slow
 def test_a_bundle_renders_to_the_same_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status = main(["reproduce", str(submitted.bundle()), "--out", str(tmp_path / "again"), "--json"])
+    status = main(
+        ["reproduce", str(submission_checkout.bundle()), "--out", str(tmp_path / "again"), "--json"]
+    )
     told = json.loads(capsys.readouterr().out)
     assert (status, told["verdict"]) == (0, "PASS")
     assert [(run["equal"], run["of"], run["video_bytes_equal"]) for run in told["runs"]] == [
@@ -57,7 +58,7 @@ def test_a_bundle_renders_to_the_same_frames(tmp_path: Path, capsys: pytest.Capt
 
 def test_what_does_not_verify_is_not_rendered(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
-    data = bytearray(submitted.bundle().read_bytes())
+    data = bytearray(submission_checkout.bundle().read_bytes())
     data[len(data) // 3] ^= 1
     path.write_bytes(data)
     outcome = reproduce_runs.reproduce(
@@ -79,7 +80,7 @@ def test_other_frames_fail(tmp_path: Path) -> None:
 
 
 def test_nearly_equal_pictures_are_for_a_person_where_every_bit_should_be_equal(tmp_path: Path) -> None:
-    still = next((submitted.workplace() / "outputs" / "stills").iterdir())
+    still = next((submission_checkout.workplace() / "outputs" / "stills").iterdir())
     copy = Path(shutil.copytree(still, tmp_path / "copy"))
     picture = np.array(Pictures.open(copy / "still-1.png"))
     picture[0, 0, 0] ^= 1
@@ -94,10 +95,10 @@ def test_nearly_equal_pictures_are_for_a_person_where_every_bit_should_be_equal(
 
 
 def test_the_difference_of_the_source_is_shown(tmp_path: Path) -> None:
-    with zipfile.ZipFile(submitted.bundle()) as opened:
+    with zipfile.ZipFile(submission_checkout.bundle()) as opened:
         opened.extractall(tmp_path)
-    place = tmp_path / submitted.bundle().stem
-    cli = place / "source" / "pokora_anime" / "cli.py"
+    place = tmp_path / submission_checkout.bundle().stem
+    cli = place / "source" / "pokora_anime" / "cli" / "__init__.py"
     cli.write_text(cli.read_text().replace("render an 8-10 s clip", "send \x1b[2J home"))
     shown = untrusted_source.difference(Folder(place, LIMITS))
     assert "+++ bundle/pokora_anime/cli/__init__.py" in shown
@@ -109,7 +110,12 @@ def test_nobody_who_agrees_means_that_nothing_runs(tmp_path: Path) -> None:
     trust = Trust(source=True, confirm=lambda difference: False)
     with pytest.raises(PokoraError, match="SUB-TRUST"):
         reproduce_runs.reproduce(
-            submitted.bundle(), tmp_path / "out", key="", trust=trust, render=render, tell=lambda line: None
+            submission_checkout.bundle(),
+            tmp_path / "out",
+            key="",
+            trust=trust,
+            render=render,
+            tell=lambda line: None,
         )
 
 
@@ -130,7 +136,7 @@ def test_source_that_looks_around_gets_nowhere(tmp_path: Path) -> None:
     source = _source(tmp_path)
     secret = tmp_path / "secret.txt"
     secret.write_text("mine")
-    pipeline = source / "pokora_anime" / "pipeline.py"
+    pipeline = source / "pokora_anime" / "render" / "pipeline.py"
     spy = f"open({str(tmp_path / 'out.txt')!r}, 'w').write(open({str(secret)!r}).read())\n"
     pipeline.write_text(spy)
     work = tmp_path / "work"
@@ -143,8 +149,10 @@ def test_source_that_looks_around_gets_nowhere(tmp_path: Path) -> None:
 def _source(target: Path) -> Path:
     """The package in a folder of its own, with the weights that a bundle of nano carries."""
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(submitted.ROOT / "pokora_anime", target / "source" / "pokora_anime", ignore=ignored)
-    shutil.copytree(submitted.ROOT / "conf", target / "source" / "conf")
+    shutil.copytree(
+        submission_checkout.ROOT / "pokora_anime", target / "source" / "pokora_anime", ignore=ignored
+    )
+    shutil.copytree(submission_checkout.ROOT / "conf", target / "source" / "conf")
     return target / "source"
 
 
@@ -217,7 +225,7 @@ def test_another_file_of_the_same_frames_is_never_a_pass_in_the_same_environment
 
 
 def test_what_an_honest_bundle_shows_is_made_again_byte_for_byte() -> None:
-    told = entry_verdict.examine(bundled.honest())
+    told = entry_verdict.examine(forged_bundle.honest())
     assert told is not None
     assert (told.verdict, told.findings) == (Verdict.passed, ())
 
@@ -225,7 +233,7 @@ def test_what_an_honest_bundle_shows_is_made_again_byte_for_byte() -> None:
 def test_a_poster_with_foreign_pictures_is_found_although_it_is_set_as_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = bundled.copied(tmp_path)
+    folder = forged_bundle.copied(tmp_path)
     opened = Folder(folder, LIMITS)
     told = read_manifest(opened, LIMITS)
     with monkeypatch.context() as patch:
@@ -238,7 +246,7 @@ def test_a_poster_with_foreign_pictures_is_found_although_it_is_set_as_ours(
         patch.setattr(content, "collect", painted)
         made = documents_again.make(opened, told, listed_runs(opened, LIMITS))
     (folder / file_names.POSTER).write_bytes(made.poster)
-    bundled.mend(folder)
+    forged_bundle.mend(folder)
     found = examine_and_show(folder, pictures=False)[0].integrity
     assert {(one.code, one.where) for one in found} == {("BND-DOCUMENT", file_names.POSTER)}
     shown = entry_verdict.examine(folder)
@@ -247,8 +255,8 @@ def test_a_poster_with_foreign_pictures_is_found_although_it_is_set_as_ours(
 
 
 def test_other_words_than_the_manifest_has_are_found_in_the_documents(tmp_path: Path) -> None:
-    folder = bundled.copied(tmp_path)
-    bundled.mend(folder, lambda told: told["words"].update(artistic_statement="Something else."))
+    folder = forged_bundle.copied(tmp_path)
+    forged_bundle.mend(folder, lambda told: told["words"].update(artistic_statement="Something else."))
     shown = entry_verdict.examine(folder)
     assert shown is not None
     assert {(one.code, one.where) for one in shown.findings} == {
@@ -261,9 +269,9 @@ def test_other_words_than_the_manifest_has_are_found_in_the_documents(tmp_path: 
 def test_replay_and_reproduce_look_at_the_entry(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = bundled.copied(tmp_path)
-    (folder / file_names.still(0)).write_bytes((bundled.run(folder) / "keyframe.png").read_bytes())
-    bundled.mend(folder)
+    folder = forged_bundle.copied(tmp_path)
+    (folder / file_names.still(0)).write_bytes((forged_bundle.run(folder) / "keyframe.png").read_bytes())
+    forged_bundle.mend(folder)
     nonce = ["--nonce", "7", "--nodes", "3"] if command == "replay" else []
     assert main([command, str(folder), *nonce, "--out", str(tmp_path / "out")]) == 1
     assert "BND-ENTRY" in capsys.readouterr().out
@@ -273,9 +281,9 @@ def test_signed_copies_that_nobody_validated_are_no_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(credentials, "available", lambda: False)
-    folder = bundled.copied(tmp_path)
-    bundled.with_copies(folder)
-    bundled.mend(folder)
+    folder = forged_bundle.copied(tmp_path)
+    forged_bundle.with_copies(folder)
+    forged_bundle.mend(folder)
     report = examine_and_show(folder, pictures=False)[0]
     assert {one.code for one in report.integrity} == {"BND-UNREAD"}
     assert report.verdicts["INTEGRITY"] is Verdict.review

@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import replayed
 import torch
-from sealed import Forgery, codes
+from support import replay_runs
+from support.forged_run import Forgery, codes
 from torch import Tensor
 
 from pokora_anime.nano.world.draw import draw_frame
@@ -128,7 +128,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return torch.cat([known, fresh], dim=2)
 
     patch.setattr(motion, "sample", with_seam)
-    folder = replayed.rendered(
+    folder = replay_runs.rendered(
         tmp_path_factory.mktemp("seam"), REROLL, "shot.seconds=1.5", "motion.deflicker=0"
     )
     patch.undo()
@@ -138,7 +138,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An honest run of two segments whose second one was made twice, as told."""
-    return replayed.made_twice(tmp_path_factory.mktemp("again"), REROLL)
+    return replay_runs.made_twice(tmp_path_factory.mktemp("again"), REROLL)
 
 
 def segments(folder: Path) -> list[Step]:
@@ -166,7 +166,7 @@ def test_an_attempt_that_the_config_does_not_allow_is_refused(
     again: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "POL-PLACE" not in codes(again)
-    monkeypatch.setattr("sealed.honest", lambda: again)
+    monkeypatch.setattr("support.forged_run.honest", lambda: again)
     forgery = Forgery(tmp_path)
     forgery.record["summary"]["config"]["quality"]["reroll"] = 0
     assert "POL-PLACE" in codes(forgery.seal())

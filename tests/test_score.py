@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import replayed
-from sealed import codes
+from support import replay_runs
+from support.forged_run import codes
 
 from pokora_anime import cli
 from pokora_anime.config.compose import compose
@@ -27,16 +27,16 @@ from pokora_anime.schema.settings import Family, Minimum, RunConfig, VideoConfig
 @pytest.fixture(scope="module")
 def live() -> dict[str, Any]:
     """What the render itself wrote."""
-    return json.loads((replayed.honest() / "reports" / SCORECARD).read_text())
+    return json.loads((replay_runs.honest() / "reports" / SCORECARD).read_text())
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    return shutil.copytree(replayed.honest(), tmp_path / "run")
+    return shutil.copytree(replay_runs.honest(), tmp_path / "run")
 
 
 def asking(level: str) -> RunConfig:
-    return compose("video", [*replayed.SMALL, f"quality.min={level}"])
+    return compose("video", [*replay_runs.SMALL, f"quality.min={level}"])
 
 
 def edited(folder: Path, verdict: str) -> None:
@@ -50,7 +50,7 @@ def edited(folder: Path, verdict: str) -> None:
 
 
 def test_a_render_leaves_a_scorecard_of_both_stages(live: dict[str, Any]) -> None:
-    assert (replayed.honest() / "reports" / REPORT).is_file()
+    assert (replay_runs.honest() / "reports" / REPORT).is_file()
     assert live["generated_frames_from"] == RENDERED
     assert (live["generated"]["frames"], live["final"]["frames"]) == (9, 24)
     for stage in STAGES:
@@ -61,7 +61,7 @@ def test_a_render_leaves_a_scorecard_of_both_stages(live: dict[str, Any]) -> Non
 def test_the_stored_clip_has_the_score_that_its_render_had(
     live: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["score", str(replayed.honest()), "--json", "--out", str(tmp_path)]) == 0
+    assert cli.main(["score", str(replay_runs.honest()), "--json", "--out", str(tmp_path)]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["generated_frames_from"] == DECODED
     assert again["generated"]["values"] == pytest.approx(live["generated"]["values"], rel=1e-3, abs=1e-3)
@@ -117,11 +117,11 @@ def test_a_clip_without_a_scorecard_is_scored_before_it_is_judged(copy: Path) ->
 
 
 def test_a_refused_clip_ends_the_command_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    root = replayed.honest().parents[1]
-    status = cli.main(["video", *replayed.SMALL, "quality.min=good", "--out", str(root)])
+    root = replay_runs.honest().parents[1]
+    status = cli.main(["video", *replay_runs.SMALL, "quality.min=good", "--out", str(root)])
     told = capsys.readouterr()
     assert status == 6
-    assert told.out.strip().splitlines()[-1] == str(replayed.honest())
+    assert told.out.strip().splitlines()[-1] == str(replay_runs.honest())
     assert told.err.strip().splitlines()[-1].startswith("pokora: QUA-MIN: kept in ")
     assert "Traceback" not in told.err
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from diffusers import DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import AttnProcessor2_0
+from support import tiny_networks
 from torch import Tensor, nn
 
 from pokora_anime.devices.forecast.plan import Offload, Plan
@@ -42,7 +42,7 @@ class Networks:
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     """As diffusers has them: no processor of ours."""
-    models = tiny.models(tiny.family(tmp_path_factory.mktemp("family")))
+    models = tiny_networks.models(tiny_networks.family(tmp_path_factory.mktemp("family")))
     networks = Networks(unet=models.motion_unet(), control=models.controlnet(ControlKind.pose))
     for one in (networks.unet, networks.control):
         one.set_attn_processor(AttnProcessor2_0())
@@ -77,9 +77,9 @@ def anchor(unet: Any) -> Anchor:
 
 def condition() -> Condition:
     return Condition(
-        embeds_BTD=torch.randn(2, 7, 2 * tiny.TEXT),
-        pooled_BD=torch.randn(2, tiny.TEXT),
-        time_ids_BD=torch.ones(2, 6) * tiny.SIZE,
+        embeds_BTD=torch.randn(2, 7, 2 * tiny_networks.TEXT),
+        pooled_BD=torch.randn(2, tiny_networks.TEXT),
+        time_ids_BD=torch.ones(2, 6) * tiny_networks.SIZE,
     )
 
 

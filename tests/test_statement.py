@@ -256,5 +256,5 @@ def test_each_digest_stands_for_files_whose_hash_it_is() -> None:
         assert isinstance(entry, dict)
         assert text_hash(entry["files"]) == digest
         assert entry["files"].items() <= everything[entry["row"]].items()
-    with pytest.raises(RecordError, match="REC-3"):
+    with pytest.raises(RecordError, match="REC-WEIGHTS"):
         weight_files(config, {unet, "0" * 64})

@@ -144,7 +144,7 @@ def test_a_worker_that_has_enough_lets_the_rest_pass() -> None:
 def test_a_process_ends_although_its_worker_is_busy() -> None:
     code = """
 import time
-from pokora_anime.streaming import Background
+from pokora_anime.system.bounded_worker import Background
 def consume(items):
     next(items)
     time.sleep(60)

@@ -17,10 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import replayed
-import submitted
 from pypdf import PdfReader
-from submitted import WORDS
+from support import replay_runs, submission_checkout
+from support.submission_checkout import WORDS
 
 from pokora_anime.cli import main, submission
 from pokora_anime.config.compose import compose
@@ -73,25 +72,25 @@ def test_a_bundle_that_does_not_fit_is_refused_before_its_documents_are_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[str] = []
-    root = submitted.workplace()
+    root = submission_checkout.workplace()
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - 10**6, 10**6))
         with pytest.raises(PokoraError, match=r"SYS-DISK: .* to write and 1 MB free .*then build again"):
             build.build(root, WORDS, draft=True, tell=told.append)
     assert not any("write-up" in line for line in told)
-    made = sum(path.stat().st_size for path in submitted.bundle().parent.iterdir())
+    made = sum(path.stat().st_size for path in submission_checkout.bundle().parent.iterdir())
     assert made < build._size(build.consider(root, WORDS, draft=True))
 
 
 def test_a_run_writes_no_more_than_its_config_was_counted_to() -> None:
-    run = next(submitted.workplace().glob("outputs/video/*"))
+    run = next(submission_checkout.workplace().glob("outputs/video/*"))
     wrote = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
-    assert wrote < disk_space.needed(compose("video", [*replayed.SMALL])) < 10**8
+    assert wrote < disk_space.needed(compose("video", [*replay_runs.SMALL])) < 10**8
 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    return submitted.copied(tmp_path)
+    return submission_checkout.copied(tmp_path)
 
 
 # The team's words
@@ -190,8 +189,8 @@ def test_source_that_no_commit_holds_is_refused(work: Path) -> None:
 
 def test_runs_of_other_source_are_refused(work: Path) -> None:
     (work / "pokora_anime" / "more.py").write_text("")
-    submitted.git(work, "add", "-A")
-    submitted.git(work, "commit", "-qm", "more")
+    submission_checkout.git(work, "add", "-A")
+    submission_checkout.git(work, "commit", "-qm", "more")
     assert "SUB-CODE" in barring(work)
 
 
@@ -238,7 +237,7 @@ def test_a_target_that_is_no_folder(work: Path) -> None:
 
 def test_a_text_for_five_pages_says_by_how_much(work: Path) -> None:
     words = replace(WORDS, artistic_statement="\n\n".join(["A petal falls and nobody looks. " * 30] * 12))
-    built = submitted.draft(work, words)
+    built = submission_checkout.draft(work, words)
     pages = next(one for one in built.findings if one.code == "SUB-PAGES")
     assert re.search(r"[5-9] pages; about \d+ characters are too many, from '", pages.got)
     assert pages.where == names.WRITEUP
@@ -255,8 +254,8 @@ def test_a_broken_scorecard_is_refused(work: Path) -> None:
 
 
 def test_documents_name_members_and_checkpoints_and_carry_their_fonts() -> None:
-    with zipfile.ZipFile(submitted.bundle()) as opened:
-        top = submitted.bundle().stem
+    with zipfile.ZipFile(submission_checkout.bundle()) as opened:
+        top = submission_checkout.bundle().stem
         weights = json.loads(opened.read(f"{top}/{names.WEIGHTS}"))
         facts = {name: typst_pdf.read(opened.read(f"{top}/{name}")) for name in (names.WRITEUP, names.POSTER)}
     words = [member.name for member in WORDS.members] + [member.id for member in WORDS.members]
@@ -371,7 +370,7 @@ def _pixels(document: bytes) -> np.ndarray:
 
 
 def test_no_page_of_the_write_up_is_nearly_empty() -> None:
-    with zipfile.ZipFile(submitted.bundle()) as opened:
+    with zipfile.ZipFile(submission_checkout.bundle()) as opened:
         name = next(name for name in opened.namelist() if name.endswith("entry/writeup.pdf"))
         writeup = opened.read(name)
     assert typst_pdf.filled(writeup) > 0.3
@@ -385,13 +384,13 @@ def test_no_page_of_the_write_up_is_nearly_empty() -> None:
 
 def test_two_characters_are_told_in_documents_and_findings(work: Path) -> None:
     assert chosen_runs.choose(work, WORDS).apart == ""
-    other = submitted.still(work, "seed=99", "shot.prompt=1boy, red hair")
+    other = submission_checkout.still(work, "seed=99", "shot.prompt=1boy, red hair")
     words = replace(WORDS, stills=(other.relative_to(work).as_posix(),))
     said = chosen_runs.choose(work, words).apart
     assert "words and seed differ" in said
     judged = build.consider(work, words, draft=True)
     assert "SUB-CHARACTER" in {one.code for one in judged.findings}
-    made = submitted.draft(work, words).path
+    made = submission_checkout.draft(work, words).path
     assert made is not None
     with zipfile.ZipFile(made) as opened:
         for document in ("writeup", "poster"):
@@ -434,7 +433,7 @@ def test_the_printed_command_composes_the_very_config(command: str, overrides: l
 
 
 def test_an_honest_draft_verifies_and_is_no_entry() -> None:
-    report, show = examine_and_show(submitted.bundle())
+    report, show = examine_and_show(submission_checkout.bundle())
     assert found(report) == set()
     assert report.verdicts["INTEGRITY"] is Verdict.passed
     assert report.entry == "not eligible"
@@ -443,13 +442,13 @@ def test_an_honest_draft_verifies_and_is_no_entry() -> None:
 
 def test_two_places_two_zones_two_umasks_give_one_file(tmp_path: Path) -> None:
     again = tmp_path / "elsewhere" / "deeper"
-    shutil.copytree(submitted.workplace(), again, ignore=shutil.ignore_patterns("submission"))
+    shutil.copytree(submission_checkout.workplace(), again, ignore=shutil.ignore_patterns("submission"))
     before, zone = os.umask(0o077), os.environ.get("TZ")
     os.environ["TZ"] = "Pacific/Kiritimati"
     time.tzset()
     try:
-        with submitted.no_credentials():
-            path = submitted.draft(again).path
+        with submission_checkout.no_credentials():
+            path = submission_checkout.draft(again).path
     finally:
         os.umask(before)
         os.environ.pop("TZ")
@@ -457,16 +456,16 @@ def test_two_places_two_zones_two_umasks_give_one_file(tmp_path: Path) -> None:
             os.environ["TZ"] = zone
         time.tzset()
     assert path is not None
-    assert path.name == submitted.bundle().name
-    assert path.read_bytes() == submitted.bundle().read_bytes()
+    assert path.name == submission_checkout.bundle().name
+    assert path.read_bytes() == submission_checkout.bundle().read_bytes()
 
 
 def test_a_bundle_has_what_a_jury_asks_for() -> None:
-    with zipfile.ZipFile(submitted.bundle()) as opened:
+    with zipfile.ZipFile(submission_checkout.bundle()) as opened:
         inside = {name.partition("/")[2] for name in opened.namelist()}
         assert {member.date_time for member in opened.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-        crate = json.loads(opened.read(f"{submitted.bundle().stem}/{names.CRATE}"))
-        report = opened.read(f"{submitted.bundle().stem}/{names.REPORT}").decode()
+        crate = json.loads(opened.read(f"{submission_checkout.bundle().stem}/{names.CRATE}"))
+        report = opened.read(f"{submission_checkout.bundle().stem}/{names.REPORT}").decode()
     assert inside >= {
         names.VIDEO, names.still(0), names.WRITEUP, names.POSTER, names.README, names.SUMS, names.MANIFEST,
         names.STATEMENT, names.WEIGHTS, names.REPORT, "source/requirements.lock",
@@ -477,8 +476,8 @@ def test_a_bundle_has_what_a_jury_asks_for() -> None:
 
 
 def test_a_draft_says_so_and_invents_nobody(work: Path) -> None:
-    with submitted.no_credentials():
-        path = submitted.draft(work, Project()).path
+    with submission_checkout.no_credentials():
+        path = submission_checkout.draft(work, Project()).path
     assert path is not None
     with zipfile.ZipFile(path) as opened:
         poster = typst_pdf.read(opened.read(f"{path.stem}/{names.POSTER}"))
@@ -494,10 +493,10 @@ def test_a_draft_says_so_and_invents_nobody(work: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_changed_file_is_found_although_the_zip_is_mended(name: str, tmp_path: Path) -> None:
-    files = _files(submitted.bundle())
+    files = _files(submission_checkout.bundle())
     data = bytearray(files[name])
     data[len(data) // 2] ^= 1
-    path = tmp_path / submitted.bundle().name
+    path = tmp_path / submission_checkout.bundle().name
     path.write_bytes(zip_writer.pack(path.stem, {**files, name: bytes(data)}))
     assert verified(path) & {"BND-HASH", "BND-MANIFEST", "SIG-BAD", "SIG-CONTENT"}
 
@@ -506,7 +505,7 @@ def test_a_changed_file_is_found_although_the_zip_is_mended(name: str, tmp_path:
     "place", [0, 10, 27, 40, "directory", "directory+12", "directory+40", "end", "end+20"]
 )
 def test_a_changed_byte_of_the_zip_itself_is_found(place: int | str, tmp_path: Path) -> None:
-    data = bytearray(submitted.bundle().read_bytes())
+    data = bytearray(submission_checkout.bundle().read_bytes())
     end = data.rindex(b"PK\5\6")
     starts = {"directory": int.from_bytes(data[end + 16 : end + 20], "little"), "end": end}
     name, _, more = str(place).partition("+")
@@ -527,12 +526,14 @@ def _container(path: Path) -> bool:
 
 def test_a_file_that_nobody_sealed_is_found(tmp_path: Path) -> None:
     path = tmp_path / "more.zip"
-    path.write_bytes(zip_writer.pack("more", {**_files(submitted.bundle()), "entry/sketch.png": b"x"}))
+    path.write_bytes(
+        zip_writer.pack("more", {**_files(submission_checkout.bundle()), "entry/sketch.png": b"x"})
+    )
     assert verified(path) >= {"BND-EXTRA"}
 
 
 def test_another_still_in_the_entry_is_found_although_all_is_signed_anew(tmp_path: Path) -> None:
-    files = _files(submitted.bundle())
+    files = _files(submission_checkout.bundle())
     files[names.still(0)] = files[f"{names.ENTRY}/poster.pdf"]
     told = json.loads(files[names.MANIFEST])
     told["files"][names.still(0)] = told["files"][names.POSTER]
@@ -547,13 +548,13 @@ def test_another_still_in_the_entry_is_found_although_all_is_signed_anew(tmp_pat
 
 
 def test_an_unpacked_bundle_verifies_too(tmp_path: Path) -> None:
-    with zipfile.ZipFile(submitted.bundle()) as opened:
+    with zipfile.ZipFile(submission_checkout.bundle()) as opened:
         opened.extractall(tmp_path)
-    assert verified(tmp_path / submitted.bundle().stem) == set()
+    assert verified(tmp_path / submission_checkout.bundle().stem) == set()
 
 
 def test_the_key_that_must_have_signed_is_asked_of_all() -> None:
-    report, _ = examine_and_show(submitted.bundle(), key="ed25519:" + "0" * 64, pictures=False)
+    report, _ = examine_and_show(submission_checkout.bundle(), key="ed25519:" + "0" * 64, pictures=False)
     assert sum(one.code == "SIG-KEY" for one in report.findings) == 3
 
 
@@ -563,14 +564,14 @@ def test_verify_needs_no_torch_and_little_time() -> None:
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules); sys.exit(status)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(submitted.bundle())], capture_output=True, text=True
+        [sys.executable, "-c", code, str(submission_checkout.bundle())], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert "SUB-DRAFT" in done.stdout
 
 
 def test_another_process_builds_the_same_and_needs_no_torch(work: Path) -> None:
-    submitted.saved(work)
+    submission_checkout.saved(work)
     code = (
         "import sys; from pokora_anime.cli import main; status = main(['submission', 'build', '--draft']);"
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules); sys.exit(status)"
@@ -580,17 +581,17 @@ def test_another_process_builds_the_same_and_needs_no_torch(work: Path) -> None:
         cwd=work,
         capture_output=True,
         text=True,
-        env={**submitted.environment(work), "PYTHONHASHSEED": "7"},
+        env={**submission_checkout.environment(work), "PYTHONHASHSEED": "7"},
     )
     assert done.returncode == 0, done.stderr
     # The name has the hash of everything but the signature, which is another key's here.
     names_built = [path.name for path in (work / "submission" / "dist").glob("*.zip")]
-    assert names_built == [submitted.bundle().name]
+    assert names_built == [submission_checkout.bundle().name]
 
 
 def test_signed_copies_carry_credentials_and_a_changed_one_is_found(work: Path, tmp_path: Path) -> None:
     pytest.importorskip("c2pa")
-    path = submitted.draft(work).path
+    path = submission_checkout.draft(work).path
     assert path is not None
     assert verified(path) == set()
     files = _files(path)
@@ -627,7 +628,7 @@ def test_a_run_is_found_by_every_name_that_it_is_called_by(work: Path, spelled: 
 
 
 def test_status_says_which_runs_and_why_in_words_that_the_project_takes(work: Path) -> None:
-    submitted.saved(work)
+    submission_checkout.saved(work)
     page = checklist.as_text(work)
     video = next((work / "outputs" / "video").iterdir()).name
     assert f"outputs/video/{video} (the only finished one; video: in the project names another)" in page
@@ -637,7 +638,7 @@ def test_status_says_which_runs_and_why_in_words_that_the_project_takes(work: Pa
 def test_as_many_things_bar_the_entry_as_are_marked(
     work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submitted.saved(work)
+    submission_checkout.saved(work)
     monkeypatch.chdir(work)
     assert submission.main(["build"]) == 1
     shown = capsys.readouterr()
@@ -650,7 +651,7 @@ def test_as_many_things_bar_the_entry_as_are_marked(
 
 
 def test_status_finds_documents_that_were_edited(work: Path) -> None:
-    path = submitted.draft(work).path
+    path = submission_checkout.draft(work).path
     assert path is not None
     assert "SUB-PDF" not in checklist.as_text(work)
     beside = path.with_name(f"{path.stem}-poster.pdf")

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import published
 import pytest
-import replayed
-import submitted
 import test_fetch
-from hub_server import Hub, serving
-from sealed import sign
-from submitted import WORDS
+from support import replay_runs, submission_checkout, tiny_checkpoints
+from support.forged_run import sign
+from support.hub_server import Hub, serving
+from support.submission_checkout import WORDS
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.hub.download import fetch
@@ -43,9 +41,9 @@ def tiny_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", str(tmp_path / "hub"))
     hub = Hub()
-    for repo, folder in published.write(tmp_path / "published").items():
+    for repo, folder in tiny_checkpoints.write(tmp_path / "published").items():
         hub.add(repo, folder)
-    rows = published.named(registry.shipped(), hub)
+    rows = tiny_checkpoints.named(registry.shipped(), hub)
     monkeypatch.setattr(registry, "shipped", lambda: rows)
     small = replace(
         contest_limits.load("cs492c"),
@@ -66,12 +64,12 @@ def judged(config: RunConfig) -> RunConfig:
 
 def test_an_honest_sdxl_entry_is_written_and_verifies(tmp_path: Path, tiny_registry: None) -> None:
     root = tmp_path / "work"
-    submitted.checkout(root)
+    submission_checkout.checkout(root)
     clip = judged(compose("video", [*SMALL, "control=depth", "shot.seconds=1", "shot.fps=8"]))
     stills = judged(compose("stills", [*SMALL]))
     assert isinstance(clip, VideoConfig) and isinstance(stills, StillsConfig)
-    sign(pipeline.render_video(clip, root / "outputs", replayed.GUARD))
-    sign(pipeline.render_stills(stills, root / "outputs", replayed.GUARD))
+    sign(pipeline.render_video(clip, root / "outputs", replay_runs.GUARD))
+    sign(pipeline.render_stills(stills, root / "outputs", replay_runs.GUARD))
 
     built = build.build(root, WORDS)
     bars = [one.line() for one in built.findings if one.severity is Severity.block or one.ineligible]

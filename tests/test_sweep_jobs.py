@@ -148,8 +148,8 @@ def test_one_config_with_several_values_asks_for_a_multirun() -> None:
 def test_every_line_of_a_labelled_process_says_whose_it_is() -> None:
     code = """
 import sys
-from pokora_anime.labelled import labelled
-from pokora_anime.progress import Display
+from pokora_anime.system.terminal.labelled_lines import labelled
+from pokora_anime.system.terminal.progress import Display
 print("before", file=sys.stderr)
 with labelled(sys.argv[1]):
     with Display() as display:

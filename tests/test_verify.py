@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import replayed
-import sealed
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from safetensors.numpy import save
-from sealed import Forgery, codes, copied, told, zipped
+from support import forged_run, replay_runs
+from support.forged_run import Forgery, codes, copied, told, zipped
 
 from pokora_anime.config.compose import compose
 from pokora_anime.findings import Finding, Severity
@@ -49,7 +48,7 @@ def verify(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_honest_run_gives_no_finding() -> None:
-    report = examine(sealed.honest())
+    report = examine(forged_run.honest())
     assert told(report) == set()
     assert report.integrity == ()
     assert {area: verdict.value for area, verdict in report.verdicts.items()} == {
@@ -60,7 +59,7 @@ def test_an_honest_run_gives_no_finding() -> None:
 
 
 def test_nano_verifies_and_is_no_entry() -> None:
-    report = examine(sealed.honest())
+    report = examine(forged_run.honest())
     assert (report.entry, report.contest) == ("not eligible", "cs492c")
     base = next(finding for finding in report.policy if finding.code == "RULE-BASE")
     assert base.severity is Severity.note
@@ -69,7 +68,7 @@ def test_nano_verifies_and_is_no_entry() -> None:
 
 def test_another_contest_can_be_judged_by() -> None:
     assert "RULE-BASE" not in {
-        finding.code for finding in examine(sealed.honest(), contest="showcase").policy
+        finding.code for finding in examine(forged_run.honest(), contest="showcase").policy
     }
 
 
@@ -114,12 +113,12 @@ VARIED = (
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", VARIED, ids=" ".join)
 def test_varied_honest_runs_neither(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    run = replayed.rendered(tmp_path, *overrides, "speed.steps=1", *replayed.QUIET)
+    run = replay_runs.rendered(tmp_path, *overrides, "speed.steps=1", *replay_runs.QUIET)
     assert codes(run) - {"RULE-GUIDANCE-INTERVAL"} == set()
 
 
 def test_honest_stills_neither() -> None:
-    assert codes(replayed.stills()) == set()
+    assert codes(replay_runs.stills()) == set()
 
 
 # Cost
@@ -156,7 +155,7 @@ def test_an_8_second_clip_takes_under_3_seconds_and_no_torch(tmp_path: Path) -> 
 
 
 def test_exit_status_0_1_2(tmp_path: Path) -> None:
-    clean = verify(sealed.honest())
+    clean = verify(forged_run.honest())
     assert clean.returncode == 0, clean.stdout + clean.stderr
     assert "INTEGRITY  PASS" in clean.stdout and "POLICY     PASS" in clean.stdout
     folder = copied(tmp_path)
@@ -170,18 +169,18 @@ def test_exit_status_0_1_2(tmp_path: Path) -> None:
 
 
 def test_json(tmp_path: Path) -> None:
-    done = verify(sealed.honest(), "--json", "--key", sealed.key(2).fingerprint)
+    done = verify(forged_run.honest(), "--json", "--key", forged_run.key(2).fingerprint)
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert [one["code"] for one in report["integrity"]] == ["SIG-KEY"]
     assert report["verdicts"] == {"INTEGRITY": "FAIL", "POLICY": "PASS", "REPLAY": "not run"}
-    assert report["facts"]["signed by"] == sealed.key().fingerprint
+    assert report["facts"]["signed by"] == forged_run.key().fingerprint
     assert json.loads(verify(tmp_path, "--json").stdout)["unreadable"].startswith("SRC-RECORD")
 
 
 def test_an_unknown_contest_and_a_wrong_word_are_one_line(tmp_path: Path) -> None:
     for words in (["--contest", "none"], ["--nonsense"]):
-        done = verify(sealed.honest(), *words)
+        done = verify(forged_run.honest(), *words)
         assert done.returncode == 2
         assert done.stderr.startswith("pokora: CFG-") and done.stderr.count("\n") == 1
 
@@ -211,7 +210,7 @@ def read_page(page: str) -> Tags:
 
 def test_the_page_shows_frames_and_graph_and_loads_nothing(tmp_path: Path) -> None:
     target = tmp_path / "verify.html"
-    assert verify(sealed.honest(), "--html", target).returncode == 0
+    assert verify(forged_run.honest(), "--html", target).returncode == 0
     page = target.read_text()
     tags = read_page(page)
     assert {"svg", "img", "table"} <= tags.tags and not {"script", "link", "iframe", "object"} & tags.tags
@@ -355,7 +354,7 @@ def test_arrays_are_read_as_safetensors_writes_them(kinds: list[str], shape: lis
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium on this machine")
 def test_a_browser_shows_the_page(tmp_path: Path) -> None:
-    report, exhibits = examine_and_show(sealed.honest())
+    report, exhibits = examine_and_show(forged_run.honest())
     (tmp_path / "page.html").write_text(as_page(report, exhibits))
     flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --virtual-time-budget=2000"
     line = ["chromium", *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]

@@ -193,7 +193,7 @@ def test_a_negative_prompt_that_is_read_or_empty_is_not_told() -> None:
 @pytest.mark.parametrize("base", ["nano", "sdxl"])
 def test_an_over_long_prompt_is_refused_before_any_model(base: str) -> None:
     for key in ("prompt", "negative"):
-        with pytest.raises(PromptError, match="PRM-2"):
+        with pytest.raises(PromptError, match="PRM-LONG"):
             compose_stills([f"base={base}", f"shot.{key}={'a, ' * 151}"])
     assert compose_stills([f"base={base}", f"shot.prompt={'a, ' * 125}"])
 

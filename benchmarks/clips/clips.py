@@ -148,7 +148,10 @@ def _key() -> str:
     from benchmarks.nano import nano_rows
 
     digest = hashlib.sha256(nano_rows.key(SHIPPED).encode())
-    for pattern in ("bench/clips_measure.py", "bench/clips_prompts.py", "bench/constancy.py", "quality/*.py"):
+    for pattern in (
+        *("benchmarks/clips/clips_measure.py", "benchmarks/clips/clips_prompts.py"),
+        *("benchmarks/nano/constancy.py", "pokora_anime/quality/**/*.py"),
+    ):
         for path in sorted(nano_rows.ROOT.glob(pattern)):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

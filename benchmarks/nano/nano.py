@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     lacking = [name for name in NEEDED if not (weights / name).exists()]
     if lacking:
         raise WeightsError(
-            "WGT-1",
+            "WGT-MISSING",
             f"{weights} has no {lacking[0]}",
             expected="a family that `pokora train nano --export` wrote",
             fix="--weights FOLDER, or train the missing member",

@@ -39,9 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
 def rehearse(folder: Path, size: str, count: int | None = None, side: int | None = None) -> int:
     """All steps below `folder`: `count` denoising steps, a clip `side` pixels wide. 1 where one fails."""
     import checkpoints
-    from hub_server import Hub, serving
     from place import Place, StepError
     from steps import SIZES, steps
+    from support.hub_server import Hub, serving
 
     sized = SIZES[size]
     if count is not None:

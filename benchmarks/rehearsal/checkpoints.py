@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import full_size
-import published
 import torch
 from diffusers import AutoencoderTiny, EulerDiscreteScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
+from support import full_size_files, tiny_checkpoints
 from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 
@@ -26,7 +25,7 @@ _ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 
 def tiny(folder: Path) -> dict[str, Path]:
     """Every repository that a rehearsal fetches, by hub id, a few megabytes in all."""
-    made = published.write(folder)
+    made = tiny_checkpoints.write(folder)
     preview = folder / "taesdxl"
     torch.manual_seed(8)
     channels = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4}
@@ -37,7 +36,7 @@ def tiny(folder: Path) -> dict[str, Path]:
 
 def full(folder: Path) -> dict[str, Path]:
     """The same at the published size: 13 GB, one network in memory at a time."""
-    unet = full_size.on_meta(lambda: UNet2DConditionModel(**full_size.SDXL))
+    unet = full_size_files.on_meta(lambda: UNet2DConditionModel(**full_size_files.SDXL))
     made = {
         "sdxl-base-1.0": _base(folder / "base"),
         "sdxl-vae-fp16-fix": _network("sdxl-vae-fp16-fix", folder / "vae", torch.float32),
@@ -62,10 +61,10 @@ def _network(
     part: str = "",
     adapt: Callable[[str, torch.Tensor], None] = lambda name, tensor: None,
 ) -> Path:
-    """A network of tests/full_size.py, saved by its own library under the published name."""
+    """A network of tests/support/full_size_files.py, saved by its own library under the published name."""
     prefix = f"{part}/" if part else ""
-    file = next(file for one, file in full_size.NETWORKS if one == row and file.startswith(prefix))
-    network = _filled(full_size.on_meta(full_size.NETWORKS[row, file]), dtype, adapt)
+    file = next(file for one, file in full_size_files.NETWORKS if one == row and file.startswith(prefix))
+    network = _filled(full_size_files.on_meta(full_size_files.NETWORKS[row, file]), dtype, adapt)
     variant = "fp16" if ".fp16." in file else None
     network.save_pretrained(folder / part, variant=variant, max_shard_size="100GB")
     return folder

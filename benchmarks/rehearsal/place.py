@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import yaml
-from hub_server import Hub
+from support.hub_server import Hub
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE_SECONDS = 0.1
@@ -73,7 +73,7 @@ class Place:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copyfile(source, target)
-        path = self.checkout / "pokora_anime" / "models" / "registry.yaml"
+        path = self.checkout / "pokora_anime" / "catalogue" / "registry.yaml"
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))
         path.write_text(yaml.safe_dump([self._row(row) for row in rows], sort_keys=False), encoding="utf-8")
         for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "rehearsal"]):

@@ -69,7 +69,7 @@ def path() -> Path:
 
 
 def read() -> Lock:
-    """The lock; empty where there is none. WeightsError WGT-2 for a file that is no lock."""
+    """The lock; empty where there is none. WeightsError WGT-DAMAGED for a file that is no lock."""
     file = path()
     try:
         stat = file.stat()
@@ -84,7 +84,9 @@ def _read(file: Path, _changed: int, _size: int) -> Lock:
         return _parse(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(
-            "WGT-2", f"{file} is no lock file", fix="delete it, then `pokora models fetch` writes it anew"
+            "WGT-DAMAGED",
+            f"{file} is no lock file",
+            fix="delete it, then `pokora models fetch` writes it anew",
         ) from error
 
 

@@ -140,7 +140,7 @@ def base_rows(base: BaseConfig) -> list[Row]:
 
 
 def needs(config: RunConfig) -> list[Row]:
-    """Every row that a composition loads, the base first; WeightsError WGT-3 if one is blocked."""
+    """Every row that a composition loads, the base first; WeightsError WGT-BLOCKED if one is blocked."""
     family = config.base.family
     wanted = base_rows(config.base)
     speed = speed_row(config.speed, family)
@@ -179,8 +179,8 @@ def unpinned(config: RunConfig) -> list[str]:
 def check_available(config: RunConfig, folders: Mapping[str, Path] | None = None) -> None:
     """Raise unless everything that the composition loads is on this machine and undamaged.
 
-    WeightsError WGT-1 names the command that fetches what is missing, WGT-2 a damaged file, WGT-3
-    what is blocked; MachineError SYS-EXTRA an optional package that is not installed.
+    WeightsError WGT-MISSING names the command that fetches what is missing, WGT-DAMAGED a damaged file,
+    WGT-BLOCKED what is blocked; MachineError SYS-EXTRA an optional package that is not installed.
     `folders` overrides where a row is looked for, by row id.
     """
     wanted = needs(config)

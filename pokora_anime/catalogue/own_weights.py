@@ -50,8 +50,8 @@ def add(
     """Copy a LoRA into the data folder and register it; returns its row, what its header and its layers say.
 
     `taken` maps every name of the shipped registry to the id of its row. Raises ConfigError CFG-OWN for
-    a word that will not do, WeightsError WGT-3 for a licence that may not be used, WGT-5 for a file that
-    is no LoRA for this base, MachineError SYS-*.
+    a word that will not do, WeightsError WGT-BLOCKED for a licence that may not be used, WGT-FIT for a file
+    that is no LoRA for this base, MachineError SYS-*.
     """
     _check_words(new.id, new.licence, taken)
     _check_statement(new.data_statement)
@@ -127,7 +127,7 @@ def _check_words(identifier: str, licence_id: str, taken: dict[str, str]) -> Non
     licence = LICENCES.get(licence_id)
     if licence is not None and licence.terms is Terms.non_commercial:
         raise WeightsError(
-            "WGT-3", f"licence {licence_id} ({licence.name})", expected="one that this project may use"
+            "WGT-BLOCKED", f"licence {licence_id} ({licence.name})", expected="one that this project may use"
         )
     if licence is None or licence.terms is not Terms.open:
         raise ConfigError("CFG-OWN", f"--licence {licence_id}", expected=" or ".join(open_ids()))

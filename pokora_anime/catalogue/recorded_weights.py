@@ -17,7 +17,7 @@ _PARTS = (("text_encoder", "tokenizer", "model_index.json"), ("unet", "scheduler
 def weight_files(config: RunConfig, digests: Set[str]) -> dict[str, Json]:
     """By digest, the registry row and the sha256 of each of its files that the digest covers.
 
-    Raises RecordError REC-3 for a digest that no weights of this config have, WeightsError WGT-*.
+    Raises RecordError REC-WEIGHTS for a digest that no weights of this config have, WeightsError WGT-*.
     """
     found: dict[str, Json] = {}
     for row in needed_weights.needs(config):
@@ -33,7 +33,7 @@ def weight_files(config: RunConfig, digests: Set[str]) -> dict[str, Json]:
                 found[digest] = {"row": row.id, "files": files}
     if unknown := set(digests) - set(found):
         raise RecordError(
-            "REC-3",
+            "REC-WEIGHTS",
             f"weights of digest {', '.join(digest[:12] for digest in sorted(unknown))}",
             expected="only weights that this config names",
             fix="start the same command again",

@@ -40,8 +40,8 @@ def promised(row: Row, folder: Path) -> dict[str, str]:
 def verify(row: Row, folder: Path, *, fresh: bool = False) -> dict[str, str]:
     """Hash a row's files and compare with what is promised of them; `fresh` reads every byte again.
 
-    Returns sha256 by file name relative to `folder`. Raises WeightsError WGT-1 (a file is missing),
-    WGT-2 (a file is damaged, or is not the one that was registered), WGT-6 (it may not be opened).
+    Returns sha256 by file name relative to `folder`. Raises WeightsError WGT-MISSING (a file is missing),
+    WGT-DAMAGED (a file is damaged, or is not the one that was registered), WGT-UNSAFE (it may not be opened).
     """
     present = files(folder, row.files)
     if present is None:
@@ -57,11 +57,11 @@ def verify(row: Row, folder: Path, *, fresh: bool = False) -> dict[str, str]:
         if name not in found and any(fnmatchcase(name, pattern) for pattern in row.files)
     ]
     if lacking:
-        raise WeightsError("WGT-1", f"{row.id} lacks {', '.join(lacking)}", fix=reinstall_or_fetch(row))
+        raise WeightsError("WGT-MISSING", f"{row.id} lacks {', '.join(lacking)}", fix=reinstall_or_fetch(row))
     for name, digest in found.items():
         if name in expected and expected[name] != digest:
             raise WeightsError(
-                "WGT-2",
+                "WGT-DAMAGED",
                 f"{row.id}: {name} is damaged (sha256 {digest[:12]})",
                 expected=f"sha256 {expected[name][:12]}",
                 fix="reinstall pokora_anime"
@@ -82,7 +82,7 @@ def _refuse_unsafe(row: Row, name: str) -> None:
     if suffix in PLAIN or (suffix in GRAPHS and name in row.sha256):
         return
     raise WeightsError(
-        "WGT-6",
+        "WGT-UNSAFE",
         f"{row.id}: {name} is no weights file that may be opened",
         expected="safetensors, or ONNX whose sha256 is registered",
         fix=f"remove it, then {reinstall_or_fetch(row)}",
@@ -103,7 +103,7 @@ def missing(row: Row, folder: Path) -> WeightsError:
     """The error for a row whose files are not all there."""
     lacking = [pattern for pattern in row.files if not any(folder.glob(pattern))]
     return WeightsError(
-        "WGT-1",
+        "WGT-MISSING",
         f"{row.id} lacks {', '.join(lacking)}",
         fix=reinstall_or_fetch(row),
     )

@@ -138,20 +138,20 @@ def reinstall_or_fetch(row: Row) -> str:
 
 
 def absent(lacking: Sequence[Row], needed: Iterable[Row], family: Family) -> WeightsError:
-    """The error WGT-1 for rows that are not on this machine; `needed` is all that the run loads."""
+    """The error WGT-MISSING for rows that are not on this machine; `needed` is all that the run loads."""
     names = ", ".join(row.id for row in lacking)
     if lacking[0].packaged:
         return WeightsError(
-            "WGT-1", f"missing from the installed package: {names}", fix="reinstall pokora_anime"
+            "WGT-MISSING", f"missing from the installed package: {names}", fix="reinstall pokora_anime"
         )
-    return WeightsError("WGT-1", f"weights missing: {names}", fix=fetch_command(needed, family))
+    return WeightsError("WGT-MISSING", f"weights missing: {names}", fix=fetch_command(needed, family))
 
 
 def refuse_blocked(row: Row, family: Family) -> None:
-    """Raise WeightsError WGT-3 for a blocked row, whether or not its files are here."""
+    """Raise WeightsError WGT-BLOCKED for a blocked row, whether or not its files are here."""
     if row.status is Status.blocked:
         raise WeightsError(
-            "WGT-3",
+            "WGT-BLOCKED",
             f"{row.id} is blocked: {row.reason} (licence: {row.terms.name})",
             expected="weights that this project may use",
             fix=f"use {leave_out(row, family)}",
@@ -159,10 +159,10 @@ def refuse_blocked(row: Row, family: Family) -> None:
 
 
 def refuse_empty(row: Row) -> None:
-    """Raise WeightsError WGT-1 for a slot that no LoRA of the user's fills."""
+    """Raise WeightsError WGT-MISSING for a slot that no LoRA of the user's fills."""
     if row.slot:
         raise WeightsError(
-            "WGT-1",
+            "WGT-MISSING",
             f"no LoRA of yours plays the role {row.role}",
             fix=f"pokora models add FILE --slot {row.role} (`pokora models add --help`), or leave it out",
         )

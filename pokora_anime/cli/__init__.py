@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("POKORA_DEBUG"):
             traceback.print_exc()
-        line = f"BUG-1: {type(error).__name__}: {' '.join(str(error).split())}; log: {_crash_log(typed)}"
+        line = f"BUG-FAULT: {type(error).__name__}: {' '.join(str(error).split())}; log: {_crash_log(typed)}"
         if "--json" in typed:
             print(json.dumps({"error": line, "exit_status": BUG_STATUS}))
         _say(line)

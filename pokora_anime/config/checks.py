@@ -122,7 +122,7 @@ def _prompt(config: RunConfig) -> None:
     for name, text in (("prompt", shot.prompt), ("negative", shot.negative), ("prefix", shot.prefix)):
         if len(text) > MAX_PROMPT:
             raise PromptError(
-                "PRM-2",
+                "PRM-LONG",
                 f"shot.{name} has {len(text)} characters",
                 expected=f"at most {MAX_PROMPT}",
                 fix="keep the words that matter most",

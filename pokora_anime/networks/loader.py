@@ -73,7 +73,7 @@ class Models:
     `dtype` is the run's; the weights' own (`self.dtype`) stays fp32 on a CPU that computes in bf16
     by autocast. `notes` tells which style LoRAs this base does not have. `folders` overrides, by row
     id, where weights are looked for. `announce` is entered around what is read into memory.
-    Raises WeightsError WGT-1 at once for what is not there.
+    Raises WeightsError WGT-MISSING at once for what is not there.
     """
 
     latent_scale: int = 8
@@ -280,7 +280,7 @@ class Models:
     def _unloadable(self, row: Row, part: str, error: Exception) -> WeightsError:
         where = f"{row.id}/{part}".rstrip("/")
         fix = reinstall_or_fetch(row)
-        return WeightsError("WGT-2", f"{where} cannot be loaded: {str(error)[:200]}", fix=fix)
+        return WeightsError("WGT-DAMAGED", f"{where} cannot be loaded: {str(error)[:200]}", fix=fix)
 
     def _load_unet(self) -> UNet2DConditionModel:
         return self._pretrained(UNet2DConditionModel, self._base_row, "unet")

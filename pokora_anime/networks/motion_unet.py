@@ -15,19 +15,21 @@ def build_motion_unet(unet: UNet2DConditionModel, adapter: MotionAdapter) -> UNe
 
     `UNetMotionModel.from_unet2d` (diffusers 0.42) copies part by part and forgets SDXL's
     `add_embedding`, which then stays random. Here every tensor must come from one of the two, or
-    loading fails. Raises WeightsError WGT-4 when the two do not fit.
+    loading fails. Raises WeightsError WGT-ADAPTER when the two do not fit.
     """
     groups = (unet.config["norm_num_groups"], adapter.config["motion_norm_num_groups"])
     if groups[0] != groups[1]:
         # diffusers builds the temporal layers with the UNet's groups, whatever the adapter says.
-        raise WeightsError("WGT-4", f"the adapter normalises in {groups[1]} groups", expected=str(groups[0]))
+        raise WeightsError(
+            "WGT-ADAPTER", f"the adapter normalises in {groups[1]} groups", expected=str(groups[0])
+        )
     try:
         with torch.device("meta"):  # no time and memory for weights that are replaced at once
             motion: Any = UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
         motion.load_state_dict({**unet.state_dict(), **adapter.state_dict()}, strict=True, assign=True)
     except (RuntimeError, ValueError) as error:
         raise WeightsError(
-            "WGT-4",
+            "WGT-ADAPTER",
             f"the motion adapter does not fit the base: {str(error)[:200]}",
             fix="use the motion adapter that the base's preset names",
         ) from error

@@ -26,7 +26,7 @@ def has(text: str) -> bool:
 def choose(text: str, seed: int, key: str = "shot.prompt") -> str:
     """The text with each choice made by the seed, the inner ones first.
 
-    Raises PromptError PRM-4 for a choice that is not closed, and for counts and odds in one.
+    Raises PromptError PRM-SYNTAX for a choice that is not closed, and for counts and odds in one.
     """
     if not has(text):
         _refuse_unfinished(text, key)
@@ -42,7 +42,7 @@ def choose(text: str, seed: int, key: str = "shot.prompt") -> str:
 
 
 def ways(text: str, key: str = "shot.prompt") -> list[str]:
-    """Every text that the choices allow, in the order of typing. Raises PromptError PRM-4 for too many."""
+    """Every text that the choices allow, in the order of typing. PromptError PRM-SYNTAX for too many."""
     if not has(text):
         return [text]
     done: list[str] = []
@@ -58,7 +58,7 @@ def ways(text: str, key: str = "shot.prompt") -> list[str]:
         open_ = list(dict.fromkeys([*made, *rest]))
         if len(open_) + len(done) > MAX_WAYS:
             raise PromptError(
-                "PRM-4",
+                "PRM-SYNTAX",
                 f"{key} has more than {MAX_WAYS} ways",
                 expected=f"at most {MAX_WAYS} combinations of its {{a|b}}",
                 fix="leave out --multirun: then the seed chooses",
@@ -94,7 +94,7 @@ def _options(found: re.Match[str], key: str) -> list[str]:
     if plain != options:
         shown = found[0].translate(_SHOW)
         raise PromptError(
-            "PRM-4",
+            "PRM-SYNTAX",
             f"a count or odds in {shown!r} in {key}",
             expected="a plain choice",
             fix=f"write {{{'|'.join(plain)}}} instead of {shown}",
@@ -105,7 +105,7 @@ def _options(found: re.Match[str], key: str) -> list[str]:
 def _refuse_unfinished(text: str, key: str) -> None:
     if (found := _UNFINISHED.search(narrow(text))) is not None:
         raise PromptError(
-            "PRM-4",
+            "PRM-SYNTAX",
             f"a choice without its end in {found[0][:40]!r} in {key}",
             expected="{red|blue}",
             fix=f"write {found[0].strip()}}} instead of {found[0].strip()}",

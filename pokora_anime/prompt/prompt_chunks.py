@@ -43,7 +43,7 @@ class Placed:
 def chunked(pieces: Iterable[tuple[str, float]], tokenizer: Tokenizer, what: str) -> list[list[Placed]]:
     """The pieces' tokens in chunks of at most 75; at least one chunk.
 
-    Raises PromptError PRM-2 with the count when there are more than 300 tokens or 4 chunks.
+    Raises PromptError PRM-LONG with the count when there are more than 300 tokens or 4 chunks.
     """
     sections = _sections(pieces, tokenizer)
     count = sum(map(len, sections))
@@ -53,7 +53,7 @@ def chunked(pieces: Iterable[tuple[str, float]], tokenizer: Tokenizer, what: str
             "" if count > MAX_CHUNKS * CHUNK else f" in {len(chunks)} chunks, which end at commas and BREAK"
         )
         raise PromptError(
-            "PRM-2",
+            "PRM-LONG",
             f"the {what} has {count} tokens{many}",
             expected=f"at most {MAX_CHUNKS * CHUNK} in {MAX_CHUNKS} chunks",
             fix="shorten it: a few strong tags work better than many",

@@ -19,7 +19,7 @@ _LONGEST = 300  # characters of a prompt that a fix repeats
 
 
 def refuse(text: str, key: str) -> None:
-    """Raise PromptError PRM-4 for the first thing in `text` that only another program would read."""
+    """Raise PromptError PRM-SYNTAX for the first thing in `text` that only another program would read."""
     for rule in (_schedule, _joined, _switched, _wildcard):
         rule(text, key)
 
@@ -84,4 +84,4 @@ def _wildcard(text: str, key: str) -> None:
 
 def _refusal(got: str, expected: str, key: str, instead: str) -> PromptError:
     instead = instead if len(instead) <= _LONGEST else "1girl, blue hair"
-    return PromptError("PRM-4", got, expected=expected, fix=f"{key}={shlex.quote(instead)}")
+    return PromptError("PRM-SYNTAX", got, expected=expected, fix=f"{key}={shlex.quote(instead)}")

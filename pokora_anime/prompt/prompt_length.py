@@ -22,7 +22,7 @@ _SHORT = 150  # bytes: no more tokens than that, and so no more than 4 chunks
 
 
 def refuse_long(shot: ShotConfig, base: BaseConfig, chosen: str) -> None:
-    """Raise PromptError PRM-2 where a stop of the prompt, or the negative one, has over 300 tokens."""
+    """Raise PromptError PRM-LONG where a stop of the prompt, or the negative one, has over 300 tokens."""
     tokenizer = _nano if base.family is Family.nano and base.weights == "nano" else _least
     positives, negative = parse_travel(shot, chosen)
     for what, parsed in (*(("prompt", one) for _, one in positives), ("negative prompt", negative)):

@@ -47,7 +47,8 @@ class ParsedPrompt:
 def parse(text: str, key: str = "shot.prompt", seed: int = 0) -> ParsedPrompt:
     """Take a prompt apart; choices that are still open are made by `seed`.
 
-    Raises PromptError PRM-3 (not text) and PRM-4 (bad tag, weight or choice, another program's syntax).
+    Raises PromptError PRM-CHARACTER (not text) and PRM-SYNTAX (bad tag, weight or choice, another
+    program's syntax).
     """
     check_text(key, text)
     bare, loras = split_tags(prompt_choices.choose(text, seed, key), key)
@@ -60,12 +61,12 @@ def parse(text: str, key: str = "shot.prompt", seed: int = 0) -> ParsedPrompt:
 def parse_shot(shot: ShotConfig, chosen: str = "") -> tuple[ParsedPrompt, ParsedPrompt]:
     """A shot's prompt (its prefix, and `chosen` words behind it, included) and negative prompt.
 
-    Raises PromptError PRM-1 when nothing is asked for, PRM-3 and PRM-4 as `parse`.
+    Raises PromptError PRM-EMPTY when nothing is asked for, PRM-CHARACTER and PRM-SYNTAX as `parse`.
     """
     asked = parse(shot.prompt)
     if not asked.text.strip(" ,.;"):
         raise PromptError(
-            "PRM-1",
+            "PRM-EMPTY",
             "shot.prompt is empty" + (" but for its LoRA tags" if asked.loras else ""),
             expected="what to show, in words",
             fix="shot.prompt='1girl, blue hair, twintails, waving, cherry blossoms'",
@@ -73,14 +74,14 @@ def parse_shot(shot: ShotConfig, chosen: str = "") -> tuple[ParsedPrompt, Parsed
     for key, text in (("shot.prefix", shot.prefix), ("shot.negative", shot.negative)):
         if prompt_choices.has(text):
             raise PromptError(
-                "PRM-4", f"a choice in {key}", expected="a choice in shot.prompt", fix=f"{key}="
+                "PRM-SYNTAX", f"a choice in {key}", expected="a choice in shot.prompt", fix=f"{key}="
             )
     parse(shot.prefix, "shot.prefix")  # so that what is wrong there is told under its own name
     prefix = shot.prefix.strip().rstrip(",")
     negative = parse(shot.negative, "shot.negative")
     if negative.loras:
         raise PromptError(
-            "PRM-4",
+            "PRM-SYNTAX",
             "a LoRA tag in shot.negative, the negative prompt",
             expected="words; in shot.prompt a negative weight turns a LoRA round",
             fix=f"shot.negative={shlex.quote(negative.text)}",
@@ -91,7 +92,7 @@ def parse_shot(shot: ShotConfig, chosen: str = "") -> tuple[ParsedPrompt, Parsed
 def stops(text: str) -> tuple[tuple[int, str], ...]:
     """The stops of `0: a girl standing, 24: a girl waving` as (generated frame, text); any other text is one.
 
-    Raises PromptError PRM-5 unless the frames begin with 0 and grow, or for more than 8 stops.
+    Raises PromptError PRM-TRAVEL unless the frames begin with 0 and grow, or for more than 8 stops.
     """
     found = list(_STOP.finditer(text))
     if not found or found[0].start() != 0:
@@ -100,7 +101,7 @@ def stops(text: str) -> tuple[tuple[int, str], ...]:
     frames = [int(match[1]) for match in found]
     if frames[0] != 0 or frames != sorted(set(frames)) or len(frames) > MAX_STOPS:
         raise PromptError(
-            "PRM-5",
+            "PRM-TRAVEL",
             f"prompt travel by the frames {', '.join(map(str, frames))}",
             expected=f"at most {MAX_STOPS} stops, the first at 0 and each later than the one before",
             fix="shot.prompt='0: 1girl, standing, 24: 1girl, waving'",
@@ -175,7 +176,7 @@ def _weight(number: str, token: str, key: str) -> float:
         weight = -1.0
     if not WEIGHTS[0] <= weight <= WEIGHTS[1]:
         raise PromptError(
-            "PRM-4",
+            "PRM-SYNTAX",
             f"weight {number!r} in {token!r} in {key}",
             expected=f"a number in {WEIGHTS}",
             fix=f"write :1.2) instead of {token}",

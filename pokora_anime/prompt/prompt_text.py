@@ -10,15 +10,15 @@ from pokora_anime.errors import PromptError
 def check_text(key: str, text: str) -> None:
     """Raise PromptError unless `text` is one line of real characters."""
     if text == "???":  # OmegaConf's sign for a missing value
-        raise PromptError("PRM-1", f"{key} is only question marks", fix="type what is to be seen")
+        raise PromptError("PRM-EMPTY", f"{key} is only question marks", fix="type what is to be seen")
     if "\n" in text or "\r" in text:
         raise PromptError(
-            "PRM-3", f"{key} has a line break", expected="one line", fix="join the lines by commas"
+            "PRM-CHARACTER", f"{key} has a line break", expected="one line", fix="join the lines by commas"
         )
     for position, character in enumerate(text):
         if not printable(character):
             raise PromptError(
-                "PRM-3",
+                "PRM-CHARACTER",
                 f"{key} is not text: character {position + 1} is U+{ord(character):04X}",
                 expected="printable UTF-8",
                 fix="retype that character",

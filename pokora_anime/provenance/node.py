@@ -23,7 +23,7 @@ class Node:
     `params` are the semantic settings only (what changes the result); `parents` are ids and `inputs`
     the hashes of what those parents made, so that an id covers all that went in by its content;
     `weights` maps a role to the digest of the files used; `output` is the hash of what came out,
-    filled in when it is known. Raises RecordError REC-1 for what no honest operation is.
+    filled in when it is known. Raises RecordError REC-OPERATION for what no honest operation is.
     """
 
     op: str
@@ -37,17 +37,19 @@ class Node:
 
     def __post_init__(self) -> None:
         if self.op not in OPERATIONS:
-            raise RecordError("REC-1", f"operation {self.op!r}", expected=f"one of {', '.join(OPERATIONS)}")
+            raise RecordError(
+                "REC-OPERATION", f"operation {self.op!r}", expected=f"one of {', '.join(OPERATIONS)}"
+            )
         if not self.parents and self.op not in STARTERS:
             raise RecordError(
-                "REC-1",
+                "REC-OPERATION",
                 f"operation {self.op!r} without a parent",
                 expected=f"only {sorted(STARTERS)} may start from text and seeds",
                 fix="pass the record that this one was made from",
             )
         if len(self.inputs) != len(self.parents):
             raise RecordError(
-                "REC-1",
+                "REC-OPERATION",
                 f"operation {self.op!r} with {len(self.parents)} parents and {len(self.inputs)} inputs",
                 expected="the output of every parent",
             )
@@ -63,15 +65,15 @@ class Node:
         code: str,
         environment: dict[str, Json],
     ) -> Self:
-        """The node of an operation on what these parents made. Raises RecordError REC-1 for wrong ones."""
+        """The node of an operation on what these parents made. RecordError REC-OPERATION for wrong ones."""
         if not parents_fit(op, [parent.op for parent in parents]):
             raise RecordError(
-                "REC-1",
+                "REC-OPERATION",
                 f"operation {op!r} on {[parent.op for parent in parents]}",
                 expected=f"parents {list(of(op).parents)}",
             )
         if not all(parent.output for parent in parents):
-            raise RecordError("REC-1", f"operation {op!r} on a parent that has not made anything yet")
+            raise RecordError("REC-OPERATION", f"operation {op!r} on a parent that has not made anything yet")
         return cls(
             op=op,
             params=params,

@@ -17,7 +17,7 @@ from pokora_anime.provenance.run_layout import FORMAT
 def ancestors(known: Mapping[str, Node], results: Sequence[Node]) -> dict[str, Node]:
     """`results` and all that they were made from, by id.
 
-    Raises RecordError REC-2 where a node was made from something that this run does not know.
+    Raises RecordError REC-LOST where a node was made from something that this run does not know.
     """
     found: dict[str, Node] = {}
     waiting = [node.id for node in results]
@@ -26,7 +26,7 @@ def ancestors(known: Mapping[str, Node], results: Sequence[Node]) -> dict[str, N
         if current in found:
             continue
         if current not in known:
-            raise RecordError("REC-2", f"node {current[:12]} has no part in this run", fix="fresh=true")
+            raise RecordError("REC-LOST", f"node {current[:12]} has no part in this run", fix="fresh=true")
         found[current] = known[current]
         waiting.extend(known[current].parents)
     return found

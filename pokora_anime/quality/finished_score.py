@@ -196,7 +196,7 @@ class _Decoder:
         machine = settle(config.device)
         models = Models(config.base, config.speed, [], machine.device, machine.dtype)
         if digest not in models.weights_hash("vae").values():
-            raise WeightsError("WGT-2", "the VAE here is not the one that the run was decoded with")
+            raise WeightsError("WGT-DAMAGED", "the VAE here is not the one that the run was decoded with")
 
         def autocast() -> AbstractContextManager[object]:
             bf16 = machine.device.type == "cpu" and machine.dtype == torch.bfloat16

@@ -218,7 +218,7 @@ def open_run(
             yield run
         except (Interrupted, KeyboardInterrupt) as error:
             raise Interrupted(
-                "INT-1",
+                "INT-STOP",
                 f"stopped; everything finished so far is in {folder.path}",
                 fix=f"to go on from there: {resume_hint.how()}",
             ) from error

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import bundled
 import numpy as np
 from PIL import Image as Pictures
+from support import forged_bundle
 
 from attacks.attack import Attack
 from pokora_anime.submission import file_names
@@ -54,13 +54,13 @@ def from_elsewhere(shown: str, command: str, origin: str) -> Callable[[Path], No
     """The entry shows a file that lies in a run's folder and that the run did not deliver."""
 
     def forge(folder: Path) -> None:
-        place = bundled.run(folder, command) / origin
+        place = forged_bundle.run(folder, command) / origin
         if not place.exists():
             place.parent.mkdir(exist_ok=True)
             place.write_bytes(foreign())
         (folder / shown).write_bytes(place.read_bytes())
         inside = place.relative_to(folder).as_posix()
-        bundled.mend(folder, lambda told: told["entry"].update({shown: inside}))
+        forged_bundle.mend(folder, lambda told: told["entry"].update({shown: inside}))
 
     return forge
 
@@ -87,25 +87,27 @@ for shown, command, origin in (
 
 def renamed_control_map(folder: Path) -> None:
     place = next(
-        path for path in bundled.run(folder).glob("*.png") if path.name not in ("sheet.png", "keyframe.png")
+        path
+        for path in forged_bundle.run(folder).glob("*.png")
+        if path.name not in ("sheet.png", "keyframe.png")
     )
     from_elsewhere(file_names.still(0), "video", place.name)(folder)
 
 
 def only_bytes(folder: Path) -> None:
     (folder / file_names.still(0)).write_bytes(foreign())
-    bundled.mend(folder)
+    forged_bundle.mend(folder)
 
 
 def only_video(folder: Path) -> None:
     data = bytearray((folder / file_names.VIDEO).read_bytes())
     data[-9] ^= 1
     (folder / file_names.VIDEO).write_bytes(data)
-    bundled.mend(folder)
+    forged_bundle.mend(folder)
 
 
 def nothing_named(folder: Path) -> None:
-    bundled.mend(folder, lambda told: told["entry"].clear())
+    forged_bundle.mend(folder, lambda told: told["entry"].clear())
 
 
 def swapped(folder: Path) -> None:
@@ -116,17 +118,17 @@ def swapped(folder: Path) -> None:
             entry[file_names.VIDEO],
         )
 
-    bundled.mend(folder, change)
+    forged_bundle.mend(folder, change)
 
 
 def taken_out(folder: Path) -> None:
     (folder / file_names.still(0)).unlink()
-    bundled.mend(folder, lambda told: told["entry"].pop(file_names.still(0)))
+    forged_bundle.mend(folder, lambda told: told["entry"].pop(file_names.still(0)))
 
 
 def other_case(folder: Path) -> None:
     (folder / file_names.still(0)).rename(folder / "entry/still-1.PNG")
-    bundled.mend(
+    forged_bundle.mend(
         folder,
         lambda told: told["entry"].update({"entry/still-1.PNG": told["entry"].pop(file_names.still(0))}),
     )
@@ -146,9 +148,11 @@ row("entry", "a still in capital letters", other_case, "BND-ENTRY", "BND-STRAY")
 
 def stray(name: str) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
-        video, stills = (bundled.run(folder, command).relative_to(folder) for command in ("video", "stills"))
+        video, stills = (
+            forged_bundle.run(folder, command).relative_to(folder) for command in ("video", "stills")
+        )
         put(folder, name.replace("VIDEO", str(video)).replace("STILLS", str(stills)), foreign())
-        bundled.mend(folder)
+        forged_bundle.mend(folder)
 
     return forge
 
@@ -171,7 +175,7 @@ for name in STRAYS:
 
 def runs_of(change: Callable[[list[str], Path], None]) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
-        bundled.mend(folder, lambda told: change(told["runs"], folder))
+        forged_bundle.mend(folder, lambda told: change(told["runs"], folder))
 
     return forge
 
@@ -223,7 +227,7 @@ for name, change in (
 def written(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
         edited(folder, name, old, new)
-        bundled.mend(folder, rewrite=False)
+        forged_bundle.mend(folder, rewrite=False)
 
     return forge
 
@@ -252,7 +256,7 @@ for label, old, new in (
 
 def manifest_with(change: Callable[[Told], object]) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
-        bundled.mend(folder, change, rewrite=False)
+        forged_bundle.mend(folder, change, rewrite=False)
 
     return forge
 
@@ -271,8 +275,8 @@ for label, change in (
 
 def scored(text: str) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
-        put(folder, f"{bundled.run(folder).relative_to(folder)}/{file_names.SCORECARD}", text.encode())
-        bundled.mend(folder)
+        put(folder, f"{forged_bundle.run(folder).relative_to(folder)}/{file_names.SCORECARD}", text.encode())
+        forged_bundle.mend(folder)
 
     return forge
 
@@ -291,7 +295,7 @@ for label, text in (
 def document(name: str, made: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
         (folder / name).write_bytes(made((folder / name).read_bytes()))
-        bundled.mend(folder)
+        forged_bundle.mend(folder)
 
     return forge
 

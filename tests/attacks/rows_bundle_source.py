@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import bundled
-from bundled import signed_mp4 as mp4_of
-from bundled import signed_png as png_of
-from bundled import store
+from support import forged_bundle
+from support.forged_bundle import signed_mp4 as mp4_of
+from support.forged_bundle import signed_png as png_of
+from support.forged_bundle import store
 
 from attacks.attack import Attack
 from attacks.rows_bundle import foreign, put, zipped
@@ -36,16 +36,16 @@ def source(
             place.unlink()
         else:
             put(folder, f"{file_names.SOURCE}/{name}", data)
-        found = bundled.source_hash(folder)
-        bundled.mend(folder, lambda told: told["source"].update(package_sha256=found) if code else None)
+        found = forged_bundle.source_hash(folder)
+        forged_bundle.mend(folder, lambda told: told["source"].update(package_sha256=found) if code else None)
 
     return forge
 
 
 WEIGHTS = "pokora_anime/nano/weights"
 for name in (
-    "conf/encode/default.yaml", "conf/contest/cs492c.yaml", "pokora_anime/models/registry.yaml",
-    "pokora_anime/models/citations.yaml", "pokora_anime/bundle/templates/poster.typ",
+    "conf/encode/default.yaml", "conf/contest/cs492c.yaml", "pokora_anime/catalogue/registry.yaml",
+    "pokora_anime/catalogue/citations.yaml", "pokora_anime/submission/documents/templates/poster.typ",
     f"{WEIGHTS}/unet/config.json", f"{WEIGHTS}/tokenizer/tokenizer.json", f"{WEIGHTS}/MANIFEST.json",
 ):  # fmt: skip
     row("source", f"a changed {name}", source(name, lambda data: data + b"\n"), "BND-SOURCE")
@@ -82,9 +82,9 @@ def copies(change: Callable[[Path, Path], None]) -> Callable[[Path], None]:
     """Honest signed copies, then changed: `change` gets the folder of the copies and the entry's."""
 
     def forge(folder: Path) -> None:
-        bundled.with_copies(folder)
+        forged_bundle.with_copies(folder)
         change(folder / file_names.CREDENTIALS, folder / file_names.ENTRY)
-        bundled.mend(folder)
+        forged_bundle.mend(folder)
 
     return forge
 
@@ -101,11 +101,11 @@ def flipped(data: bytes) -> bytes:
     return data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
 
 
-THUMBNAIL = bundled.labelled("c2pa.thumbnail.claim", bundled.box(b"bidb", foreign("JPEG")))
-HIDDEN = bundled.labelled("org.pokora-anime.run", bundled.box(b"cbor", foreign("JPEG")))
-LONG = bundled.labelled("org.pokora-anime.run", bundled.box(b"cbor", bytes(20_000)))
-OTHER = bundled.labelled("org.pokora-anime.run", bundled.box(b"free", b"x" * 99))
-STORE, GAMMA = store(), bundled.chunk(b"gAMA", bytes(4))
+THUMBNAIL = forged_bundle.labelled("c2pa.thumbnail.claim", forged_bundle.box(b"bidb", foreign("JPEG")))
+HIDDEN = forged_bundle.labelled("org.pokora-anime.run", forged_bundle.box(b"cbor", foreign("JPEG")))
+LONG = forged_bundle.labelled("org.pokora-anime.run", forged_bundle.box(b"cbor", bytes(20_000)))
+OTHER = forged_bundle.labelled("org.pokora-anime.run", forged_bundle.box(b"free", b"x" * 99))
+STORE, GAMMA = store(), forged_bundle.chunk(b"gAMA", bytes(4))
 for label, forge in (
     ("another picture", png(lambda plain: png_of(foreign(), STORE))),
     ("no credentials", png(lambda plain: plain)),
@@ -120,7 +120,7 @@ for label, forge in (
     ("credentials that are no boxes", png(lambda plain: png_of(plain, b"A" * 99))),
     ("another video", mp4(lambda plain: mp4_of(flipped(plain), STORE))),
     ("a video without credentials", mp4(lambda plain: plain)),
-    ("a box behind the video", mp4(lambda plain: mp4_of(plain, STORE) + bundled.box(b"free", foreign()))),
+    ("a box behind the video", mp4(lambda it: mp4_of(it, STORE) + forged_bundle.box(b"free", foreign()))),
     ("samples that are said to lie elsewhere", mp4(lambda plain: mp4_of(plain, STORE, moved=4))),
     ("a thumbnail in a video's credentials", mp4(lambda plain: mp4_of(plain, store(THUMBNAIL)))),
     ("a picture under the video's name", mp4(lambda plain: foreign())),

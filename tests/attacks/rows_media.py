@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import forged_media
-from forged_media import Forge
+from support import forged_media
+from support.forged_media import Forge
 
 from attacks.attack import Attack
 from attacks.rows_record import Opened

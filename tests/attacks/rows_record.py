@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import sealed
-from sealed import Forgery, chain
+from support import forged_run
+from support.forged_run import Forgery, chain
 
 from attacks.attack import Attack
 from pokora_anime.provenance import run_layout
@@ -62,7 +62,7 @@ def ledger(change: Callable[[list[Told], Opened], object]) -> Callable[[Path], N
         change(entries, opened)
         opened.write_lines(chain(entries))
         opened.write_record()
-        sealed.sign(folder)
+        forged_run.sign(folder)
 
     return forge
 
@@ -352,7 +352,7 @@ def stowed(path: Path) -> Path:
     with zipfile.ZipFile(path) as opened:
         opened.extractall(folder / "run")
     (folder / "picture.png").write_bytes(b"\x89PNG")
-    made = sealed.zipped(folder, path.parent / "stowed.zip")
+    made = forged_run.zipped(folder, path.parent / "stowed.zip")
     shutil.rmtree(folder)
     return made
 

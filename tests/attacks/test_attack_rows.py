@@ -7,11 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-import bundled
 import pytest
-import replayed
-import sealed
-import submitted
+from support import forged_bundle, forged_run, replay_runs, submission_checkout
 
 from attacks.attack import Attack
 from pokora_anime.submission.check.examine_bundle import examine_and_show
@@ -23,25 +20,25 @@ ROWS: list[Attack] = [
 
 
 def zipped_run(target: Path) -> Path:
-    return sealed.zipped(sealed.honest(), target / "run.zip")
+    return forged_run.zipped(forged_run.honest(), target / "run.zip")
 
 
 def zipped_bundle(target: Path) -> Path:
-    return Path(shutil.copyfile(submitted.bundle(), target / submitted.bundle().name))
+    return Path(shutil.copyfile(submission_checkout.bundle(), target / submission_checkout.bundle().name))
 
 
 def stills(target: Path) -> Path:
     ignored = shutil.ignore_patterns(".lock", "logs", "reports")
     copied = shutil.copytree(
-        replayed.stills(), target / "stills", ignore=ignored, copy_function=shutil.copyfile
+        replay_runs.stills(), target / "stills", ignore=ignored, copy_function=shutil.copyfile
     )
     return Path(copied)
 
 
 SUBJECTS: dict[str, Callable[[Path], Path]] = {
-    "run": sealed.copied,
+    "run": forged_run.copied,
     "stills": stills,
-    "bundle": bundled.copied,
+    "bundle": forged_bundle.copied,
     "zipped_run": zipped_run,
     "zipped_bundle": zipped_bundle,
 }
@@ -50,7 +47,7 @@ SUBJECTS: dict[str, Callable[[Path], Path]] = {
 def answer(path: Path) -> set[str]:
     """Codes of everything that keeps a run or a bundle from being clean, as `pokora verify` finds them."""
     report, _ = examine_and_show(path, pictures=False)
-    return sealed.told(report)
+    return forged_run.told(report)
 
 
 def test_there_are_at_least_250_attacks_of_different_names() -> None:

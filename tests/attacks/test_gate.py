@@ -388,7 +388,7 @@ def test_weights_are_loaded_as_what_they_are(slot: str, value: str, code: str, s
         ("_target_", "os.system", "GATE-KEY"),
         ("keyframe", None, "GATE-TYPE"),
         ("seed", -1, "CFG-RANGE"),
-        ("shot.prompt", "", "PRM-1"),
+        ("shot.prompt", "", "PRM-EMPTY"),
     ],
 )
 def test_a_recorded_config_holds_nothing_else(slot: str, value: object, code: str, sdxl: RunConfig) -> None:
@@ -519,9 +519,11 @@ def test_an_honest_word_passes(override: str) -> None:
     assert screen("video", override) == []
 
 
-def test_every_command_of_the_help_pages_and_the_readme_passes() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    lines = "\n".join([pages.VIDEO, pages.STILLS, pages.SWEEP, pages.CHECK, readme]).splitlines()
+def test_every_command_of_the_help_pages_and_the_docs_passes() -> None:
+    root = Path(__file__).parents[2]
+    told = [path.read_text() for path in (root / "README.md", *(root / "docs").glob("*.md"))]
+    text = "\n".join([pages.VIDEO, pages.STILLS, pages.SWEEP, pages.CHECK, *told])
+    lines = text.replace("\\\n", " ").splitlines()
     typed = [shlex.split(line, comments=True)[2:] for line in lines if line.lstrip().startswith("pokora ")]
     overrides = [word for line in typed for word in line if "=" in word and not word.startswith("-")]
     assert len(overrides) > 20

@@ -15,11 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import confined
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import save_file
+from support import sandboxed_code
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import PICKLES
@@ -64,7 +64,7 @@ def work(tmp_path: Path) -> Path:
 def attempts(lines: str, outside: Path, work: Path) -> dict[str, str]:
     """What came of each `attempt` in a confined process; PICTURE, OUTSIDE and WORK are paths."""
     names = f"PICTURE, OUTSIDE, WORK = {str(outside / 'picture.png')!r}, {str(outside)!r}, {str(work)!r}\n"
-    return confined.run(HELPERS + names + lines, work)
+    return sandboxed_code.run(HELPERS + names + lines, work)
 
 
 # Reading
@@ -202,7 +202,7 @@ def test_ffmpeg_runs_and_reads_no_outside_picture(outside: Path, work: Path) -> 
     told = attempts(
         """
 import subprocess
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg import find_ffmpeg
 def convert(source, target):
     line = [find_ffmpeg(), "-nostdin", "-loglevel", "error", "-y", *source, target]
     done = subprocess.run(line, capture_output=True, text=True)
@@ -276,7 +276,7 @@ def test_nothing_is_fetched_in_a_run(server: tuple[int, list[str]], outside: Pat
     told = attempts(
         f"""
 import socket, subprocess, urllib.request
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg import find_ffmpeg
 url = "http://127.0.0.1:{port}/picture.png"
 attempt("urllib", lambda: urllib.request.urlopen(url))
 attempt("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -321,7 +321,7 @@ from pokora_anime.provenance import node
 told["stage"] = node.Node is not None
 from huggingface_hub import constants
 told["hub"] = [constants.HF_HOME, constants.ENDPOINT, str(constants.HF_HUB_OFFLINE)]
-from pokora_anime.provenance.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg import find_ffmpeg
 told["ffmpeg"] = find_ffmpeg()
 """
 
@@ -362,7 +362,7 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         library = root / "planted.so"
         subprocess.run([compiler, "-shared", "-fPIC", "-o", library, root / "planted.c"], check=True)
         environment["LD_PRELOAD"] = str(library)
-    script = [sys.executable, confined.__file__, str(root / "run"), str(PACKAGE), "auto"]
+    script = [sys.executable, sandboxed_code.__file__, str(root / "run"), str(PACKAGE), "auto"]
     done = subprocess.run(script, input=LOOK, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     look = "import builtins, os; print(getattr(builtins, 'PLANTED', []), os.environ.get('PRELOADED'))"
@@ -381,7 +381,7 @@ def test_no_customisation_of_python_runs(spoilt: dict[str, Any]) -> None:
 
 
 def test_a_library_that_lies_elsewhere_is_not_there(work: Path) -> None:
-    error = confined.run("import pokora_library_elsewhere", work)["error"]
+    error = sandboxed_code.run("import pokora_library_elsewhere", work)["error"]
     assert error["code"] == "SYS-LIBRARY"
 
 
@@ -425,7 +425,7 @@ def package(tmp_path: Path) -> Path:
 
 
 RENDER = """
-from pokora_anime.compliance.guard import child
+from pokora_anime.render.worker import child
 import io
 child._render({"command": "video", "config": header["config"], "root": header["temporary"]}, io.BytesIO())
 """
@@ -440,8 +440,8 @@ def test_one_altered_byte_of_weights_is_found_although_its_date_is_the_same(
     data[-1] ^= 1
     weights.write_bytes(bytes(data))
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
-    error = confined.run(RENDER, work, package)["error"]
-    assert error["code"] == "WGT-2"
+    error = sandboxed_code.run(RENDER, work, package)["error"]
+    assert error["code"] == "WGT-DAMAGED"
     assert "vae/diffusion_pytorch_model.safetensors" in error["got"]
 
 
@@ -450,14 +450,14 @@ def test_one_altered_byte_of_weights_is_found_although_its_date_is_the_same(
 )
 def test_a_pickle_among_the_weights_is_refused(name: str, package: Path, work: Path) -> None:
     (package / "nano/weights" / name).write_bytes(pickle.dumps({"state_dict": {}}))
-    error = confined.run(RENDER, work, package)["error"]
-    assert (error["code"], Path(name).name in error["got"]) == ("WGT-6", True)
+    error = sandboxed_code.run(RENDER, work, package)["error"]
+    assert (error["code"], Path(name).name in error["got"]) == ("WGT-UNSAFE", True)
 
 
 def test_a_pickle_named_safetensors_is_found(package: Path, work: Path) -> None:
     target = package / "nano/weights/vae/diffusion_pytorch_model.safetensors"
     target.write_bytes(pickle.dumps({"state_dict": {}}))
-    assert confined.run(RENDER, work, package)["error"]["code"] == "WGT-2"
+    assert sandboxed_code.run(RENDER, work, package)["error"]["code"] == "WGT-DAMAGED"
 
 
 def test_no_registered_row_loads_a_pickle() -> None:
@@ -497,7 +497,7 @@ def test_no_other_process_is_touched(outside: Path, work: Path) -> None:
 
 @linux
 def test_no_privileges_are_gained_and_no_memory_is_dumped(work: Path) -> None:
-    told = confined.run(
+    told = sandboxed_code.run(
         "import resource\n"
         "told['core'] = resource.getrlimit(resource.RLIMIT_CORE)\n"
         "told['status'] = open('/proc/self/status').read()\n",
@@ -514,7 +514,7 @@ def test_no_privileges_are_gained_and_no_memory_is_dumped(work: Path) -> None:
 NO_LANDLOCK = """
 import ctypes, errno, os, struct, sys
 sys.path.insert(0, sys.argv.pop(1))
-from pokora_anime.compliance.guard import seccomp
+from pokora_anime.sandbox import seccomp
 # As a kernel before 5.13 answers landlock_create_ruleset.
 no, yes = (0x06, 0, 0, 0x50000 | errno.ENOSYS), (0x06, 0, 0, 0x7FFF0000)
 seccomp._install([(0x20, 0, 0, 0), (0x15, 0, 1, 444), no, yes])
@@ -523,8 +523,8 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 def without_landlock(code: str, work: Path, guard: str) -> dict[str, Any]:
-    """As `confined.run`, on a kernel that does not know Landlock."""
-    script = [confined.__file__, str(work), str(PACKAGE), guard]
+    """As `sandboxed_code.run`, on a kernel that does not know Landlock."""
+    script = [sandboxed_code.__file__, str(work), str(PACKAGE), guard]
     line = [sys.executable, "-c", NO_LANDLOCK, str(PACKAGE.parent), *script]
     done = subprocess.run(line, input=code, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -551,7 +551,7 @@ def test_a_required_guard_that_cannot_be_had_ends_the_run(work: Path) -> None:
 
 @landlock
 def test_a_required_guard_that_is_there_is_in_force(work: Path) -> None:
-    told = confined.run(STATE, work, guard="require")
+    told = sandboxed_code.run(STATE, work, guard="require")
     assert (told["wanted"], told["level"], told["network"]) == ("require", "landlock", "closed")
     assert told["landlock_abi"] == landlock_abi()
 

@@ -20,9 +20,9 @@ from pokora_anime.system import process
 CONFINED = """
 import json, os, sys
 sys.path[:0] = [{package!r}, *{path!r}]
-from pokora_anime.compliance.guard import needs
-from pokora_anime.compliance.guard.landlock import READ, Rule, confine
-from pokora_anime import process
+from pokora_anime.render.worker import needs
+from pokora_anime.sandbox.landlock import READ, Rule, confine
+from pokora_anime.system import process
 process.started()
 confine([Rule(path, READ) for path in (*needs._SHARED_LIBRARIES, *needs._SYSTEM, {package!r}, *sys.path)])
 
@@ -32,7 +32,7 @@ def told(path):
     except OSError as error:
         return type(error).__name__
 
-from pokora_anime.machine import Timeline
+from pokora_anime.devices.machine import Timeline
 from pokora_anime.devices.hardware import memory_here
 ASKED = ("/proc/self/stat", "/proc/meminfo", "/proc/stat", "/proc/cpuinfo")
 for line in sys.stdin:

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import replayed
-import sealed
 import torch
-from replayed import Forgery
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from support import forged_run, replay_runs
+from support.replay_runs import Forgery
 
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import arrays_hash
@@ -34,7 +33,7 @@ from pokora_anime.verify.verdict import Verdict
 
 @pytest.fixture
 def forgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forgery:
-    return replayed.forged(tmp_path, monkeypatch)
+    return replay_runs.forged(tmp_path, monkeypatch)
 
 
 def replay_all(folder: Path) -> Report:
@@ -98,7 +97,7 @@ def test_embeddings_of_something_else_than_the_prompt(forgery: Forgery) -> None:
 
 
 def test_a_swapped_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forgery = replayed.forged(tmp_path, monkeypatch, replayed.stills)
+    forgery = replay_runs.forged(tmp_path, monkeypatch, replay_runs.stills)
     outside = np.zeros((64, 64, 3), np.uint8)
     for number in (1, 2):
         node = forgery.of("still", number - 1)
@@ -112,8 +111,8 @@ def test_a_swapped_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def interrupted(root: Path) -> tuple[Path, Path]:
     """The folder of the honest run as a kill just before its record would have left it, and its keyframe."""
-    folder = root / "video" / replayed.honest().name
-    shutil.copytree(replayed.honest(), folder)
+    folder = root / "video" / replay_runs.honest().name
+    shutil.copytree(replay_runs.honest(), folder)
     for name in (run_layout.RECORD, run_layout.STATEMENT):
         (folder / name).unlink()
     return folder, next(folder.glob("stages/keyframe-*"))
@@ -123,8 +122,8 @@ def test_a_keyframe_edited_before_the_run_goes_on_is_made_again(tmp_path: Path) 
     folder, keyframe_file = interrupted(tmp_path)
     arrays = load_file(keyframe_file)
     save_file({**arrays, "latent": arrays["latent"][..., ::-1].copy()}, keyframe_file)
-    assert replayed.rendered(tmp_path) == folder
-    honest = replayed.honest()
+    assert replay_runs.rendered(tmp_path) == folder
+    honest = replay_runs.honest()
     assert (folder / run_layout.FRAMES).read_bytes() == (honest / run_layout.FRAMES).read_bytes()
     assert np.array_equal(load_file(keyframe_file)["latent"], arrays["latent"])
     assert clean(folder)
@@ -144,7 +143,7 @@ def swap_before_it_goes_on(folder: Path, op: str, name: str) -> None:
     node["output"] = arrays_hash(arrays)
     for entry in entries:
         del entry["previous"]
-    (folder / run_layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in sealed.chain(entries)))
+    (folder / run_layout.LEDGER).write_bytes(b"".join(line + b"\n" for line in forged_run.chain(entries)))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +154,7 @@ def test_a_stage_swapped_with_its_ledger_before_the_run_goes_on(op: str, name: s
     """The run takes the swapped stage for its own and goes on from it, honestly; replay does not."""
     folder, _ = interrupted(tmp_path)
     swap_before_it_goes_on(folder, op, name)
-    assert replayed.rendered(tmp_path) == folder
+    assert replay_runs.rendered(tmp_path) == folder
     assert clean(folder)
     assert op in failed(replay_all(folder))
 
@@ -188,7 +187,7 @@ def test_a_fabricated_chain_from_a_foreign_keyframe(tmp_path: Path, monkeypatch:
     foreign = torch.linspace(-2, 2, 4 * 8 * 8).reshape(4, 8, 8)
     with monkeypatch.context() as patched:
         patched.setattr(keyframe, "denoise", lambda *_: foreign.clone())
-        folder = replayed.rendered(tmp_path)
+        folder = replay_runs.rendered(tmp_path)
     assert clean(folder)
     report = replay_all(folder)
     assert failed(report) == {"keyframe"}
@@ -210,7 +209,7 @@ def test_frames_composited_before_they_were_encoded(tmp_path: Path, monkeypatch:
 
     with monkeypatch.context() as patched:
         patched.setattr(Run, "watch", drawn)
-        folder = replayed.rendered(tmp_path)
+        folder = replay_runs.rendered(tmp_path)
     assert clean(folder)
     report = replay(folder, Question(nonce="judge", nodes=3))[0]
     assert failed(report) == {"frames"}

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sealed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image as Pictures
-from sealed import Forgery, codes, copied, edited, told, zipped
+from support import forged_run
+from support.forged_run import Forgery, codes, copied, edited, told, zipped
 
 from pokora_anime.media.ffmpeg import find_ffmpeg, yuv_hashes
 from pokora_anime.provenance import run_layout
@@ -517,9 +517,9 @@ def rechain(forgery: Forgery, change: Any) -> set[str]:
     entries = [json.loads(line) for line in forgery.lines()]
     for entry in entries:
         del entry["previous"]
-    forgery.write_lines(sealed.chain(change(entries)))
+    forgery.write_lines(forged_run.chain(change(entries)))
     forgery.write_record()
-    sealed.sign(forgery.folder)
+    forged_run.sign(forgery.folder)
     return codes(forgery.folder)
 
 
@@ -1024,14 +1024,14 @@ def test_a_stripped_signature(forgery: Forgery) -> None:
 
 
 def test_a_signature_by_another_key(forgery: Forgery) -> None:
-    registered = sealed.key().fingerprint
+    registered = forged_run.key().fingerprint
     assert codes(forgery.folder, key=registered) == set()
-    sealed.sign(forgery.folder, by=sealed.key(2))
+    forged_run.sign(forgery.folder, by=forged_run.key(2))
     assert codes(forgery.folder, key=registered) == {"SIG-KEY"}
 
 
 def test_a_signature_with_another_name_on_it(tmp_path: Path) -> None:
-    names = [sealed.key(number).fingerprint.encode() for number in (1, 2)]
+    names = [forged_run.key(number).fingerprint.encode() for number in (1, 2)]
     folder = edited(run_layout.STATEMENT, lambda data: data.replace(*names), tmp_path)
     assert codes(folder) == {"SIG-BAD"}
 
@@ -1105,8 +1105,8 @@ def test_a_picture_with_an_alpha_channel(forgery: Forgery) -> None:
 
 def sealed_files() -> list[str]:
     names = (
-        path.relative_to(sealed.honest()).as_posix()
-        for path in sorted(sealed.honest().rglob("*"))
+        path.relative_to(forged_run.honest()).as_posix()
+        for path in sorted(forged_run.honest().rglob("*"))
         if path.is_file()
     )
     return [

@@ -64,15 +64,15 @@ def convert(
 ) -> None:
     """Write the checkpoint's networks, their configs and its scheduler below `target`, without tokenizers.
 
-    `add` is told of the bytes that were converted. Raises WeightsError WGT-2 for a file that cannot be
-    read, WGT-5 for one with other tensors or shapes than SDXL's, or with NaN or infinite numbers.
+    `add` is told of the bytes that were converted. Raises WeightsError WGT-DAMAGED for a file that cannot be
+    read, WGT-FIT for one with other tensors or shapes than SDXL's, or with NaN or infinite numbers.
     """
     try:
         with cast(Any, safe_open)(file, framework="pt") as opened:
             stored: dict[str, Tensor] = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise WeightsError(
-            "WGT-2", f"{file.name} is no readable safetensors file", fix="fetch it again"
+            "WGT-DAMAGED", f"{file.name} is no readable safetensors file", fix="fetch it again"
         ) from error
     layout = SDXL
     used = {key: tensor for key, tensor in stored.items() if not _UNUSED.match(key)}
@@ -205,7 +205,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _unfit(name: str, why: str, fix: str = "") -> WeightsError:
     return WeightsError(
-        "WGT-5",
+        "WGT-FIT",
         f"base {name}: {why[:200]}",
         expected="the tensors and shapes of SDXL 1.0",
         fix=fix or "use a checkpoint that was trained or merged from SDXL 1.0 and not made smaller",

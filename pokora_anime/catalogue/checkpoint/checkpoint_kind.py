@@ -33,17 +33,17 @@ _OTHERS = (
 
 
 def refuse_pickle(file: Path) -> None:
-    """WeightsError WGT-6 for a file that can run code when it is read. WGT-1 for no file."""
+    """WeightsError WGT-UNSAFE for a file that can run code when it is read. WGT-MISSING for no file."""
     try:
         with file.open("rb") as handle:
             start = handle.read(4)
     except OSError as error:
         raise WeightsError(
-            "WGT-1", f"{file}: {error.strerror or error}", expected="a checkpoint file"
+            "WGT-MISSING", f"{file}: {error.strerror or error}", expected="a checkpoint file"
         ) from error
     if file.suffix.lower() in PICKLES or start == _ZIP or start.startswith(_PICKLE):
         raise WeightsError(
-            "WGT-6",
+            "WGT-UNSAFE",
             f"{file.name} is a pickle, which can run code when it is read",
             expected="a .safetensors checkpoint",
             fix="take the publisher's .safetensors, or let a web UI's checkpoint merger save it as one",
@@ -51,12 +51,12 @@ def refuse_pickle(file: Path) -> None:
 
 
 def refuse_others(name: str, header: TensorHeader) -> None:
-    """WeightsError WGT-5 for a file that is no SDXL 1.0 checkpoint, named for what it is."""
+    """WeightsError WGT-FIT for a file that is no SDXL 1.0 checkpoint, named for what it is."""
     told = what_it_is(header.shapes)
     if told is not None:
         what, fix = told
         raise WeightsError(
-            "WGT-5", f"base {name}: it is {what}", expected="an SDXL checkpoint in one file", fix=fix
+            "WGT-FIT", f"base {name}: it is {what}", expected="an SDXL checkpoint in one file", fix=fix
         )
 
 

@@ -47,8 +47,8 @@ class NewBase:
 def make(new: NewBase) -> tuple[dict[str, Any], Prediction]:
     """Check and convert a checkpoint into the data folder; its registry entry, and what it predicts.
 
-    Raises ConfigError CFG-OWN, WeightsError WGT-1 (no tokenizers), WGT-2, WGT-5, WGT-6 (a pickle),
-    MachineError SYS-*.
+    Raises ConfigError CFG-OWN, WeightsError WGT-MISSING (no tokenizers), WGT-DAMAGED, WGT-FIT, WGT-UNSAFE
+    (a pickle), MachineError SYS-*.
     """
     if len(" ".join(new.source.split())) < MIN_SOURCE:
         raise ConfigError(
@@ -113,7 +113,7 @@ def predicted(new: NewBase, header: TensorHeader) -> Prediction:
 
 
 def _tokenizers() -> Path:
-    """The folder of SDXL's tokenizers, undamaged. WeightsError WGT-1 where they were not fetched."""
+    """The folder of SDXL's tokenizers, undamaged. WeightsError WGT-MISSING where they were not fetched."""
     from pokora_anime.catalogue import (
         registry,  # which read the user's rows
         weight_hashes,
@@ -124,7 +124,7 @@ def _tokenizers() -> Path:
     folder = weight_paths.locate(row)
     if folder is None:
         raise WeightsError(
-            "WGT-1",
+            "WGT-MISSING",
             "SDXL's tokenizers are not here; a checkpoint in one file has none",
             expected="them fetched once (3 MB), or all of base=sdxl",
             fix=f"pokora models fetch {TOKENIZERS}",

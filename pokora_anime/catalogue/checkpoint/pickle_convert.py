@@ -24,11 +24,11 @@ NESTS = ("state_dict", "params_ema", "params", "model")
 def convert(source: Path, source_sha256: str, target: Path, name: str) -> Conversion:
     """Write `target` (.safetensors) from the pickle `source`, whose sha256 was checked before; both hashes.
 
-    Raises WeightsError WGT-8 for what holds anything but tensors, MachineError SYS-*.
+    Raises WeightsError WGT-CONVERT for what holds anything but tensors, MachineError SYS-*.
     """
     if file_hash(source) != source_sha256:
         raise WeightsError(
-            "WGT-2", f"{name}: {source.name} changed after it was checked", fix="fetch it again"
+            "WGT-DAMAGED", f"{name}: {source.name} changed after it was checked", fix="fetch it again"
         )
     temporary = temporary_path(target)
     with writing(target.parent, source.stat().st_size):
@@ -65,7 +65,7 @@ def _run(source: Path, target: Path, name: str) -> None:
 
 def _refused(name: str, source: Path, why: str) -> WeightsError:
     return WeightsError(
-        "WGT-8",
+        "WGT-CONVERT",
         f"{name}: {source.name} cannot be converted: {why}",
         expected="a checkpoint of plain tensors",
         fix=f"leave {name} out; it is never loaded as it is",

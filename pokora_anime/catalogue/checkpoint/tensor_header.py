@@ -20,7 +20,7 @@ class TensorHeader:
 
 
 def read(file: Path, what: str = "weights") -> TensorHeader:
-    """The header of a safetensors file; WeightsError WGT-2 for anything else, WGT-1 for no file.
+    """The header of a safetensors file; WeightsError WGT-DAMAGED for anything else, WGT-MISSING for no file.
 
     `what` is the kind of file that is asked for.
     """
@@ -37,9 +37,9 @@ def read(file: Path, what: str = "weights") -> TensorHeader:
         )
     except OSError as error:
         raise WeightsError(
-            "WGT-1", f"{file}: {error.strerror or error}", expected=f"a {what} file"
+            "WGT-MISSING", f"{file}: {error.strerror or error}", expected=f"a {what} file"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
-            "WGT-2", f"{file.name} is no readable safetensors file", expected=f"a .safetensors {what}"
+            "WGT-DAMAGED", f"{file.name} is no readable safetensors file", expected=f"a .safetensors {what}"
         ) from error

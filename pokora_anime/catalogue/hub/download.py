@@ -50,9 +50,9 @@ def fetch(
     """Download what is not here, at the registered commits; returns the folders of all rows.
 
     What cannot be had is reported and the rest is fetched; then the failure is raised, all of them in
-    one: WGT-1 (not given out), WGT-2 (not as registered), WGT-8 (cannot be converted), WGT-9 (gated),
-    WGT-10 (revision gone), SYS-NET. Before anything is fetched it is ended by WGT-3 (blocked), WGT-7 (a
-    licence needs a decision: `accept`), no connection (SYS-NET) and a disk that is too small (SYS-DISK).
+    one: WGT-MISSING (not given out), WGT-DAMAGED (not as registered), WGT-CONVERT, WGT-GATED, WGT-REVISION
+    (it is gone), SYS-NET. Before anything is fetched it is ended by WGT-BLOCKED, WGT-REVIEW (a licence needs
+    a decision: `accept`), no connection (SYS-NET) and a disk that is too small (SYS-DISK).
     """
     for row in rows:
         refuse_blocked(row, family)
@@ -100,7 +100,7 @@ def _decide(rows: Sequence[Row], family: Family) -> WeightsError:
     flags = " ".join(f"--accept {row.id}" for row in rows)
     without = " ".join(dict.fromkeys(leave_out(row, family) for row in rows))
     return WeightsError(
-        "WGT-7",
+        "WGT-REVIEW",
         f"a person has to decide about {each}; nothing was fetched",
         expected="a decision",
         fix=f"look at {links}, then the same command with {flags}, or with {without}",
@@ -179,7 +179,7 @@ def _obtain(listed: Listing, meter: Meter, report: Report) -> None:
     _note_main(listed)
     folder = locate(row)
     if folder is None:
-        raise WeightsError("WGT-1", f"{row.id} is not all there", fix=fetch_row(row))
+        raise WeightsError("WGT-MISSING", f"{row.id} is not all there", fix=fetch_row(row))
     weight_hashes.verify(row, folder)
     report(f"{row.id}: {row.status.value}{', not pinned' if row.unpinned else ''}, {folder}")
 

@@ -57,8 +57,8 @@ class Listing:
 def listing(row: Row) -> Listing:
     """What the row's repository, or the first mirror that can be reached, holds for it.
 
-    Raises WeightsError WGT-1 (not given out), WGT-2 (another file than registered), WGT-9 (gated),
-    WGT-10 (the commit is gone), MachineError SYS-NET.
+    Raises WeightsError WGT-MISSING (not given out), WGT-DAMAGED (another file than registered), WGT-GATED,
+    WGT-REVISION (the commit is gone), MachineError SYS-NET.
     """
     if row.plain:
         return _plain(row)
@@ -90,7 +90,7 @@ def _listed(row: Row, repo: str, revision: str | None) -> Listing:
         present = [one for one in found.siblings or [] if matches(one.rfilename, prefix + pattern)]
         if not present:
             raise WeightsError(
-                "WGT-1",
+                "WGT-MISSING",
                 f"{repo} has no {prefix}{pattern} at {(found.sha or '')[:12]}",
                 expected=f"the files of {row.id}",
                 fix=f"leave {row.id} out, or report that its row is out of date",
@@ -130,12 +130,12 @@ def _check_answer(listed: Listing, revision: str | None) -> None:
 
 
 def _compare(listed: Listing) -> None:
-    """Raise WGT-2 for another file than the registered one, and for a mirror's that nobody can check."""
+    """Raise WGT-DAMAGED for another file than the registered one, or a mirror's that nobody can check."""
     for file in listed.files:
         registered = listed.row.sha256.get(file.name, "")
         if registered and file.algorithm == "sha256" and file.digest != registered:
             raise WeightsError(
-                "WGT-2",
+                "WGT-DAMAGED",
                 f"{listed.repo} gives out another {file.path} (sha256 {file.digest[:12]})",
                 expected=f"sha256 {registered[:12]}, as registered for {listed.row.id}",
                 fix=f"do not use it; leave {listed.row.id} out until its row is checked",
@@ -143,7 +143,7 @@ def _compare(listed: Listing) -> None:
         weights = PurePosixPath(file.name).suffix in WEIGHTS
         if listed.repo != listed.row.repo and weights and not registered:
             raise WeightsError(
-                "WGT-2",
+                "WGT-DAMAGED",
                 f"the mirror {listed.repo} cannot be checked: no sha256 of {file.name} is registered",
                 fix=f"fetch {listed.row.id} from {listed.row.repo}",
             )
@@ -181,7 +181,7 @@ def partial(listed: Listing, file: Remote) -> Path:
 def download(listed: Listing, file: Remote, meter: Meter) -> Path:
     """Fetch one file from where it broke off, check it, and hand it to the hub's cache; returns its path.
 
-    Raises WeightsError WGT-2 for bytes that are not the announced ones, and as `listing` does.
+    Raises WeightsError WGT-DAMAGED for bytes that are not the announced ones, and as `listing` does.
     """
     from huggingface_hub import constants, hf_hub_download  # pyright: ignore[reportUnknownVariableType]  # bare types
     from huggingface_hub.utils import WeakFileLock
@@ -240,14 +240,14 @@ def _check(listed: Listing, file: Remote, part: Path) -> None:
 
 
 def compare(listed: Listing, file: Remote, path: Path, sha256: str) -> None:
-    """Raise WeightsError WGT-2 unless a file is the one that the hub announces and the registry names."""
+    """Raise WeightsError WGT-DAMAGED unless a file is what the hub announces and the registry names."""
     got = sha256 if file.algorithm == "sha256" else git_hash(path)
     registered = listed.row.sha256.get(file.name, sha256)
     if got == file.digest and registered == sha256:
         return
     wrong, right = (got, file.digest) if got != file.digest else (sha256, registered)
     raise WeightsError(
-        "WGT-2",
+        "WGT-DAMAGED",
         f"{listed.repo}/{file.path} is not the announced file ({file.algorithm} {wrong[:12]})",
         expected=right[:12],
         fix=f"delete {path} if it is there, then {fetch_row(listed.row)}",

@@ -51,13 +51,13 @@ def _why(row: Row, repo: str, revision: str | None, need: int, error: Exception)
     causes: list[Any] = [error, error.__cause__]
     if any(isinstance(cause, errors.GatedRepoError) for cause in causes):
         return WeightsError(
-            "WGT-9",
+            "WGT-GATED",
             f"{repo} is gated: its terms must be accepted first",
             fix=f"accept them at https://huggingface.co/{repo}, `hf auth login`, then: {again}",
         )
     if any(isinstance(cause, errors.RevisionNotFoundError) for cause in causes):
         return WeightsError(
-            "WGT-10",
+            "WGT-REVISION",
             f"{repo} has no revision {(revision or 'main')[:12]} any more",
             expected=f"the commit that is registered for {row.id}",
             fix=f"leave {row.id} out, or update pokora_anime",
@@ -66,7 +66,7 @@ def _why(row: Row, repo: str, revision: str | None, need: int, error: Exception)
         status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else None
         if status in (401, 403, 404):
             return WeightsError(
-                "WGT-1",
+                "WGT-MISSING",
                 f"{repo} is not given out: it is gone or private ({status})",
                 fix=f"`hf auth login` if you may see it, or leave {row.id} out",
             )

@@ -31,13 +31,13 @@ class Checked:
 def check(file: Path, name: str, family: Family) -> Checked:
     """Read a LoRA as a run does and fit it to its base's published shapes.
 
-    Raises WeightsError WGT-2 or WGT-5 for whatever a run could not use exactly.
+    Raises WeightsError WGT-DAMAGED or WGT-FIT for whatever a run could not use exactly.
     """
     layers = read_table(file, name)
     moving = [layer for layer in layers if "motion_modules" in layer.named.layer]
     if moving and len(moving) != len(layers):
         raise WeightsError(
-            "WGT-5",
+            "WGT-FIT",
             f"LoRA {name}: {len(moving)} of {len(layers)} layers are a motion adapter's",
             expected="a motion LoRA or a LoRA of pictures",
             fix="split it into two files",
@@ -71,7 +71,7 @@ def _refuse_sidecar(file: Path, name: str) -> None:
         return
     if not plain or (settings.get("use_rslora") and settings.get("r") != 1):
         raise WeightsError(
-            "WGT-5",
+            "WGT-FIT",
             f"LoRA {name}: its alpha is in adapter_config.json beside it, not in the file",
             expected="alpha in the file, or it would be used at another strength",
             fix="export it as kohya, or with diffusers' save_lora_adapter, which write alpha into it",

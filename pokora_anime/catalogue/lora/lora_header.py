@@ -31,12 +31,12 @@ class LoraHeader:
         return widths.get(self.width) if self.width is not None else None
 
     def check(self, name: str, family: Family) -> None:
-        """WeightsError WGT-5 if the layers are another base's."""
+        """WeightsError WGT-FIT if the layers are another base's."""
         if self.width is not None and self.base != family.value:
             base = self.base or f"a base with text of {self.width} channels"
             known = any(one.value == base for one in Family)
             raise WeightsError(
-                "WGT-5",
+                "WGT-FIT",
                 f"{name} was trained for {base}",
                 expected=family.value,
                 fix=f"--base {base}"
@@ -50,7 +50,7 @@ def _nano_width() -> int:
 
 
 def read_header(file: Path) -> LoraHeader:
-    """The header of a safetensors file; WeightsError WGT-2 for anything else, WGT-1 for no file."""
+    """The header of a safetensors file. Raises WeightsError WGT-DAMAGED (anything else), WGT-MISSING."""
     shapes = tensor_header.read(file, "LoRA").shapes
     down = {name: shape for name, shape in shapes.items() if _DOWN.search(name)}
     widths = {shape[1] for name, shape in down.items() if _TEXT_ATTENTION.search(name) and len(shape) > 1}

@@ -46,7 +46,7 @@ def merge_into_unet(
 ) -> None:
     """Merge the UNet part of every LoRA, weighted.
 
-    Raises WeightsError WGT-5 unless every layer of every LoRA found its place.
+    Raises WeightsError WGT-FIT unless every layer of every LoRA found its place.
     """
     del config  # the network itself tells its blocks
     _merge(unet, UNET, loras)
@@ -104,7 +104,7 @@ def unfit(name: str, file: Path, matched: int, total: int, why: str) -> WeightsE
     base = read_header(file).base
     trained = f"; by the width of its text it was trained for {base}" if base is not None else ""
     return WeightsError(
-        "WGT-5",
+        "WGT-FIT",
         f"LoRA {name}: {matched} of {total} layers fit this base ({why[:200]}{trained})",
         expected="all of them, or the picture silently ignores a part of the LoRA",
         fix="use a LoRA made for this base, or remove it",
@@ -141,7 +141,7 @@ def _apply(module: nn.Module, shares: Sequence[tuple[Lora, Layer]]) -> None:
         if not bool(torch.isfinite(merged).all()):
             lora, layer = shares[-1]
             raise WeightsError(
-                "WGT-5",
+                "WGT-FIT",
                 f"LoRA {lora.row.id}: {layer.named.layer} becomes NaN or infinite in {parameter.dtype}",
                 fix="a smaller weight, or another LoRA",
             )

@@ -106,8 +106,8 @@ class Layer:
 def read_table(file: Path, name: str) -> list[Layer]:
     """The layers of a LoRA file.
 
-    Raises WeightsError WGT-2 for a file that is no safetensors, WGT-5 for one of which any tensor is not
-    understood, lacks its other half, is not finite, or for a file that changes nothing.
+    Raises WeightsError WGT-DAMAGED for a file that is no safetensors, WGT-FIT for one of which any
+    tensor is not understood, lacks its other half, is not finite, or for a file that changes nothing.
     """
     try:
         with cast(Any, safe_open)(file, framework="pt") as opened:
@@ -115,7 +115,7 @@ def read_table(file: Path, name: str) -> list[Layer]:
             metadata: dict[str, str] = dict(opened.metadata() or dict[str, str]())
     except (OSError, SafetensorError) as error:
         raise WeightsError(
-            "WGT-2", f"{file.name} is no readable safetensors file", fix="fetch it again"
+            "WGT-DAMAGED", f"{file.name} is no readable safetensors file", fix="fetch it again"
         ) from error
     named = {key: take_apart(key) for key in stored}
     if not any(named.values()):
@@ -316,4 +316,4 @@ _CHANGE: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, bool]], bool]] =
 
 
 def _unfit(name: str, why: str, fix: str) -> WeightsError:
-    return WeightsError("WGT-5", f"LoRA {name}: {why}", fix=fix)
+    return WeightsError("WGT-FIT", f"LoRA {name}: {why}", fix=fix)

@@ -18,7 +18,7 @@ _EXAMPLE = "<lora:pastelAnimeXL:0.8>"
 def split_tags(text: str, key: str = "shot.prompt") -> tuple[str, list[LoraConfig]]:
     """The text without its LoRA tags, and the tags in order; a tag without a weight means 1.
 
-    Raises PromptError PRM-4 for a tag that is none: no name, no end, several weights, another spelling,
+    Raises PromptError PRM-SYNTAX for a tag that is none: no name, no end, several weights, another spelling,
     or a weight that is no number in -2..2.
     """
     text = narrow(text)
@@ -30,7 +30,7 @@ def split_tags(text: str, key: str = "shot.prompt") -> tuple[str, list[LoraConfi
     for lora in loras:
         if not lora.id:
             raise PromptError(
-                "PRM-4",
+                "PRM-SYNTAX",
                 f"a LoRA tag without a name in {key}",
                 expected=_EXAMPLE,
                 fix=f"write {_EXAMPLE} instead of it",
@@ -68,7 +68,7 @@ def _misspelt(like: re.Match[str], key: str) -> PromptError:
         got, expected = f"several weights or named ones in {shown}", "one weight for all of the LoRA"
     else:
         got, expected = f"a LoRA tag in another spelling, {shown}", "lora in small letters, and no spaces"
-    return PromptError("PRM-4", got, expected=expected, fix=f"write {meant} instead of {tag}")
+    return PromptError("PRM-SYNTAX", got, expected=expected, fix=f"write {meant} instead of {tag}")
 
 
 def _weight(tag: re.Match[str], key: str) -> float:
@@ -78,7 +78,7 @@ def _weight(tag: re.Match[str], key: str) -> float:
         weight = math.nan
     if not -2.0 <= weight <= 2.0:
         raise PromptError(
-            "PRM-4",
+            "PRM-SYNTAX",
             f"weight {tag[2]!r} of {tag[0]} in {key}",
             expected="a number between -2 and 2",
             fix=f"write <lora:{tag[1]}:0.8> instead of {tag[0]}",

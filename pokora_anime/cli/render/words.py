@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     from pokora_anime.nano.world.gallery import page
 
-    text = page(_said)
+    text = page(said)
     with writing(typed.html):
         typed.html.write_text(text, encoding="utf-8")
     print(typed.html)
@@ -41,8 +41,8 @@ def listing() -> str:
         for index, value in enumerate(values):
             label = name.replace("_", " ") if index == 0 else ""
             others = v.SYNONYMS.get(name, {}).get(value, ())
-            also = f"  (also {', '.join(_said(name, form) for form in others)})" if others else ""
-            lines.append(f"  {label:{width}}{_said(name, value)}{also}")
+            also = f"  (also {', '.join(said(name, form) for form in others)})" if others else ""
+            lines.append(f"  {label:{width}}{said(name, value)}{also}")
     lines += ["", f"  {'taken, no effect':{width}} {', '.join(v.QUALITY)}", "", *_moves(), ""]
     return "\n".join([*lines, "Try: pokora stills shot.prompt='1girl, red hair, ponytail, kimono, beach'"])
 
@@ -56,7 +56,7 @@ def _moves() -> list[str]:
     return ["Clips (control.source=choreography, the default) also know, seen from the front:", *lines]
 
 
-def _said(name: str, value: str) -> str:
+def said(name: str, value: str) -> str:
     """A value as it stands in a prompt: a colour with what it colours."""
     noun = {"hair_color": "hair", "eye_color": "eyes", "outfit_color": "clothes"}.get(name)
     return f"{value} {noun}" if noun else value

@@ -38,7 +38,7 @@ class LineReader(Protocol):
 
 
 def load_pose(row: Row, folder: Path, device: torch.device) -> PoseReader:
-    """nano's own extractor or ViTPose; WeightsError WGT-2 if it cannot be loaded."""
+    """nano's own extractor or ViTPose; WeightsError WGT-DAMAGED if it cannot be loaded."""
     try:
         if row.packaged:
             from pokora_anime.nano.nano_extractors import PoseExtractor
@@ -48,7 +48,7 @@ def load_pose(row: Row, folder: Path, device: torch.device) -> PoseReader:
 
         return VitPose.from_pretrained(folder, device)
     except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
+        raise WeightsError("WGT-DAMAGED", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
 
 
 def load_depth(row: Row, folder: Path, device: torch.device) -> DepthReader:
@@ -58,7 +58,7 @@ def load_depth(row: Row, folder: Path, device: torch.device) -> DepthReader:
     try:
         estimator: Any = pipeline("depth-estimation", model=str(folder), device=device, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
+        raise WeightsError("WGT-DAMAGED", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
 
     def read(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         from PIL import Image
@@ -71,7 +71,7 @@ def load_depth(row: Row, folder: Path, device: torch.device) -> DepthReader:
 
 
 def load_lineart(row: Row, folder: Path, device: torch.device) -> LineReader:
-    """Anime2Sketch's generator as controlnet_aux runs it; WeightsError WGT-2 if it cannot be loaded."""
+    """Anime2Sketch's generator as controlnet_aux runs it; WeightsError WGT-DAMAGED if it cannot be loaded."""
     found = weight_hashes.files(folder, row.files)
     if found is None:
         raise weight_hashes.missing(row, folder)
@@ -86,9 +86,9 @@ def load_lineart(row: Row, folder: Path, device: torch.device) -> LineReader:
         network = lineart_anime.UnetGenerator(3, 1, 8, width, norm_layer=plain, use_dropout=False)
         network.load_state_dict(stored)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
-    detector: Any = lineart_anime.LineartAnimeDetector(network.eval().requires_grad_(False))
-    detector = cast(Any, detector).to(device)
+        raise WeightsError("WGT-DAMAGED", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
+    untyped = cast(Any, lineart_anime.LineartAnimeDetector(network.eval().requires_grad_(False)))
+    detector = untyped.to(device)
 
     def read(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         resolution = max(min(picture.shape[:2]), 64)  # it rounds to multiples of 64

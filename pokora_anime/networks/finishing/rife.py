@@ -76,7 +76,7 @@ class RifePair:
 
 
 def load(row: Row, folder: Path, device: torch.device) -> Rife:
-    """The network with a row's weights; WeightsError WGT-2 where they are not RIFE 4.25's."""
+    """The network with a row's weights; WeightsError WGT-DAMAGED where they are not RIFE 4.25's."""
     found = weight_hashes.files(folder, row.files)
     if found is None:
         raise weight_hashes.missing(row, folder)
@@ -87,7 +87,7 @@ def load(row: Row, folder: Path, device: torch.device) -> Rife:
         network.load_state_dict(stored)
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {reason}") from error
+        raise WeightsError("WGT-DAMAGED", f"{row.id} cannot be loaded: {reason}") from error
     return Rife(network_arguments.only(network.to(device).float().eval().requires_grad_(False)), device)
 
 

@@ -28,7 +28,7 @@ class Upscaler(Protocol):
 
 
 def load(row: Row, folder: Path, device: torch.device) -> Upscaler:
-    """The upscaler of a row; WeightsError WGT-2 for what is none for colour pictures."""
+    """The upscaler of a row; WeightsError WGT-DAMAGED for what is none for colour pictures."""
     found = weight_hashes.files(folder, row.files)
     if found is None:
         raise weight_hashes.missing(row, folder)
@@ -42,19 +42,19 @@ def load(row: Row, folder: Path, device: torch.device) -> Upscaler:
         network: Any = ModelLoader(device).load_from_file(found[0])
     except (OSError, SafetensorError, UnsupportedModelError, ValueError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {reason}") from error
+        raise WeightsError("WGT-DAMAGED", f"{row.id} cannot be loaded: {reason}") from error
     channels = (network.input_channels, network.output_channels)
     if not isinstance(cast(object, network), ImageModelDescriptor) or network.scale < 2 or channels != (3, 3):
         got = f"{row.id} holds {network.architecture.name}, {network.scale}x, channels {channels}"
-        raise WeightsError("WGT-2", got, expected="an upscaler of RGB pictures")
+        raise WeightsError("WGT-DAMAGED", got, expected="an upscaler of RGB pictures")
     network_arguments.only(network.model.requires_grad_(False))
     return network.float().eval()
 
 
 def load_crisp(row: Row, folder: Path, device: torch.device) -> Crisp:
-    """nano's own network; WeightsError WGT-2 if it cannot be loaded."""
+    """nano's own network; WeightsError WGT-DAMAGED if it cannot be loaded."""
     try:
         return Crisp.from_pretrained(folder).to(device).requires_grad_(False)
     except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise WeightsError("WGT-2", f"{row.id} cannot be loaded: {reason}") from error
+        raise WeightsError("WGT-DAMAGED", f"{row.id} cannot be loaded: {reason}") from error

@@ -175,7 +175,7 @@ class Child:
     def _died(self, folder: Path, *, interrupted: bool) -> NoReturn:
         status = self._process.wait()
         if interrupted:
-            raise Interrupted("INT-1", f"stopped; everything finished so far is in {folder}")
+            raise Interrupted("INT-STOP", f"stopped; everything finished so far is in {folder}")
         killed = sys.platform != "win32" and status == -signal.SIGKILL
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         raise MachineError(

@@ -17,8 +17,8 @@ ARRAYS = frozenset({".pickle", ".npy", ".npz"})
 def check(config: RunConfig) -> None:
     """Every file with a promised hash has it, and no pickle lies among the weights of this package.
 
-    Raises WeightsError WGT-1, WGT-2, WGT-3 or WGT-6. Every byte is read that the parent has not hashed
-    since the file last changed; under guard=require, every byte.
+    Raises WeightsError WGT-MISSING, WGT-DAMAGED, WGT-BLOCKED or WGT-UNSAFE. Every byte is read that the
+    parent has not hashed since the file last changed; under guard=require, every byte.
     """
     for row in needs(config):
         folder = locate(row)
@@ -31,7 +31,7 @@ def _refuse_pickles(row: Row, folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in PICKLES | ARRAYS:
             raise WeightsError(
-                "WGT-6",
+                "WGT-UNSAFE",
                 f"{row.id}: {path.relative_to(folder).as_posix()} lies among the weights",
                 expected="safetensors, JSON and text",
                 fix=f"remove it, then {reinstall_or_fetch(row)}",

@@ -52,8 +52,8 @@ Chunks = list[list[list[int]]]  # [tokenizer][chunk][token]
 def encode(shot: ShotConfig, config: RunConfig, context: RunContext) -> Prompt:
     """The shot's prompt as embeddings, from the run folder if they are there.
 
-    Raises PromptError PRM-1 (empty), PRM-2 (over-long), PRM-3 (not text), PRM-4 (bad tag or weight),
-    PRM-5 (bad stops).
+    Raises PromptError PRM-EMPTY (empty), PRM-LONG (over-long), PRM-CHARACTER (not text), PRM-SYNTAX (bad tag
+    or weight), PRM-TRAVEL (bad stops).
     """
     context.progress.stage("prompt")
     chosen = open_words.chosen(config)
@@ -109,7 +109,7 @@ def _travel(frames: list[int], arrays: dict[str, Tensor]) -> tuple[Stop, ...]:
 def tokenize(parsed: ParsedPrompt, stack: TextStack, what: str) -> tuple[Chunks, list[list[list[float]]]]:
     """Token ids and their weights, both [tokenizer][chunk][at most 75]; at least one chunk.
 
-    Raises PromptError PRM-2 with the count when there are more than 4 chunks.
+    Raises PromptError PRM-LONG with the count when there are more than 4 chunks.
     """
     ids: Chunks = []
     weights: list[list[list[float]]] = []

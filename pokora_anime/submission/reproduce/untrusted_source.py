@@ -41,9 +41,9 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "pokora_a
     del sys.modules[name]
 sys.path.insert(0, header["source"])
 from pathlib import Path
-from pokora_anime import pipeline
+from pokora_anime.render import pipeline
 from pokora_anime.render.worker.messages import from_plain
-from pokora_anime.config.groups import SCHEMAS
+from pokora_anime.schema.config_groups import SCHEMAS
 config = from_plain(SCHEMAS[header["command"]], header["config"])
 render = pipeline.render_video if header["command"] == "video" else pipeline.render_stills
 render(config, Path(header["root"]), None)

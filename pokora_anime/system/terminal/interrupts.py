@@ -143,7 +143,7 @@ def _default(number: int) -> signal.Handlers | Callable[[int, FrameType | None],
 def interrupted() -> Interrupted:
     """What Ctrl-C raises; the pipeline adds how to continue."""
     return Interrupted(
-        "INT-1", "stopped by Ctrl-C", fix="the same command continues; what is finished is kept"
+        "INT-STOP", "stopped by Ctrl-C", fix="the same command continues; what is finished is kept"
     )
 
 

@@ -113,7 +113,7 @@ class Display:
             self._record(self._line(stage, timed=False))
 
     def step(self, detail: str = "") -> None:
-        """One step of this thread's stage is done. Raises Interrupted (INT-1) once Ctrl-C was pressed."""
+        """One step of this thread's stage is done. Raises Interrupted (INT-STOP) once Ctrl-C was pressed."""
         self._interrupts.check()
         with self._lock:
             stage = self._current.get(threading.get_ident())

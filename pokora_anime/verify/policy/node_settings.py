@@ -198,8 +198,9 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
     for operation in OPERATIONS.values():
         found, count = by_op[operation.name], config_params.count(operation, config)
         if count is not None and len(found) != count:
-            got = f"{len(found)} {operation.name} nodes"
-            yield finding("POL-CHAIN", got, run_layout.RECORD, expected=count)
+            yield finding(
+                "POL-CHAIN", f"{len(found)} {operation.name} nodes", run_layout.RECORD, expected=count
+            )
     total = frames_generated(config)
     for operation in OPERATIONS.values():
         planned = config_params.spans(operation, config)

@@ -11,16 +11,16 @@ from shutil import copytree
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from diffusers import ControlNetModel, ControlNetUnionModel, UNet2DConditionModel
-from hub_server import Hub, Repository
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import WEIGHTS, Row
+from support import tiny_networks
+from support.hub_server import Hub, Repository
 
 FP16 = ("unet", "vae", "text_encoder", "text_encoder_2")
 ATTENTION = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -28,7 +28,7 @@ ATTENTION = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
 
 def write(folder: Path) -> dict[str, Path]:
     """All repositories below `folder`, by hub id."""
-    sdxl, sd2 = tiny.family(folder / "tiny-sdxl"), tiny.family(folder / "tiny-sd2", "sd2")
+    sdxl, sd2 = tiny_networks.family(folder / "tiny-sdxl"), tiny_networks.family(folder / "tiny-sd2", "sd2")
     unet = UNet2DConditionModel.from_pretrained(sdxl / "unet")
     for name in FP16:
         _rename_to_fp16(sdxl / name)
@@ -109,14 +109,14 @@ def union(config: Mapping[str, Any]) -> ControlNetUnionModel:
         block_out_channels=config["block_out_channels"],
         down_block_types=config["down_block_types"],
         layers_per_block=1,
-        norm_num_groups=tiny.GROUPS,
-        cross_attention_dim=2 * tiny.TEXT,
+        norm_num_groups=tiny_networks.GROUPS,
+        cross_attention_dim=2 * tiny_networks.TEXT,
         transformer_layers_per_block=1,
         attention_head_dim=config["attention_head_dim"],
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=tiny.TEXT + 6 * 8,
+        projection_class_embeddings_input_dim=tiny_networks.TEXT + 6 * 8,
         conditioning_embedding_out_channels=(8, 8, 8, 8),
         num_control_type=6,
         num_trans_channel=config["block_out_channels"][0],
@@ -163,7 +163,7 @@ def _kohya(folder: Path, unet: UNet2DConditionModel) -> Path:
     layers = {f"lora_unet_{ATTENTION.replace('.', '_')}": unet.get_submodule(ATTENTION).in_features}
     for encoder in ("te1", "te2"):
         for part in ("q", "k", "v", "out"):
-            layers[f"lora_{encoder}_text_model_encoder_layers_0_self_attn_{part}_proj"] = tiny.TEXT
+            layers[f"lora_{encoder}_text_model_encoder_layers_0_self_attn_{part}_proj"] = tiny_networks.TEXT
     tensors: dict[str, torch.Tensor] = {}
     for name, width in layers.items():
         tensors[f"{name}.lora_down.weight"] = torch.randn(4, width)

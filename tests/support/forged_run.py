@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import once
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image as Pictures
@@ -37,6 +36,7 @@ from pokora_anime.signing import statement
 from pokora_anime.signing.signing_key import PREFIX, Key
 from pokora_anime.verify.examine_run import examine
 from pokora_anime.verify.verdict import Report
+from support import once_per_session
 
 SMALL = (
     *("base.width=64", "base.height=64", "finish.width=64", "finish.height=64"),
@@ -60,7 +60,7 @@ Node = dict[str, Any]
 @cache
 def honest() -> Path:
     """The folder of a finished clip of two segments, signed by `key()`: read it, and edit copies."""
-    return once.made("clip", _honest)
+    return once_per_session.made("clip", _honest)
 
 
 def _honest(root: Path) -> Path:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-import once
 import pytest
-from sealed import Forgery, codes, sign
 
 from pokora_anime.config.compose import compose
 from pokora_anime.quality import joining
@@ -21,6 +19,8 @@ from pokora_anime.schema.settings import StillsConfig, VideoConfig
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import LIMITS
 from pokora_anime.verify.record.claimed_record import Step, read_record
+from support import once_per_session as once
+from support.forged_run import Forgery, codes, sign
 
 PICTURE = ("base=nano", "base.width=64", "base.height=64", "finish.width=64", "finish.height=64")
 HERE = ("seed=3", "device.threads=1", "device.dtype=fp32")
@@ -91,5 +91,5 @@ def _signed(folder: Path) -> Path:
 
 def forged(target: Path, monkeypatch: pytest.MonkeyPatch, source: Callable[[], Path] = honest) -> Forgery:
     """A copy of an honest run in the hands of a forger."""
-    monkeypatch.setattr("sealed.honest", source)
+    monkeypatch.setattr("support.forged_run.honest", source)
     return Forgery(target)

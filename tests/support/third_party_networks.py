@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from hub_server import Hub, Repository, reach, serving
 from safetensors.torch import save, save_file
 
 from pokora_anime.catalogue import registry
@@ -21,6 +20,7 @@ from pokora_anime.catalogue.hub.download import fetch
 from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.networks.finishing import rife
 from pokora_anime.schema.settings import Family
+from support.hub_server import Hub, Repository, reach, serving
 
 RIFE, SMALL, LARGE = "rife-4.25", "realesr-animevideov3", "realesrgan-x4plus-anime-6b"
 

@@ -12,16 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import once
-import sealed
-import submitted
-
 from pokora_anime.signing import statement
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle import judge_readme, manifest, ro_crate, seal
 from pokora_anime.submission.bundle.credential_bytes import MP4_HEAD
 from pokora_anime.submission.bundle.manifest import Manifest
 from pokora_anime.submission.bundle.source_tree import PACKAGE, package_hash
+from support import forged_run, once_per_session, submission_checkout
 
 Told = dict[str, Any]
 ACTIONS = b"\xa1gactions\x80"
@@ -30,13 +27,13 @@ ACTIONS = b"\xa1gactions\x80"
 @cache
 def honest() -> Path:
     """The folder of an honest draft of one clip and one still: read it, and edit copies."""
-    return once.made("unpacked", _honest)
+    return once_per_session.made("unpacked", _honest)
 
 
 def _honest(root: Path) -> Path:
-    with zipfile.ZipFile(submitted.bundle()) as opened:
+    with zipfile.ZipFile(submission_checkout.bundle()) as opened:
         opened.extractall(root)
-    return root / submitted.bundle().stem
+    return root / submission_checkout.bundle().stem
 
 
 def copied(target: Path) -> Path:
@@ -98,7 +95,7 @@ def _sign(
         {file_names.MANIFEST: listed[file_names.MANIFEST], file_names.SUMS: sums} | copies
     )
     draft = json.loads(listed[file_names.MANIFEST])["draft"]
-    (folder / file_names.STATEMENT).write_bytes(statement.seal(seal.build(digests, draft), sealed.key()))
+    (folder / file_names.STATEMENT).write_bytes(statement.seal(seal.build(digests, draft), forged_run.key()))
 
 
 def source_hash(folder: Path) -> str:

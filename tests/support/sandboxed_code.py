@@ -1,6 +1,6 @@
 """Runs a few lines of Python in a process that is started and confined as every rendering process is.
 
-Also a program: `python confined.py WORK PACKAGE GUARD < CODE`, for tests that spoil the environment first.
+A program too: `sandboxed_code.py WORK PACKAGE GUARD < CODE`, for tests that spoil the environment first.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ BOOT = """
 import json, sys
 header = json.loads(sys.stdin.buffer.readline())
 sys.path.insert(0, header["package"])
-from pokora_anime.compliance.guard import child
-from pokora_anime.compliance.guard.messages import send
+from pokora_anime.render.worker import child
+from pokora_anime.render.worker.messages import send
 answers = child._answers()
 def act():
     child._begin(header)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tiny
 import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pokora_anime.catalogue.checkpoint.checkpoint_convert import Layout
+from support import tiny_networks
 
 Tensors = dict[str, Tensor]
 VAE: dict[str, Any] = {  # unlike tiny.family's with the attention that the published one has
@@ -57,20 +57,20 @@ _OPEN_CLIP = {
 def layout() -> Layout:
     """The configs of tiny.family('sdxl')'s UNet and text encoders, and of this module's VAE."""
     text = {
-        "hidden_size": tiny.TEXT,
-        "intermediate_size": 2 * tiny.TEXT,
-        "projection_dim": tiny.TEXT,
+        "hidden_size": tiny_networks.TEXT,
+        "intermediate_size": 2 * tiny_networks.TEXT,
+        "projection_dim": tiny_networks.TEXT,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
     }
-    tokenizer = tiny.build_tokenizer(tiny.WORDS)
+    tokenizer = tiny_networks.build_tokenizer(tiny_networks.WORDS)
     tokens = {
         "vocab_size": len(tokenizer),
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    return Layout(unet=tiny._unet_arguments("sdxl"), text=text, text_2=text, vae=VAE, tokens=tokens)
+    return Layout(unet=tiny_networks._unet_arguments("sdxl"), text=text, text_2=text, vae=VAE, tokens=tokens)
 
 
 def vae(folder: Path) -> Path:

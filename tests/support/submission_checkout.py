@@ -10,19 +10,17 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import once
-import replayed
-from sealed import sign
-
 from pokora_anime.config.compose import compose
 from pokora_anime.render import pipeline
 from pokora_anime.schema.settings import StillsConfig
 from pokora_anime.submission import build, project
 from pokora_anime.submission.build import Built
 from pokora_anime.submission.project import Member, Project
+from support import once_per_session, replay_runs
+from support.forged_run import sign
 
-ROOT = Path(__file__).parent.parent
-STILLS = tuple(word for word in replayed.SMALL if not word.startswith(("shot.", "control", "motion")))
+ROOT = Path(__file__).parents[2]
+STILLS = tuple(word for word in replay_runs.SMALL if not word.startswith(("shot.", "control", "motion")))
 WORDS = Project(
     title="Petals in the Light",
     members=(Member(name="Kim Minsu", id="20231234"), Member(name="Ana Ñandú", id="007")),
@@ -34,12 +32,12 @@ WORDS = Project(
 @cache
 def workplace() -> Path:
     """A checkout of the package with one video and one still below outputs/: read it, and edit copies."""
-    return once.made("workplace", _workplace)
+    return once_per_session.made("workplace", _workplace)
 
 
 def _workplace(root: Path) -> Path:
     checkout(root)
-    replayed.rendered(root / "outputs")
+    replay_runs.rendered(root / "outputs")
     still(root)
     return root
 
@@ -63,7 +61,7 @@ def still(root: Path, *overrides: str) -> Path:
     """A run of one still below `root`."""
     config = compose("stills", [*STILLS, *overrides])
     assert isinstance(config, StillsConfig)
-    folder = pipeline.render_stills(config, root / "outputs", replayed.GUARD)
+    folder = pipeline.render_stills(config, root / "outputs", replay_runs.GUARD)
     sign(folder)
     shutil.rmtree(folder / "logs")
     return folder
@@ -91,7 +89,7 @@ def draft(root: Path, words: Project = WORDS) -> Built:
 @cache
 def bundle() -> Path:
     """The draft of the workplace, without signed copies: read it, and edit copies."""
-    return once.made("bundle", _bundle)
+    return once_per_session.made("bundle", _bundle)
 
 
 def _bundle(_: Path) -> Path:
