@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.denoising.conditioning import Condition, Guidance
 from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
 from pokora_anime.stages.denoising.sampler_loop import sample
+from pokora_anime.system.typed_tensors import from_array, split
 
 OUTPUTS = ("pil", "np", "latent")
 _SCALE = 8  # pixels a side for one latent
@@ -81,7 +82,7 @@ class PokoraMotionPipeline(DiffusionPipeline, StableDiffusionXLLoraLoaderMixin):
         if isinstance(controlnet, list | tuple):
             networks: Any = controlnet  # diffusers says a tuple of one
             controlnet = MultiControlNetModel(networks)
-        self.register_modules(
+        cast(Any, self).register_modules(
             vae=vae,
             text_encoder=text_encoder,
             tokenizer=tokenizer,
@@ -92,7 +93,7 @@ class PokoraMotionPipeline(DiffusionPipeline, StableDiffusionXLLoraLoaderMixin):
             motion_adapter=None,
             controlnet=controlnet,
         )
-        self.register_to_config(force_zeros_for_empty_prompt=force_zeros_for_empty_prompt)
+        cast(Any, self).register_to_config(force_zeros_for_empty_prompt=force_zeros_for_empty_prompt)
 
     @torch.inference_mode()
     def __call__(
@@ -216,7 +217,7 @@ class PokoraMotionPipeline(DiffusionPipeline, StableDiffusionXLLoraLoaderMixin):
         scales = [scale] * len(maps) if isinstance(scale, int | float) else list(scale)
         found: list[ControlSource] = []
         for network, picture, weight in zip(self._networks(), maps, scales, strict=True):
-            hint = torch.from_numpy(np.array(picture, np.uint8)).permute(2, 0, 1).float() / 255
+            hint = from_array(np.array(picture, np.uint8)).permute(2, 0, 1).float() / 255
             dtype = self.unet.dtype
             found.append(
                 ControlSource(network, hint.to(device), scale=weight, start=0.0, end=end, dtype=dtype)
@@ -226,7 +227,7 @@ class PokoraMotionPipeline(DiffusionPipeline, StableDiffusionXLLoraLoaderMixin):
     def _decoded(self, latents: Tensor, chunk: int) -> npt.NDArray[np.uint8]:
         """Pictures uint8 [frames, height, width, 3]."""
         made: list[Tensor] = []
-        for part in latents.transpose(0, 1).split(chunk):
+        for part in split(latents.transpose(0, 1), chunk):
             scaled = (part / self.vae.config["scaling_factor"]).to(self.vae.dtype)
             pictures = self.vae.decode(scaled, return_dict=False)[0].float()
             made.append((pictures * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).cpu())

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 from pokora_anime.provenance.hashing import file_hash
 from pokora_anime.system.files.reading_progress import counter
@@ -80,7 +81,9 @@ def _stored(file: Path) -> dict[str, str]:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {str(key): str(value) for key, value in stored.items()} if isinstance(stored, dict) else {}
+    if not isinstance(stored, dict):
+        return {}
+    return {str(key): str(value) for key, value in cast(dict[str, object], stored).items()}
 
 
 def _remember(state: str, digest: str) -> None:

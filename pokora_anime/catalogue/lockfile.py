@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.errors import WeightsError
@@ -95,7 +95,9 @@ def _parse(stored: Mapping[str, Any]) -> Lock:
         raise ValueError(stored["version"])
     return Lock(
         rows={name: _entry(entry) for name, entry in stored["rows"].items()},
-        former=tuple(Former(**{**one, "files": tuple(one["files"])}) for one in stored["former"]),
+        former=tuple(
+            Former(**cast(dict[str, Any], {**one, "files": tuple(one["files"])})) for one in stored["former"]
+        ),
         accepted={str(name): str(licence) for name, licence in stored["accepted"].items()},
     )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from pokora_anime.catalogue.licences import LICENCES, Licence
 from pokora_anime.schema.settings import Family
@@ -155,24 +155,27 @@ def parse(entry: Mapping[str, Any]) -> Row:
     """
     fields = dict(entry)
     listed = fields.pop("files")
-    details: Mapping[str, Any] = listed if isinstance(listed, Mapping) else dict.fromkeys(listed)
+    details: Mapping[str, Any] = (
+        cast(Mapping[str, Any], listed)
+        if isinstance(listed, Mapping)
+        else dict.fromkeys(cast(Iterable[str], listed))
+    )
     known = {name: detail for name, detail in details.items() if detail}
     citation = fields.pop("citation")
-    row = Row(
-        **{
-            **fields,
-            "kind": Kind(fields["kind"]),
-            "status": Status(fields["status"]),
-            "families": tuple(Family(name) for name in fields["families"]),
-            "citation": tuple([citation] if isinstance(citation, str) else citation),
-            "aliases": tuple(fields.get("aliases", ())),
-            "mirrors": tuple(Mirror(**mirror) for mirror in fields.get("mirrors", ())),
-            "published": tuple(details),
-            "files": tuple(loaded_name(name) for name in details),
-            "sha256": {name: str(detail["sha256"]) for name, detail in known.items() if "sha256" in detail},
-            "sizes": {name: int(detail["size"]) for name, detail in known.items() if "size" in detail},
-        }
-    )
+    values: dict[str, Any] = {
+        **fields,
+        "kind": Kind(fields["kind"]),
+        "status": Status(fields["status"]),
+        "families": tuple(Family(name) for name in fields["families"]),
+        "citation": (citation,) if isinstance(citation, str) else tuple(citation),
+        "aliases": tuple(fields.get("aliases", ())),
+        "mirrors": tuple(Mirror(**mirror) for mirror in fields.get("mirrors", ())),
+        "published": tuple(details),
+        "files": tuple(loaded_name(name) for name in details),
+        "sha256": {name: str(detail["sha256"]) for name, detail in known.items() if "sha256" in detail},
+        "sizes": {name: int(detail["size"]) for name, detail in known.items() if "size" in detail},
+    }
+    row = Row(**values)
     if row.licence not in LICENCES:
         raise ValueError(f"{row.id}: licence {row.licence!r} is not in licences.py")
     if not all(SHA256.fullmatch(digest) for digest in row.sha256.values()):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
+from typing import cast
 
 from pokora_anime.catalogue import lockfile
 from pokora_anime.catalogue.hash_memory import remembered, weight_hash
@@ -127,5 +128,5 @@ def _manifest(row: Row, folder: Path) -> Mapping[str, str]:
 
 
 def _digest(entry: object) -> str:
-    value = entry.get("sha256") if isinstance(entry, dict) else entry
+    value = cast(dict[str, object], entry).get("sha256") if isinstance(entry, dict) else entry
     return value if isinstance(value, str) and len(value) == 64 else ""

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]  # bare PathLike
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -89,7 +89,7 @@ class Meaning:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name, on in zip(NAMES, self.actions.tolist(), strict=True) if on)
+        return tuple(name for name, on in zip(NAMES, cast(Any, self.actions).tolist(), strict=True) if on)
 
 
 class Choreographer(nn.Module):

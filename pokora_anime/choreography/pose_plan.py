@@ -16,6 +16,7 @@ from pokora_anime.choreography.actions import BARS, NAMES, STYLES, rate_of
 from pokora_anime.choreography.body import Array
 from pokora_anime.choreography.choreographer import Choreographer, Meaning, face_shown
 from pokora_anime.choreography.skeleton import BONES, FACE, Figure, joints_of
+from pokora_anime.system.typed_tensors import from_array
 
 SETTLE = 0.7  # seconds from the first pose into the motion
 PASSAGE = 0.8  # seconds from one action to the next
@@ -159,7 +160,7 @@ def _poses(model: Choreographer, course: _Course, seconds: Array, begun: Array) 
     bar = _PI2 * (course.bar + course.bars * seconds)
     count = len(seconds)
     size = course.meaning.size * float(np.exp(0.12 * course.style[6]))
-    numbers = [torch.from_numpy(one.astype(np.float32)) for one in (w, bar, begun, np.full(count, size))]
-    style = torch.from_numpy(np.tile(course.style, (count, 1)).astype(np.float32))
+    numbers = [from_array(one.astype(np.float32)) for one in (w, bar, begun, np.full(count, size))]
+    style = from_array(np.tile(course.style, (count, 1)).astype(np.float32))
     actions = course.meaning.actions.expand(count, len(NAMES))
     return face_shown(model.poser(actions, *numbers, style))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, cast
 
 from pokora_anime.config.compose import compose
 from pokora_anime.devices import compiler, driver, hardware
@@ -140,7 +141,7 @@ def _device() -> list[Finding]:
     import torch
 
     if torch.cuda.is_available():
-        card = torch.cuda.get_device_properties(0)
+        card = cast(Any, torch.cuda).get_device_properties(0)
         free, total = torch.cuda.mem_get_info(0)
         return [Finding(OK, "device", f"CUDA: {card.name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free")]
     if torch.backends.mps.is_available():

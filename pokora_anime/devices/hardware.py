@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
 from pokora_anime.devices.forecast import cards, rates
 from pokora_anime.devices.forecast.cards import Card
@@ -186,7 +186,7 @@ def read(config: DeviceConfig, device: object, dtype: object) -> Hardware:
             starting=known.starting,
             delivering=known.delivering,
         )
-    card = torch.cuda.get_device_properties(device)
+    card = cast(Any, torch.cuda).get_device_properties(device)
     free = int(torch.cuda.mem_get_info(device)[0])
     per_clock = _PER_CLOCK.get((card.major, card.minor), _PER_CLOCK_ELSE)
     clock = float(getattr(card, "clock_rate", 1_500_000)) * 1e3

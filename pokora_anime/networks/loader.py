@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import (
@@ -320,8 +320,9 @@ class Models:
         names = [(name, kind) for name, kind in ENCODERS if (self._base / name).is_dir()]
         try:
             index = json.loads((self._base / "model_index.json").read_text(encoding="utf-8"))
-            tokenizers = [
-                CLIPTokenizer.from_pretrained(self._base / name.replace("text_encoder", "tokenizer"))
+            tokenizer = cast(Any, CLIPTokenizer)  # its loader is untyped
+            tokenizers: list[CLIPTokenizer] = [
+                tokenizer.from_pretrained(self._base / name.replace("text_encoder", "tokenizer"))
                 for name, _ in names
             ]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -329,7 +330,7 @@ class Models:
 
         def load() -> list[Any]:
             encoders = [self._pretrained(kind, self._base_row, name) for name, kind in names]
-            config = UNet2DConditionModel.load_config(self._base / "unet")
+            config = cast(Any, UNet2DConditionModel).load_config(self._base / "unet")
             for (name, _), encoder in zip(names, encoders, strict=True):
                 merge_into_encoder(encoder, name, self.loras, _Layout(config))
             return [self._ready(encoder) for encoder in encoders]

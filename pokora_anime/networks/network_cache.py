@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 
@@ -49,7 +50,7 @@ def models_for(
 
 def _roomy(device: torch.device) -> bool:
     if device.type == "cuda":
-        whole = torch.cuda.get_device_properties(device).total_memory
+        whole = cast(Any, torch.cuda).get_device_properties(device).total_memory
         return torch.cuda.memory_allocated(device) < _SHARE * whole
     give_back_memory()
     filled, (_, whole) = process.resident(), process.memory()

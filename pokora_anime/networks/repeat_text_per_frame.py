@@ -7,7 +7,7 @@ frame and step. Shape suffixes: B videos in a batch, F frames, N places, T token
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
@@ -52,7 +52,9 @@ class _SharedText(AttnProcessor2_0):
     ) -> Tensor:
         """Frames [B F, N, C] that attend to texts [B, T, D]: [B F, N, C]; a video's frames are one row."""
         if not self._keep or attention_mask is not None:
-            found = super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+            found = cast(Any, super()).__call__(
+                attn, hidden_states, encoder_hidden_states, attention_mask, temb
+            )
             return found.reshape(hidden_states.shape)
         key, value = self._keys_and_values(attn, encoder_hidden_states)
         query = _heads(attn.to_q(hidden_states), len(encoder_hidden_states), attn.heads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, LCMScheduler
 
@@ -34,17 +34,17 @@ def build_scheduler(folder: Path, sampler: Sampler, betas: Mapping[str, object] 
 
     `betas` are what differs in the noise schedule.
     """
-    stored: Any = DPMSolverMultistepScheduler.load_config(folder)
+    stored: Any = cast(Any, DPMSolverMultistepScheduler).load_config(folder)
     config: Any = {**stored, **(betas or {})}
     if sampler is Sampler.lcm:
-        return LCMScheduler.from_config(config)
+        return cast(Any, LCMScheduler).from_config(config)
     if sampler is Sampler.euler_trailing:
         # Distilled from the last timestep on (arXiv 2402.13929, 2404.13686); the bases' own spacing
         # is "leading" and never visits it. Without churn Euler's steps are DDIM's.
-        return EulerDiscreteScheduler.from_config(
+        return cast(Any, EulerDiscreteScheduler).from_config(
             config, timestep_spacing="trailing", use_karras_sigmas=False
         )
-    return DPMSolverMultistepScheduler.from_config(
+    return cast(Any, DPMSolverMultistepScheduler).from_config(
         config,
         algorithm_type="dpmsolver++",
         solver_order=2,

@@ -29,6 +29,7 @@ SHARED = (
     "pokora_anime.networks.text_encoders",
     "pokora_anime.nano.nano_extractors",
     "pokora_anime.provenance.seed_noise",
+    "pokora_anime.system.typed_tensors",
 )
 
 

@@ -116,7 +116,7 @@ def video_frames(path: Path) -> Iterator[Image]:
     import imageio_ffmpeg
 
     try:
-        reader: Any = imageio_ffmpeg.read_frames(str(path))
+        reader = cast(Any, imageio_ffmpeg).read_frames(str(path))
         width, height = next(reader)["size"]
         for data in reader:
             yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
@@ -158,21 +158,20 @@ def _decoded(reading: Reading, shape: Shape, decoder: _Decoder) -> Iterator[Imag
 
 
 def _shown(reading: Reading, shape: Shape, decoder: _Decoder) -> Iterator[Shown]:
-    import torch
-
     from pokora_anime.stages.control.choreography_stage import of_frames
     from pokora_anime.stages.delivery.settled_frames import Shown
     from pokora_anime.stages.picture.decode import decode
+    from pokora_anime.system.typed_tensors import from_array, split
 
     planned = [
         reading.arrays(node)["pose"].astype(np.float32) for node in reading.nodes if node.op == PLANNED
     ]
     done = 0
     for start, node in shape.segments:
-        latents = torch.from_numpy(reading.arrays(node)["latents"])
+        latents = from_array(reading.arrays(node)["latents"])
         posed = [of_frames(one, start, latents.shape[1], shape.config) for one in planned]
         new = latents[:, done - start : shape.generated - start]
-        for chunk in new.split(_CHUNK, dim=1) if new.shape[1] else ():
+        for chunk in split(new, _CHUNK, dim=1) if new.shape[1] else ():
             for frame in decode(chunk, cast("RunContext", decoder)):
                 yield Shown.of(frame, posed[0] if posed else None, done - start, shape.config)
                 done += 1

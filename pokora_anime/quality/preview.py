@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class Preview:
             return None
         from diffusers import AutoencoderTiny
 
-        vae: Any = AutoencoderTiny.from_pretrained(folder, local_files_only=True)
+        vae: Any = cast(Any, AutoencoderTiny).from_pretrained(folder, local_files_only=True)
         return cls(path, vae.to(device).eval().requires_grad_(False), fps)
 
     def show(self, start: int, latents: Tensor) -> None:
@@ -80,7 +80,9 @@ class Preview:
     def _decoded(self, latents: Tensor) -> Iterator[Image]:
         import torch
 
-        for chunk in latents.detach().transpose(0, 1).split(CHUNK):
+        from pokora_anime.system.typed_tensors import split
+
+        for chunk in split(latents.detach().transpose(0, 1), CHUNK):
             with torch.inference_mode():
                 scaled = chunk.to(self._vae.device, self._vae.dtype) / self._vae.config["scaling_factor"]
                 decoded = self._vae.decode(scaled, return_dict=False)[0].float()
@@ -95,6 +97,14 @@ def animated(frames: Sequence[Image], fps: int) -> bytes:
 
     first, *others = [Pictures.fromarray(frame) for frame in frames]
     buffer = io.BytesIO()
-    settings = {"duration": round(1000 / fps), "loop": 0, "quality": 70, "method": 0}
-    first.save(buffer, "WEBP", save_all=True, append_images=others, **settings)
+    first.save(
+        buffer,
+        "WEBP",
+        save_all=True,
+        append_images=others,
+        duration=round(1000 / fps),
+        loop=0,
+        quality=70,
+        method=0,
+    )
     return buffer.getvalue()

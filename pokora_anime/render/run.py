@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -201,7 +201,7 @@ def write_timeline(run: Run) -> None:
 @contextmanager
 def open_run(
     command: str, config: RunConfig, root: Path, guard: Mapping[str, Json] | None = None
-) -> Iterator[Run]:
+) -> Generator[Run, None, None]:
     """The run of this config under `root`, its folder locked and its display on.
 
     A stopped run says how to go on. Raises MachineError where the folder cannot be written.

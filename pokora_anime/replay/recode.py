@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.verify.video import mp4_frames
 from pokora_anime.verify.video.frame_figures import BLOCK, Figures
 
+Places = npt.NDArray[np.int64]
 Planes = tuple[npt.NDArray[np.float32], ...]
 
 
@@ -69,9 +71,11 @@ def coded_figures(stored: bytes, made: bytes, width: int, height: int) -> Figure
 
 def _worst_block(plane: npt.NDArray[np.float32]) -> float:
     """The largest root mean square of a block; the last ones may be narrower."""
-    starts = [np.arange(0, side, BLOCK) for side in plane.shape]
+    starts = [cast(Places, np.arange(0, side, BLOCK)) for side in plane.shape]
     sums = np.add.reduceat(np.add.reduceat(plane**2, starts[0], 0), starts[1], 1)
-    heights, widths = (np.diff([*start, side]) for start, side in zip(starts, plane.shape, strict=True))
+    heights, widths = (
+        cast(Places, np.diff([*start, side])) for start, side in zip(starts, plane.shape, strict=True)
+    )
     return float(np.sqrt((sums / np.outer(heights, widths)).max()))
 
 

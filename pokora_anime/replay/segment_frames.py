@@ -122,6 +122,7 @@ def _decoded(latents: Latents, config: VideoConfig, context: RunContext) -> Iter
     import torch
 
     from pokora_anime.stages.picture.decode import decode_chunks
+    from pokora_anime.system.typed_tensors import from_array
 
     torch.set_num_threads(context.threads)
-    yield from decode_chunks(torch.from_numpy(np.array(latents)), config.finish.decode_chunk, context)
+    yield from decode_chunks(from_array(np.array(latents)), config.finish.decode_chunk, context)

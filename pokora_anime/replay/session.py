@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
-import torch
 
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import MachineError, PictureError, RecordError
@@ -26,6 +25,7 @@ from pokora_anime.replay.replay_parts import FRAMES, ORDER, Unit
 from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.stages.picture.decode import decode
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system.typed_tensors import from_array
 from pokora_anime.untrusted import png_pictures
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
@@ -212,9 +212,7 @@ class Session:
             one, other = one[:, frame], other[:, frame]
         if name != "latents":
             return of_numbers(one, other)
-        found = [
-            next(decode(torch.from_numpy(array)[:, None].clone(), self._context)) for array in (one, other)
-        ]
+        found = [next(decode(from_array(array)[:, None].clone(), self._context)) for array in (one, other)]
         return cast(list[Image], found)
 
 

@@ -168,7 +168,7 @@ class _Reader:
     def _entries(self, plain: object, where: str) -> dict[str, object] | None:
         given = cast(Mapping[object, object], plain) if isinstance(plain, Mapping) else None
         if given is None or not all(isinstance(name, str) for name in given):
-            return self._wrong(plain, where, "keys and values")
+            return self._wrong(cast(object, plain), where, "keys and values")
         return {str(name): item for name, item in given.items()}
 
     def _array(self, length: int, where: str) -> None:

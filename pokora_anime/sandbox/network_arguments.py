@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pokora_anime.errors import MachineError
 
@@ -25,7 +25,7 @@ class Signature:
 
     positional: int
     names: frozenset[str]
-    inside: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    inside: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
 
 _SIZES = {"added_cond_kwargs": frozenset({"text_embeds", "time_ids"})}
@@ -95,7 +95,7 @@ def judge(
             raise _refused(what, name, tuple(sorted(signature.names)))
         allowed = signature.inside.get(name)
         if allowed is not None and isinstance(value, Mapping):
-            for strange in value.keys() - allowed:
+            for strange in cast(Mapping[str, object], value).keys() - allowed:
                 raise _refused(what, f"{name}[{strange}]", tuple(sorted(allowed)))
 
 

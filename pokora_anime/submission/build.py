@@ -125,7 +125,8 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
             own = file_names.VIDEO if run.reading.command == "video" else file_names.still(_stills(entry))
             entry[own] = f"{file_names.RUNS}/{run.name}/{name}"
             files[own] = files[entry[own]]
-    files |= {f"{file_names.SOURCE}/{name}": text for name, text in (source.files if source else {}).items()}
+    sources = source.files if source else dict[str, bytes]()
+    files |= {f"{file_names.SOURCE}/{name}": text for name, text in sources.items()}
     files[file_names.CITATIONS] = bibtex(judged.checkpoints).encode()
     rows = [one.to_plain() for one in judged.checkpoints]
     files[file_names.WEIGHTS] = rewritten_files.to_json([*rows])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import yaml
 
@@ -129,7 +129,7 @@ class _Blocks(yaml.SafeDumper):
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return cast(Any, dumper).represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Blocks.add_representer(str, _represent)
@@ -171,7 +171,7 @@ def _members(value: object) -> tuple[Member, ...]:
     for entry in cast(list[object], value):
         fields = cast(dict[object, object], entry) if isinstance(entry, dict) else {}
         if not fields or not set(fields) <= {"name", "id"}:
-            raise _wrong("members", str(entry)[:60], shape)
+            raise _wrong("members", str(cast(object, entry))[:60], shape)
         found.append(Member(**{str(name): _line(fields, str(name)) for name in fields}))
     return tuple(found)
 

@@ -28,5 +28,9 @@ def _environment(folder: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    environment.filters["base64"] = _base64
     return environment
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

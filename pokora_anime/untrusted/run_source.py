@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pokora_anime.untrusted.untrusted_names import shown
 
 
 @contextmanager
-def open_source(path: Path, limits: Limits) -> Iterator[Folder]:
+def open_source(path: Path, limits: Limits) -> Generator[Folder, None, None]:
     """The run at `path`: a folder, or a zip, which is unpacked into a temporary one.
 
     Raises Unreadable SRC-NONE, SRC-KIND, SRC-ZIP, SRC-SIZE or SRC-COUNT.

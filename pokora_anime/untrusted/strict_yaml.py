@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any, cast
 
 import yaml
 
@@ -26,7 +27,7 @@ def _load(text: str, name: str, loader: type[yaml.SafeLoader] | type[yaml.BaseLo
     if len(text) > MAX_CHARACTERS:
         raise _refusal("GATE-YAML", name, f"{len(text)} characters", f"at most {MAX_CHARACTERS}")
     try:
-        node = yaml.compose(text, Loader=loader)
+        node = cast(yaml.Node | None, cast(Any, yaml).compose(text, Loader=loader))
         _walk(node, name)
         return yaml.load(text, Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

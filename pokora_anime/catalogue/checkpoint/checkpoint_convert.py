@@ -8,18 +8,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from diffusers.loaders.single_file_utils import (
-    convert_ldm_clip_checkpoint,
-    convert_ldm_unet_checkpoint,
-    convert_ldm_vae_checkpoint,
-    convert_open_clip_checkpoint,
-)
+from diffusers.loaders import single_file_utils
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is bare
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -36,6 +31,7 @@ _UNUSED = re.compile(
     r"model_lvlb|scale_factor|global_step)$"
 )
 _TOKENS = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, "vocab_size": 49408}
+_CONVERT = cast(Any, single_file_utils)  # diffusers types none of its converters
 _NARROW = (torch.float8_e4m3fn, torch.float8_e5m2)  # kept as fp16, which has room for each of their numbers
 
 
@@ -72,7 +68,7 @@ def convert(
     read, WGT-FIT for one with other tensors or shapes than SDXL's, or with NaN or infinite numbers.
     """
     try:
-        with safe_open(file, framework="pt") as opened:
+        with cast(Any, safe_open)(file, framework="pt") as opened:
             stored: dict[str, Tensor] = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise WeightsError(
@@ -120,20 +116,20 @@ def scheduler_config(prediction: Prediction) -> dict[str, Any]:
 
 
 def _unet(mine: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    return convert_ldm_unet_checkpoint(mine, layout.unet)
+    return _CONVERT.convert_ldm_unet_checkpoint(mine, layout.unet)
 
 
 def _text(mine: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
     del layout
-    return convert_ldm_clip_checkpoint(mine, remove_prefix=CLIP)
+    return _CONVERT.convert_ldm_clip_checkpoint(mine, remove_prefix=CLIP)
 
 
 def _text_2(mine: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    return convert_open_clip_checkpoint(_empty("text_encoder_2", layout), mine, prefix=OPEN_CLIP)
+    return _CONVERT.convert_open_clip_checkpoint(_empty("text_encoder_2", layout), mine, prefix=OPEN_CLIP)
 
 
 def _vae(mine: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    return convert_ldm_vae_checkpoint(mine, layout.vae)
+    return _CONVERT.convert_ldm_vae_checkpoint(mine, layout.vae)
 
 
 _CONVERTERS = {"unet": _unet, "text_encoder": _text, "text_encoder_2": _text_2, "vae": _vae}

@@ -7,7 +7,7 @@ import pickle
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pokora_anime.sandbox.landlock import EXECUTE, READ, WRITE, Rule, confine, landlock_abi
 from pokora_anime.sandbox.seccomp import refuse_sockets
@@ -55,7 +55,7 @@ def rules(source: Path, target: Path) -> list[Rule]:
 def convert(source: Path, target: Path, nests: tuple[str, ...]) -> None:
     """Raises ValueError for anything but tensors by name, pickle.UnpicklingError for code."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is bare
 
     stored: Any = torch.load(source, map_location="cpu", weights_only=True)
     tensors = named_tensors(stored, nests)
@@ -68,8 +68,9 @@ def named_tensors(stored: Any, nests: tuple[str, ...]) -> dict[str, Any]:
 
     if not isinstance(stored, dict):
         raise ValueError(f"holds a {type(stored).__name__}, not tensors by name")
-    nest = next((name for name in nests if isinstance(stored.get(name), dict)), None)
-    inner = stored if nest is None else stored[nest]
+    whole = cast(dict[Any, Any], stored)
+    nest = next((name for name in nests if isinstance(whole.get(name), dict)), None)
+    inner = whole if nest is None else cast(dict[Any, Any], whole[nest])
     tensors = {str(name): value for name, value in inner.items() if isinstance(value, torch.Tensor)}
     strange = [name for name, value in inner.items() if not isinstance(value, (torch.Tensor, int, float))]
     if strange:

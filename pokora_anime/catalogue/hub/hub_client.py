@@ -151,7 +151,7 @@ def _compare(listed: Listing) -> None:
 
 def _plain(row: Row) -> Listing:
     """A plain download: the registry alone says what its files must be."""
-    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub import get_hf_file_metadata  # pyright: ignore[reportUnknownVariableType]  # bare types
 
     files: list[Remote] = []
     for name in row.published:
@@ -183,7 +183,7 @@ def download(listed: Listing, file: Remote, meter: Meter) -> Path:
 
     Raises WeightsError WGT-DAMAGED for bytes that are not the announced ones, and as `listing` does.
     """
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import constants, hf_hub_download  # pyright: ignore[reportUnknownVariableType]  # bare types
     from huggingface_hub.utils import WeakFileLock
 
     place, part = target(listed, file), partial(listed, file)
@@ -210,8 +210,8 @@ def download(listed: Listing, file: Remote, meter: Meter) -> Path:
 
 
 def _receive(listed: Listing, file: Remote, part: Path, meter: Meter) -> None:
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.file_download import http_get  # pyright: ignore[reportUnknownVariableType]  # bare types
+    from huggingface_hub.utils import build_hf_headers  # pyright: ignore[reportUnknownVariableType]  # bare types
 
     if part.exists() and file.size is not None and part.stat().st_size > file.size:
         part.unlink()

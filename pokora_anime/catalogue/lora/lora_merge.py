@@ -5,10 +5,10 @@ Merging costs nothing per step and leaves the module names as diffusers and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import UNet2DConditionModel, UNetMotionModel
@@ -64,7 +64,7 @@ def fit(
     """The layers of a network by the name of their module, and why each of the others does not fit."""
     modules = {
         name: one
-        for name, one in module.named_modules()
+        for name, one in cast(Iterable[tuple[str, nn.Module]], module.named_modules())
         if isinstance(getattr(one, "weight", None), nn.Parameter)
     }
     spelled = places(network, modules)

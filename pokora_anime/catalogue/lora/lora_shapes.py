@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import MotionAdapter, UNet2DConditionModel
@@ -70,7 +70,7 @@ _CLIP_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 
 def network(family: Family, name: str) -> nn.Module | None:
     """The UNet or a text encoder of a base on the meta device; None for one that the base does not have."""
     if name == UNET:
-        return _empty(lambda: UNet2DConditionModel.from_config(_unet(family)))
+        return _empty(lambda: cast(Any, UNet2DConditionModel).from_config(_unet(family)))
     if name == ENCODER_2 and family is Family.sd2:
         return None
     kind = CLIPTextModelWithProjection if name == ENCODER_2 else CLIPTextModel
@@ -80,7 +80,7 @@ def network(family: Family, name: str) -> nn.Module | None:
 def motion(family: Family) -> nn.Module:
     """The motion adapter of a base on the meta device; its layers are named as in the motion UNet."""
     settings = _read("motion_adapter") if family is Family.nano else _MOTION[family]
-    return _empty(lambda: MotionAdapter.from_config(settings))
+    return _empty(lambda: cast(Any, MotionAdapter).from_config(settings))
 
 
 def _empty(build: Callable[[], Any]) -> nn.Module:

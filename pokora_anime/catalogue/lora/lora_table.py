@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.utils.other import get_pattern_key
@@ -110,9 +110,9 @@ def read_table(file: Path, name: str) -> list[Layer]:
     tensor is not understood, lacks its other half, is not finite, or for a file that changes nothing.
     """
     try:
-        with safe_open(file, framework="pt") as opened:
+        with cast(Any, safe_open)(file, framework="pt") as opened:
             stored: dict[str, Tensor] = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-            metadata = dict(opened.metadata() or {})
+            metadata: dict[str, str] = dict(opened.metadata() or dict[str, str]())
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             "WGT-DAMAGED", f"{file.name} is no readable safetensors file", fix="fetch it again"
@@ -282,7 +282,8 @@ def _scale(name: str, layer: Layer, settings: Mapping[str, Any]) -> None:
 def _pattern(patterns: Any, layer: str, default: Any) -> Any:
     if not isinstance(patterns, Mapping) or not patterns:
         return default
-    return patterns.get(get_pattern_key(list(patterns), layer), default)
+    named = cast(Mapping[str, Any], patterns)
+    return named.get(get_pattern_key(list(named), layer), default)
 
 
 def _changes(layer: Layer) -> bool:

@@ -79,4 +79,4 @@ def opener() -> list[str]:
         return ["open"]
     desktop = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     found = [*(["wslview"] if os.environ.get("WSL_DISTRO_NAME") else []), *(["xdg-open"] if desktop else [])]
-    return next(([program] for name in found if (program := shutil.which(name))), [])
+    return next(([program] for name in found if (program := shutil.which(name))), list[str]())

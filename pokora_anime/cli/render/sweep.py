@@ -7,11 +7,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pokora_anime.cli.render import sweep_jobs
 from pokora_anime.config.compose import translate, typed
@@ -183,7 +183,7 @@ def _clear(folder: Path) -> None:
 
 
 @contextmanager
-def _command_line(words: list[str]) -> Iterator[None]:
+def _command_line(words: list[str]) -> Generator[None, None, None]:
     """Hydra reads sys.argv and prints its own tracebacks unless told to raise."""
     before, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = words, "1"
@@ -244,12 +244,12 @@ def _clip_frames(run_folder: Path) -> list[Image]:
     import numpy as np
 
     path = str(run_folder / "video.mp4")
-    total = imageio_ffmpeg.count_frames_and_secs(path)[0] or 1
+    total = cast(Any, imageio_ffmpeg).count_frames_and_secs(path)[0] or 1
     wanted = {round(index * (total - 1) / (_FRAMES_A_RUN - 1)) for index in range(_FRAMES_A_RUN)}
-    reader = imageio_ffmpeg.read_frames(path)
-    width, height = next(reader)["size"]  # type: ignore[index]  # first comes the metadata
+    reader = cast(Any, imageio_ffmpeg).read_frames(path)  # the metadata first, then bytes of each frame
+    width, height = next(reader)["size"]
     frames = [data for index, data in enumerate(reader) if index in wanted]
-    return [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in frames]  # type: ignore[arg-type]
+    return [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in frames]
 
 
 def _still_frames(run_folder: Path) -> list[Image]:

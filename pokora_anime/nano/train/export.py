@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -106,7 +108,7 @@ def _pipeline(place: Place, part: Path) -> UNet2DConditionModel:
     return unet
 
 
-def _extras(place: Place, unet: UNet2DConditionModel) -> dict:
+def _extras(place: Place, unet: UNet2DConditionModel) -> dict[str, Any]:
     def controlnet():
         return family.make_controlnet(unet.float())
 
@@ -123,7 +125,7 @@ def _extras(place: Place, unet: UNet2DConditionModel) -> dict:
     }
 
 
-def _member(place: Place, name: str, kind, build):
+def _member(place: Place, name: str, kind: Any, build: Callable[[], Any]):
     folder = place.family / name
     return kind.from_pretrained(folder) if (folder / "config.json").exists() else build()
 

@@ -200,7 +200,8 @@ class _Loop:
         if self.average:
             # A young average follows closely, or it would remember the random start.
             keep = min(self.training.ema, self.progress.step / (self.progress.step + 10))
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
+            weights = [p.detach() for p in self.parameters]
+            torch._foreach_lerp_(self.average, weights, 1 - keep)  # pyright: ignore[reportPrivateUsage]  # one launch
 
     def save(self) -> None:
         state = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is bare
 from torch import nn
 
 from pokora_anime.catalogue import weight_hashes
@@ -87,7 +87,8 @@ def load_lineart(row: Row, folder: Path, device: torch.device) -> LineReader:
         network.load_state_dict(stored)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise WeightsError("WGT-DAMAGED", f"{row.id} cannot be loaded: {str(error)[:160]}") from error
-    detector: Any = lineart_anime.LineartAnimeDetector(network.eval().requires_grad_(False)).to(device)
+    untyped = cast(Any, lineart_anime.LineartAnimeDetector(network.eval().requires_grad_(False)))
+    detector = untyped.to(device)
 
     def read(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         resolution = max(min(picture.shape[:2]), 64)  # it rounds to multiples of 64

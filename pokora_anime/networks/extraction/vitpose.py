@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,10 +35,10 @@ class VitPose:
         from transformers import VitPoseForPoseEstimation
         from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 
-        network: Any = VitPoseForPoseEstimation.from_pretrained(
+        network: Any = cast(Any, VitPoseForPoseEstimation).from_pretrained(
             folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
         )
-        processor = VitPoseImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        processor = cast(Any, VitPoseImageProcessorPil).from_pretrained(folder, local_files_only=True)
         return cls(network.to(device).eval(), processor)
 
     def __call__(self, picture: NDArray[np.uint8], /) -> NDArray[np.float32]:

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from pokora_anime.provenance.stage_records import Image
+from pokora_anime.system.typed_tensors import from_array
 
 
 def to_tensor(frame: Image, device: torch.device) -> Tensor:
     """A picture [h, w, 3] as float32 [1, 3, h, w] in 0..1."""
-    pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
+    pixels = from_array(np.ascontiguousarray(frame)).to(device)
     return pixels.permute(2, 0, 1)[None].float() / 255
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError
@@ -44,7 +44,7 @@ def load(row: Row, folder: Path, device: torch.device) -> Upscaler:
         reason = " ".join(str(error).split())[:160]
         raise WeightsError("WGT-DAMAGED", f"{row.id} cannot be loaded: {reason}") from error
     channels = (network.input_channels, network.output_channels)
-    if not isinstance(network, ImageModelDescriptor) or network.scale < 2 or channels != (3, 3):
+    if not isinstance(cast(object, network), ImageModelDescriptor) or network.scale < 2 or channels != (3, 3):
         got = f"{row.id} holds {network.architecture.name}, {network.scale}x, channels {channels}"
         raise WeightsError("WGT-DAMAGED", got, expected="an upscaler of RGB pictures")
     network_arguments.only(network.model.requires_grad_(False))

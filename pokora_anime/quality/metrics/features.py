@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -100,7 +100,7 @@ def consistency(vectors: Sequence[Vector], times: Sequence[float]) -> Consistenc
     first, second = np.triu_indices(len(vectors), 1)
     likeness = (stacked @ stacked.T)[first, second]
     apart = np.abs(np.asarray(times)[second] - np.asarray(times)[first])
-    edges = np.linspace(0, apart.max(), 13)
+    edges = cast(npt.NDArray[np.float64], np.linspace(0, apart.max(), 13))
     bins = np.clip(np.digitize(apart, edges[1:-1], right=True), 0, 11)
     filled = [index for index in range(12) if (bins == index).any()]
     return Consistency(

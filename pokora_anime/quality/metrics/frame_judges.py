@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
@@ -117,10 +117,10 @@ class HubJudge:
         from transformers import AutoModel, CLIPModel, CLIPTokenizer
 
         self._torch, self._device = torch, device
-        self._dino: Any = AutoModel.from_pretrained(dino, local_files_only=True).to(device).eval()
-        clip_model: Any = CLIPModel.from_pretrained(clip, local_files_only=True)
+        self._dino: Any = cast(Any, AutoModel).from_pretrained(dino, local_files_only=True).to(device).eval()
+        clip_model: Any = cast(Any, CLIPModel).from_pretrained(clip, local_files_only=True)
         self._clip: Any = clip_model.to(device).eval()
-        words = CLIPTokenizer.from_pretrained(clip)(prompt, truncation=True, return_tensors="pt")
+        words = cast(Any, CLIPTokenizer).from_pretrained(clip)(prompt, truncation=True, return_tensors="pt")
         with torch.inference_mode():
             text = self._clip.text_model(**words.to(device)).pooler_output
             self._prompt = _array(self._clip.text_projection(text))

@@ -46,7 +46,7 @@ class RaftFlow:
 
     def __init__(self, weights: Path, device: str = "cpu", updates: int = 12) -> None:
         import torch
-        from safetensors.torch import load_file
+        from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]  # bare PathLike
         from torchvision.models.optical_flow import raft_large
 
         self._torch, self._updates, self._device = torch, updates, device

@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import IO, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import IO, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pokora_anime import errors
 from pokora_anime.errors import ConfigError, PokoraError
@@ -53,11 +53,12 @@ def from_plain(kind: type[T], value: object, path: str = "") -> T:
     if not isinstance(value, dict):
         raise _wrong(path, value, "a section")
     hints = get_type_hints(kind)
-    names = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
-    strange = sorted(set(names) ^ set(value))
+    held = cast(dict[str, Any], value)
+    names = [entry.name for entry in fields(cast(Any, kind))]  # T is a config dataclass
+    strange = sorted(set(names) ^ set(held))
     if strange:
         raise ConfigError("CFG-KEY", f"{path or 'config'}: {', '.join(strange)}", expected=", ".join(names))
-    return kind(**{name: _typed(hints[name], value[name], f"{path}{name}") for name in names})
+    return kind(**{name: _typed(hints[name], held[name], f"{path}{name}") for name in names})
 
 
 def _typed(kind: Any, value: Any, path: str) -> Any:
@@ -66,9 +67,11 @@ def _typed(kind: Any, value: Any, path: str) -> Any:
         rest = next(one for one in inner if one is not types.NoneType)
         return None if value is None else _typed(rest, value, path)
     if origin is list and isinstance(value, list):
-        return [_typed(inner[0], item, f"{path}[{index}]") for index, item in enumerate(value)]
+        items = cast(list[Any], value)
+        return [_typed(inner[0], item, f"{path}[{index}]") for index, item in enumerate(items)]
     if origin is dict and isinstance(value, dict):
-        return {str(key): _typed(inner[1], item, f"{path}.{key}") for key, item in value.items()}
+        held = cast(dict[Any, Any], value)
+        return {str(key): _typed(inner[1], item, f"{path}.{key}") for key, item in held.items()}
     if is_dataclass(kind) and isinstance(kind, type):
         return from_plain(kind, value, f"{path}.")
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -79,7 +82,7 @@ def _typed(kind: Any, value: Any, path: str) -> Any:
         return float(value)
     if type(value) is kind:
         return value
-    raise _wrong(path, value, getattr(kind, "__name__", str(kind)))
+    raise _wrong(path, value, getattr(cast(Any, kind), "__name__", str(cast(Any, kind))))
 
 
 def _wrong(path: str, value: object, expected: str) -> ConfigError:

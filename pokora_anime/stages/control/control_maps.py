@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,7 +49,7 @@ def extract(
     node = _node(keyframe, kinds, config, context, last_attempt)
     maps = context.folder.load(node)
     if maps is None:
-        maps = {}
+        maps = dict[str, NDArray[Any]]()
         for kind in kinds:
             found = read_map(kind, keyframe.image, config, context)
             context.progress.step(kind.value)

@@ -16,6 +16,7 @@ from torch import Tensor
 from pokora_anime.networks.repeat_text_per_frame import told
 from pokora_anime.stages.control.map_embedding import Hints, hint_embedded
 from pokora_anime.stages.denoising.conditioning import Condition
+from pokora_anime.system.typed_tensors import unflatten
 
 
 class ControlSource:
@@ -151,6 +152,6 @@ def _residuals(
     )
     if not some:
         return found
-    apart = [one.unflatten(0, (batch, -1)) for one in found]
+    apart = [unflatten(one, 0, (batch, -1)) for one in found]
     whole = [one.new_zeros(batch, frames, *one.shape[2:]) for one in apart]
     return [to.index_copy_(1, acting_K, one).flatten(0, 1) for to, one in zip(whole, apart, strict=True)]

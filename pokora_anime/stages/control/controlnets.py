@@ -15,6 +15,7 @@ from pokora_anime.schema.settings import ControlKind, ControlNetwork, VideoConfi
 from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.control.map_embedding import Hints, hint_embedded
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system.typed_tensors import from_array
 from pokora_anime.timeline import join_plan
 
 # The place of each kind among those that the network was trained with.
@@ -33,7 +34,7 @@ def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -
     """
     settings, joined = config.control, join_plan.mapped(config)
     hints = {
-        ControlKind(kind): torch.from_numpy(pixels).movedim(-1, -3).float().to(context.device) / 255
+        ControlKind(kind): from_array(pixels).movedim(-1, -3).float().to(context.device) / 255
         for kind, pixels in sorted(control.maps.items() if control is not None else ())
         if pixels.any() or not joined
     }

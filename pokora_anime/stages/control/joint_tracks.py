@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +20,9 @@ def smoothed(joints: NDArray[np.float32], window: int) -> NDArray[np.float32]:
     of the window sees it, at a place between those where it was seen. Of few frames the window is what
     fits; where that is less than five frames, nothing changes.
     """
-    from scipy.signal import savgol_filter  # a third of a second, and only drafts need it
+    from scipy import signal  # a third of a second, and only drafts need it
 
+    savgol_filter = cast(Any, signal).savgol_filter  # scipy has no types
     window = min(window, len(joints) - 1 + len(joints) % 2)
     if window < LEAST:
         return joints
@@ -39,8 +42,9 @@ def smoothed(joints: NDArray[np.float32], window: int) -> NDArray[np.float32]:
 
 def _mostly(seen: NDArray[np.bool_], window: int) -> NDArray[np.bool_]:
     """Whether at least half of the frames around each, as many as there are, see a joint."""
-    from scipy.ndimage import convolve1d
+    from scipy import ndimage
 
+    convolve1d = cast(Any, ndimage).convolve1d  # scipy has no types
     kernel = np.ones(window)
     counts = convolve1d(seen.astype(np.int64), kernel, axis=0, mode="constant")
     frames = convolve1d(np.ones((len(seen), 1), np.int64), kernel, axis=0, mode="constant")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -73,7 +73,7 @@ def hint_embedding(network: Any, hint: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @contextmanager
-def hint_embedded(network: Any) -> Iterator[None]:
+def hint_embedded(network: Any) -> Generator[None, None, None]:
     """A ControlNet takes hints that are embedded already."""
     embedding = network.controlnet_cond_embedding
     network.controlnet_cond_embedding = _Embedded()

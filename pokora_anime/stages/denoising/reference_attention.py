@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from math import log
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
@@ -99,4 +99,4 @@ class _Processor(AttnProcessor2_0):
             kwargs["encoder_hidden_states"] = torch.cat([hidden_states, shown], dim=1)
             own, bias = torch.zeros_like(hidden_states[:, None, :, 0]), self._reference.bias
             kwargs["attention_mask"] = torch.cat([own, torch.full_like(own, bias)], dim=2)  # [B, 1, 2 N]
-        return super().__call__(attn, hidden_states, *args, **kwargs)
+        return cast(Any, super()).__call__(attn, hidden_states, *args, **kwargs)

@@ -46,6 +46,7 @@ from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system.typed_tensors import from_array
 from pokora_anime.timeline import hires_plan, segment_plan
 from pokora_anime.timeline.segment_plan import Span
 
@@ -140,7 +141,7 @@ class _SecondPass:
         for _ in range(hires_plan.steps(config) if stage.kept else 0):
             context.progress.step(f"{detail}, kept")
         context.timeline.mark(f"second pass {span.index}")
-        latents = torch.from_numpy(stage.arrays["latents"])
+        latents = from_array(stage.arrays["latents"])
         return replace(sources.segment, known=span.known, latents=latents, node=stage.node)
 
     def _denoised(self, span: Span, sources: _Sources, noise: Noise, told: Steps) -> Tensor:

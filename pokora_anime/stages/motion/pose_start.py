@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from pokora_anime.choreography.skinning import skin
 from pokora_anime.provenance.stage_records import Posed
+from pokora_anime.system.typed_tensors import from_array
 
 CELL = 8  # pixels a side of what one latent pixel shows
 
@@ -23,7 +23,7 @@ def posed(latent_CHW: Tensor, poses: Posed, frames: int) -> Tensor:
     at = np.stack([_sampled(poses, frame, (height, width)) for frame in range(frames)])
     shown = latent_CHW.float().cpu()[None].expand(frames, -1, -1, -1)
     moved = functional.grid_sample(
-        shown, torch.from_numpy(at), mode="bilinear", padding_mode="border", align_corners=False
+        shown, from_array(at), mode="bilinear", padding_mode="border", align_corners=False
     )
     return moved.transpose(0, 1).contiguous()
 

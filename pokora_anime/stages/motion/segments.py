@@ -51,6 +51,7 @@ from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system.typed_tensors import from_array
 from pokora_anime.timeline import (
     choreography_plan,
     draft_plan,
@@ -201,7 +202,7 @@ class _Clip:
         for _ in range(config.speed.steps if stage.kept else 0):
             context.progress.step(f"segment {span.index + 1}/{len(self.planned)}, kept")
         context.timeline.mark(f"{'segment' if over is CLIP else over.op} {span.index}")
-        latents = torch.from_numpy(stage.arrays["latents"])
+        latents = from_array(stage.arrays["latents"])
         return Segment(
             index=span.index,
             start=span.start,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ def decode(latents: Tensor, context: RunContext) -> Iterator[Image]:
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     with torch.inference_mode(), context.autocast(), context.execution.turn():
         scaled = latents.transpose(0, 1).to(vae.device, vae.dtype) / vae.config["scaling_factor"] + shift
-        decoded = vae.decode(scaled, return_dict=False)[0].float()
+        decoded = cast(Any, vae).decode(scaled, return_dict=False)[0].float()
         require_finite(decoded, "decoding")
         levels = (decoded * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
     for frame in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy():

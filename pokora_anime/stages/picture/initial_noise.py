@@ -18,6 +18,7 @@ from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.motion import reroll
 from pokora_anime.stages.motion.reroll import names
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system.typed_tensors import from_array
 
 CHANNELS = 4  # latent channels of the VAEs of SD2, SDXL and nano
 
@@ -78,4 +79,4 @@ def _kept(
         environment=environment(context),
     )
     stage = cached(node, lambda: {"noise": draw().numpy()}, context)
-    return Noise(values=torch.from_numpy(stage.arrays["noise"]), node=stage.node)
+    return Noise(values=from_array(stage.arrays["noise"]), node=stage.node)

@@ -45,6 +45,7 @@ from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system.typed_tensors import from_array
 
 
 def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
@@ -122,7 +123,7 @@ def _render(picture: _Picture, config: RunConfig, context: RunContext) -> Keyfra
         context.progress.step("kept")
     if picture.file is not None:
         context.folder.write_image(picture.file, arrays["image"], node, "image")
-    return Keyframe(latent=torch.from_numpy(arrays["latent"]), image=arrays["image"], node=node)
+    return Keyframe(latent=from_array(arrays["latent"]), image=arrays["image"], node=node)
 
 
 def _compute(picture: _Picture, start: Noise, config: RunConfig, context: RunContext, steps: Steps) -> Arrays:

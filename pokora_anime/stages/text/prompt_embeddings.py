@@ -32,6 +32,7 @@ from pokora_anime.schema import brackets
 from pokora_anime.schema.settings import RunConfig, ShotConfig
 from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system.typed_tensors import from_array
 
 _READERS = (
     prompt_syntax,
@@ -71,7 +72,7 @@ def encode(shot: ShotConfig, config: RunConfig, context: RunContext) -> Prompt:
         return {name: array.cpu().numpy() for name, array in _arrays(embedded).items()}
 
     stage = cached(node, embed, context)
-    arrays = {name: torch.from_numpy(array) for name, array in stage.arrays.items()}
+    arrays = {name: from_array(array) for name, array in stage.arrays.items()}
     return Prompt(
         text=positives[0][1].text,
         negative=negative.text,

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
@@ -55,10 +55,12 @@ def read(path: Path) -> tuple[str, list[str]]:
     """
     import c2pa  # pyright: ignore[reportMissingImports]
 
+    sdk = cast(Any, c2pa)  # the extra is not installed where types are checked
+
     try:
-        with path.open("rb") as file, c2pa.Reader(FORMATS[path.suffix], file) as reader:
+        with path.open("rb") as file, sdk.Reader(FORMATS[path.suffix], file) as reader:
             store = cast(dict[str, Json], json.loads(reader.json()))
-    except (c2pa.C2paError, KeyError) as error:
+    except (sdk.C2paError, KeyError) as error:
         raise ValueError(f"no Content Credentials: {error}") from error
     status = store.get("validation_status")
     listed = cast(list[dict[str, Json]], status) if isinstance(status, list) else []
@@ -85,14 +87,16 @@ def misfit(copy: bytes, suffix: str, plain: bytes) -> str:
 def _signed(run: Run, path: Path) -> bytes:
     import c2pa  # pyright: ignore[reportMissingImports]
 
+    sdk = cast(Any, c2pa)  # the extra is not installed where types are checked
+
     kind = FORMATS[path.suffix]
     certificates, key = _certificate()
-    signer = c2pa.Signer.from_info(
-        c2pa.C2paSignerInfo(alg=b"es256", sign_cert=certificates, private_key=key, ta_url=None)
+    signer = sdk.Signer.from_info(
+        sdk.C2paSignerInfo(alg=b"es256", sign_cert=certificates, private_key=key, ta_url=None)
     )
     # No thumbnails: a signed copy has no picture but the one that it is a copy of.
-    plain = c2pa.Context(settings=c2pa.Settings.from_dict({"builder": {"thumbnail": {"enabled": False}}}))
-    builder = c2pa.Builder(json.dumps(_manifest(run, path.name, kind)), plain)
+    plain = sdk.Context(settings=sdk.Settings.from_dict({"builder": {"thumbnail": {"enabled": False}}}))
+    builder = sdk.Builder(json.dumps(_manifest(run, path.name, kind)), plain)
     keyframe = run.folder / "keyframe.png"
     if keyframe.name in run.reading.pictures:
         about = {"title": "keyframe, drawn by the model", "format": "image/png", "relationship": "inputTo"}

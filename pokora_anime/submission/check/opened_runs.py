@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pokora_anime.untrusted.run_source import open_source
 
 
 @contextmanager
-def opened(path: Path, limits: Limits = LIMITS) -> Iterator[dict[str, Path]]:
+def opened(path: Path, limits: Limits = LIMITS) -> Generator[dict[str, Path], None, None]:
     """Folders of a bundle's runs by `video` and `stills`, numbered from the second on; else `path` by ""."""
     try:
         with open_source(path, limits) as folder:

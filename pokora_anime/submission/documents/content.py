@@ -232,7 +232,7 @@ def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
         )
     carried = f"{config.motion.overlap} latent{'s' if config.motion.overlap > 1 else ''} carried on"
     between = prose.INTERPOLATIONS[config.finish.interpolation]
-    boxes += [
+    delivered: list[Table] = [
         {
             "title": f"Motion ×{segments}",
             "lines": [f"AnimateDiff, {config.motion.frames} frames", carried],
@@ -252,6 +252,7 @@ def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
             "op": "encode",
         },
     ]
+    boxes += delivered
     return boxes
 
 

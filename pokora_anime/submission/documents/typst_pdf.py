@@ -94,7 +94,8 @@ def read(data: bytes) -> Facts:
     try:
         reader = PdfReader(io.BytesIO(data), strict=True)
         texts = tuple(squeezed(page.extract_text()) for page in reader.pages)
-        foreign = {font for page in reader.pages for font in page._get_fonts()[1]}
+        fonts = (page._get_fonts() for page in reader.pages)  # pyright: ignore[reportPrivateUsage]  # nothing else tells
+        foreign = {font for _, missing in fonts for font in missing}
         odd = _odd(reader)
     except (PyPdfError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError,
             MemoryError, OSError, NotImplementedError) as error:  # fmt: skip

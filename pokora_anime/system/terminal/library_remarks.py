@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import TextIO
+from typing import TextIO, cast
 
 
 class Remarks(logging.Handler):
@@ -27,7 +27,7 @@ class Remarks(logging.Handler):
         warnings.showwarning = self._warned
         for logger in _loggers():
             for handler in list(logger.handlers):
-                if type(handler) is logging.StreamHandler:
+                if type(cast(object, handler)) is logging.StreamHandler:
                     logger.removeHandler(handler)
                     self._streams.append((logger, handler))
                     if not logger.propagate:

@@ -185,13 +185,14 @@ def _known(step: Step, parents: list[Step], sound: Mapping[str, NodeArrays]) -> 
         return
     segments = [parent for parent in parents if parent.op == step.op]
     before = segments[-1:] or [one for one in parents if of(one.op).makes is Makes.picture]
-    source = sound.get(before[0].id, {}) if before else {}
+    nothing: NodeArrays = {}
+    source = sound.get(before[0].id, nothing) if before else nothing
     if known and source:
         given = source["latents"][:, -known:] if "latents" in source else source["latent"][:, None]
         if not np.array_equal(latents[:, :known], given):
             yield finding("POL-KNOWN", "a segment does not go on from the frames before it", step.name)
     tail = span.get("tail") if isinstance(span, dict) else None
-    opening = sound.get(segments[0].id, {}) if segments else {}
+    opening = sound.get(segments[0].id, nothing) if segments else nothing
     if not isinstance(tail, int) or tail <= 0 or not opening:
         return
     if not np.array_equal(latents[:, -tail:], opening["latents"][:, :tail]):

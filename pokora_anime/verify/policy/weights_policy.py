@@ -94,7 +94,7 @@ def missing_files(row: Row, files: Mapping[str, str]) -> list[str]:
     folders = {name.rpartition("/")[0] for name in files}
     patterns = [one for one in row.files if one.rpartition("/")[0] in folders and one != "model_index.json"]
     lacking = [one for one in patterns if not any(fnmatchcase(name, one) for name in files)]
-    shipped = _shipped(row.repo, row.folder) if row.packaged else {}
+    shipped = _shipped(row.repo, row.folder) if row.packaged else dict[str, str]()
     return lacking + [
         name
         for name in shipped

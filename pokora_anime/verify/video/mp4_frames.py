@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +134,7 @@ def command(ffmpeg: str, path: Path, shape: Shape, limits: Limits) -> list[str]:
 @contextmanager
 def _ffmpeg(
     path: Path, shape: Shape, limits: Limits
-) -> Iterator[tuple[subprocess.Popen[bytes], list[str], threading.Event]]:
+) -> Generator[tuple[subprocess.Popen[bytes], list[str], threading.Event], None, None]:
     """A running ffmpeg, what it says on standard error, and whether it was ended for taking too long."""
     process = subprocess.Popen(
         command(find_ffmpeg(), path, shape, limits),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -140,7 +141,7 @@ def _preview(
     control: ControlNetModel,
     encoders: train_text.TextEncoders,
     place: Place,
-    path,
+    path: Path,
 ) -> None:
     """Rows: the map, a picture with the matching caption, one without; held-out scenes."""
     drawn = drawn_data.load(place.work, "held_out", place.seed)
