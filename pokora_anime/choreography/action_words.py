@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from pokora_anime.choreography.actions import NAMES
 from pokora_anime.nano.world.vocabulary import (
@@ -287,7 +285,7 @@ def sample(rng: np.random.Generator) -> tuple[str, tuple[str, ...], float, float
     ]
     if rng.random() < 0.5:
         words = [*beside, *phrases]
-        order = cast(npt.NDArray[np.int64], rng.permutation(len(words)))
+        order: list[int] = rng.permutation(len(words)).tolist()
         words = [words[i] for i in order]
         actions = tuple(actions[i - len(beside)] for i in order if i >= len(beside))
         return ", ".join(words), actions, tempo, size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 
@@ -78,7 +77,7 @@ class Session:
         Raises MachineError SYS-MEMORY.
         """
         self._free(unit.kind)
-        self._context.execution.follow(cast(dict[str, Json], dict(unit.step.environment)))
+        self._context.execution.follow(dict(unit.step.environment))
         try:
             return self._frames(unit) if unit.kind == FRAMES else self._node(unit)
         except PictureError as error:
@@ -212,8 +211,7 @@ class Session:
             one, other = one[:, frame], other[:, frame]
         if name != "latents":
             return of_numbers(one, other)
-        found = [next(decode(from_array(array)[:, None].clone(), self._context)) for array in (one, other)]
-        return cast(list[Image], found)
+        return [next(decode(from_array(array)[:, None].clone(), self._context)) for array in (one, other)]
 
 
 def _compare_nodes(step: Step, node: Node, *, claimed: bool) -> tuple[bool, list[str], Verdict]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy.typing as npt
 import torch
@@ -17,8 +17,7 @@ def from_array(array: npt.NDArray[Any]) -> Tensor:
 
 def split(tensor: Tensor, size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`Tensor.split`: views of `size` each along `dim`, of which the last may be shorter."""
-    parts: tuple[Tensor, ...] = tensor.split(size, dim=dim)  # pyright: ignore[reportUnknownMemberType]  # untyped
-    return parts
+    return cast("tuple[Tensor, ...]", cast(Any, tensor).split(size, dim=dim))
 
 
 def unflatten(tensor: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -119,10 +121,10 @@ def _rotated(parts: dict[str, Tensor], weight: Tensor, constraint: float) -> Ten
     blocks, rows = parts["oft_blocks"], weight.shape[0]
     skew = blocks - blocks.transpose(-1, -2)
     if constraint > 0:
-        length: Tensor = skew.norm()  # pyright: ignore[reportUnknownMemberType]  # torch types no argument
+        length = cast(Tensor, cast(Any, skew).norm())  # torch types no argument
         skew = skew * (constraint * rows / (length + 1e-8)).clamp(max=1)
     one = torch.eye(blocks.shape[-1], device=blocks.device)
-    turns: Tensor = torch.linalg.solve(one - skew, one + skew)  # pyright: ignore[reportUnknownMemberType]
+    turns = cast(Tensor, cast(Any, torch.linalg).solve(one - skew, one + skew))  # nor result
     *_, count, size, _ = turns.shape
     if count * size != rows or (turns.dim() == 4 and size % 2):
         raise ValueError("blocks of other rows")
