@@ -16,7 +16,7 @@ from support.hub_server import Hub, reach, serving
 from support.replay_runs import ALL, GUARD, QUIET, honest_codes, steps
 
 from pokora_anime.catalogue import registry
-from pokora_anime.catalogue.hub.download import fetch
+from pokora_anime.catalogue.hub.fetch_models import fetch
 from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.choreography import skeleton
 from pokora_anime.config.compose import compose

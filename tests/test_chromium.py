@@ -23,7 +23,7 @@ from PIL import Image as Pictures
 from support import forged_media
 from support import tiny_vae as tiny
 
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.provenance.node import Node

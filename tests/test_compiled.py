@@ -26,7 +26,7 @@ from pokora_anime.devices.forecast import plan_text
 from pokora_anime.devices.forecast.plan import Offload, Plan, first_fitting, ladder
 from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.errors import MachineError
-from pokora_anime.render.worker import needs
+from pokora_anime.render.worker import granted_paths
 from pokora_anime.schema.settings import Compile, DeviceConfig, VideoConfig
 from pokora_anime.stages.control.control_source import ControlSource, control_residuals
 from pokora_anime.stages.denoising.conditioning import Guidance
@@ -180,15 +180,15 @@ def test_a_compiler_may_be_started_only_by_a_run_that_compiles(
 ) -> None:
     monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
     work = tmp_path / "run"
-    plain = needs.needed(compose("video", []), work)
-    building = needs.needed(asked(), work)
+    plain = granted_paths.needed(compose("video", []), work)
+    building = granted_paths.needed(asked(), work)
     assert not (tmp_path / "data" / "compiled").samefile(work.parent)
     assert set(building.write) - set(plain.write) == {str(compiler.kept().resolve())}
     started = {Path(path).name for path in set(building.execute) - set(plain.execute)}
     assert {"cc1plus", "collect2", Path(sys.executable).resolve().name} <= started
     assert any("g++" in name for name in started) and "sh" not in started
-    assert needs.places_of_weights(asked())["TORCHINDUCTOR_CACHE_DIR"] == str(compiler.kept())
-    assert "TORCHINDUCTOR_CACHE_DIR" not in needs.places_of_weights(compose("video", []))
+    assert granted_paths.places_of_weights(asked())["TORCHINDUCTOR_CACHE_DIR"] == str(compiler.kept())
+    assert "TORCHINDUCTOR_CACHE_DIR" not in granted_paths.places_of_weights(compose("video", []))
 
 
 BUILD = """

@@ -16,7 +16,7 @@ import pytest
 from support import tiny_vae as tiny
 
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, RecordError
-from pokora_anime.media.ffmpeg import yuv_hashes
+from pokora_anime.media.ffmpeg_program import yuv_hashes
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
 from pokora_anime.provenance.hashing import file_hash, text_hash

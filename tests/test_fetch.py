@@ -22,7 +22,7 @@ from support.hub_server import Hub, Repository, reach, serving
 from pokora_anime.catalogue import hash_memory, lockfile, registry, weight_hashes, weight_paths
 from pokora_anime.catalogue.hub import hub_client as hub
 from pokora_anime.catalogue.hub import leftovers
-from pokora_anime.catalogue.hub.download import fetch, table
+from pokora_anime.catalogue.hub.fetch_models import fetch, table
 from pokora_anime.catalogue.needed_weights import check_available, needs
 from pokora_anime.catalogue.registry_row import Kind, Mirror, Row
 from pokora_anime.cli.weights.models import main as command
@@ -455,9 +455,9 @@ def test_a_full_data_folder_is_found_before_the_download(
     loopback: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Path(os.environ["POKORA_DATA"])
-    monkeypatch.setattr("pokora_anime.catalogue.hub.download._device", lambda folder: int(folder == data))
+    monkeypatch.setattr("pokora_anime.catalogue.hub.fetch_models._device", lambda folder: int(folder == data))
     monkeypatch.setattr(
-        "pokora_anime.catalogue.hub.download.free_space", lambda folder: 0 if folder == data else 2**50
+        "pokora_anime.catalogue.hub.fetch_models.free_space", lambda folder: 0 if folder == data else 2**50
     )
     row = register(monkeypatch, replace(vae_row(), files=("converted.safetensors", "config.json")))
     assert row.converted

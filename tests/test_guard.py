@@ -21,8 +21,8 @@ from pokora_anime.cli import doctor
 from pokora_anime.cli.render import finished_runs
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, WeightsError
-from pokora_anime.media.ffmpeg import find_ffmpeg
-from pokora_anime.render.worker import bytecode, messages, needs, parent, temporary_folders
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
+from pokora_anime.render.worker import bytecode, granted_paths, messages, parent, temporary_folders
 from pokora_anime.sandbox import child_environment, network_arguments
 from pokora_anime.sandbox.grants import Grants
 from pokora_anime.sandbox.guard_state import Guard, Level, Network, enter, in_force
@@ -81,14 +81,14 @@ def test_an_error_keeps_its_kind_and_its_words() -> None:
 
 
 def test_only_the_run_folder_may_be_written(tmp_path: Path) -> None:
-    grants = needs.needed(sandboxed_code.config(), tmp_path / "run")
+    grants = granted_paths.needed(sandboxed_code.config(), tmp_path / "run")
     written = [rule.path for rule in grants.rules([]) if rule.access & Access.make_reg]
     assert written == [str(tmp_path / "run")]
     assert [rule for rule in grants.rules([]) if rule.access & (Access.make_sym | Access.make_char)] == []
 
 
 def test_only_ffmpeg_may_be_started(tmp_path: Path) -> None:
-    grants = needs.needed(sandboxed_code.config(), tmp_path / "run")
+    grants = granted_paths.needed(sandboxed_code.config(), tmp_path / "run")
     programs = [rule.path for rule in grants.rules(["/python"]) if rule.access & Access.execute]
     assert programs == list(grants.execute)
     assert Path(find_ffmpeg()).parent in [Path(path) for path in programs] or find_ffmpeg() in programs
@@ -97,7 +97,7 @@ def test_only_ffmpeg_may_be_started(tmp_path: Path) -> None:
 
 
 def test_nobodys_home_and_no_other_run_may_be_read(tmp_path: Path) -> None:
-    grants = needs.needed(sandboxed_code.config(), tmp_path / "run")
+    grants = granted_paths.needed(sandboxed_code.config(), tmp_path / "run")
     allowed = [Path(rule.path) for rule in grants.rules([]) if rule.access & Access.read_file]
     for private in (
         Path.home() / ".ssh/id",
@@ -125,8 +125,8 @@ def test_fetched_weights_are_granted_file_by_file(tmp_path: Path, monkeypatch: p
         (home / "blobs" / name).write_bytes(b"")
     (snapshot / row.files[0]).symlink_to(home / "blobs" / "wanted")
     (snapshot / "picture.png").symlink_to(home / "blobs" / "other")
-    monkeypatch.setattr(needs, "needs", lambda _: [row])
-    grants = needs.needed(config, tmp_path / "run")
+    monkeypatch.setattr(granted_paths, "needs", lambda _: [row])
+    grants = granted_paths.needed(config, tmp_path / "run")
     assert str(home / "blobs" / "wanted") in grants.read
     assert str(home / "blobs" / "other") not in grants.read
     assert [place for place in grants.read if Path(place) in (home, home / "blobs", snapshot)] == []
@@ -208,7 +208,7 @@ def test_doctor_says_what_the_kernel_offers(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_killed_process_is_an_error_and_no_traceback(tmp_path: Path) -> None:
     config = sandboxed_code.config()
-    with parent.Child(config, needs.needed(config, tmp_path), tmp_path, "run", "auto") as child:
+    with parent.Child(config, granted_paths.needed(config, tmp_path), tmp_path, "run", "auto") as child:
         child._process.kill()
         child._process.wait()
         assert not child.alive
@@ -219,7 +219,7 @@ def test_a_killed_process_is_an_error_and_no_traceback(tmp_path: Path) -> None:
 
 def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
     config = sandboxed_code.config()
-    child = parent.Child(config, needs.needed(config, tmp_path), tmp_path, "run", "auto")
+    child = parent.Child(config, granted_paths.needed(config, tmp_path), tmp_path, "run", "auto")
     child._input.close()
     assert child._process.wait(timeout=60) == 0
     child.close()
@@ -231,7 +231,7 @@ def test_a_worker_starts_anew_when_it_must_open_more(tmp_path: Path, monkeypatch
     worker = parent.Worker(tmp_path)
     processes: list[int] = []
     for more in ((), (), ("/etc/hostname",), ()):
-        grants = needs.needed(config, tmp_path).joined(
+        grants = granted_paths.needed(config, tmp_path).joined(
             Grants(read=more, look=(), write=(), execute=(), devices=())
         )
         monkeypatch.setattr(parent, "needed", lambda *_, grants=grants: grants)
@@ -316,7 +316,7 @@ def test_ctrl_z_stops_and_fg_continues_both() -> None:
 
 def test_what_is_left_of_an_interrupted_run_is_named(tmp_path: Path) -> None:
     config = sandboxed_code.config()
-    child = parent.Child(config, needs.needed(config, tmp_path), tmp_path, "run", "auto")
+    child = parent.Child(config, granted_paths.needed(config, tmp_path), tmp_path, "run", "auto")
     child._process.kill()
     with pytest.raises(Interrupted, match=r"INT-STOP.*everything finished so far"):
         child._died(tmp_path, interrupted=True)
@@ -472,7 +472,7 @@ def test_a_required_guard_is_told_no_hashes(
         messages.send(stream, message)
 
     monkeypatch.setattr(parent, "send", noting)
-    with parent.Child(config, needs.needed(config, tmp_path), tmp_path, "run", guard):
+    with parent.Child(config, granted_paths.needed(config, tmp_path), tmp_path, "run", guard):
         pass
     known = [state.partition("|")[0] for state in asked[0]["hashes"]]
     assert known == ([str(weight)] if guard == "auto" else [])

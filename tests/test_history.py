@@ -194,7 +194,7 @@ def test_other_tools_are_read_as_far_as_prompt_seed_and_steps(kind: str, tmp_pat
 
 def keyed(folder: Path, graph: str) -> bytes:
     """An MP4 with tags by name, as ffmpeg writes them for ComfyUI."""
-    from pokora_anime.media.ffmpeg import find_ffmpeg
+    from pokora_anime.media.ffmpeg_program import find_ffmpeg
 
     source = "-v error -f lavfi -i color=red:size=64x64:rate=8:duration=0.5".split()
     path = folder / "keyed.mp4"

@@ -15,7 +15,7 @@ from PIL import Image as Pictures
 from support import forged_media
 
 from pokora_anime.history import embedded_texts
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance.run_layout import video_tag
 from pokora_anime.stages.delivery.encode import command
 from pokora_anime.untrusted.png_pictures import closed_png_problem

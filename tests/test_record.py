@@ -450,7 +450,7 @@ def test_a_file_beyond_its_limit_is_refused(tmp_path: Path) -> None:
 
 def test_reading_needs_neither_torch_nor_opencv(run: tuple[Reading, RunContext]) -> None:
     code = (
-        "import sys; from pathlib import Path; from pokora_anime.media import ffmpeg;"
+        "import sys; from pathlib import Path; from pokora_anime.media import ffmpeg_program;"
         "from pokora_anime.provenance import seed_noise; from pokora_anime.signing import statement;"
         "from pokora_anime.provenance.run_reading import read_run; r = read_run(Path(sys.argv[1]));"
         "[r.arrays(n) for n in r.nodes if n.op == 'noise']; r.frames(); r.ledger();"

@@ -33,8 +33,8 @@ from pokora_anime.rules import (
     closed_config,
     contest,
     contest_limits,
+    loadable_weights,
     text_rules,
-    weight_rules,
 )
 from pokora_anime.rules.case import Case, Use, uses
 from pokora_anime.schema.config_groups import SCHEMAS, conf_dir
@@ -251,7 +251,7 @@ def test_the_data_of_an_own_lora_is_for_a_person(
 
 def test_an_empty_place_for_an_own_lora_is_no_lora(configs: dict[str, RunConfig]) -> None:
     empty = replace(case_of(configs["hq"]), uses=(lora("character", 0.7, empty=True),))
-    assert codes(weight_rules.judge(empty)) == {"GATE-UNREGISTERED"}
+    assert codes(loadable_weights.judge(empty)) == {"GATE-UNREGISTERED"}
 
 
 def test_weights_that_are_not_loaded_need_no_licence() -> None:
@@ -591,7 +591,7 @@ def test_a_finding_is_one_line() -> None:
 def test_blocked_weights_are_refused(configs: dict[str, RunConfig]) -> None:
     blocked = next(row for row in registry.rows() if row.status is registry.Status.blocked)
     case = case_of(configs["hq"], {"base.weights": blocked.id})
-    assert "GATE-BLOCKED" in codes(weight_rules.judge(case))
+    assert "GATE-BLOCKED" in codes(loadable_weights.judge(case))
     with pytest.raises(ConfigError, match="GATE-BLOCKED"):
         gate.refuse(case.config)
 

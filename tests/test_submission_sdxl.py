@@ -15,7 +15,7 @@ from support.hub_server import Hub, serving
 from support.submission_checkout import WORDS
 
 from pokora_anime.catalogue import registry
-from pokora_anime.catalogue.hub.download import fetch
+from pokora_anime.catalogue.hub.fetch_models import fetch
 from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.config.compose import compose
 from pokora_anime.findings import Severity

@@ -22,7 +22,7 @@ from support.forged_run import Forgery, codes, copied, told, zipped
 
 from pokora_anime.config.compose import compose
 from pokora_anime.findings import Finding, Severity
-from pokora_anime.media.ffmpeg import find_ffmpeg, yuv_hashes
+from pokora_anime.media.ffmpeg_program import find_ffmpeg, yuv_hashes
 from pokora_anime.provenance.run_layout import video_tag
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.delivery import encode

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pokora_anime.config.checks import check
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.findings import Finding, Severity, of_severity
-from pokora_anime.rules import closed_config, contest, contest_limits, typed_words, weight_rules
+from pokora_anime.rules import closed_config, contest, contest_limits, loadable_weights, typed_words
 from pokora_anime.rules.case import Case, uses
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import RunConfig, StillsConfig
@@ -59,7 +59,7 @@ def _inputs_of(command: str, plain: object) -> tuple[list[Finding], Case | None]
         case = Case(config=config, limits=contest_limits.load(config.contest.name), uses=uses(config))
     except PokoraError as error:
         return [*found, _from_error(error)], None
-    return [*found, *weight_rules.judge(case)], case
+    return [*found, *loadable_weights.judge(case)], case
 
 
 def _from_error(error: PokoraError) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe, Prompt, Segment, Video

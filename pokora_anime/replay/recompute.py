@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pokora_anime.errors import RecordError
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance import operations
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.operations import Makes, Operation, of

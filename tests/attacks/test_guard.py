@@ -24,10 +24,10 @@ from support import sandboxed_code
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import PICKLES
 from pokora_anime.errors import MachineError
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import RunFolder
-from pokora_anime.render.worker.needs import PACKAGE
+from pokora_anime.render.worker.granted_paths import PACKAGE
 from pokora_anime.render.worker.weight_check import ARRAYS
 from pokora_anime.sandbox.landlock import landlock_abi
 
@@ -187,7 +187,7 @@ def test_no_other_program_is_started(outside: Path, work: Path) -> None:
 def test_what_was_written_is_not_executed(outside: Path, work: Path) -> None:
     told = attempts(
         "import os, shutil, subprocess\n"
-        "from pokora_anime.media.ffmpeg import find_ffmpeg\n"
+        "from pokora_anime.media.ffmpeg_program import find_ffmpeg\n"
         "shutil.copy(find_ffmpeg(), WORK + '/tool')\n"
         "os.chmod(WORK + '/tool', 0o755)\n"
         "attempt('own', lambda: subprocess.run([WORK + '/tool', '-version']))\n",
@@ -202,7 +202,7 @@ def test_ffmpeg_runs_and_reads_no_outside_picture(outside: Path, work: Path) -> 
     told = attempts(
         """
 import subprocess
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 def convert(source, target):
     line = [find_ffmpeg(), "-nostdin", "-loglevel", "error", "-y", *source, target]
     done = subprocess.run(line, capture_output=True, text=True)
@@ -276,7 +276,7 @@ def test_nothing_is_fetched_in_a_run(server: tuple[int, list[str]], outside: Pat
     told = attempts(
         f"""
 import socket, subprocess, urllib.request
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 url = "http://127.0.0.1:{port}/picture.png"
 attempt("urllib", lambda: urllib.request.urlopen(url))
 attempt("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -321,7 +321,7 @@ from pokora_anime.provenance import node
 told["stage"] = node.Node is not None
 from huggingface_hub import constants
 told["hub"] = [constants.HF_HOME, constants.ENDPOINT, str(constants.HF_HUB_OFFLINE)]
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 told["ffmpeg"] = find_ffmpeg()
 """
 

@@ -13,14 +13,14 @@ import pytest
 
 from pokora_anime.devices import hardware
 from pokora_anime.devices.machine import Timeline
-from pokora_anime.render.worker.needs import PACKAGE
+from pokora_anime.render.worker.granted_paths import PACKAGE
 from pokora_anime.sandbox.landlock import landlock_abi
 from pokora_anime.system import process
 
 CONFINED = """
 import json, os, sys
 sys.path[:0] = [{package!r}, *{path!r}]
-from pokora_anime.render.worker import needs
+from pokora_anime.render.worker import granted_paths as needs
 from pokora_anime.sandbox.landlock import READ, Rule, confine
 from pokora_anime.system import process
 process.started()

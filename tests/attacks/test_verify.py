@@ -27,7 +27,7 @@ from PIL import Image as Pictures
 from support import forged_run
 from support.forged_run import Forgery, codes, copied, edited, told, zipped
 
-from pokora_anime.media.ffmpeg import find_ffmpeg, yuv_hashes
+from pokora_anime.media.ffmpeg_program import find_ffmpeg, yuv_hashes
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import arrays_hash, canonical_json, text_hash
 from pokora_anime.provenance.seed_noise import expected

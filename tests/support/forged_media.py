@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 
 Forge = Callable[[bytes], bytes]
 SEI = "086f3693-b7b3-4f2c-9653-21492feee5b8"

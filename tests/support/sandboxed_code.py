@@ -17,8 +17,8 @@ from typing import Any
 
 from pokora_anime.config.compose import compose_video
 from pokora_anime.render.worker import temporary_folders
+from pokora_anime.render.worker.granted_paths import PACKAGE, library_folders, needed, places_of_weights
 from pokora_anime.render.worker.messages import send
-from pokora_anime.render.worker.needs import PACKAGE, library_folders, needed, places_of_weights
 from pokora_anime.sandbox import child_environment
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import VideoConfig

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save, save_file
 
 from pokora_anime.catalogue import registry
-from pokora_anime.catalogue.hub.download import fetch
+from pokora_anime.catalogue.hub.fetch_models import fetch
 from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.networks.finishing import rife
 from pokora_anime.schema.settings import Family

@@ -91,7 +91,7 @@ def _list(arguments: list[str]) -> int:
 
 
 def _fetch(arguments: list[str]) -> int:
-    from pokora_anime.catalogue.hub.download import fetch, table
+    from pokora_anime.catalogue.hub.fetch_models import fetch, table
 
     parser = _parser("fetch", "Download what a composition needs, or rows by their id.", WORDS)
     parser.add_argument("--dry-run", action="store_true", help="only list files, sizes and licences")
@@ -120,7 +120,7 @@ def _fetch(arguments: list[str]) -> int:
 
 def _asked(rows: Sequence[Row], accepted: Sequence[str]) -> list[str]:
     """Ids of rows of unclear licence that the user at the terminal accepts, asked before anything comes."""
-    from pokora_anime.catalogue.hub.download import undecided
+    from pokora_anime.catalogue.hub.fetch_models import undecided
 
     questions = [row for row in undecided(rows) if row.id not in accepted]
     if not sys.stdin.isatty():

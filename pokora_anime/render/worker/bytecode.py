@@ -12,7 +12,7 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from pokora_anime.render.worker.needs import PACKAGE, library_folders
+from pokora_anime.render.worker.granted_paths import PACKAGE, library_folders
 
 _COMPILE = """
 import compileall, os, sys

@@ -17,8 +17,8 @@ from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.provenance.run_layout import LOGS
 from pokora_anime.render.worker import temporary_folders
 from pokora_anime.render.worker.bytecode import compile_later
+from pokora_anime.render.worker.granted_paths import PACKAGE, library_folders, needed, places_of_weights
 from pokora_anime.render.worker.messages import Message, receive, send, unpack_error
-from pokora_anime.render.worker.needs import PACKAGE, library_folders, needed, places_of_weights
 from pokora_anime.render.worker.run_paths import command_of, run_folder
 from pokora_anime.sandbox import child_environment
 from pokora_anime.sandbox.grants import Grants

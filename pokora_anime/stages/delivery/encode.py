@@ -18,8 +18,8 @@ from typing import IO, Self
 import numpy as np
 
 from pokora_anime.errors import ConfigError, MachineError, PokoraError, RecordError
-from pokora_anime.media import ffmpeg as provenance_ffmpeg
-from pokora_anime.media.ffmpeg import find_ffmpeg, missing, yuv_hashes
+from pokora_anime.media import ffmpeg_program as provenance_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg, missing, yuv_hashes
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import file_hash, text_hash

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,11 +33,11 @@ def decode_chunks(latents: Tensor, asked: int, context: RunContext) -> Iterator[
 
 def decode(latents: Tensor, context: RunContext) -> Iterator[Image]:
     """Latents [channels, frames, height, width], decoded all at once, to pictures 8 times as large."""
-    vae = context.models.vae()
+    vae: Any = context.models.vae()
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     with torch.inference_mode(), context.autocast(), context.execution.turn():
         scaled = latents.transpose(0, 1).to(vae.device, vae.dtype) / vae.config["scaling_factor"] + shift
-        decoded = cast(Any, vae).decode(scaled, return_dict=False)[0].float()
+        decoded = vae.decode(scaled, return_dict=False)[0].float()
         require_finite(decoded, "decoding")
         levels = (decoded * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
     for frame in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy():

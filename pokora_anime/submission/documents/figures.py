@@ -11,7 +11,7 @@ from PIL import Image as Pictures
 from PIL import ImageFile
 
 from pokora_anime.errors import RecordError
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.run_reading import Reading
 from pokora_anime.provenance.stage_records import Image

@@ -13,8 +13,8 @@ from pathlib import Path
 from pokora_anime.errors import MachineError, RecordError
 from pokora_anime.provenance import run_layout
 from pokora_anime.render.worker import temporary_folders
-from pokora_anime.render.worker.needs import PACKAGE as INSTALLED
-from pokora_anime.render.worker.needs import library_folders, needed, places_of_weights
+from pokora_anime.render.worker.granted_paths import PACKAGE as INSTALLED
+from pokora_anime.render.worker.granted_paths import library_folders, needed, places_of_weights
 from pokora_anime.render.worker.run_paths import command_of
 from pokora_anime.sandbox import child_environment
 from pokora_anime.schema.config_groups import conf_dir

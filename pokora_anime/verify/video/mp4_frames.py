@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pokora_anime.media.ffmpeg import find_ffmpeg
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
 
