@@ -338,7 +338,7 @@ def test_checking_weights_needs_no_torch() -> None:
         f"pokora_anime.catalogue.{name}"
         for name in (
             *("needed_weights", "own_weights", "citations", "checkpoint.pickle_convert"),
-            *("hub.download", "hub.hub_client", "hub.leftovers"),
+            *("hub.fetch_models", "hub.hub_client", "hub.leftovers"),
         )
     )
     code = (
