@@ -442,7 +442,7 @@ def test_an_honest_draft_verifies_and_is_no_entry() -> None:
 
 def test_two_places_two_zones_two_umasks_give_one_file(tmp_path: Path) -> None:
     again = tmp_path / "elsewhere" / "deeper"
-    shutil.copytree(submission_checkout.workplace(), again, ignore=shutil.ignore_patterns("submission"))
+    shutil.copytree(submission_checkout.workplace(), again, ignore=submission_checkout.no_submission)
     before, zone = os.umask(0o077), os.environ.get("TZ")
     os.environ["TZ"] = "Pacific/Kiritimati"
     time.tzset()

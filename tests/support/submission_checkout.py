@@ -75,8 +75,12 @@ def git(root: Path, *words: str) -> str:
 
 def copied(target: Path) -> Path:
     """A copy of the workplace."""
-    ignored = shutil.ignore_patterns("submission")
-    return Path(shutil.copytree(workplace(), target / "copy", symlinks=True, ignore=ignored))
+    return Path(shutil.copytree(workplace(), target / "copy", symlinks=True, ignore=no_submission))
+
+
+def no_submission(folder: str, _: list[str]) -> set[str]:
+    """For copytree: the workplace's own submission stays behind; the package has a room of that name."""
+    return {"submission"} if Path(folder) == workplace() else set()
 
 
 def draft(root: Path, words: Project = WORDS) -> Built:
