@@ -75,13 +75,27 @@ def _params(step: Step, wanted: Table, free: frozenset[str]) -> Iterable[Finding
         )
     for name, value in wanted.items():
         if name in step.params and not _same(step.params[name], value):
+            got, expected = _apart(step.params[name], value)
             yield finding(
                 "POL-PARAMS",
                 "a node with other settings than the config",
                 step.name,
-                f"{name}={shown(step.params[name], 60)}",
-                expected=shown(value, 60),
+                f"{name}={shown(got, 60)}",
+                expected=shown(expected, 60),
             )
+
+
+def _apart(got: Json, expected: Json) -> tuple[Json, Json]:
+    """Of two tables the keys that differ, as a run of another release has others; all of anything else."""
+    if not (isinstance(got, dict) and isinstance(expected, dict)):
+        return got, expected
+    keys = [key for key in {**expected, **got} if key not in got or got.get(key) != expected.get(key)]
+    if not keys:
+        return got, expected
+    return (
+        {key: got.get(key, "none") for key in keys},
+        {key: expected.get(key, "none") for key in keys},
+    )
 
 
 def _sizes(record: Record, config: RunConfig) -> Iterable[Finding]:
