@@ -365,8 +365,8 @@ def test_checkpoints_are_loaded_from_disk_with_allowed_arguments_alone() -> None
 
 # How our stages call each network: the text of the callee.
 CALLEES = {
-    "UNet2DConditionModel": ("denoiser.py", "self.unet"),  # a picture's and a segment's: both
-    "UNetMotionModel": ("denoiser.py", "self.unet"),
+    "UNet2DConditionModel": ("denoiser.py", "unet"),  # one call for pictures and segments
+    "UNetMotionModel": ("denoiser.py", "unet"),
     "ControlNetModel": ("control_source.py", "self.network"),
     "AutoencoderKL.decode": ("decode.py", "vae.decode"),
     "CLIPTextModel": ("text_encoders.py", "encoder"),

@@ -18,6 +18,7 @@ from support import tiny_checkpoints, tiny_networks
 
 from pokora_anime.catalogue import hash_memory, needed_weights, weight_hashes
 from pokora_anime.errors import WeightsError
+from pokora_anime.networks import loader
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.schedulers import build_scheduler, motion_betas
 from pokora_anime.schema.settings import Betas, Family, Sampler
@@ -175,6 +176,17 @@ def test_the_pooled_text_reaches_the_motion_unet(family: Path, latents: torch.Te
             for pooled in (-1.0, 1.0)
         )
     assert (one - other).abs().max() > 1e-2
+
+
+def test_what_loading_leaves_behind_is_given_back_once_a_large_network(
+    family: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr(loader, "give_back_memory", lambda: given.append(True))
+    models = tiny_networks.models(family)
+    for load in (models.unet, models.motion_unet, models.unet, models.vae):
+        load()
+    assert len(given) == 2
 
 
 def test_the_temporal_layers_are_the_adapters(family: Path, latents: torch.Tensor) -> None:

@@ -53,9 +53,9 @@ def _open(arguments: list[str]) -> int:
 
 
 def _again(arguments: list[str]) -> int:
-    from pokora_anime.cli.history import again as repeat
+    from pokora_anime.cli.history import again
 
-    return repeat.main(arguments)
+    return again.main(arguments)
 
 
 def _estimate(arguments: list[str]) -> int:

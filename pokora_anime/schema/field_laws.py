@@ -14,7 +14,7 @@ from functools import cache
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-_REQUIRED = "???"  # OmegaConf's sign for a value that must be given
+REQUIRED: Any = "???"  # OmegaConf's sign for a value that must be given
 _BIG = 10**6  # from here on `:g` would round whole numbers
 _TYPES: dict[type[Any], str] = {int: "whole number", float: "number", str: "text", bool: "true|false"}
 
@@ -177,12 +177,6 @@ def settings(schema: type[Any]) -> tuple[Setting, ...]:
 
 
 @cache
-def by_key(schema: type[Any]) -> dict[str, Setting]:
-    """The same, by key."""
-    return {setting.key: setting for setting in settings(schema)}
-
-
-@cache
 def sections(schema: type[Any]) -> dict[str, Law]:
     """The sections of a schema by dotted key: `finish.hires`."""
     return dict(_sections(schema, "", typed=True))
@@ -229,7 +223,7 @@ def _is_record(kind: object) -> bool:
 def _default(value: object, factory: Any) -> object:
     if value is not MISSING:
         return value
-    return _REQUIRED if factory is MISSING else factory()
+    return REQUIRED if factory is MISSING else factory()
 
 
 def _taken_apart(kind: Any) -> tuple[type[Any], str, bool]:

@@ -10,11 +10,11 @@ what can be typed, the help pages and docs/settings.md follow from it.
 # No `from __future__ import annotations`: laws are made once, and not again by each who reads the types.
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pokora_anime.schema.field_laws import Law, Text
+from pokora_anime.schema.field_laws import REQUIRED, Law, Text
 
-MISSING: Any = "???"  # OmegaConf's sign for a value that must be given
+MISSING = REQUIRED
 MOST_SIDE = 2048  # pixels of a generated frame
 MOST_STILLS = 64  # of one run
 LAST_SEED = 2**63 - 1

@@ -148,11 +148,6 @@ def _found(root: Path, name: str, command: str) -> Path:
     return next((folder for folder in ways if (folder / run_layout.RECORD).is_file()), wanted)
 
 
-def newest(root: Path, command: str) -> list[str]:
-    """The last finished run of a command, as a list of none or one."""
-    return finished(root, command)[:1]
-
-
 def finished(root: Path, command: str) -> list[str]:
     """Names of the finished runs of a command, the newest first; sweeps included."""
     found: list[tuple[float, str]] = []

@@ -103,10 +103,3 @@ def encode_jpeg(picture: Image, quality: int = 82) -> bytes:
     buffer = io.BytesIO()
     Pictures.fromarray(np.ascontiguousarray(picture)).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
-
-
-def halved(frame: Image) -> Image:
-    """Means of 2x2 pixels."""
-    height, width = (side // 2 for side in frame.shape[:2])
-    blocks = frame[: height * 2, : width * 2].reshape(height, 2, width, 2, 3)
-    return np.rint(blocks.mean((1, 3), dtype=np.float32)).astype(np.uint8)

@@ -20,11 +20,12 @@ from pokora_anime.system import process
 CONFINED = """
 import json, os, sys
 sys.path[:0] = [{package!r}, *{path!r}]
-from pokora_anime.render.worker import granted_paths as needs
+from pokora_anime.render.worker import granted_paths
 from pokora_anime.sandbox.landlock import READ, Rule, confine
 from pokora_anime.system import process
 process.started()
-confine([Rule(path, READ) for path in (*needs._SHARED_LIBRARIES, *needs._SYSTEM, {package!r}, *sys.path)])
+libraries = (*granted_paths._SHARED_LIBRARIES, *granted_paths._SYSTEM)
+confine([Rule(path, READ) for path in (*libraries, {package!r}, *sys.path)])
 
 def told(path):
     try:

@@ -9,8 +9,7 @@ import sysconfig
 from glob import glob
 from pathlib import Path
 
-from pokora_anime.catalogue import lockfile, weight_hashes, weight_paths
-from pokora_anime.catalogue import own_weights as own
+from pokora_anime.catalogue import lockfile, own_rows, weight_hashes, weight_paths
 from pokora_anime.catalogue.needed_weights import locate, needs, watched
 from pokora_anime.devices import compiler
 from pokora_anime.devices.forecast import cards, rates
@@ -80,7 +79,7 @@ def library_folders() -> list[str]:
 
 def _weights(config: RunConfig) -> tuple[list[str], list[str]]:
     """Files to read and folders to list; what ships with the package is readable with it."""
-    read = [str(own.path()), str(lockfile.path())]
+    read = [str(own_rows.path()), str(lockfile.path())]
     look: list[str] = []
     for row in (*needs(config), *watched(config)):
         folder = None if row.packaged else locate(row)

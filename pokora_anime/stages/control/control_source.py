@@ -124,8 +124,13 @@ def control_residuals(
         if not len(acting_K):
             continue
         found = _residuals(control, latents_BCFHW, timestep, condition, rows, frame_weight_F, acting_K)
-        total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
+        total = added_up(total, found)
     return total
+
+
+def added_up(total: list[Tensor] | None, found: list[Tensor]) -> list[Tensor]:
+    """Residuals of one more ControlNet on top of those before it."""
+    return found if total is None else [a + b for a, b in zip(total, found, strict=True)]
 
 
 def _residuals(

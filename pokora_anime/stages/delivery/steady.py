@@ -103,8 +103,8 @@ def _settled(held: list[Image], ways: list[_Ways], at: int) -> Image:
             moved += np.float32(share) * (one.flow + other.flow) * (one.seen * other.seen)[..., None]
     moved = np.asarray(cv2.GaussianBlur(moved, (0, 0), SMOOTH), np.float32)
     # Each pixel goes where its path is smooth: fetched from where it came from.
-    steadied = cast(NDArray[np.float32], own + change / total[..., None])
-    fetched = warp(steadied, -warp(moved, -moved), cv2.INTER_CUBIC)
+    calmed = cast(NDArray[np.float32], own + change / total[..., None])
+    fetched = warp(calmed, -warp(moved, -moved), cv2.INTER_CUBIC)
     return np.clip(np.rint(fetched), 0, 255).astype(np.uint8)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pokora_anime.networks.repeat_text_per_frame import told
-from pokora_anime.stages.control.control_source import ControlSource, control_residuals
+from pokora_anime.stages.control.control_source import ControlSource, added_up, control_residuals
 from pokora_anime.stages.denoising.anchor import Anchor, AnchorAtStep
 from pokora_anime.stages.denoising.conditioning import Condition, Guidance
 from pokora_anime.stages.denoising.guidance import combine
@@ -111,15 +111,8 @@ class SegmentDenoiser:
         # The loop computes in float32; the networks' weights need not be.
         batch = latents.to(text.dtype).expand(len(text), -1, -1, -1, -1)
         residuals = control_residuals(controls, batch, timestep, condition, rows, share, weight_F)
-        return self.unet(
-            batch,
-            timestep,
-            encoder_hidden_states=told(self.unet, text, latents.shape[2]),
-            added_cond_kwargs=condition.added(rows),
-            down_block_additional_residuals=None if residuals is None else tuple(residuals[:-1]),
-            mid_block_additional_residual=None if residuals is None else residuals[-1],
-            return_dict=False,
-        )[0].float()
+        embeds, added = told(self.unet, text, latents.shape[2]), condition.added(rows)
+        return _answer(self.unet, batch, timestep, embeds, added, residuals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,18 +137,28 @@ class PictureDenoiser:
             if control.start <= step / len(self.timesteps) < control.end:
                 weight = torch.ones(len(batch), device=batch.device)
                 found = control.residuals(batch, timestep, text, added, weight)
-                residuals = (
-                    found if residuals is None else [a + b for a, b in zip(residuals, found, strict=True)]
-                )
-        return self.unet(
-            batch,
-            timestep,
-            encoder_hidden_states=text,
-            added_cond_kwargs=added,
-            down_block_additional_residuals=None if residuals is None else tuple(residuals[:-1]),
-            mid_block_additional_residual=None if residuals is None else residuals[-1],
-            return_dict=False,
-        )[0].float()
+                residuals = added_up(residuals, found)
+        return _answer(self.unet, batch, timestep, text, added, residuals)
+
+
+def _answer(
+    unet: Any,
+    batch: Tensor,
+    timestep: Tensor,
+    embeds: Tensor,
+    added: dict[str, Tensor] | None,
+    residuals: Sequence[Tensor] | None,
+) -> Tensor:
+    """What a UNet predicts for a batch, float32; `residuals` of ControlNets, the middle one last."""
+    return unet(
+        batch,
+        timestep,
+        encoder_hidden_states=embeds,
+        added_cond_kwargs=added,
+        down_block_additional_residuals=None if residuals is None else tuple(residuals[:-1]),
+        mid_block_additional_residual=None if residuals is None else residuals[-1],
+        return_dict=False,
+    )[0].float()
 
 
 def guided(ask: Callable[[slice], Tensor], guidance: Guidance, step: int, steps: int) -> Tensor:

@@ -89,13 +89,12 @@ def _apart(got: Json, expected: Json) -> tuple[Json, Json]:
     """Of two tables the keys that differ, as a run of another release has others; all of anything else."""
     if not (isinstance(got, dict) and isinstance(expected, dict)):
         return got, expected
-    keys = [key for key in {**expected, **got} if key not in got or got.get(key) != expected.get(key)]
-    if not keys:
-        return got, expected
-    return (
-        {key: got.get(key, "none") for key in keys},
-        {key: expected.get(key, "none") for key in keys},
-    )
+    keys = [
+        key
+        for key in {**expected, **got}
+        if (key in got) != (key in expected) or not _same(got.get(key), expected.get(key))
+    ]
+    return {key: got.get(key, "none") for key in keys}, {key: expected.get(key, "none") for key in keys}
 
 
 def _sizes(record: Record, config: RunConfig) -> Iterable[Finding]:
