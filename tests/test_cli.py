@@ -194,6 +194,12 @@ def test_an_unforeseen_error_is_one_line_although_its_log_cannot_be_written(
     assert shown.count("\n") == 1
 
 
+def test_an_unknown_bench_is_answered_with_the_nearest_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "nanoo"]) == 2
+    line = capsys.readouterr().err
+    assert "CFG-BENCH" in line and line.rstrip().endswith("fix: pokora bench nano")
+
+
 STOPPED = ["seed=3", "shot.prompt=it's $5, (a:1.2)", "++fresh=true", "fresh=1", "--out", "a b"]
 
 

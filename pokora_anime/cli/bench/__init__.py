@@ -12,6 +12,7 @@ import pokora_anime
 from pokora_anime.cli.bench import video_bench
 from pokora_anime.cli.parser import OneLineParser
 from pokora_anime.errors import ConfigError
+from pokora_anime.system.did_you_mean import nearest
 
 
 def _rates(out: Path) -> dict[str, object]:
@@ -52,8 +53,10 @@ def main(arguments: Sequence[str]) -> int:
     names: list[str] = options.names or ["video"]
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
+        known = (*BENCHES, *CHECKOUT)
+        best = nearest(unknown[0], known) or "video"
         raise ConfigError(
-            "CFG-BENCH", f"bench {unknown[0]!r}", expected=" or ".join(BENCHES), fix="pokora bench video"
+            "CFG-BENCH", f"bench {unknown[0]!r}", expected=" or ".join(known), fix=f"pokora bench {best}"
         )
     options.out.mkdir(parents=True, exist_ok=True)
     for name in names:
