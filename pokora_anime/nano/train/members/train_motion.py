@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
 from diffusers import UNetMotionModel
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pokora_anime.nano import family, sizes
@@ -14,7 +16,7 @@ from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import diffusion, drawn_data
 from pokora_anime.nano.train.members import train_text
 from pokora_anime.nano.train.members.train_vae import load_latents, load_vae, to_rgb
-from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
+from pokora_anime.nano.train.training_loop import Dice, Place, Preview, begin, train, write_record
 from pokora_anime.nano.world.caption import caption_with_labels, full_caption
 from pokora_anime.nano.world.scene import Scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
@@ -27,15 +29,87 @@ OWN_ALONE, SHARED = 0.15, (0.3, 0.9)  # share of clips without common noise; how
 PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 4.0
 
 
-def train_motion(training: Training, place: Place, preview_every: int = 125) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """Some clips as a network is shown them: noised, what they are told, and the velocity to find.
+
+    Known frames [B,F] are nearly clean and do not count; `weights` [B,1,F,32,32] say what counts more.
+    """
+
+    index: NDArray[np.int64]
+    told: diffusion.Conditions
+    noisy: Tensor
+    timesteps: Tensor
+    velocity: Tensor
+    known: Tensor
+    joints: NDArray[np.float32]
+    place: Place
+
+    def loss(self, found: Tensor) -> Tensor:
+        """The mean square by which a velocity [B,4,F,32,32] is off."""
+        error = (found.float() - self.velocity).square()
+        weights = diffusion.attention_to(self.joints.reshape(-1, 18, 3), self.place)
+        weights = weights.view(len(self.index), 1, *error.shape[2:]) * ~self.known[:, None, :, None, None]
+        return (error * weights).sum() / (weights.sum() * error.shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clips:
+    """The drawn clips, and all that makes lessons of them."""
+
+    latents: NDArray[np.float16]
+    scenes: list[Scene]
+    joints: NDArray[np.float32]
+    encoders: train_text.TextEncoders
+    schedule: diffusion.Schedule
+    place: Place
+
+    @classmethod
+    def load(cls, place: Place) -> Self:
+        """From the work folder."""
+        encoders = train_text.load(place)
+        schedule = diffusion.Schedule.of(place.device)
+        latents = np.asarray(load_latents(place, "clips"))
+        drawn = drawn_data.load(place.work, "clips", place.seed)
+        assert drawn.joints is not None
+        return cls(
+            latents=latents,
+            scenes=drawn.scenes,
+            joints=np.asarray(drawn.joints),
+            encoders=encoders,
+            schedule=schedule,
+            place=place,
+        )
+
+    def lesson(self, dice: Dice, batch: int) -> Lesson:
+        """So many clips, drawn with these dice."""
+        place = self.place
+        index = dice.numpy.integers(len(self.latents), size=batch)
+        captions = [clip_caption(self.scenes[i], dice.numpy) for i in index]
+        told = diffusion.conditions(self.encoders, captions, dice, place)
+        clean = diffusion.take(self.latents, index, place).transpose(1, 2)  # [B,4,F,32,32]
+        noise = clip_noise(dice, clean)
+        timesteps = diffusion.noisy_timesteps(dice, batch, place)
+        known = known_frames(dice.numpy, len(index), clean.shape[2]).to(place.device)
+        nearly = (timesteps * NEARLY_CLEAN * dice.numpy.random()).long()
+        levels = torch.where(known, nearly[:, None], timesteps[:, None])
+        noisy, velocity = self.schedule.noised(clean, noise, levels[:, None, :, None, None])
+        return Lesson(
+            index=index,
+            told=told,
+            noisy=noisy,
+            timesteps=timesteps,
+            velocity=velocity,
+            known=known,
+            joints=self.joints[index],
+            place=place,
+        )
+
+
+def train_motion(training: Training, place: Place) -> None:
     """Trains the temporal layers on clip latents and writes them as a MotionAdapter."""
     torch.manual_seed(place.seed)
-    encoders = train_text.load(place)
-    schedule = diffusion.Schedule.of(place.device)
-    latents = np.asarray(load_latents(place, "clips"))
-    drawn = drawn_data.load(place.work, "clips", place.seed)
-    assert drawn.joints is not None
-    scenes, joints = drawn.scenes, np.asarray(drawn.joints)
+    clips = Clips.load(place)
     adapter = family.make_motion_adapter()
     silence(adapter)
     before = begin(adapter, place, "motion_adapter")
@@ -46,31 +120,17 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
         parameter.requires_grad_(True)
 
     def loss_of(dice: Dice) -> Tensor:
-        index = dice.numpy.integers(len(latents), size=training.batch)
-        captions = [clip_caption(scenes[i], dice.numpy) for i in index]
-        told = diffusion.conditions(encoders, captions, dice, place)
-        clean = diffusion.take(latents, index, place).transpose(1, 2)  # [B,4,F,32,32]
-        noise = clip_noise(dice, clean)
-        timesteps = diffusion.noisy_timesteps(dice, training.batch, place)
-        known = known_frames(dice.numpy, len(index), clean.shape[2]).to(place.device)  # [B,F]
-        levels = torch.where(
-            known, (timesteps * NEARLY_CLEAN * dice.numpy.random()).long()[:, None], timesteps[:, None]
-        )
-        noisy, velocity = schedule.noised(clean, noise, levels[:, None, :, None, None])
-        error = (predict(motion, noisy, timesteps, told).float() - velocity).square()
-        weights = diffusion.attention_to(joints[index].reshape(-1, 18, 3), place)
-        weights = weights.view(len(index), 1, *error.shape[2:]) * ~known[:, None, :, None, None]
-        return (error * weights).sum() / (weights.sum() * error.shape[1])
+        lesson = clips.lesson(dice, training.batch)
+        return lesson.loss(predict(motion, lesson.noisy, lesson.timesteps, lesson.told))
 
     def preview(step: int) -> None:
-        frames = sample_clips(
-            motion, encoders, place, drawn_data.load(place.work, "held_out", place.seed).scenes[:4]
-        )
+        held_out = drawn_data.load(place.work, "held_out", place.seed).scenes[:4]
+        frames = sample_clips(motion, clips.encoders, place, held_out)
         path = place.work / "previews" / f"motion-{step:05d}.png"
         diffusion.write_grid(frames[:, ::2].reshape(-1, *frames.shape[2:]), path, frames.shape[1] // 2)
         save_adapter(motion, place)
 
-    progress = train("motion", training, named, loss_of, place, preview, preview_every, before)
+    progress = train("motion", training, named, loss_of, place, Preview(show=preview, every=125), before)
     save_adapter(motion, place)
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     write_record("motion", training, progress, place, scores, "motion_adapter")

@@ -22,10 +22,9 @@ from torch import Tensor
 
 from pokora_anime.nano import family, sizes
 from pokora_anime.nano.recipe import Training
-from pokora_anime.nano.train import diffusion, drawn_data
-from pokora_anime.nano.train.members import train_motion, train_text
-from pokora_anime.nano.train.members.train_vae import load_latents
-from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
+from pokora_anime.nano.train import diffusion
+from pokora_anime.nano.train.members import train_motion
+from pokora_anime.nano.train.training_loop import Dice, Place, Preview, begin, train, write_record
 from pokora_anime.nano.world.joint_picture import openpose_map
 from pokora_anime.stages.control.map_embedding import hint_embedded
 
@@ -92,18 +91,13 @@ def strengths(rng: np.random.Generator, clips: int, place: Place) -> Tensor:
     return torch.from_numpy(drawn).float().to(place.device)
 
 
-def train_steering(training: Training, place: Place, preview_every: int = 500) -> None:
+def train_steering(training: Training, place: Place) -> None:
     """Trains motion adapter and pose ControlNet on clips under their pose tracks; goes on from both.
 
     Raises ValueError where one of them is not in the work folder.
     """
     torch.manual_seed(place.seed)
-    encoders = train_text.load(place)
-    schedule = diffusion.Schedule.of(place.device)
-    latents = np.asarray(load_latents(place, "clips"))
-    drawn = drawn_data.load(place.work, "clips", place.seed)
-    assert drawn.joints is not None
-    scenes, joints = drawn.scenes, np.asarray(drawn.joints)
+    clips = train_motion.Clips.load(place)
     unet, control, before = load_networks(place)
     named = [(n, p) for n, p in unet.named_parameters() if "motion_modules" in n]
     named += [(f"control.{n}", p) for n, p in control.named_parameters()]
@@ -111,29 +105,17 @@ def train_steering(training: Training, place: Place, preview_every: int = 500) -
         parameter.requires_grad_(True)
 
     def loss_of(dice: Dice) -> Tensor:
-        index = dice.numpy.integers(len(latents), size=training.batch)
-        captions = [train_motion.clip_caption(scenes[i], dice.numpy) for i in index]
-        told = diffusion.conditions(encoders, captions, dice, place)
-        clean = diffusion.take(latents, index, place).transpose(1, 2)
-        noise = train_motion.clip_noise(dice, clean)
-        timesteps = diffusion.noisy_timesteps(dice, training.batch, place)
-        known = train_motion.known_frames(dice.numpy, len(index), clean.shape[2]).to(place.device)
-        nearly = (timesteps * train_motion.NEARLY_CLEAN * dice.numpy.random()).long()
-        levels = torch.where(known, nearly[:, None], timesteps[:, None])
-        noisy, velocity = schedule.noised(clean, noise, levels[:, None, :, None, None])
-        maps = draw_maps(joints[index], place)
-        steering = Steering.of(control, maps, strengths(dice.numpy, len(index), place))
-        error = (predict(unet, noisy, timesteps, told, steering).float() - velocity).square()
-        weights = diffusion.attention_to(joints[index].reshape(-1, 18, 3), place)
-        weights = weights.view(len(index), 1, *error.shape[2:]) * ~known[:, None, :, None, None]
-        return (error * weights).sum() / (weights.sum() * error.shape[1])
+        lesson = clips.lesson(dice, training.batch)
+        maps = draw_maps(lesson.joints, place)
+        steering = Steering.of(control, maps, strengths(dice.numpy, len(lesson.index), place))
+        return lesson.loss(predict(unet, lesson.noisy, lesson.timesteps, lesson.told, steering))
 
     def keep(step: int) -> None:
         del step
         train_motion.save_adapter(unet, place)
         control.save_pretrained(place.family / "controlnet_pose")
 
-    progress = train("steering", training, named, loss_of, place, keep, preview_every, before)
+    progress = train("steering", training, named, loss_of, place, Preview(show=keep), before)
     keep(progress.step)
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     for folder in ("motion_adapter", "controlnet_pose"):
