@@ -14,7 +14,7 @@ import numpy as np
 from pokora_anime.devices.execution import Execution
 from pokora_anime.errors import RecordError, WeightsError
 from pokora_anime.provenance.node import Node
-from pokora_anime.provenance.operations import FINISH, delivering
+from pokora_anime.provenance.operations import CHOREOGRAPHY, FINISH, delivering
 from pokora_anime.provenance.run_layout import VIDEO
 from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.provenance.stage_records import Image
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pokora_anime.stages.delivery.settled_frames import Shown
     from pokora_anime.stages.run_context import RunContext
 
-PLANNED = "choreography"
 _CHUNK = 4  # frames decoded at once
 DECODED = "segment latents, decoded"
 
@@ -164,7 +163,9 @@ def _shown(reading: Reading, shape: Shape, decoder: _Decoder) -> Iterator[Shown]
     from pokora_anime.system.typed_tensors import from_array, split
 
     planned = [
-        reading.arrays(node)["pose"].astype(np.float32) for node in reading.nodes if node.op == PLANNED
+        reading.arrays(node)["pose"].astype(np.float32)
+        for node in reading.nodes
+        if node.op == CHOREOGRAPHY.name
     ]
     done = 0
     for start, node in shape.segments:
