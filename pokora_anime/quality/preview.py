@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
-from pokora_anime.catalogue.weight_paths import PACKAGE
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.metrics.clip_scorer import reduced
 from pokora_anime.quality.metrics.scorer_backends import fetched
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.files.atomic_files import write_atomic
+from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ SHARE = 0.03  # of the render's time that it may take
 MOST_FRAMES = 96  # the latest ones are shown: memory must not grow with the clip
 CHUNK = 8  # frames decoded at once
 SIDE = 192  # pixels of the shorter side
-NANO = PACKAGE / "nano" / "weights" / "vae_tiny"
+NANO = NANO_WEIGHTS / "vae_tiny"
 
 
 class Preview:

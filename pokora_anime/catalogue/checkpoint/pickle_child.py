@@ -11,13 +11,13 @@ from typing import Any, cast
 
 from pokora_anime.sandbox.landlock import EXECUTE, READ, WRITE, Rule, confine, landlock_abi
 from pokora_anime.sandbox.seccomp import refuse_sockets
+from pokora_anime.system.files.installed_package import INSTALLED
 
 _SYSTEM = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store",
     "/etc/ld.so.cache", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/sys/vm",
     "/sys/devices/system", "/sys/fs/cgroup", "/dev/urandom", "/dev/random",
 )  # fmt: skip
-PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def rules(source: Path, target: Path) -> list[Rule]:
         *libraries,
         f"{sys.base_prefix}/lib",
         f"{sys.prefix}/lib",
-        str(PACKAGE),
+        str(INSTALLED),
         str(source),
     )
     return [

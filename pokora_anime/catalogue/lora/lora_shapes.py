@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -14,8 +13,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from pokora_anime.catalogue.lora.lora_names import ENCODER_2, UNET
 from pokora_anime.schema.settings import Family
+from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
-_NANO = Path(__file__).resolve().parents[2] / "nano/weights"
 SDXL_UNET: dict[str, Any] = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -102,4 +101,4 @@ def _text(family: Family, name: str) -> CLIPTextConfig:
 
 
 def _read(part: str) -> dict[str, Any]:
-    return json.loads((_NANO / part / "config.json").read_text(encoding="utf-8"))
+    return json.loads((NANO_WEIGHTS / part / "config.json").read_text(encoding="utf-8"))

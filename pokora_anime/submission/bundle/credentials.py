@@ -12,13 +12,17 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle import credential_bytes
 from pokora_anime.submission.chosen_runs import Choice, Run
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 Tell = Callable[[str], None]
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -140,49 +144,52 @@ def _version(record: dict[str, Json]) -> str:
 
 def _certificate() -> tuple[bytes, bytes]:
     """A certificate of its own authority, as the format's profile asks for: chain and private key as PEM."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-    def called(name: str) -> x509.Name:
-        parts = ((NameOID.COMMON_NAME, name), (NameOID.ORGANIZATION_NAME, "pokora_anime"))
-        return x509.Name([x509.NameAttribute(kind, text) for kind, text in parts])
-
-    now = datetime.datetime.now(datetime.UTC)
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root_name = called("pokora_anime bundle root")
-
-    def issued(name: x509.Name, public: ec.EllipticCurvePublicKey, authority: bool) -> x509.Certificate:
-        use = x509.KeyUsage(
-            digital_signature=not authority, key_cert_sign=authority, crl_sign=authority,
-            content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
-            encipher_only=False, decipher_only=False,
-        )  # fmt: skip
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(root_name)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=_DAYS))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .add_extension(use, critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False
-            )
-        )
-        if not authority:
-            purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
-            builder = builder.add_extension(purpose, critical=False)
-        return builder.sign(root_key, hashes.SHA256())
-
-    root = issued(root_name, root_key.public_key(), True)
-    leaf = issued(called("pokora_anime bundle"), key.public_key(), False)
+    root = _issued("pokora_anime bundle root", root_key.public_key(), root_key, authority=True)
+    leaf = _issued("pokora_anime bundle", key.public_key(), root_key, authority=False)
     chain = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (leaf, root))
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return chain, private
+
+
+def _issued(
+    name: str, public: ec.EllipticCurvePublicKey, root: ec.EllipticCurvePrivateKey, *, authority: bool
+) -> x509.Certificate:
+    """A certificate that the root signs: of itself as an authority, or of the key that signs the copies."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    def called(text: str) -> x509.Name:
+        parts = ((NameOID.COMMON_NAME, text), (NameOID.ORGANIZATION_NAME, "pokora_anime"))
+        return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts])
+
+    now = datetime.datetime.now(datetime.UTC)
+    use = x509.KeyUsage(
+        digital_signature=not authority, key_cert_sign=authority, crl_sign=authority,
+        content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
+        encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(root.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(called(name))
+        .issuer_name(called("pokora_anime bundle root"))
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=_DAYS))
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(use, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(signer, critical=False)
+    )
+    if not authority:
+        purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+        builder = builder.add_extension(purpose, critical=False)
+    return builder.sign(root, hashes.SHA256())
