@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.nano import nano_metrics as metrics
+from benchmarks.nano import nano_metrics
 from benchmarks.nano.nano_rows import Row
 from benchmarks.nano.nano_table import Line, percent, share_line
 
@@ -18,12 +18,14 @@ def constancy_line(rows: Sequence[Row], what: str = "clips") -> Line:
     """Share of frames that keep the clip's own colours, over outfit, hair and eyes."""
     ours, drawn = _constant(rows, "constancy"), _constant(rows, "drawn_constancy")
     by_region = {
-        name: metrics.share([row["constancy"][name] for row in rows if row["constancy"][name] is not None])
+        name: nano_metrics.share(
+            [row["constancy"][name] for row in rows if row["constancy"][name] is not None]
+        )
         for name in rows[0]["constancy"]
     }
-    value = metrics.share(ours)
+    value = nano_metrics.share(ours)
     told = ", ".join(f"{name} {percent(share)}" for name, share in by_region.items())
-    drawings = f"; drawn clips {percent(metrics.share(drawn))}" if drawn else ""
+    drawings = f"; drawn clips {percent(nano_metrics.share(drawn))}" if drawn else ""
     return Line(
         what=f"frames with the clip's own colours, {what}",
         bar=f">= {100 * CONSTANT_BAR:g} %",
@@ -31,7 +33,7 @@ def constancy_line(rows: Sequence[Row], what: str = "clips") -> Line:
         value=value,
         met=value >= CONSTANT_BAR,
         count=len(rows),
-        details={"by_region": by_region, "drawn": metrics.share(drawn)},
+        details={"by_region": by_region, "drawn": nano_metrics.share(drawn)},
     )
 
 

@@ -25,7 +25,7 @@ from pokora_anime.provenance.operations import SHEET
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.provenance.run_layout import CONFIG, REPORTS, VIDEO, still_name, still_texts
 from pokora_anime.provenance.stage_records import Image, Still, Video
-from pokora_anime.quality import contact_sheet as sheets
+from pokora_anime.quality import contact_sheet
 from pokora_anime.quality.contact_sheet import SheetCollector
 from pokora_anime.quality.live_score import LiveScore
 from pokora_anime.quality.preview import PREVIEW, Preview
@@ -123,7 +123,7 @@ class Run:
         finish = self.config.finish
         if self.collector is None:
             total = frames_delivered(self.config.shot.seconds, finish.fps)
-            self.collector = SheetCollector(total, keep=sheets.FRAMES)
+            self.collector = SheetCollector(total, keep=contact_sheet.FRAMES)
         due = self.collector.due
         self.collector.add(yuv.rgb_of_yuv(frame, finish.width, finish.height) if due else _NOT_SHOWN)
 
@@ -169,8 +169,8 @@ class Run:
         node = Node.after(
             [video.source],
             SHEET.name,
-            {"frames": sheets.FRAMES, "fps": video.fps},
-            code=code_hash(sheets),
+            {"frames": contact_sheet.FRAMES, "fps": video.fps},
+            code=code_hash(contact_sheet),
             environment=environment(self.context),
         ).made(arrays_hash({"image": picture}))
         self.folder.note_node(node)

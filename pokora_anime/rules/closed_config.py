@@ -18,8 +18,7 @@ from pokora_anime.catalogue.finishing_networks import upscalers
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules import text_rules
 from pokora_anime.schema.config_groups import SCHEMAS, options
-from pokora_anime.schema.field_laws import Text, settings
-from pokora_anime.schema.settings import MISSING as REQUIRED
+from pokora_anime.schema.field_laws import REQUIRED, Text, settings
 from pokora_anime.schema.settings import ContestConfig, RunConfig
 
 MAX_ITEMS = 32  # of a list or map: a config holds a handful of things, and no array

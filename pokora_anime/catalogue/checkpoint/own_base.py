@@ -82,12 +82,11 @@ def make(new: NewBase) -> tuple[dict[str, Any], Prediction]:
 
 
 def _convert(new: NewBase, folder: Path, prediction: Prediction, tokenizers: Path, meter: Meter) -> None:
-    from pokora_anime.catalogue.checkpoint import (
-        checkpoint_convert as converter,  # torch: not for those who only list
-    )
+    # Torch: not for those who only list.
+    from pokora_anime.catalogue.checkpoint import checkpoint_convert
 
-    converter.convert(new.file, new.id, folder, prediction, add=meter.add)
-    converter.copy_tokenizers(tokenizers, folder)
+    checkpoint_convert.convert(new.file, new.id, folder, prediction, add=meter.add)
+    checkpoint_convert.copy_tokenizers(tokenizers, folder)
 
 
 def _hashed(path: Path, meter: Meter) -> dict[str, Any]:

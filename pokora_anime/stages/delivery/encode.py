@@ -18,7 +18,7 @@ from typing import IO, Self
 import numpy as np
 
 from pokora_anime.errors import ConfigError, MachineError, PokoraError, RecordError
-from pokora_anime.media import ffmpeg_program as provenance_ffmpeg
+from pokora_anime.media import ffmpeg_program
 from pokora_anime.media.ffmpeg_program import find_ffmpeg, missing, yuv_hashes
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
@@ -239,6 +239,6 @@ def _node(made: Node, config: VideoConfig, context: RunContext) -> Node:
             "fps": config.finish.fps,
             "size": [config.finish.width, config.finish.height],
         },
-        code=code_hash(sys.modules[__name__], provenance_ffmpeg),
+        code=code_hash(sys.modules[__name__], ffmpeg_program),
         environment=environment(context),
     )

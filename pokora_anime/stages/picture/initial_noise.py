@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pokora_anime.provenance import seed_noise as reference
+from pokora_anime.provenance import seed_noise
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
@@ -62,8 +62,8 @@ def base_noise(
 ) -> Tensor:
     """As `for_frames`, without keeping it; `kind` as in a noise node's derivation."""
     channels, frames, height, width = shape
-    picture, name = (channels, height, width), reference.NAMES[kind]
-    common = torch.randn(picture, generator=context.generator(name, reference.COMMON))
+    picture, name = (channels, height, width), seed_noise.NAMES[kind]
+    common = torch.randn(picture, generator=context.generator(name, seed_noise.COMMON))
     places = [names((name, start + i), attempt) for i in range(frames)]
     own = [torch.randn(picture, generator=context.generator(*place)) for place in places]
     return torch.stack([share**0.5 * common + (1.0 - share) ** 0.5 * noise for noise in own], dim=1)

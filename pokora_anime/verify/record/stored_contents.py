@@ -13,8 +13,7 @@ from pokora_anime.provenance.hashing import arrays_hash
 from pokora_anime.provenance.operations import EACH_KIND, STILL, Makes, of
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import ControlKind
-from pokora_anime.untrusted import png_pictures
-from pokora_anime.untrusted import stored_arrays as files
+from pokora_anime.untrusted import png_pictures, stored_arrays
 from pokora_anime.untrusted.container import Unreadable, finding
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
@@ -57,9 +56,9 @@ class Arrays:
     def _read(self, folder: Folder, step: Step, name: str, left: int, limits: Limits) -> None:
         try:
             if left < 0:
-                raise files.BadArrays(f"more than {limits.array_bytes} bytes of arrays in all")
-            stored = files.parse(folder.read(name, limits.array_bytes), limits)
-        except (files.BadArrays, Unreadable) as error:
+                raise stored_arrays.BadArrays(f"more than {limits.array_bytes} bytes of arrays in all")
+            stored = stored_arrays.parse(folder.read(name, limits.array_bytes), limits)
+        except (stored_arrays.BadArrays, Unreadable) as error:
             self.findings.append(finding("INT-ARRAY", "a node's arrays cannot be read", step.name, error))
             return
         if stored.metadata != {"node": step.id}:
