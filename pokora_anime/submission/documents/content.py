@@ -16,6 +16,7 @@ from pokora_anime.provenance.operations import (
     PROMPT,
     Operation,
 )
+from pokora_anime.provenance.run_layout import SHEET
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.submission.chosen_runs import Choice, Run
@@ -161,8 +162,8 @@ def _video(run: Run, checkpoints: tuple[Checkpoint, ...], pictures: dict[str, Im
         pictures[f"film-{number}"] = frame
         film.append({"file": f"film-{number}", "time": f"{index / delivered.fps:.1f} s"})
     maps: list[Json] = []
-    for name, told in sorted(reading.pictures.items(), key=lambda pair: pair[0] != "keyframe.png"):
-        if name == "sheet.png":
+    for name, told in sorted(reading.pictures.items(), key=lambda pair: pair[0] != KEYFRAME.shown_in):
+        if name == SHEET:
             continue
         label = "keyframe" if told.array == "image" else told.array
         pictures[f"map-{label}"] = reading.picture(name)

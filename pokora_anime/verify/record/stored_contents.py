@@ -20,7 +20,6 @@ from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.verify.record.claimed_record import Record, Step
 
-SHEET = "sheet.png"
 KINDS = frozenset(kind.value for kind in ControlKind)
 NodeArrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -127,7 +126,7 @@ def _expected_pictures(record: Record, arrays: Arrays) -> dict[str, tuple[Step, 
     results = [steps[result] for result in record.results if result in steps]
     drawn = [step for step in results if of(step.op).makes is Makes.file]
     names = (
-        [SHEET]
+        [run_layout.SHEET]
         if record.command == "video"
         else [run_layout.still_name(index) for index in range(len(drawn))]
     )
