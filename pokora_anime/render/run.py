@@ -17,13 +17,14 @@ from pokora_anime.devices.machine import Timeline, settle
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.media import yuv
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json, arrays_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.operations import SHEET
 from pokora_anime.provenance.run_folder import RunFolder
-from pokora_anime.provenance.run_layout import CONFIG, REPORTS, SHEET, VIDEO, still_name, still_texts
+from pokora_anime.provenance.run_layout import CONFIG, REPORTS, VIDEO, still_name, still_texts
 from pokora_anime.provenance.stage_records import Image, Still, Video
 from pokora_anime.quality import contact_sheet
 from pokora_anime.quality.contact_sheet import SheetCollector
@@ -132,7 +133,7 @@ class Run:
         assert self.collector is not None
         sheet = self.collector.sheet(video.fps)
         node = self._sheet_node(sheet, video)
-        self.folder.write_image(SHEET, sheet, node, "image")
+        self.folder.write_image(run_layout.SHEET, sheet, node, "image")
         self._finish(
             [video.node, node],
             {
