@@ -49,12 +49,9 @@ FRAMES: Mapping[str, object] = {
 }
 
 
-def record_misfit(record: Json) -> str:
-    """How a record has another shape than a run's, but for what its nodes hold; "" if it fits."""
-    if reason := misfit(record, RECORD, "record"):
-        return reason
-    summary = cast(dict[str, Json], cast(dict[str, Json], record)["summary"])
-    command = summary.get("command")
+def summary_misfit(summary: Json) -> str:
+    """How a summary is not that of a finished video or stills; "" if it is."""
+    command = summary.get("command") if isinstance(summary, dict) else None
     delivered = _DELIVERED.get(command) if isinstance(command, str) else None
     if delivered is None:
         return "an unknown command"

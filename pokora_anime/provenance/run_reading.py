@@ -21,7 +21,7 @@ from pokora_anime.provenance import operations, run_layout
 from pokora_anime.provenance.hashing import MAX_JSON, Json, arrays_hash, canonical_json, strict_json
 from pokora_anime.provenance.ledger import Entry, chained
 from pokora_anime.provenance.node import Node
-from pokora_anime.provenance.record_shape import FRAMES, misfit, record_misfit
+from pokora_anime.provenance.record_shape import FRAMES, RECORD, misfit
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -186,10 +186,13 @@ def read_run(folder: Path) -> Reading:
         raise _record("it is no object")
     if value.get("format") != run_layout.FORMAT:
         raise _record(f"format {value.get('format')!r}", f"format {run_layout.FORMAT}")
-    if reason := record_misfit(value):
+    if reason := misfit(value, RECORD, "record"):
         raise _record(reason)
     if value["status"] != "finished":
         raise _record(f"status {value['status']!r}", "a finished run")
+    summary = cast(dict[str, Json], value["summary"])
+    if summary.get("command") not in ("video", "stills") or not isinstance(summary.get("config"), dict):
+        raise _record("a summary without its command and config")
     nodes = tuple(Node.from_json(node) for node in cast(list[Json], value["nodes"]))
     by_id = {node.id: node for node in nodes}
     if len(by_id) != len(nodes):

@@ -13,7 +13,7 @@ from typing import cast
 
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json, text_hash
-from pokora_anime.provenance.record_shape import NODE, misfit, record_misfit
+from pokora_anime.provenance.record_shape import NODE, RECORD, misfit, summary_misfit
 from pokora_anime.untrusted import strict_json
 from pokora_anime.untrusted.container import Unreadable
 from pokora_anime.untrusted.folder_listing import Folder
@@ -128,9 +128,8 @@ def read_record(folder: Folder, limits: Limits) -> Record:
             expected=f"format {run_layout.FORMAT}",
             fix="render again with this version, or verify with the version that rendered it",
         )
-    nodes = value.get("nodes")
-    reason = record_misfit(value) or misfit(nodes, [NODE], "record.nodes")
-    if not reason and len(cast(list[Json], nodes)) > limits.nodes:
+    reason = misfit(value, {**RECORD, "nodes": [NODE]}, "record") or summary_misfit(value["summary"])
+    if not reason and len(cast(list[Json], value["nodes"])) > limits.nodes:
         reason = f"more than {limits.nodes} nodes"
     if reason:
         raise Unreadable(
@@ -139,7 +138,7 @@ def read_record(folder: Folder, limits: Limits) -> Record:
     return Record(
         data=data,
         content=value,
-        steps=tuple(_step(node) for node in cast(list[Table], nodes)),
+        steps=tuple(_step(node) for node in cast(list[Table], value["nodes"])),
         files=cast(dict[str, str], value["files"]),
     )
 
