@@ -23,17 +23,20 @@ CONF = "conf/"
 LOCK = "requirements.lock"
 CODE = (".py", ".yaml", ".typ", ".j2")  # what of the package people read
 _SHOWN = 3
-# What a bundle carries of a commit: all that renders, and text beside it. No picture, no archive, nothing
-# that a judge's install has no twin of and that is more than text.
+# What a bundle carries of a commit: all that renders, and text beside it, so that `make lint` runs there. No
+# picture, no archive, nothing that a judge's install has no twin of and that is more than text.
 _TOP = frozenset(
-    (LOCK, "LICENSE", "README.md", "COMPLIANCE.md", "Makefile", "pyproject.toml", "setup.py", ".gitignore")
+    f"{LOCK} LICENSE README.md COMPLIANCE.md CONTRIBUTING.md CHANGELOG.md"
+    " Makefile pyproject.toml setup.py mkdocs.yml .gitignore".split()
 )
 _KINDS: Mapping[str, tuple[str, ...]] = {
     WEIGHTS: ("LICENSE", ".json", ".md", ".safetensors"),
     PACKAGE: CODE,
     CONF: (".yaml",),
     "tests/": (".py", ".md"),
-    "docs/": (".md",),
+    "docs/": (".md", ".py", ".css"),
+    "examples/": (".md", ".py", ".sh", ".txt", ".yaml"),
+    "benchmarks/": (".md", ".py"),
 }
 
 
