@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -30,86 +31,78 @@ PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
-    """Some clips as a network is shown them: noised, what they are told, and the velocity to find.
+class Batch:
+    """Clips as they were drawn: latents [B,F,4,32,32], joints [B,F,18,3], and what is said of each."""
 
-    Known frames [B,F] are nearly clean and do not count; `weights` [B,1,F,32,32] say what counts more.
+    latents: Tensor
+    joints: NDArray[np.float32]
+    captions: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """Clips as a network sees them: noised, what it is told, and the velocity [B,4,F,32,32] to find.
+
+    Known frames [B,F] are nearly clean and do not count.
     """
 
-    index: NDArray[np.int64]
-    told: diffusion.Conditions
     noisy: Tensor
     timesteps: Tensor
+    told: diffusion.Conditions
     velocity: Tensor
     known: Tensor
-    joints: NDArray[np.float32]
-    place: Place
+    weights: Tensor  # [B*F,1,32,32]: what counts more
 
     def loss(self, found: Tensor) -> Tensor:
-        """The mean square by which a velocity [B,4,F,32,32] is off."""
+        """The mean square by which a velocity is off."""
         error = (found.float() - self.velocity).square()
-        weights = diffusion.attention_to(self.joints.reshape(-1, 18, 3), self.place)
-        weights = weights.view(len(self.index), 1, *error.shape[2:]) * ~self.known[:, None, :, None, None]
+        weights = self.weights.view(len(error), 1, *error.shape[2:]) * ~self.known[:, None, :, None, None]
         return (error * weights).sum() / (weights.sum() * error.shape[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clips:
-    """The drawn clips, and all that makes lessons of them."""
+class Teacher:
+    """What makes lessons of clips."""
 
-    latents: NDArray[np.float16]
-    scenes: list[Scene]
-    joints: NDArray[np.float32]
     encoders: train_text.TextEncoders
     schedule: diffusion.Schedule
     place: Place
 
     @classmethod
     def load(cls, place: Place) -> Self:
-        """From the work folder."""
+        """With the text encoders of the work folder."""
         encoders = train_text.load(place)
-        schedule = diffusion.Schedule.of(place.device)
-        latents = np.asarray(load_latents(place, "clips"))
-        drawn = drawn_data.load(place.work, "clips", place.seed)
-        assert drawn.joints is not None
-        return cls(
-            latents=latents,
-            scenes=drawn.scenes,
-            joints=np.asarray(drawn.joints),
-            encoders=encoders,
-            schedule=schedule,
-            place=place,
-        )
+        return cls(encoders=encoders, schedule=diffusion.Schedule.of(place.device), place=place)
 
-    def lesson(self, dice: Dice, batch: int) -> Lesson:
-        """So many clips, drawn with these dice."""
-        place = self.place
-        index = dice.numpy.integers(len(self.latents), size=batch)
-        captions = [clip_caption(self.scenes[i], dice.numpy) for i in index]
-        told = diffusion.conditions(self.encoders, captions, dice, place)
-        clean = diffusion.take(self.latents, index, place).transpose(1, 2)  # [B,4,F,32,32]
+    def lesson(self, batch: Batch, dice: Dice) -> Lesson:
+        """These clips under noise that the dice give."""
+        place, clips = self.place, len(batch.captions)
+        told = diffusion.conditions(self.encoders, batch.captions, dice, place)
+        clean = batch.latents.to(place.device).transpose(1, 2)  # [B,4,F,32,32]
         noise = clip_noise(dice, clean)
-        timesteps = diffusion.noisy_timesteps(dice, batch, place)
-        known = known_frames(dice.numpy, len(index), clean.shape[2]).to(place.device)
+        timesteps = diffusion.noisy_timesteps(dice, clips, place)
+        known = known_frames(dice.numpy, clips, clean.shape[2]).to(place.device)
         nearly = (timesteps * NEARLY_CLEAN * dice.numpy.random()).long()
         levels = torch.where(known, nearly[:, None], timesteps[:, None])
         noisy, velocity = self.schedule.noised(clean, noise, levels[:, None, :, None, None])
         return Lesson(
-            index=index,
-            told=told,
             noisy=noisy,
             timesteps=timesteps,
+            told=told,
             velocity=velocity,
             known=known,
-            joints=self.joints[index],
-            place=place,
+            weights=diffusion.attention_to(batch.joints.reshape(-1, 18, 3), place),
         )
 
 
 def train_motion(training: Training, place: Place) -> None:
     """Trains the temporal layers on clip latents and writes them as a MotionAdapter."""
     torch.manual_seed(place.seed)
-    clips = Clips.load(place)
+    teacher = Teacher.load(place)
+    latents = np.asarray(load_latents(place, "clips"))
+    drawn = drawn_data.load(place.work, "clips", place.seed)
+    assert drawn.joints is not None
+    scenes, joints = drawn.scenes, np.asarray(drawn.joints)
     adapter = family.make_motion_adapter()
     silence(adapter)
     before = begin(adapter, place, "motion_adapter")
@@ -120,12 +113,15 @@ def train_motion(training: Training, place: Place) -> None:
         parameter.requires_grad_(True)
 
     def loss_of(dice: Dice) -> Tensor:
-        lesson = clips.lesson(dice, training.batch)
+        index = dice.numpy.integers(len(latents), size=training.batch)
+        captions = [clip_caption(scenes[i], dice.numpy) for i in index]
+        taken = diffusion.take(latents, index, place)
+        lesson = teacher.lesson(Batch(latents=taken, joints=joints[index], captions=captions), dice)
         return lesson.loss(predict(motion, lesson.noisy, lesson.timesteps, lesson.told))
 
     def preview(step: int) -> None:
         held_out = drawn_data.load(place.work, "held_out", place.seed).scenes[:4]
-        frames = sample_clips(motion, clips.encoders, place, held_out)
+        frames = sample_clips(motion, teacher.encoders, place, held_out)
         path = place.work / "previews" / f"motion-{step:05d}.png"
         diffusion.write_grid(frames[:, ::2].reshape(-1, *frames.shape[2:]), path, frames.shape[1] // 2)
         save_adapter(motion, place)
@@ -167,9 +163,15 @@ def clip_noise(dice: Dice, like_BCFHW: Tensor) -> Tensor:
     return (share.sqrt() * common + (1.0 - share).sqrt() * own).to(like_BCFHW.device)
 
 
-def clip_caption(scene: Scene, rng: np.random.Generator, empty: float = EMPTY) -> str:
-    """A caption with any camera move, which the clip does not show; a share `empty` is dropped."""
-    words, _ = caption_with_labels(replace(scene, camera=str(rng.choice(ATTRIBUTES["camera"]))), rng)
+def clip_caption(
+    scene: Scene, rng: np.random.Generator, empty: float = EMPTY, left_out: Collection[str] = ()
+) -> str:
+    """A caption with any camera move, which the clip does not show; a share `empty` is dropped.
+
+    Attributes that are `left_out` are never mentioned.
+    """
+    moved = replace(scene, camera=str(rng.choice(ATTRIBUTES["camera"])))
+    words, _ = caption_with_labels(moved, rng, left_out)
     return "" if rng.random() < empty else words
 
 

@@ -2,8 +2,8 @@
 
 Each on its own has never seen the other: the ControlNet was trained on stills, the motion layers on clips
 without maps, and a clip that is steered in every frame shows blotches that neither would draw. Here both
-see drawn clips under the exact joints of each frame. A share of the clips has no maps, so that the motion
-layers keep what they do alone.
+see drawn clips of every action that can be planned under the exact joints of each frame. A share of the
+clips has no maps, so that the motion layers keep what they do alone: these show what the text encoders know.
 
 Shapes: latents [B,4,F,32,32], maps [B*F,3,256,256], a strength a clip [B].
 """
@@ -22,10 +22,12 @@ from torch import Tensor
 
 from pokora_anime.nano import family, sizes
 from pokora_anime.nano.recipe import Training
-from pokora_anime.nano.train import diffusion
+from pokora_anime.nano.train import diffusion, drawn_data
 from pokora_anime.nano.train.members import train_motion
+from pokora_anime.nano.train.members.train_vae import load_latents
 from pokora_anime.nano.train.training_loop import Dice, Place, Preview, begin, train, write_record
 from pokora_anime.nano.world.joint_picture import openpose_map
+from pokora_anime.nano.world.scene import Scene
 from pokora_anime.stages.control.map_embedding import hint_embedded
 
 FREE = 0.4  # share of clips that no map steers
@@ -69,6 +71,39 @@ class Steering:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A clip of a batch: latents [F,4,32,32], joints [F,18,3], and what is said of it."""
+
+    latents: Tensor
+    joints: NDArray[np.float32]
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Clips:
+    """The clips of a kind; a posed one does what no word of the text encoders says."""
+
+    latents: NDArray[np.float16]
+    joints: NDArray[np.float32]
+    scenes: list[Scene]
+    unsaid: tuple[str, ...]
+
+    @classmethod
+    def of(cls, place: Place, kind: str) -> Self:
+        drawn = drawn_data.load(place.work, kind, place.seed)
+        assert drawn.joints is not None
+        unsaid = ("action",) if kind == "posed" else ()
+        return cls(load_latents(place, kind), drawn.joints, drawn.scenes, unsaid)
+
+    def drawn(self, rng: np.random.Generator) -> _Drawn:
+        """Any one of them."""
+        index = int(rng.integers(len(self.latents)))
+        latents = torch.from_numpy(self.latents[index].astype(np.float32))
+        caption = train_motion.clip_caption(self.scenes[index], rng, left_out=self.unsaid)
+        return _Drawn(latents, np.asarray(self.joints[index]), caption)
+
+
 def predict(
     unet: UNetMotionModel, noisy: Tensor, timesteps: Tensor, told: diffusion.Conditions, steering: Steering
 ) -> Tensor:
@@ -97,7 +132,8 @@ def train_steering(training: Training, place: Place) -> None:
     Raises ValueError where one of them is not in the work folder.
     """
     torch.manual_seed(place.seed)
-    clips = train_motion.Clips.load(place)
+    teacher = train_motion.Teacher.load(place)
+    free, posed = (_Clips.of(place, kind) for kind in ("clips", "posed"))
     unet, control, before = load_networks(place)
     named = [(n, p) for n, p in unet.named_parameters() if "motion_modules" in n]
     named += [(f"control.{n}", p) for n, p in control.named_parameters()]
@@ -105,9 +141,15 @@ def train_steering(training: Training, place: Place) -> None:
         parameter.requires_grad_(True)
 
     def loss_of(dice: Dice) -> Tensor:
-        lesson = clips.lesson(dice, training.batch)
-        maps = draw_maps(lesson.joints, place)
-        steering = Steering.of(control, maps, strengths(dice.numpy, len(lesson.index), place))
+        strength = strengths(dice.numpy, training.batch, place)
+        drawn = [(posed if strong else free).drawn(dice.numpy) for strong in strength.tolist()]
+        batch = train_motion.Batch(
+            latents=torch.stack([one.latents for one in drawn]),
+            joints=np.stack([one.joints for one in drawn]),
+            captions=[one.caption for one in drawn],
+        )
+        lesson = teacher.lesson(batch, dice)
+        steering = Steering.of(control, draw_maps(batch.joints, place), strength)
         return lesson.loss(predict(unet, lesson.noisy, lesson.timesteps, lesson.told, steering))
 
     def keep(step: int) -> None:
