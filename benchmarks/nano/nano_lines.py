@@ -173,7 +173,8 @@ def speed_lines(rows: Sequence[Row]) -> list[Line]:
         if hq:
             lost, low, high = nano_metrics.bootstrap_difference(np.array(hq), np.array(lcm))
             differences[name] = {
-                "hq": nano_metrics.share(hq), "lcm": nano_metrics.share(lcm), "lost": lost, "low": low, "high": high
+                "hq": nano_metrics.share(hq), "lcm": nano_metrics.share(lcm),
+                "lost": lost, "low": low, "high": high,
             }  # fmt: skip
     name, worst = max(differences.items(), key=lambda item: item[1]["lost"])
     labs = {speed: np.array([row[f"lab_{speed}"] for row in rows]) for speed in ("lcm", "hq")}
