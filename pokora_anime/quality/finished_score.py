@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -110,14 +110,22 @@ def _strange(reading: Reading, got: str) -> RecordError:
     )
 
 
+class _Reads(Protocol):
+    """imageio-ffmpeg, which has no types."""
+
+    def read_frames(self, path: str) -> Iterator[object]:
+        """What the file is, then the bytes of each frame."""
+        ...
+
+
 def video_frames(path: Path) -> Iterator[Image]:
     """The frames [h,w,3] of an MP4, one at a time. Raises RecordError REC-VIDEO."""
     import imageio_ffmpeg
 
     try:
-        reader = cast(Any, imageio_ffmpeg).read_frames(str(path))
-        width, height = next(reader)["size"]
-        for data in reader:
+        reader = cast("_Reads", imageio_ffmpeg).read_frames(str(path))
+        width, height = cast("dict[str, tuple[int, int]]", next(reader))["size"]
+        for data in cast("Iterator[bytes]", reader):
             yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
     except (OSError, RuntimeError, ValueError) as error:
         raise RecordError("REC-VIDEO", f"{path.name} cannot be read: {str(error)[:120]}") from error

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from pokora_anime.provenance import operations, run_layout
 from pokora_anime.provenance.hashing import Json
@@ -29,6 +29,38 @@ GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMe
 RECORD = "org.pokora-anime.run"
 FORMATS = {".mp4": "video/mp4", ".png": "image/png"}
 _DAYS = 3650
+
+
+class _Reader(Protocol):
+    def __enter__(self) -> _Reader: ...
+    def __exit__(self, *told: object) -> None: ...
+    def json(self) -> str: ...
+
+
+class _Signers(Protocol):
+    def from_info(self, info: object) -> object: ...
+
+
+class _Settings(Protocol):
+    def from_dict(self, settings: dict[str, Json]) -> object: ...
+
+
+class _Builder(Protocol):
+    def add_ingredient(self, about: str, kind: str, file: IO[bytes]) -> object: ...
+    def sign(self, signer: object, kind: str, source: IO[bytes], target: IO[bytes]) -> object: ...
+
+
+class _C2pa(Protocol):
+    """What is used of c2pa-python, which is not installed where types are checked."""
+
+    C2paError: type[Exception]
+    Signer: _Signers
+    Settings: _Settings
+
+    def Reader(self, kind: str, file: IO[bytes]) -> _Reader: ...
+    def C2paSignerInfo(self, *, alg: bytes, sign_cert: bytes, private_key: bytes, ta_url: None) -> object: ...
+    def Context(self, *, settings: object) -> object: ...
+    def Builder(self, manifest: str, context: object) -> _Builder: ...
 
 
 def available() -> bool:
@@ -59,7 +91,7 @@ def read(path: Path) -> tuple[str, list[str]]:
     """
     import c2pa  # pyright: ignore[reportMissingImports]
 
-    sdk = cast(Any, c2pa)  # the extra is not installed where types are checked
+    sdk = cast("_C2pa", c2pa)
 
     try:
         with path.open("rb") as file, sdk.Reader(FORMATS[path.suffix], file) as reader:
@@ -91,7 +123,7 @@ def misfit(copy: bytes, suffix: str, plain: bytes) -> str:
 def _signed(run: Run, path: Path) -> bytes:
     import c2pa  # pyright: ignore[reportMissingImports]
 
-    sdk = cast(Any, c2pa)  # the extra is not installed where types are checked
+    sdk = cast("_C2pa", c2pa)
 
     kind = FORMATS[path.suffix]
     certificates, key = _certificate()
