@@ -289,11 +289,11 @@ class Models:
         unet = self._load_unet()
         row = registry.get(self.base.motion_adapter, self.family)
         motion = build_motion_unet(unet, self._pretrained(MotionAdapter, row))
-        merge_into_unet(motion, (*self.loras, *self.camera), unet.config)
+        merge_into_unet(motion, (*self.loras, *self.camera))
         return motion
 
     def _merged(self, unet: UNet2DConditionModel) -> UNet2DConditionModel:
-        merge_into_unet(unet, self.loras, unet.config)
+        merge_into_unet(unet, self.loras)
         return unet
 
     def _load_vae(self) -> AutoencoderKL:
@@ -330,9 +330,8 @@ class Models:
 
         def load() -> list[Any]:
             encoders = [self._pretrained(kind, self._base_row, name) for name, kind in names]
-            config = cast(Any, UNet2DConditionModel).load_config(self._base / "unet")
             for (name, _), encoder in zip(names, encoders, strict=True):
-                merge_into_encoder(encoder, name, self.loras, _Layout(config))
+                merge_into_encoder(encoder, name, self.loras)
             return [self._ready(encoder) for encoder in encoders]
 
         zero = bool(index.get("force_zeros_for_empty_prompt", False)) and len(names) == 2
@@ -347,10 +346,3 @@ class Models:
 
     def _ready(self, network: Any) -> Any:
         return network_arguments.only(network.to(self.device, self.dtype).eval().requires_grad_(False))
-
-
-class _Layout:
-    """The one thing that diffusers asks of a UNet's config to translate kohya's block names."""
-
-    def __init__(self, config: Any) -> None:
-        self.layers_per_block: int = config["layers_per_block"]
