@@ -321,7 +321,7 @@ def _predicted(unet: UNet2DConditionModel, *loras: tuple[Path, float]) -> torch.
         Lora(row=replace(row, id=f"lora-{i}", files=(path.name,)), folder=path.parent, weight=weight)
         for i, (path, weight) in enumerate(loras)
     ]
-    merge_into_unet(merged, chosen, unet.config)
+    merge_into_unet(merged, chosen)
     generator = torch.Generator().manual_seed(1)
     noise, context, pooled = (
         torch.randn(shape, generator=generator) for shape in ((1, 4, 16, 16), (1, 77, 256), (1, 128))
