@@ -39,8 +39,8 @@ from pokora_anime.networks.extraction import extractors
 from pokora_anime.networks.finishing import rife, upscaler
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.placement import Turns, place
-from pokora_anime.networks.schedulers import build_scheduler, motion_betas
-from pokora_anime.networks.text_encoders import TextStack
+from pokora_anime.networks.schedulers import StepScheduler, build_scheduler, motion_betas
+from pokora_anime.networks.text_encoders import TextStack, Tokenizer
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.sandbox import network_arguments
 from pokora_anime.schema.settings import (
@@ -183,11 +183,11 @@ class Models:
         row = registry.resolve("crisp", self.family)
         return self._once(row.role, lambda: upscaler.load_crisp(row, self._checked(row), self.device))
 
-    def scheduler(self) -> Any:
+    def scheduler(self) -> StepScheduler:
         """A new scheduler of the speed mode; its timesteps are not set yet."""
         return build_scheduler(self._base / "scheduler", self.speed.sampler)
 
-    def motion_scheduler(self, betas: Betas) -> Any:
+    def motion_scheduler(self, betas: Betas) -> StepScheduler:
         """As `scheduler`, on the noise schedule that the motion is denoised with."""
         changed = motion_betas(betas, self.family, self.speed.sampler)
         return build_scheduler(self._base / "scheduler", self.speed.sampler, changed)
@@ -321,7 +321,7 @@ class Models:
         try:
             index = json.loads((self._base / "model_index.json").read_text(encoding="utf-8"))
             tokenizer = cast(Any, CLIPTokenizer)  # its loader is untyped
-            tokenizers: list[CLIPTokenizer] = [
+            tokenizers: list[Tokenizer] = [
                 tokenizer.from_pretrained(self._base / name.replace("text_encoder", "tokenizer"))
                 for name, _ in names
             ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +11,9 @@ import numpy.typing as npt
 import torch
 from safetensors import safe_open
 from torch import Tensor
+
+# A network that answers with tensors: diffusers types neither its arguments nor its answer.
+Network = Callable[..., tuple[Tensor, ...]]
 
 
 def from_array(array: npt.NDArray[np.generic]) -> Tensor:

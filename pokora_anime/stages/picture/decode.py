@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -31,9 +31,19 @@ def decode_chunks(latents: Tensor, asked: int, context: RunContext) -> Iterator[
             yield from made
 
 
+class _Decodes(Protocol):
+    """A VAE of diffusers, which types neither what it takes nor what it hands back."""
+
+    device: torch.device
+    dtype: torch.dtype
+    config: Mapping[str, float]
+
+    def decode(self, latents: Tensor, *, return_dict: bool) -> tuple[Tensor, ...]: ...
+
+
 def decode(latents: Tensor, context: RunContext) -> Iterator[Image]:
     """Latents [channels, frames, height, width], decoded all at once, to pictures 8 times as large."""
-    vae: Any = context.models.vae()
+    vae = cast(_Decodes, context.models.vae())
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     with torch.inference_mode(), context.autocast(), context.execution.turn():
         scaled = latents.transpose(0, 1).to(vae.device, vae.dtype) / vae.config["scaling_factor"] + shift
