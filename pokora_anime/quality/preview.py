@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from pokora_anime.system.typed_tensors import Vae
 
 PREVIEW = "preview.webp"
 SHARE = 0.03  # of the render's time that it may take
@@ -30,6 +32,14 @@ SIDE = 192  # pixels of the shorter side
 NANO = NANO_WEIGHTS / "vae_tiny"
 
 
+class _Loads(Protocol):
+    """A class of diffusers, whose loader has no types."""
+
+    def from_pretrained(self, folder: Path, *, local_files_only: bool) -> nn.Module:
+        """The network with its numbers."""
+        ...
+
+
 class Preview:
     """Shows what is denoised so far as an animated picture, decoded by the base's tiny VAE.
 
@@ -37,7 +47,7 @@ class Preview:
     into the clip.
     """
 
-    def __init__(self, path: Path, vae: Any, fps: int) -> None:
+    def __init__(self, path: Path, vae: Vae, fps: int) -> None:
         self._path, self._vae, self._fps = path, vae, fps
         self._waiting: dict[int, Tensor] = {}
         self._frames: dict[int, Image] = {}
@@ -52,8 +62,8 @@ class Preview:
             return None
         from diffusers import AutoencoderTiny
 
-        vae: Any = cast(Any, AutoencoderTiny).from_pretrained(folder, local_files_only=True)
-        return cls(path, vae.to(device).eval().requires_grad_(False), fps)
+        vae = cast("_Loads", AutoencoderTiny).from_pretrained(folder, local_files_only=True)
+        return cls(path, cast("Vae", vae.to(device).eval().requires_grad_(False)), fps)
 
     def show(self, start: int, latents: Tensor) -> None:
         """Latents [channels, frames, height, width] as they stand, frame 0 being the clip's frame `start`."""

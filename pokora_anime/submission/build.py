@@ -12,7 +12,7 @@ from pathlib import Path
 from pokora_anime.devices.forecast import disk_space
 from pokora_anime.errors import ConfigError, MachineError, RecordError
 from pokora_anime.findings import Finding
-from pokora_anime.provenance.hashing import Json, file_hash
+from pokora_anime.provenance.hashing import Json, Table, file_hash
 from pokora_anime.rules import contest_limits
 from pokora_anime.submission import entry_rules, file_names
 from pokora_anime.submission.bundle import (
@@ -34,7 +34,6 @@ from pokora_anime.submission.project import Project
 from pokora_anime.system.files.atomic_files import write_atomic, writing
 
 Tell = Callable[[str], None]
-Table = dict[str, Json]
 HASH = 12
 _DOCUMENTS = 40_000_000  # write-up and poster, in the archive and beside it, and what is small
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -45,3 +45,28 @@ def stored(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file and its metadata. Raises OSError and SafetensorError."""
     with cast(Any, safe_open)(file, framework="pt") as opened:
         return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+
+
+class Vae(Protocol):
+    """A VAE of diffusers, as far as frames are decoded with it."""
+
+    device: torch.device
+    dtype: torch.dtype
+    config: Mapping[str, float]
+
+    def decode(self, latents: Tensor, *, return_dict: bool) -> tuple[Tensor, ...]: ...
+
+
+class Card(Protocol):
+    """What CUDA's driver says of a card; later versions say less."""
+
+    name: str
+    major: int
+    minor: int
+    total_memory: int
+    multi_processor_count: int
+
+
+def card(device: torch.device) -> Card:
+    """`torch.cuda.get_device_properties`."""
+    return cast(Card, cast(Any, torch.cuda).get_device_properties(device))

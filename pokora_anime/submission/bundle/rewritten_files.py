@@ -16,7 +16,7 @@ from pokora_anime.catalogue import registry
 from pokora_anime.errors import RecordError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.code_hash import package_hash
-from pokora_anime.provenance.hashing import Json, strict_json
+from pokora_anime.provenance.hashing import Json, Table, strict_json
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle import compliance_page, judge_readme, ro_crate
 from pokora_anime.submission.bundle.file_list import Records
@@ -28,7 +28,6 @@ from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.verify.verdict import Report
 
-Table = dict[str, Json]
 _ROW: Mapping[str, type] = {
     "id": str, "role": str, "name": str, "link": str, "revision": str, "licence": dict, "status": str,
     "data_statement": str, "citation": list, "files": dict,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.hashing import Json, Table
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle.manifest import Manifest
 
@@ -24,7 +24,6 @@ TYPES = {
     ".safetensors": "application/octet-stream",
     ".yaml": "application/yaml",
 }
-Table = dict[str, Json]
 _DESCRIPTOR: Table = {
     "@id": file_names.CRATE,
     "@type": "CreativeWork",

@@ -55,7 +55,7 @@ def _data(folder: Folder, same: bool) -> Iterator[Finding]:
     }
     for name in sorted(theirs | set(ours)):
         if name in theirs:
-            if name in ours and _sha256(folder, PREFIX + name) == _file_hash(ours[name]):
+            if name in ours and folder.readable_sha256(PREFIX + name) == _file_hash(ours[name]):
                 continue
             message = "a data file that is not the one of this install, which has the same code"
         elif source_tree.optional(name):
@@ -87,13 +87,6 @@ def _read(folder: Folder, name: str) -> bytes:
         return folder.read(name, max(MOST_TEXT, folder.sizes[name]))
     except Unreadable:
         return b""
-
-
-def _sha256(folder: Folder, name: str) -> str:
-    try:
-        return folder.sha256(name)
-    except Unreadable:
-        return ""
 
 
 @cache

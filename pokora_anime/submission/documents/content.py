@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.hashing import Json, Table
 from pokora_anime.provenance.operations import (
     CONTROL,
     ENCODE,
@@ -31,7 +31,6 @@ MISSING = "MISSING"
 FILM = 8
 _OF_A_VIDEO = ("technical", "technical_short", "facts", "diagram", "film", "maps", "scores")
 POSTER_CHARACTERS = 900
-Table = dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from pokora_anime.provenance import run_layout
-from pokora_anime.provenance.hashing import Json, text_hash
+from pokora_anime.provenance.hashing import Json, Table, text_hash
 from pokora_anime.provenance.record_shape import NODE, RECORD, misfit, summary_misfit
 from pokora_anime.untrusted import strict_json
 from pokora_anime.untrusted.container import Unreadable
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import brief, shown
-
-Table = dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
