@@ -16,7 +16,7 @@ from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import Kind
 from pokora_anime.config.compose import compose_stills, compose_video
 from pokora_anime.errors import RecordError
-from pokora_anime.provenance import operations
+from pokora_anime.provenance import operations, run_layout
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.operations import (
     OPERATIONS,
@@ -180,6 +180,10 @@ def test_needed_weights_are_of_kinds_that_the_operation_loads(operation: Operati
     for role in operation.needs:
         assert {"base", "vae"} & operation.loads if role in BASE_PARTS else kinds[role] in operation.loads
     assert ("loras" in operation.follows) == ({"style_lora", "speed_lora"} <= operation.loads)
+
+
+def test_pictures_lie_where_the_layout_says() -> None:
+    assert {operations.KEYFRAME.shown_in, operations.REDRAWN.shown_in} == {run_layout.KEYFRAME}
 
 
 def test_every_word_of_the_list_is_used_and_understood() -> None:

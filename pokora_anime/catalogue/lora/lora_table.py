@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pokora_anime.catalogue.lora.lora_names import SCALE, UNET, Named, take_apart
 from pokora_anime.errors import WeightsError
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.system import typed_tensors
-from pokora_anime.untrusted.strict_json import Json
 
 MAGNITUDES = ("magnitude", "dora_scale")  # of peft: one a row; of LyCORIS: one a row or one a column
 # What a layer must hold for its weight to be changed, by kind; the first whose parts are there is it.

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
-from pokora_anime.provenance import operations, run_layout
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle import credential_bytes
@@ -133,7 +133,7 @@ def _signed(run: Run, path: Path) -> bytes:
     # No thumbnails: a signed copy has no picture but the one that it is a copy of.
     plain = sdk.Context(settings=sdk.Settings.from_dict({"builder": {"thumbnail": {"enabled": False}}}))
     builder = sdk.Builder(json.dumps(_manifest(run, path.name, kind)), plain)
-    keyframe = run.folder / operations.KEYFRAME.shown_in
+    keyframe = run.folder / run_layout.KEYFRAME
     if keyframe.name in run.reading.pictures:
         about = {"title": "keyframe, drawn by the model", "format": "image/png", "relationship": "inputTo"}
         with keyframe.open("rb") as file:

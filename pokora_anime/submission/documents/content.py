@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json, Table
 from pokora_anime.provenance.operations import (
     CONTROL,
@@ -16,7 +17,6 @@ from pokora_anime.provenance.operations import (
     PROMPT,
     Operation,
 )
-from pokora_anime.provenance.run_layout import SHEET
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.submission.chosen_runs import Choice, Run
@@ -161,8 +161,8 @@ def _video(run: Run, checkpoints: tuple[Checkpoint, ...], pictures: dict[str, Im
         pictures[f"film-{number}"] = frame
         film.append({"file": f"film-{number}", "time": f"{index / delivered.fps:.1f} s"})
     maps: list[Json] = []
-    for name, told in sorted(reading.pictures.items(), key=lambda pair: pair[0] != KEYFRAME.shown_in):
-        if name == SHEET:
+    for name, told in sorted(reading.pictures.items(), key=lambda pair: pair[0] != run_layout.KEYFRAME):
+        if name == run_layout.SHEET:
             continue
         label = "keyframe" if told.array == "image" else told.array
         pictures[f"map-{label}"] = reading.picture(name)
