@@ -31,9 +31,7 @@ class _Compiles(Protocol):
     _repeated_blocks: list[str]
     compiled_blocks: bool  # ours: for who asks
 
-    def compile_repeated_blocks(self, *, fullgraph: bool, dynamic: bool, mode: str) -> None:
-        """Each block when it is first called."""
-        ...
+    def compile_repeated_blocks(self, *, fullgraph: bool, dynamic: bool, mode: str) -> None: ...
 
 
 def compile_blocks(network: M, how: Compile) -> M:

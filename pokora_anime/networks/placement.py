@@ -68,9 +68,7 @@ class _Casts(Protocol):
 
     def enable_layerwise_casting(
         self, *, storage_dtype: torch.dtype, compute_dtype: torch.dtype, skip_modules_pattern: tuple[str, ...]
-    ) -> None:
-        """From here on."""
-        ...
+    ) -> None: ...
 
 
 def place(network: M, device: torch.device, dtype: torch.dtype, plan: Plan, turns: Turns) -> M:

@@ -23,9 +23,7 @@ class Attends(Protocol):
     attn_processors: Mapping[str, object]
     shares_text: bool  # ours: for who asks
 
-    def set_attn_processor(self, processor: dict[str, object]) -> None:
-        """Another processor for each layer."""
-        ...
+    def set_attn_processor(self, processor: dict[str, object]) -> None: ...
 
 
 class _Layer(Protocol):

@@ -113,9 +113,7 @@ def _strange(reading: Reading, got: str) -> RecordError:
 class _Reads(Protocol):
     """imageio-ffmpeg, which has no types."""
 
-    def read_frames(self, path: str) -> Iterator[object]:
-        """What the file is, then the bytes of each frame."""
-        ...
+    def read_frames(self, path: str) -> Iterator[object]: ...
 
 
 def video_frames(path: Path) -> Iterator[Image]:

@@ -35,9 +35,7 @@ NANO = NANO_WEIGHTS / "vae_tiny"
 class _Loads(Protocol):
     """A class of diffusers, whose loader has no types."""
 
-    def from_pretrained(self, folder: Path, *, local_files_only: bool) -> nn.Module:
-        """The network with its numbers."""
-        ...
+    def from_pretrained(self, folder: Path, *, local_files_only: bool) -> nn.Module: ...
 
 
 class Preview:

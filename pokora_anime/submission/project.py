@@ -130,9 +130,7 @@ class _Blocks(yaml.SafeDumper):
 class _Represents(Protocol):
     """PyYAML's representer, which it does not type."""
 
-    def represent_scalar(self, tag: str, value: str, style: str | None) -> yaml.Node:
-        """A text as a node."""
-        ...
+    def represent_scalar(self, tag: str, value: str, style: str | None) -> yaml.Node: ...
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.Node:

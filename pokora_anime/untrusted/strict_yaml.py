@@ -16,9 +16,7 @@ _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "
 class _Composes(Protocol):
     """PyYAML, which does not type all that it takes."""
 
-    def compose(self, stream: str, *, Loader: type) -> yaml.Node | None:
-        """The tree of a document."""
-        ...
+    def compose(self, stream: str, *, Loader: type) -> yaml.Node | None: ...
 
 
 def load(text: str, name: str = "config") -> object:

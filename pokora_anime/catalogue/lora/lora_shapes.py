@@ -76,9 +76,7 @@ _CLIP_H: Settings = {
 class _Configured(Protocol):
     """A class of diffusers, whose loaders have no types."""
 
-    def from_config(self, config: Settings) -> nn.Module:
-        """A network with new numbers."""
-        ...
+    def from_config(self, config: Settings) -> nn.Module: ...
 
 
 def network(family: Family, name: str) -> nn.Module | None:

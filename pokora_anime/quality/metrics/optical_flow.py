@@ -23,9 +23,7 @@ class BothFlows(Protocol):
 
     name: str
 
-    def __call__(self, first: Image, second: Image, /) -> tuple[Flow, Flow]:
-        """Both flows, in pixels of these frames."""
-        ...
+    def __call__(self, first: Image, second: Image, /) -> tuple[Flow, Flow]: ...
 
 
 class DisFlow:

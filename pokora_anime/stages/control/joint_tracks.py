@@ -18,9 +18,7 @@ class _Signal(Protocol):
 
     def savgol_filter(
         self, x: NDArray[np.float64], window_length: int, polyorder: int, *, mode: str
-    ) -> NDArray[np.float64]:
-        """A polynomial through a window around each value."""
-        ...
+    ) -> NDArray[np.float64]: ...
 
 
 class _Ndimage(Protocol):
@@ -28,9 +26,7 @@ class _Ndimage(Protocol):
 
     def convolve1d(
         self, input: NDArray[np.int64], weights: NDArray[np.float64], *, axis: int, mode: str
-    ) -> NDArray[np.int64]:
-        """Sums along an axis."""
-        ...
+    ) -> NDArray[np.int64]: ...
 
 
 def smoothed(joints: NDArray[np.float32], window: int) -> NDArray[np.float32]:

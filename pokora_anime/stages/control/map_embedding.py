@@ -17,13 +17,11 @@ class Mapped(Protocol):
     controlnet_cond_embedding: Callable[[Tensor], Tensor]
 
     @property
-    def config(self) -> Mapping[str, int]:
-        """What it was built with."""
-        ...
+    def config(self) -> Mapping[str, int]: ...
 
-    def __call__(self, latents: Tensor, timestep: Tensor, /, **told: object) -> tuple[list[Tensor], Tensor]:
-        """Residuals on the way down, and the middle one."""
-        ...
+    def __call__(
+        self, latents: Tensor, timestep: Tensor, /, **told: object
+    ) -> tuple[list[Tensor], Tensor]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
