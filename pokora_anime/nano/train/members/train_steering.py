@@ -30,7 +30,7 @@ from pokora_anime.nano.world.joint_picture import openpose_map
 from pokora_anime.nano.world.scene import Scene
 from pokora_anime.stages.control.map_embedding import hint_embedded
 
-FREE = 0.4  # share of clips that no map steers
+FREE = 0.25  # share of clips that no map steers
 STRENGTHS = (0.35, 1.0)  # of the others' ControlNet: what `control.scale.pose` is set to lies between
 RECORD = "training_steering.json"
 DRAWING_THREADS = 8
