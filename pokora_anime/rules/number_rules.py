@@ -9,7 +9,7 @@ from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules.case import Case
 from pokora_anime.rules.wording import block, review, within
 from pokora_anime.schema.settings import Camera, MapSource, StillsConfig, Upscale, VideoConfig
-from pokora_anime.timeline import hires_plan as passes
+from pokora_anime.timeline import hires_plan
 
 ROLLS = (Camera.rolling_clockwise, Camera.rolling_anticlockwise)
 
@@ -86,9 +86,9 @@ def generated_size(case: Case) -> Iterator[Finding]:
 def second_pass(case: Case) -> Iterator[Finding]:
     """Frames that the model draws again are of a contest's size, and the organisers must say yes."""
     config = case.config
-    if not isinstance(config, VideoConfig) or not passes.asked(config):
+    if not isinstance(config, VideoConfig) or not hires_plan.asked(config):
         return
-    height, width = passes.frame_size(config)
+    height, width = hires_plan.frame_size(config)
     got = f"{width}x{height}"
     if (width, height) not in _sizes(case):
         expected = " or ".join(f"{one}x{other}" for one, other in _sizes(case))
