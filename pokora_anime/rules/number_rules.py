@@ -66,14 +66,19 @@ def guidance(case: Case) -> Iterator[Finding]:
 def guidance_interval(case: Case) -> Iterator[Finding]:
     """CFG holds for every step: the rules name one value."""
     config = case.config.speed
-    if (config.guidance_start, config.guidance_end) != (0.0, 1.0) and config.guidance_scale != 1.0:
+    if config.guidance_scale == 1.0:
+        return
+    told = "CFG is on for a part of the steps, and the rules name one value for all"
+    if (config.guidance_start, config.guidance_end) != (0.0, 1.0):
+        got = f"{config.guidance_start:g} to {config.guidance_end:g}"
         yield review(
-            "RULE-GUIDANCE-INTERVAL",
-            "CFG is on for a part of the steps, and the rules name one value for all",
-            "speed.guidance_start, speed.guidance_end",
-            f"{config.guidance_start:g} to {config.guidance_end:g}",
-            "0 to 1",
+            "RULE-GUIDANCE-INTERVAL", told, "speed.guidance_start, speed.guidance_end", got, "0 to 1"
         )
+    mode = case.limits.speeds.get(config.name)
+    none_allowed = mode is not None and mode.min_guidance <= 1.0
+    if isinstance(case.config, VideoConfig) and config.clip_guidance_end < 1.0 and not none_allowed:
+        got = f"{config.clip_guidance_end:g}"
+        yield review("RULE-GUIDANCE-INTERVAL", told, "speed.clip_guidance_end", got, "1")
 
 
 def generated_size(case: Case) -> Iterator[Finding]:
