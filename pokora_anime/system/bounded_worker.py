@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -14,6 +15,19 @@ R = TypeVar("R")
 # Waits are cut into slices because Windows runs signal handlers only between them.
 _SLICE = 0.2
 _ABORT_SECONDS = 0.6
+_PATIENCE = 120.0  # seconds until what wants to be undisturbed goes without
+_item = threading.Lock()  # held while a worker is at an item
+
+
+@contextmanager
+def undisturbed() -> Generator[bool, None, None]:
+    """No worker is at an item meanwhile: whether that could be had. torch traces a whole process at once."""
+    alone = _item.acquire(timeout=_PATIENCE)
+    try:
+        yield alone
+    finally:
+        if alone:
+            _item.release()
 
 
 class Aborted(Exception):
@@ -110,5 +124,6 @@ class Background(Generic[T, R]):
                     return
                 item = self._items.popleft()
                 self._changed.notify_all()
-            yield item
+            with _item:
+                yield item
             del item  # or the queue would hold one item more than `depth` promises

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pokora_anime.devices import openvino_runtime
 from pokora_anime.schema.settings import (
     Chain,
     Compile,
     ControlNetwork,
     Family,
     RunConfig,
+    Runtime,
     StillsConfig,
     VideoConfig,
 )
@@ -100,6 +102,7 @@ class Job:
     skipped: int = 0  # of a segment's steps, which starts from the keyframe
     hires: Hires | None = None
     compile: Compile = Compile.off
+    runtime: Runtime = Runtime.torch  # auto: openvino if the run is long enough to convert networks for it
 
     @classmethod
     def of(cls, config: RunConfig) -> Job:
@@ -126,6 +129,7 @@ class Job:
             skipped=choreography_plan.skipped(video) if video else 0,
             hires=_hires(video) if video and hires_plan.asked(video) else None,
             compile=config.device.compile if video else Compile.off,
+            runtime=openvino_runtime.chosen(config),
         )
 
     @property

@@ -8,7 +8,7 @@ log(weight) is added to its logits.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from math import log
@@ -45,6 +45,7 @@ class Reference:
                 self._layers.append(_Processor(self))
                 processors[name] = self._layers[-1]
         unet.set_attn_processor(processors)
+        unet.reference = self  # who runs the network elsewhere hands on what the layers see
 
     def forget(self) -> None:
         """The next picture is another one, though it may be seen at the same timestep."""
@@ -75,6 +76,38 @@ class Reference:
             return frames()
         finally:
             self.mode = _Mode.off
+
+    def told(self) -> list[float]:
+        """The numbers that become part of a converted network."""
+        return [self.bias]
+
+    def seen(self) -> tuple[Tensor, ...]:
+        """What the layers keep of the picture for this part of the batch, in their order."""
+        return tuple(layer.pictures[self.part] for layer in self._layers)
+
+    def see(self, kept: Sequence[Tensor]) -> None:
+        """Have the layers keep this for this part of the batch, as `seen` returns it."""
+        for layer, picture in zip(self._layers, kept, strict=True):
+            layer.pictures[self.part] = picture
+
+    def traced(
+        self, mode: str, seen: Sequence[Tensor], run: Callable[[], Sequence[Tensor]]
+    ) -> tuple[Tensor, ...]:
+        """What a pass in a mode makes of `seen`, and nothing of it is kept: what a tracer records.
+
+        That is what the layers keep (write), or what `run` returns (read).
+        """
+        before = [dict(layer.pictures) for layer in self._layers], self.mode
+        self.mode = _Mode(mode)
+        try:
+            if self.mode is _Mode.read:
+                self.see(seen)
+            found = tuple(run())
+            return self.seen() if self.mode is _Mode.write else found
+        finally:
+            self.mode = before[1]
+            for layer, pictures in zip(self._layers, before[0], strict=True):
+                layer.pictures = pictures
 
 
 def _uncompiled() -> AbstractContextManager[object]:
