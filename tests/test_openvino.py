@@ -203,7 +203,7 @@ def test_nothing_but_a_conversion_is_kept(kept: Tiny, tmp_path: Path, odd: str) 
         (made / "picture.png").write_bytes(b"")
     if odd == "less":
         (made / "model.bin").unlink()
-    with pytest.raises(ValueError, match="no converted network|made from something else"):
+    with pytest.raises(ValueError, match=r"no converted network|made from something else"):
         kept_conversions.adopt(made, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
 
