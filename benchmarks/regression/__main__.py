@@ -41,9 +41,8 @@ def main(arguments: Sequence[str]) -> int:
         before = Path(folder) / "before"
         unpack(options.against, before)
         worst = 0.0
-        print(
-            f"{'case':16} {'before':>8} {'now':>8} {'ratio':>6}   CPU-seconds, {options.rounds} pairs, medians"
-        )
+        print(f"CPU-seconds, medians of {options.rounds} pairs against {options.against}")
+        print(f"{'case':16} {'before':>8} {'now':>8} {'ratio':>6}")
         for name in options.cases:
             pairs = [paired(CASES[name], before, Path(folder), round_) for round_ in range(options.rounds)]
             ratio = median(now / then for then, now in pairs)

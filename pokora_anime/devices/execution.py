@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.schema.settings import Compile, Runtime
+from pokora_anime.schema.settings import Compile
 
 if TYPE_CHECKING:
     from pokora_anime.provenance.node import Node
@@ -90,7 +90,7 @@ class Execution:
                 fp8=environment.get("weights") == "fp8",
                 tiled=environment.get("hires") == "tiled",
                 compile=Compile.off,
-                runtime=Runtime.torch,
+                converts=(),
                 decode_chunk=last if type(last) is int and 0 < last <= 64 else 0,
             )
 

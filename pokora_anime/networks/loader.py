@@ -54,7 +54,6 @@ from pokora_anime.schema.settings import (
     Family,
     LoraConfig,
     MotionConfig,
-    Runtime,
     SpeedConfig,
 )
 
@@ -309,7 +308,7 @@ class Models:
 
     def _run_by(self, kind: Any, role: str, load: Callable[[], Any]) -> Any:
         """A network as the plan's runtime computes it."""
-        if self._plan.runtime is not Runtime.openvino:
+        if (role if role in PLACED else "control") not in self._plan.converts:
             return load()
         loras = self.motion_lora_weights if role == "motion" else self.lora_weights
         weights: dict[str, Json] = {**self.weights_hash(role)}

@@ -10,7 +10,7 @@ from enum import Enum
 from itertools import product
 
 from pokora_anime.devices import openvino_runtime
-from pokora_anime.devices.forecast.workload import Job
+from pokora_anime.devices.forecast.workload import Converts, Job
 from pokora_anime.devices.hardware import GIB, Hardware
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.schema.settings import Compile, DeviceKind, DType, Runtime
@@ -42,7 +42,7 @@ class Plan:
 
     `sequential`: guidance in two passes. `alternate`: decoding waits for denoising steps. `decode_chunk`:
     at most so many frames at once, 0 for the config's own number. `tiled`: a second pass sees tiles.
-    `compile`: how the networks that move frames are compiled. `runtime`: what computes them and the UNet.
+    `compile`: how the networks that move frames are compiled. `converts`: which networks OpenVINO computes.
     """
 
     offload: Offload = Offload.none
@@ -52,29 +52,33 @@ class Plan:
     decode_chunk: int = 0
     tiled: bool = False
     compile: Compile = Compile.off
-    runtime: Runtime = Runtime.torch
+    converts: tuple[Converts, ...] = ()
 
     def holds_as(self, other: Plan) -> bool:
         """Whether networks that are held for the other plan serve this one too."""
         return self.holding == other.holding and self.sequential == other.sequential
 
     @property
-    def holding(self) -> tuple[Offload, bool, Compile, Runtime]:
+    def holding(self) -> tuple[Offload, bool, Compile, tuple[Converts, ...]]:
         """What loaded networks are made ready for."""
-        return self.offload, self.fp8, self.compile, self.runtime
+        return self.offload, self.fp8, self.compile, self.converts
 
     @property
     def denoising(self) -> dict[str, Json]:
         """What may change the bits of latents, for their node's environment; empty for the default."""
         found: dict[str, Json] = {"guidance": "sequential"} if self.sequential else {}
         found |= {"weights": "fp8"} if self.fp8 else {}
-        return found | ({"runtime": openvino_runtime.named()} if self.runtime is Runtime.openvino else {})
+        return found | self._computed_by("unet")
 
     @property
     def moving(self) -> dict[str, Json]:
         """`denoising` for segments: the networks that move frames may be compiled."""
-        compiled: dict[str, Json] = {"compile": self.compile.value} if self.compile is not Compile.off else {}
-        return self.denoising | compiled
+        found = {name: value for name, value in self.denoising.items() if name != "runtime"}
+        found |= {"compile": self.compile.value} if self.compile is not Compile.off else {}
+        return found | self._computed_by("motion", "control")
+
+    def _computed_by(self, *networks: Converts) -> dict[str, Json]:
+        return {"runtime": openvino_runtime.named()} if {*networks} & {*self.converts} else {}
 
     @property
     def enlarging(self) -> dict[str, Json]:
@@ -208,12 +212,16 @@ def _plans(job: Job, hardware: Hardware) -> list[Plan]:
             # Hooks on every layer, which stream or widen its weights, leave nothing to compile.
             compile=Compile.off if small or where is Offload.group else job.compile,
             # A conversion wants the process for itself, which decoding between steps does not give.
-            runtime=Runtime.torch if turns or hardware.kind is not DeviceKind.cpu else job.runtime,
+            converts=() if turns or hardware.kind is not DeviceKind.cpu else _converts(job),
         )
         for where, small, one, turns, chunk, parts in product(
             offloads, fp8, sequential, alternate, chunks, tiled
         )
     ]
+
+
+def _converts(job: Job) -> tuple[Converts, ...]:
+    return job.converts if job.runtime is Runtime.openvino else ()
 
 
 def _weights(parameters: int, plan: Plan) -> float:
@@ -222,7 +230,7 @@ def _weights(parameters: int, plan: Plan) -> float:
 
 def _seconds(plan: Plan, job: Job, hardware: Hardware, held: float) -> float:
     slower = (1.05 if plan.sequential else 1.0) * (1.02 if plan.alternate else 1.0)
-    slower *= _OPENVINO if plan.runtime is Runtime.openvino else 1.0
+    slower *= _OPENVINO if plan.converts else 1.0
     slower *= (1.01 if plan.decode_chunk else 1.0) * (1.02 if plan.fp8 else 1.0)
     computing = slower * job.flops(tiled=plan.tiled) / hardware.rate_of(job.family)
     passes = job.segments * (job.steps - job.skipped + (job.hires.steps if job.hires else 0))

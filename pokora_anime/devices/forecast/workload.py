@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pokora_anime.devices import openvino_runtime
 from pokora_anime.schema.settings import (
@@ -19,6 +20,7 @@ from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, joi
 from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
 
+Converts = Literal["unet", "motion", "control"]
 OVERLAPPING = 1.6  # how much of a frame tiles cover, counted with their overlaps
 
 
@@ -103,6 +105,7 @@ class Job:
     hires: Hires | None = None
     compile: Compile = Compile.off
     runtime: Runtime = Runtime.torch  # auto: openvino if the run is long enough to convert networks for it
+    converts: tuple[Converts, ...] = ()  # which of them it then computes
 
     @classmethod
     def of(cls, config: RunConfig) -> Job:
@@ -130,6 +133,7 @@ class Job:
             hires=_hires(video) if video and hires_plan.asked(video) else None,
             compile=config.device.compile if video else Compile.off,
             runtime=openvino_runtime.chosen(config),
+            converts=_converts(config),
         )
 
     @property
@@ -171,6 +175,15 @@ def _hires(config: VideoConfig) -> Hires:
     height, width = hires_plan.latent_size(config)
     tiled = config.finish.hires.tiled
     return Hires(latent_pixels=height * width, steps=hires_plan.steps(config), tiled=tiled)
+
+
+def _converts(config: RunConfig) -> tuple[Converts, ...]:
+    """All networks where openvino is typed. With auto, those that run long enough to load a graph for."""
+    if config.device.runtime is not Runtime.auto:
+        return ("unet", "motion", "control")
+    if not isinstance(config, VideoConfig):
+        return ("unet",)
+    return ("motion",) if config.base.family is Family.nano else ("motion", "control")
 
 
 def _controls(config: VideoConfig) -> int:

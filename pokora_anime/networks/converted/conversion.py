@@ -1,7 +1,7 @@
 """A torch network's call at fixed shapes, made into a graph that OpenVINO runs.
 
 torch.export traces the call with plain attention, LoRAs merged and the keyframe's part of reference attention
-as inputs or outputs of the graph; OpenVINO's frontend translates it operation by operation.
+as inputs of the graph; OpenVINO's frontend translates it operation by operation.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch.utils import _pytree as pytree
 from pokora_anime.networks.repeat_text_per_frame import share_text
 from pokora_anime.provenance.hashing import Json
 
-_HALVED = 500_000_000  # parameters from which on weights are written in 16 bits
+HALVED = 500_000_000  # parameters from which on weights are written in 16 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call of a network: its tensors, and all else of it, which becomes part of the graph.
 
-    `mode` is what reference attention does (off, write, read); `seen` is what it reads.
+    `mode` is what reference attention does (off, read); `seen` is what it reads.
     """
 
     given: tuple[Tensor, ...]
@@ -77,9 +77,7 @@ class _Traced(nn.Module):
         count = len(self._call.given)
         positional, named = self._call.arguments(tensors[:count])
         if self._call.mode != "off":
-            return self._reference.traced(
-                self._call.mode, tensors[count:], lambda: self.network(*positional, **named)
-            )
+            return self._reference.traced(tensors[count:], lambda: self.network(*positional, **named))
         return tuple(pytree.tree_flatten(self.network(*positional, **named))[0])
 
 
@@ -107,6 +105,6 @@ def write(model: Any, path: str, parameters: int) -> None:
     import openvino
 
     try:
-        openvino.save_model(model, path, compress_to_fp16=parameters >= _HALVED)
+        openvino.save_model(model, path, compress_to_fp16=parameters >= HALVED)
     except RuntimeError as error:  # a full disk, among others
         raise OSError(str(error)) from error

@@ -124,16 +124,13 @@ class ConvertedNetwork:
         network_arguments.judge(self.kind, network_arguments.FORWARD[self.kind], positional, named)
         reference = self.reference
         mode = "off" if reference is None else cast(str, reference.mode.value)
-        seen = cast("tuple[Tensor, ...]", reference.seen()) if mode == "read" else ()
-        call = Call.of(positional, named, mode, seen)
+        if mode == "write":  # one picture, a few times a segment: less than its graph takes to load
+            return self.network(*positional, **named)
+        call = Call.of(positional, named, mode, reference.seen() if mode == "read" else ())
         request = self._request(call)
         if request is None:
             return self.network(*positional, **named)
-        found = _inferred(request, call)
-        if mode == "write":
-            reference.see(found)
-            return (call.given[0],)
-        return _shaped(self.kind, found)
+        return _shaped(self.kind, _inferred(request, call))
 
     def _request(self, call: Call) -> Any:
         signature = json.dumps(call.signature)
@@ -174,6 +171,8 @@ class ConvertedNetwork:
             kept_conversions.keep(place, self._runtime().group.parent)
         except (OSError, ValueError) as error:
             self._runtime().say(f"openvino: {self.kind} is used, and cannot be kept: {_first(error)}")
+        if parameters >= conversion.HALVED and self.reference is None and self.kind.startswith("UNet2D"):
+            self._network = None  # gigabytes that nothing else needs
         return request
 
     def _made_from(self, call: Call) -> dict[str, Json]:

@@ -85,25 +85,14 @@ class Reference:
         """What the layers keep of the picture for this part of the batch, in their order."""
         return tuple(layer.pictures[self.part] for layer in self._layers)
 
-    def see(self, kept: Sequence[Tensor]) -> None:
-        """Have the layers keep this for this part of the batch, as `seen` returns it."""
-        for layer, picture in zip(self._layers, kept, strict=True):
-            layer.pictures[self.part] = picture
-
-    def traced(
-        self, mode: str, seen: Sequence[Tensor], run: Callable[[], Sequence[Tensor]]
-    ) -> tuple[Tensor, ...]:
-        """What a pass in a mode makes of `seen`, and nothing of it is kept: what a tracer records.
-
-        That is what the layers keep (write), or what `run` returns (read).
-        """
+    def traced(self, seen: Sequence[Tensor], frames: Callable[[], Sequence[Tensor]]) -> tuple[Tensor, ...]:
+        """What `frames` returns when its layers see this, of which nothing is kept: what a tracer records."""
         before = [dict(layer.pictures) for layer in self._layers], self.mode
-        self.mode = _Mode(mode)
+        self.mode = _Mode.read
         try:
-            if self.mode is _Mode.read:
-                self.see(seen)
-            found = tuple(run())
-            return self.seen() if self.mode is _Mode.write else found
+            for layer, picture in zip(self._layers, seen, strict=True):
+                layer.pictures[self.part] = picture
+            return tuple(frames())
         finally:
             self.mode = before[1]
             for layer, pictures in zip(self._layers, before[0], strict=True):
