@@ -18,6 +18,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from support import replay_runs
+from support.forged_run import sign
 from test_shared_text import (  # noqa: F401  # pyright: ignore
     FRAMES,
     SIDE,
@@ -336,7 +337,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def rendered(root: Path, *overrides: str) -> Path:
     config = compose("stills", [*replay_runs.PICTURE, *replay_runs.HERE, "speed.steps=2", ASKED, *overrides])
-    return parent.render(config, root, "auto")
+    folder = parent.render(config, root, "auto")
+    sign(folder)
+    return folder
 
 
 def test_a_run_is_replayed_by_torch_and_a_forged_one_is_not(
