@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -161,19 +162,26 @@ class ConvertedNetwork:
         model = conversion.converted(self.network, call, self.reference)
         request = self._runtime().compiled(model).create_infer_request()
         parameters = sum(one.numel() for one in self.network.parameters())
-        try:
-            place = (
-                Path(tempfile.mkdtemp()) / self._runtime().group.name / kept_conversions.name_of(made_from)
-            )
-            place.mkdir(parents=True)
-            conversion.write(model, os.fspath(place / kept_conversions.GRAPH), parameters)
-            kept_conversions.sealed(place, made_from)
-            kept_conversions.keep(place, self._runtime().group.parent)
-        except (OSError, ValueError) as error:
-            self._runtime().say(f"openvino: {self.kind} is used, and cannot be kept: {_first(error)}")
+        self._keep(model, made_from, parameters)
         if parameters >= conversion.HALVED and self.reference is None and self.kind.startswith("UNet2D"):
             self._network = None  # gigabytes that nothing else needs
         return request
+
+    def _keep(self, model: Any, made_from: dict[str, Json], parameters: int) -> None:
+        group = self._runtime().group
+        folder: Path | None = None
+        try:
+            folder = Path(tempfile.mkdtemp())
+            place = folder / group.name / kept_conversions.name_of(made_from)
+            place.mkdir(parents=True)
+            conversion.write(model, os.fspath(place / kept_conversions.GRAPH), parameters)
+            kept_conversions.sealed(place, made_from)
+            if kept_conversions.keep(place, group.parent):
+                shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, ValueError) as error:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._runtime().say(f"openvino: {self.kind} is used, and cannot be kept: {_first(error)}")
 
     def _made_from(self, call: Call) -> dict[str, Json]:
         packages = ("openvino", "torch", "diffusers")

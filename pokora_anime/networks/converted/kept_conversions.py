@@ -67,12 +67,13 @@ def hand_over(report: Callable[[Path], None]) -> None:
     _reports[:] = [report]
 
 
-def keep(made: Path, kept: Path) -> None:
-    """Keep a conversion, or hand it over. Raises OSError, ValueError."""
-    if _reports:
-        _reports[0](made)
-    else:
+def keep(made: Path, kept: Path) -> bool:
+    """Keep a conversion, or hand it over; whether it is kept now. Raises OSError, ValueError."""
+    if not _reports:
         adopt(made, kept)
+        return True
+    _reports[0](made)
+    return False
 
 
 def adopt(made: Path, kept: Path) -> None:

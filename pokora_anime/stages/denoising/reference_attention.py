@@ -18,6 +18,8 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
+from pokora_anime.provenance.code_hash import code_hash
+
 Part = tuple[int, int]  # first row of the batch that is run, and the one past its last
 
 
@@ -77,9 +79,9 @@ class Reference:
         finally:
             self.mode = _Mode.off
 
-    def told(self) -> list[float]:
-        """The numbers that become part of a converted network."""
-        return [self.bias]
+    def told(self) -> list[float | str]:
+        """What of this becomes part of a converted network: its number, and how it attends."""
+        return [self.bias, code_hash(sys.modules[__name__])[:32]]
 
     def seen(self) -> tuple[Tensor, ...]:
         """What the layers keep of the picture for this part of the batch, in their order."""
