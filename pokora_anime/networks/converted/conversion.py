@@ -91,9 +91,9 @@ def converted(network: Any, call: Call, reference: Any) -> Any:
         with torch.inference_mode(mode=False), torch.no_grad(), torch.autocast("cpu", enabled=False):
             examples = tuple(torch.zeros(one.shape, dtype=one.dtype) for one in call.tensors)
             program = torch.export.export(_Traced(network, call, reference), examples, strict=False)
-            frontend: Any = FrontEndManager().load_by_framework("pytorch")
-            decoder: Any = TorchFXPythonDecoder.from_exported_program(program)
-            model = frontend.convert(frontend.load(decoder))
+            frontend: Any = cast(Any, FrontEndManager()).load_by_framework("pytorch")
+            decoder: Any = cast(Any, TorchFXPythonDecoder).from_exported_program(program)
+            model: Any = frontend.convert(frontend.load(decoder))
     finally:
         share_text(network, keep=True)
     model.reshape({index: [*one.shape] for index, one in enumerate(call.tensors)})

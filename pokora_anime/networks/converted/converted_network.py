@@ -23,6 +23,7 @@ from pokora_anime.networks.converted.conversion import Call
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.sandbox import network_arguments
 from pokora_anime.system.bounded_worker import undisturbed
+from pokora_anime.system.typed_tensors import from_array
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,7 +86,8 @@ class ConvertedNetwork:
         identity: Mapping[str, Json],
         runtime: Callable[[], Converting],
     ) -> None:
-        self.kind, self.reference = kind, cast(Any, None)
+        self.kind = kind
+        self.reference: Any = None  # of reference attention, once it is attached
         self._load, self._identity, self._runtime = load, dict(identity), runtime
         self._network: Any = None
         self._ready: dict[str, Any] = {}  # requests by signature; None: torch computes it
@@ -127,7 +129,7 @@ class ConvertedNetwork:
         mode = "off" if reference is None else cast(str, reference.mode.value)
         if mode == "write":  # one picture, a few times a segment: less than its graph takes to load
             return self.network(*positional, **named)
-        call = Call.of(positional, named, mode, reference.seen() if mode == "read" else ())
+        call = Call.of(positional, named, mode, cast(Any, reference).seen() if mode == "read" else ())
         request = self._request(call)
         if request is None:
             return self.network(*positional, **named)
@@ -200,7 +202,7 @@ def _inferred(request: Any, call: Call) -> tuple[Tensor, ...]:
     arrays = [one.detach().contiguous().numpy() for one in call.tensors]
     request.infer(arrays, share_inputs=True)
     outputs = range(len(request.output_tensors))
-    return tuple(torch.from_numpy(request.get_output_tensor(index).data.copy()) for index in outputs)
+    return tuple(from_array(request.get_output_tensor(index).data.copy()) for index in outputs)
 
 
 def _shaped(kind: str, found: tuple[Tensor, ...]) -> Any:
