@@ -68,7 +68,7 @@ class Plan:
         """What may change the bits of latents, for their node's environment; empty for the default."""
         found: dict[str, Json] = {"guidance": "sequential"} if self.sequential else {}
         found |= {"weights": "fp8"} if self.fp8 else {}
-        return found | self._computed_by("unet")
+        return found | self._computed_by("unet", "control")
 
     @property
     def moving(self) -> dict[str, Json]:

@@ -178,12 +178,14 @@ def _hires(config: VideoConfig) -> Hires:
 
 
 def _converts(config: RunConfig) -> tuple[Converts, ...]:
-    """All networks where openvino is typed. With auto, those that run long enough to load a graph for."""
-    if config.device.runtime is not Runtime.auto:
-        return ("unet", "motion", "control")
+    """A clip's keyframe is torch's, to the bit: it is one picture, and everything follows from it.
+
+    With auto nano's ControlNets are torch's too: they run for less time than their graphs take to load.
+    """
     if not isinstance(config, VideoConfig):
         return ("unet",)
-    return ("motion",) if config.base.family is Family.nano else ("motion", "control")
+    small = config.device.runtime is Runtime.auto and config.base.family is Family.nano
+    return ("motion",) if small else ("motion", "control")
 
 
 def _controls(config: VideoConfig) -> int:
