@@ -64,8 +64,12 @@ def folder() -> Path:
 
 
 def kept(config: RunConfig) -> Path:
-    """Where those of a composition are kept: another prompt, seed or number of steps is the same one."""
-    told = {
+    """Where those of a composition are kept: another prompt, seed or number of steps is the same one.
+
+    Another release of this package or of a library converts anew.
+    """
+    told: dict[str, object] = {
+        "versions": [installed(), *(version(name) for name in ("torch", "diffusers", "pokora_anime"))],
         "base": part(config.base),
         "lora": [config.speed.lora_role, config.speed.lora_weight],
         "style": part(config.style),
