@@ -153,7 +153,9 @@ class ConvertedNetwork:
             self._runtime().say(f"openvino: a kept {self.kind} is {found.problem}; it is converted again")
         try:
             with undisturbed() as alone, self._runtime().announce(f"{self.kind} for OpenVINO, once"):
-                return self._converted(call, made_from) if alone else None
+                if not alone:
+                    raise TimeoutError("other work of this process does not end")
+                return self._converted(call, made_from)
         except Exception as error:  # whatever a converter cannot do, torch can
             self._runtime().say(
                 f"openvino: {self.kind} was not converted ({_first(error)}); torch computes it"
