@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pokora_anime.catalogue.recorded_weights import weight_files
+from pokora_anime.devices import openvino_runtime
 from pokora_anime.devices.forecast import cheaper_settings
 from pokora_anime.devices.forecast.run_plan import Planned
 from pokora_anime.devices.machine import Timeline, settle
@@ -34,7 +35,7 @@ from pokora_anime.quality.report.scorecard_files import write
 from pokora_anime.quality.scorecard import brief
 from pokora_anime.sandbox.guard_state import in_force
 from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
-from pokora_anime.schema.settings import RunConfig, VideoConfig
+from pokora_anime.schema.settings import DeviceKind, RunConfig, VideoConfig
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.files.atomic_files import writing
 from pokora_anime.system.terminal import resume_hint
@@ -67,6 +68,7 @@ class Run:
         """What the stages are given. Raises WeightsError where weights are missing."""
         from pokora_anime.catalogue import needed_weights
         from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
+        from pokora_anime.networks.converted.converted_network import Converting
         from pokora_anime.networks.network_cache import models_for
 
         config = self.config
@@ -76,8 +78,18 @@ class Run:
         planned = Planned.of(config, machine)  # refuses what cannot fit, before anything is loaded
         models = models_for(config.base, config.speed, loras, machine, motion)
         models.announce = self.display.loading
-        for note in (*models.notes, *needed_weights.unpinned(config), *planned.lines):
-            self.display.note(note)
+        models.converting = Converting(
+            group=openvino_runtime.kept(config),
+            dtype=machine.dtype,
+            threads=machine.threads,
+            note=self.display.note,
+            announce=self.display.loading,
+            graphics=config.device.kind is DeviceKind.auto,
+        )
+        refused = openvino_runtime.refusal(config)
+        for note in (*models.notes, *needed_weights.unpinned(config), refused, *planned.lines):
+            if note:
+                self.display.note(note)
         told = planned.forecast
         self.display.expect(told.seconds, after=told.delivering / told.computing)
         self.timeline.mark("models found")

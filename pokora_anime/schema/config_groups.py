@@ -37,7 +37,17 @@ def register_schemas() -> None:
 @cache
 def groups(command: str) -> dict[str, tuple[str, ...]]:
     """Group name -> its options, for the groups that the command's defaults list names."""
-    return {name: options(name) for name in defaults(command)}
+    chosen = defaults(command)
+    return {
+        name: tuple(option for option in options(name) if _overridden(name, option) <= chosen.keys())
+        for name in chosen
+    }
+
+
+def _overridden(group: str, option: str) -> set[str]:
+    """The groups of which an option chooses another one: a command without them does not have the option."""
+    text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
+    return set(re.findall(r"^  - override /(\w+):", text, flags=re.MULTILINE))
 
 
 @cache

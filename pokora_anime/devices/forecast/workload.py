@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+from pokora_anime.devices import openvino_runtime
 from pokora_anime.schema.settings import (
     Chain,
     Compile,
@@ -11,6 +13,7 @@ from pokora_anime.schema.settings import (
     Family,
     RunConfig,
     SpeedConfig,
+    Runtime,
     StillsConfig,
     VideoConfig,
 )
@@ -18,6 +21,7 @@ from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, joi
 from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
 
+Converts = Literal["unet", "motion", "control"]
 OVERLAPPING = 1.6  # how much of a frame tiles cover, counted with their overlaps
 
 
@@ -102,6 +106,8 @@ class Job:
     skipped: int = 0  # of a segment's steps, which starts from the keyframe
     hires: Hires | None = None
     compile: Compile = Compile.off
+    runtime: Runtime = Runtime.torch  # auto: openvino if the run is long enough to convert networks for it
+    converts: tuple[Converts, ...] = ()  # which of them it then computes
 
     @classmethod
     def of(cls, config: RunConfig) -> Job:
@@ -128,6 +134,8 @@ class Job:
             skipped=choreography_plan.skipped(video) if video else 0,
             hires=_hires(video) if video and hires_plan.asked(video) else None,
             compile=config.device.compile if video else Compile.off,
+            runtime=openvino_runtime.chosen(config),
+            converts=_converts(config),
         )
 
     @property
@@ -181,6 +189,17 @@ def _hires(config: VideoConfig) -> Hires:
     height, width = hires_plan.latent_size(config)
     tiled = config.finish.hires.tiled
     return Hires(latent_pixels=height * width, steps=hires_plan.steps(config), tiled=tiled)
+
+
+def _converts(config: RunConfig) -> tuple[Converts, ...]:
+    """A clip's keyframe is torch's, to the bit: it is one picture, and everything follows from it.
+
+    With auto nano's ControlNets are torch's too: they run for less time than their graphs take to load.
+    """
+    if not isinstance(config, VideoConfig):
+        return ("unet",)
+    small = config.device.runtime is Runtime.auto and config.base.family is Family.nano
+    return ("motion",) if small else ("motion", "control")
 
 
 def _controls(config: VideoConfig) -> int:

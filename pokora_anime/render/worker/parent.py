@@ -12,8 +12,10 @@ from types import TracebackType
 from typing import IO, NoReturn, Self, cast
 
 from pokora_anime.catalogue import hash_memory
+from pokora_anime.devices import openvino_runtime
 from pokora_anime.devices.forecast import cheaper_settings
 from pokora_anime.errors import Interrupted, MachineError
+from pokora_anime.networks.converted import kept_conversions
 from pokora_anime.provenance.run_layout import LOGS
 from pokora_anime.render.worker import temporary_folders
 from pokora_anime.render.worker.bytecode import compile_later
@@ -169,9 +171,20 @@ class Child:
         """The next message that ends a request; None where the process died."""
         while (message := receive(self._output)) is not None:
             compile_later(message.get("uncompiled", ()))
+            for made in message.get("converted", ()):
+                self._keep(Path(made))
             if message.keys() & {"path", "stopped", "error", "bug"}:
                 return message
         return None
+
+    def _keep(self, made: Path) -> None:
+        """Keep a converted network that the process has made among its temporary files."""
+        try:
+            if not made.is_relative_to(self._temporary) or ".." in made.parts:
+                raise ValueError(f"{made} lies elsewhere")
+            kept_conversions.adopt(made, openvino_runtime.folder())
+        except (OSError, ValueError) as error:
+            print(f"a converted network cannot be kept: {error}", file=sys.stderr)
 
     def _died(self, folder: Path, *, interrupted: bool) -> NoReturn:
         status = self._process.wait()

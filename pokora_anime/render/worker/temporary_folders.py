@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from pokora_anime.system import process
 from pokora_anime.system.files.atomic_files import writing
 
 _PREFIX = "tmp-"
@@ -25,20 +26,10 @@ def clear(home: Path) -> None:
     """Removes the folders in `home` whose owners have ended."""
     for old in home.glob(f"{_PREFIX}*"):
         owner = re.match(rf"{_PREFIX}(\d+)-", old.name)
-        if owner and not _runs(int(owner[1])):
+        if owner and not process.runs(int(owner[1])):
             remove(old)
 
 
 def remove(folder: Path) -> None:
     """Gone with all that is in it, as far as it can be."""
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

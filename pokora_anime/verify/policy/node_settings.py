@@ -18,7 +18,7 @@ from pokora_anime.provenance.operations import (
     of,
 )
 from pokora_anime.provenance.seed_noise import PICTURE
-from pokora_anime.schema.settings import Compile, DType, RunConfig, StillsConfig, VideoConfig
+from pokora_anime.schema.settings import Compile, DType, RunConfig, Runtime, StillsConfig, VideoConfig
 from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan
 from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
@@ -128,6 +128,12 @@ def _formats(record: Record, config: RunConfig) -> Iterable[Finding]:
             message = "a node that was compiled otherwise than the config asks"
             expected = config.device.compile.value
             yield finding("POL-PARAMS", message, step.name, shown(compiled, 40), expected=expected)
+        if "runtime" in told and config.device.runtime is Runtime.torch:
+            message, got = (
+                "a node that another runtime computed than the config asks",
+                shown(told["runtime"], 40),
+            )
+            yield finding("POL-PARAMS", message, step.name, got, expected=Runtime.torch.value)
         if problem := surroundings.node_problem(told):
             message = "a node that tells something else than where it ran"
             yield finding("POL-PARAMS", message, step.name, problem)
