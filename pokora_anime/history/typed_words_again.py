@@ -35,8 +35,8 @@ MAX_DEPTH = 6
 _PLAIN = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
 _RESERVED = ("null", "true", "false", "inf", "nan")
 # Groups that a value names; every other one is found by what its options say.
-_NAMED = {"base": "base.family", "speed": "speed.name", "contest": "contest.name"}
-_NO_CHOICE = ("experiment", "sweep", *_NAMED)
+NAMED = {"base": "base.family", "speed": "speed.name", "contest": "contest.name"}
+_NO_CHOICE = ("experiment", "sweep", *NAMED)
 _SETTLED = ("finish.camera", "motion.lora", "shot.prefix")  # what motion.camera and the prompt may set
 _DERIVED = ("fresh", "shot.typed")  # what a config says of itself and nobody types
 Leaves = dict[str, Json]
@@ -110,7 +110,7 @@ def _chosen(command: str, wanted: Leaves) -> list[str]:
     seed = wanted.get("seed")
     if isinstance(seed, int):
         words.append(f"seed={seed}")
-    for group, key in _NAMED.items():
+    for group, key in NAMED.items():
         name = wanted.get(key)
         if isinstance(name, str) and name in options(group):
             words.append(f"{group}={name}")
