@@ -93,6 +93,18 @@ def with_changes(words: Sequence[str], typed: Sequence[str]) -> list[str]:
     return [word for word in words if not _replaced(word.partition("=")[0], named, sections)]
 
 
+def dropped_with_groups(words: Sequence[str], typed: Sequence[str]) -> dict[str, list[str]]:
+    """By the group that is typed anew, as it is typed: words of single keys that go with the old one."""
+    chosen = {word.lstrip("+").partition("=")[0]: word for word in typed if "=" in word}
+    found: dict[str, list[str]] = {}
+    for word in words:
+        key = word.partition("=")[0]
+        section, dot, _ = key.partition(".")
+        if dot and key not in chosen and section in chosen and section in groups("video"):
+            found.setdefault(chosen[section], []).append(word)
+    return found
+
+
 def _replaced(key: str, named: Collection[str], sections: Collection[str]) -> bool:
     return key in named or key.partition(".")[0] in sections
 

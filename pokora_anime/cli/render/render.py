@@ -27,6 +27,7 @@ _FLAGS = (
     *("--out", "--from", "--multirun", "--prompt", "--prompt-env", "--prompt-file", "--cfg", "--help"),
     *("--yes", "--open"),  # of a sweep
 )
+_MAPS = "control=segment"
 DRAFTS = "sweep=draft_then_final"
 MOST_KEPT = 64
 _KEPT = 3
@@ -40,6 +41,7 @@ class Request:
     out: Path = Path("outputs")
     multirun: bool = False
     guard: str = "auto"
+    typed: list[str] = field(default_factory=list)  # the overrides without those of a still
     still: Origin | None = None  # the still whose settings are taken
     shown: str = ""  # the part of the config that is printed instead: job, hydra or all
     yes: bool = False  # a sweep of many jobs is meant
@@ -72,13 +74,25 @@ def main(command: str, arguments: Sequence[str]) -> int:
 
     config = compose(command, request.overrides)
     note(config)
-    folder = render(config, request.out, request.guard)
+    try:
+        folder = render(config, request.out, request.guard)
+    except ConfigError as error:
+        if error.code != "CFG-NOBODY" or not _may_read_maps(request):
+            raise
+        print(f"{error.got}: {_MAPS} instead, which reads what the still shows", file=sys.stderr)
+        config = compose(command, [*request.overrides, _MAPS])
+        folder = render(config, request.out, request.guard)
     key.sign(folder)
     print(folder)
     if request.still is not None:
         _agree(folder, request.still)
     _require(config, folder)
     return 0
+
+
+def _may_read_maps(request: Request) -> bool:
+    """Whether a clip from a still that shows nobody may be steered by the picture's maps instead."""
+    return request.still is not None and not any(re.match(r"control[.=]", word) for word in request.typed)
 
 
 def _agree(folder: Path, still: Origin) -> None:
@@ -204,6 +218,7 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             raise ConfigError("CFG-SYNTAX", f"unknown option {word}", expected=", ".join(_FLAGS), fix=fix)
         else:
             request.overrides.append(word)
+    request.typed = [*request.overrides]
     if still:
         _take(request, still)
     drawn = settled(request.overrides)
@@ -233,6 +248,7 @@ def _take(request: Request, still: str) -> None:
     request.still = run_origin.find(still, request.out)
     found = request.still.animated()
     told_ignored(request.still, found.ignored)
+    told_dropped(found.words, request.overrides)
     request.overrides[:0] = with_changes(found.words, request.overrides)
 
 
@@ -240,6 +256,15 @@ def told_ignored(source: Origin, ignored: Sequence[str]) -> None:
     """Name on stderr what a file tells and nobody takes."""
     if ignored:
         print(printable(f"{source.name}: not taken: {', '.join(ignored)}"), file=sys.stderr)
+
+
+def told_dropped(words: Sequence[str], typed: Sequence[str]) -> None:
+    """Name on stderr the keys that go because their group was typed anew."""
+    from pokora_anime.history.typed_words_again import dropped_with_groups
+
+    for group, dropped in dropped_with_groups(words, typed).items():
+        kept = ", ".join(dropped)
+        print(printable(f"{group} brings its own: dropped {kept}; type what is to stay"), file=sys.stderr)
 
 
 def _one_run_only(request: Request) -> None:
