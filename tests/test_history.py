@@ -212,7 +212,7 @@ def comfy(**inputs: object) -> str:
     [
         (png(text("parameters", "1girl\nSteps: 20, Seed: NaN")), "speed=hq speed.steps=20", "Seed NaN"),
         (png(text("parameters", "1girl\nSteps: 20, Seed: -5")), "speed=hq speed.steps=20", "Seed -5"),
-        (png(text("parameters", "1girl\nSteps: 4, Seed: 18446744073709551615")), "speed.steps=4", "Seed 1844674"),
+        (png(text("parameters", f"1girl\nSteps: 4, Seed: {2**64 - 1}")), "speed.steps=4", "Seed 1844674"),
         (png(text("parameters", "1girl\nSteps: 3.5, Seed: 1")), "seed=1", "Steps 3.5"),
         (png(text("parameters", "1girl\nSteps: 999999, Seed: 1")), "seed=1", "Steps 999999"),
         (png(text("parameters", "1girl\nSteps: ٤, Seed: 1")), "seed=1", "Steps ٤"),

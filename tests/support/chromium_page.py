@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,13 @@ FLAGS = (
     "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required"
 ).split()
 _KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowUp": 38, "ArrowDown": 40, " ": 32}
+# Chromium reads descriptor 3 and writes 4.
+_ON_3_AND_4 = """
+import os, sys
+for of, to in zip((*map(int, sys.argv[1:3]), 98, 99), (98, 99, 3, 4)):
+    os.dup2(of, to)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Page:
@@ -102,8 +110,9 @@ class Page:
     def middle(self, selector: str) -> tuple[float, float]:
         """Where an element is, scrolled into view."""
         found = self.tell(
-            f"(() => {{const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]})()"
+            f"(() => {{const e = document.querySelector({json.dumps(selector)});"
+            "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
+            "return [b.x + b.width / 2, b.y + b.height / 2]})()"
         )
         return found[0], found[1]
 
@@ -134,22 +143,15 @@ def browser(profile: Path) -> Iterator[Page]:
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
 
-    # Chromium reads descriptor 3 and writes 4.
-    wrap = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
-    line = [
-        "sh",
-        "-c",
-        wrap,
-        CHROMIUM,
-        *FLAGS,
-        f"--user-data-dir={profile}",
-        "--remote-debugging-pipe",
-        "about:blank",
-    ]
+    flags = [*FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
+    line = [sys.executable, "-S", "-c", _ON_3_AND_4, str(theirs_in), str(theirs_out), CHROMIUM, *flags]
     process = subprocess.Popen(
-        line, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        line,
+        pass_fds=(theirs_in, theirs_out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )  # fmt: skip
+    )
     os.close(theirs_in)
     os.close(theirs_out)
     try:

@@ -194,7 +194,7 @@ def of_run(folder: Path, job: Mapping[str, Json] | None = None) -> list[Entry]:
         seconds=run_list.seconds(folder) if finished else None,
         problem=error,
         words=words,
-        keys=_keys(job) | _facets(found.command, plain, sweep),
+        keys=_facets(found.command, plain, sweep) | _keys(job),
         changed=_changed(folder),
         sweep=sweep,
         plain=typed_words_again.leaves(plain),
@@ -266,7 +266,7 @@ def _keys(job: Mapping[str, Json]) -> dict[str, Value]:
 def _value(text: object) -> Value:
     """A number where it is one, else one line of text."""
     if isinstance(text, int | float) and not isinstance(text, bool):
-        return float(text) if math.isfinite(text) else str(text)
+        return text if math.isfinite(text) else str(text)
     if isinstance(text, str) and re.fullmatch(r"-?\d{1,15}(\.\d{1,15})?", text):
         return float(text) if "." in text else int(text)
     return shown(text, 300)
