@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pokora_anime.cli.render import sweep_jobs
+from pokora_anime.cli.render import launchers, sweep_jobs
 from pokora_anime.config.compose import translate, typed
 from pokora_anime.config.overrides import prepare, quote
 from pokora_anime.errors import Interrupted, MachineError, PokoraError
@@ -58,16 +58,17 @@ def run(command: str, overrides: Sequence[str], root: Path, wishes: Wishes | Non
     ready = prepare(command, overrides, multirun=True)
     total = sweep_size.count(command, ready, yes=wishes.yes, out=root)
     folder = (root / "sweep" / f"{command}-{text_hash([command, *ready])[:12]}").absolute()
+    added = launchers.prepare(ready)
     _clear(folder)
     with writing(folder):
         gallery_files.begin_sweep(folder, wishes.typed, None if total is None else total + wishes.keep)
     try:
-        _launch(command, folder, ready)
+        _launch(command, folder, [*added, *ready])
         for number, words in enumerate(_best(folder, wishes.keep), start=len(_results(folder))):
-            _launch(command, folder, words, again=number)
+            _launch(command, folder, [*added, *words], again=number)
     finally:
         _worker(folder).close()
-        _end_workers(folder)
+        launchers.end(folder)
     status = _report(folder, command)
     if wishes.show:
         _open(folder)
@@ -216,17 +217,6 @@ def _worker(folder: Path) -> Worker:
     from pokora_anime.render.worker.parent import Worker
 
     return Worker(folder)
-
-
-def _end_workers(folder: Path) -> None:
-    """joblib would keep its processes, and they those that render, for another five minutes."""
-    from pokora_anime.render.worker import temporary_folders
-
-    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
-    executor = getattr(loky, "_executor", None)
-    if executor is not None:
-        executor.shutdown(wait=True, kill_workers=True)
-        temporary_folders.clear(folder)
 
 
 def _line(error: Exception) -> str:

@@ -338,7 +338,7 @@ const drawn = (name, attributes, parent, words) => {
   if (parent) parent.append(made)
   return made
 }
-const TOP = 40, HIGH = 210, WIDE = 150
+const TOP = 40, HIGH = 210, WIDE = 150, GAP = 120
 const axisOf = (box) => {
   const id = box.dataset.axis
   const told = cards.map((one) => value(one, id)).filter((one) => one !== undefined)
@@ -366,7 +366,7 @@ const plot = () => {
   const axes = boxes.map(axisOf).filter((axis) => !axis.empty)
   for (const id of kept.keys()) if (!axes.some((axis) => axis.id === id)) kept.delete(id)
   const room = svg.parentNode.clientWidth || 800
-  const gap = axes.length > 1 ? Math.max(WIDE, (room - WIDE) / (axes.length - 1)) : 0
+  const gap = axes.length > 1 ? Math.max(GAP, (room - WIDE) / (axes.length - 1)) : 0
   const wide = WIDE + gap * (axes.length - 1)
   svg.replaceChildren()
   svg.setAttribute('width', wide)
