@@ -185,7 +185,7 @@ def test_a_clip_that_trembles_is_less_smooth_than_one_that_moves_on() -> None:
 def test_smoothness_is_told_beside_that_of_drawn_clips() -> None:
     rows = [clip_row(), clip_row(smoothness=0.5), clip_row(smoothness=None)]
     _, line, _ = nano_lines.motion_lines(rows)
-    assert (line.value, line.count, line.status) == (pytest.approx(0.45), 2, "info")
+    assert (line.value, line.count, line.status) == (pytest.approx(0.45), 2, "SHORT")
     assert line.shown == "0.45 (drawn clips 0.70)"
     assert nano_lines.motion_lines([clip_row(smoothness=None)])[1].shown == "-"
 
