@@ -256,6 +256,7 @@ def test_tables_hold_keys_and_scores_and_no_formula(root: Path, sweep: Path) -> 
     assert rows[0]["again"] == "pokora video seed=0 speed=lcm"
 
 
+@pytest.mark.launcher
 def test_parquet_holds_the_same() -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     entries = [

@@ -79,6 +79,7 @@ def test_joblib_renders_the_same_side_by_side(tmp_path: Path, reference: Mapping
     assert again == folder and "loading unet" not in told
 
 
+@pytest.mark.launcher
 def test_submitit_renders_the_same(tmp_path: Path, reference: Mapping[int, str]) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     folder, _ = launched(tmp_path, "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5")

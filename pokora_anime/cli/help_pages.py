@@ -141,7 +141,7 @@ PROMPTS = """Prompts
 
 MULTIRUN = """Multirun
   hydra.launcher.n_jobs=2 renders two at once. On a Slurm cluster install `pokora_anime[slurm]` and add
-  hydra/launcher=submitit_slurm; with Ray `pip install ray`, then `pip install --no-deps hydra-ray-launcher`
+  hydra/launcher=submitit_slurm; with Ray `pokora_anime[ray]`, then `pip install --no-deps hydra-ray-launcher`
   (its own pins are older than what else is needed here), and add hydra/launcher=ray.
   keep=3, with sweep=draft_then_final: how many drafts are rendered once more, the best by score."""
 

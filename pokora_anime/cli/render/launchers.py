@@ -14,7 +14,10 @@ from pokora_anime.errors import ConfigError, MachineError
 
 # Launchers that are extras: the plugin, and how it is installed.
 _EXTRAS = {
-    "ray": ("hydra_ray_launcher", "pip install ray && pip install --no-deps hydra-ray-launcher"),
+    "ray": (
+        "hydra_ray_launcher",
+        "pip install 'pokora_anime[ray]' && pip install --no-deps hydra-ray-launcher",
+    ),
     "submitit_local": ("hydra_submitit_launcher", "pip install 'pokora_anime[slurm]'"),
     "submitit_slurm": ("hydra_submitit_launcher", "pip install 'pokora_anime[slurm]'"),
 }
