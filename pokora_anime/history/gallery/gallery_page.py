@@ -231,39 +231,43 @@ def _facts(entries: Sequence[Entry], total: int | None) -> str:
 
 def _card(index: int, one: Entry, place: Place, keys: Sequence[str]) -> Card:
     poster = posters.poster(one.path, one.still) if one.path is not None else None
-    clip = _href(one.path / run_layout.VIDEO, place) if _has(one, run_layout.VIDEO) else ""
-    picture = run_layout.still_name(one.still or 0) if one.still is not None else "keyframe.png"
-    full = _href(one.path / picture, place) if one.path and poster and not clip else ""
-    label = _label(one, keys)
-    data = {
+    picture = run_layout.still_name(one.still) if one.still is not None else "keyframe.png"
+    clip = _beside(one, run_layout.VIDEO, place)
+    full = _beside(one, picture, place) if not clip else ""
+    label, name = _label(one, keys), _name(one, place)
+    width, height = _size(poster)
+    shown_as = {
         "label": label,
-        "name": _name(one, place),
-        "liked": _name(one, place) in place.favourites,
+        "name": name,
         "clip": clip,
         "full": full,
         "poster": _href(poster, place) if poster else "",
+    }
+    data = {
+        **shown_as,
+        "liked": name in place.favourites,
         "keys": one.keys,
         "scores": _rounded(one),
         "verdicts": one.verdicts,
     }
-    width, height = _size(poster)
     return Card(
+        **shown_as,
         id=f"run-{index}",
         status=one.status,
-        label=label,
-        alt=f"first frame: {one.prompt}"[:300] if clip else one.prompt[:300],
-        name=_name(one, place),
+        alt=f"{'first frame: ' if clip else ''}{one.prompt}"[:300],
         prompt=one.prompt,
         problem=one.problem,
-        clip=clip,
-        full=full,
-        poster=data["poster"] if isinstance(data["poster"], str) else "",
         width=width,
         height=height,
-        lines=_lines(one, place),
+        lines=_lines(one),
         links=_links(one, place, clip),
         data=json.dumps(data),
     )
+
+
+def _beside(one: Entry, name: str, place: Place) -> str:
+    """The address of a file of a run, "" where it is none, or a link."""
+    return _href(one.path / name, place) if one.path is not None and _has(one, name) else ""
 
 
 def _rounded(one: Entry) -> dict[str, float]:
@@ -329,7 +333,7 @@ def _typed(path: Path) -> str:
         return str(path)
 
 
-def _lines(one: Entry, place: Place) -> tuple[Line, ...]:
+def _lines(one: Entry) -> tuple[Line, ...]:
     found = [Line(title="the same again", words=one.line)] if one.line else []
     if one.path is not None and one.name.isprintable() and one.status == "finished":
         name = _typed(one.path)

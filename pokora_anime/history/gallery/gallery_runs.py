@@ -129,7 +129,7 @@ def _known(folder: Path, places: Collection[Path]) -> Path | None:
 
 def jobs(folder: Path) -> list[dict[str, Json]]:
     """What the jobs of a sweep told of themselves, by number."""
-    found = [cast(dict[str, Json], {**run_list.report(path)}) for path in sorted(folder.glob(JOBS))]
+    found = [{**run_list.report(path)} for path in sorted(folder.glob(JOBS))]
     return [job for job in found if isinstance(job.get("number"), int)]
 
 
@@ -274,7 +274,9 @@ def _value(text: object) -> Value:
 
 def _facets(command: str, plain: Mapping[str, Json], sweep: str) -> dict[str, Value]:
     wanted = typed_words_again.leaves(plain)
-    found: dict[str, Value] = {"command": command} | ({"sweep": shown(sweep)} if sweep else {})
+    found: dict[str, Value] = {"command": command}
+    if sweep:
+        found["sweep"] = shown(sweep)
     return found | {name: _value(wanted[key]) for name, key in FACETS.items() if wanted.get(key) is not None}
 
 
