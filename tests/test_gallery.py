@@ -294,6 +294,6 @@ def test_lines_that_name_no_run_are_no_favourites(text: bytes, tmp_path: Path) -
 def test_an_empty_place_is_a_page_and_a_missing_one_an_error(tmp_path: Path) -> None:
     assert "Nothing here yet" in gallery_files.write_root(tmp_path).read_text()
     with pytest.raises(PokoraError, match="CFG-FILE"):
-        from pokora_anime.cli.history import gallery
+        from pokora_anime.cli.history import gallery_command
 
-        gallery.main(["nix", "--out", str(tmp_path)])
+        gallery_command.main(["nix", "--out", str(tmp_path)])

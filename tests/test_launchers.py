@@ -89,6 +89,7 @@ def test_submitit_renders_the_same(tmp_path: Path, reference: Mapping[int, str])
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Ray with two nodes of one core each on this machine: its address."""
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # of a busy machine
     utils = pytest.importorskip("ray.cluster_utils")
     found = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     found.add_node(num_cpus=1)

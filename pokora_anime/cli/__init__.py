@@ -53,9 +53,9 @@ def _open(arguments: list[str]) -> int:
 
 
 def _gallery(arguments: list[str]) -> int:
-    from pokora_anime.cli.history import gallery
+    from pokora_anime.cli.history import gallery_command
 
-    return gallery.main(arguments)
+    return gallery_command.main(arguments)
 
 
 def _favourite(arguments: list[str]) -> int:
