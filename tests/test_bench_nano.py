@@ -285,17 +285,23 @@ def test_a_strip_keeps_every_frame(tmp_path: Path) -> None:
 def planned_row(**changes: Any) -> dict[str, Any]:
     colors = {"outfit": 1.0, "hair": 1.0, "eyes": 0.5}
     return {
-        "action": "bowing", "read": True, "pck": [9, 10], "constancy": colors, "smoothness": 0.4, **changes
+        "action": "bowing", "judged": "bowing", "drawn_judged": "bowing", "read": True, "pck": [9, 10],
+        "drawn_pck": [10, 10], "constancy": colors, "smoothness": 0.4, "drawn_smoothness": 0.7, "flow": 0.9,
+        "drawn_flow": 1.0, **changes
     }  # fmt: skip
 
 
 def test_new_actions_are_read_and_followed() -> None:
-    rows = [planned_row(), planned_row(action="kicking", read=False, pck=[10, 10])]
-    read, placed, constant, smooth = nano_planned.planned_lines(rows)
+    rows = [planned_row(), planned_row(action="kicking", read=False, pck=[10, 10], flow=0.7)]
+    read, seen, placed, constant, smooth, flow = nano_planned.planned_lines(rows)
     assert (read.value, read.status) == (0.5, "SHORT")
+    assert (seen.value, seen.status, seen.details["by_action"]["kicking"]) == (0.5, "SHORT", 0.0)
     assert (placed.value, placed.count, placed.status) == (0.95, 20, "met")
     assert constant.value == pytest.approx(5 / 6) and constant.details["by_region"]["eyes"] == 0.5
-    assert smooth.details["placed"] == {"bowing": 0.9, "kicking": 1.0}
+    assert placed.details["drawn"] == 1.0 and "100.0 %" in placed.shown
+    assert (smooth.value, smooth.details["drawn"], smooth.status) == (0.4, 0.7, "SHORT")
+    assert flow.details["by_action"] == {"bowing": pytest.approx(0.9), "kicking": pytest.approx(0.7)}
+    assert (flow.value, flow.status) == (pytest.approx(0.7), "SHORT")
 
 
 def test_clips_that_no_poses_steered_have_no_limbs_in_place() -> None:
@@ -336,10 +342,10 @@ def test_eyes_are_judged_where_they_show() -> None:
 
 def test_clip_lines_meet_or_miss_their_bars() -> None:
     good, bad = clip_row(), clip_row(action=3)
-    lines = {line.what: line for line in nano_lines.clip_lines([good] * 9 + [bad] * 1)}
-    assert lines["action, judged on the clip"].value == 0.9
+    lines = {line.what: line for line in nano_lines.clip_lines([good] * 39 + [bad] * 1)}
+    assert lines["action, judged on the clip"].value == 0.975
     assert lines["action, judged on the clip"].status == "met"
-    lines = {line.what: line for line in nano_lines.clip_lines([good] * 8 + [bad] * 2)}
+    lines = {line.what: line for line in nano_lines.clip_lines([good] * 9 + [bad] * 1)}
     assert lines["action, judged on the clip"].status == "SHORT"
     assert lines["hair colour"].status == "met"
 
@@ -371,7 +377,7 @@ def test_motion_counts_by_its_worst_action() -> None:
 
 
 def test_an_action_just_too_lively_counts_beside_one_that_is_calm_enough() -> None:
-    flow, *_ = nano_lines.motion_lines(of_two_actions(0.072, 0.133))
+    flow, *_ = nano_lines.motion_lines(of_two_actions(0.09, 0.133))
     assert flow.value == pytest.approx(1.33)
     assert flow.status == "SHORT"
 
