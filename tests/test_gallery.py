@@ -285,6 +285,15 @@ def test_favourites_are_kept_and_chosen(root: Path, capsys: pytest.CaptureFixtur
     favourites.write(root, [])
 
 
+def test_the_best_drafts_are_typed_once_more(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pokora_anime.cli.render import sweep as sweeps
+
+    kept = sweeps._best(root / "sweep" / "video-grid", 2)
+    assert kept == [["seed=0", "speed=lcm"], ["seed=2", "speed=lcm"]]
+    assert "(100 % good)" in capsys.readouterr().err
+    assert sweeps._best(root / "sweep" / "video-grid", 0) == []
+
+
 @pytest.mark.parametrize("text", [b"\xff\xfe../../etc\n", b"/etc/passwd\n", b"#x\n\n", b"a\x00b\n"])
 def test_lines_that_name_no_run_are_no_favourites(text: bytes, tmp_path: Path) -> None:
     (tmp_path / favourites.FILE).write_bytes(text)
