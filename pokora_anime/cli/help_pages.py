@@ -63,7 +63,6 @@ Try
   pokora sweep seed=1,2,3 speed=lcm
   pokora sweep sweep=draft_then_final keep=3
   pokora sweep sweep=prompts --prompt-file examples/prompts.txt
-  pokora sweep seed=1 speed=lcm 'shot.prompt=["1girl, blue hair, waving", "1girl, red hair, jumping"]'
   pokora sweep hydra.launcher.n_jobs=2"""
 
 CHECK = """pokora check: is a config an entry to the contest? Nothing is loaded or rendered.
