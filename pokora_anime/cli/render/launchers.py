@@ -64,6 +64,19 @@ def _connect(address: str) -> None:
         ) from error
 
 
+def explain(error: Exception) -> None:
+    """Raise MachineError SYS-CLUSTER in the place of an error of a Ray that has not come up."""
+    ray: Any = sys.modules.get("ray")
+    if ray is None or ray.is_initialized():
+        return
+    raise MachineError(
+        "SYS-CLUSTER",
+        f"Ray did not start here: {' '.join(str(error).split())[:160]}",
+        expected="a machine that starts its processes within half a minute",
+        fix="start the same command again when less else runs, or another launcher",
+    ) from error
+
+
 def end(folder: Path) -> None:
     """End the workers of joblib, which would stay for minutes, and of Ray, and those that render for them."""
     from pokora_anime.render.worker import temporary_folders

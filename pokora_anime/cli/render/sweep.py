@@ -96,6 +96,7 @@ def _launch(command: str, folder: Path, ready: Sequence[str], again: int | None 
     except Exception as error:
         # A job's own error is in its result and the others have run; what is nowhere is raised.
         if all(result.get("error") != _line(error) for result in _results(folder)):
+            launchers.explain(error)
             raise
 
 
