@@ -158,7 +158,7 @@ def _ours(path: Path, found: Texts) -> Origin | None:
         keyframe = found.read.get("keyframe", "")
         own = int(seed) if keyframe else None  # releases before 0.3 told the run's seed
         return Origin(path=path, command="stills", plain=plain, seed=own, keyframe=keyframe)
-    if not found.read.get("comment", "").startswith("{"):
+    if not found.read.get("comment", "").startswith('{"command":'):
         return None
     value = foreign_texts.parse(found.read["comment"], path, "comment")
     if not isinstance(value, dict) or value.get("command") != "video":

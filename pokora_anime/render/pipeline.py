@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pokora_anime.errors import ConfigError
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
@@ -125,6 +126,13 @@ def _choreographed(
     node = choreography_stage.plan(text, first, config, context)
     choreography_stage.show(node, config, context)
     opening, alone = choreography_stage.opening(node, config, context), config.control.attempts == 1
+    if opening is not None and alone:
+        raise ConfigError(
+            "CFG-NOBODY",
+            "the keyframe shows nobody, and with control.attempts=1 no other may take its place",
+            expected="somebody whose poses can be planned",
+            fix="control=segment reads what the picture shows; control.attempts=3 lets it be drawn again",
+        )
     if opening is not None:
         context.progress.note(choreography_stage.NOBODY)
         first, alone = keyframe.redraw(text, opening, config, context), False

@@ -18,7 +18,7 @@ from pokora_anime.untrusted import strict_yaml
 
 MAX_TEXT, MAX_LINE, MAX_MEMBERS = 12_000, 120, 12
 HEAD = """# The team's own words for the submission bundle. `pokora submission status` says what is missing.
-# Runs are folders under outputs/; left empty, the newest finished run of each kind is taken.
+# Runs are folders under outputs/; left empty, the last favourite of each kind is taken, else the newest run.
 """
 _DEADLINE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d)?(?:Z|[+-]\d\d:\d\d)?")
 
