@@ -12,8 +12,8 @@ from pokora_anime.schema.settings import (
     ControlNetwork,
     Family,
     RunConfig,
-    SpeedConfig,
     Runtime,
+    SpeedConfig,
     StillsConfig,
     VideoConfig,
 )
