@@ -62,7 +62,7 @@ def check(config: RunConfig) -> None:
     ]
     if isinstance(config, VideoConfig):
         found += [*_shot(config, broken), *_control(config, broken), *_motion(config, broken)]
-        found += _quality(config)
+        found += [*_quality(config), *_best_of(config)]
         found += _second_pass(config) if hires_plan.asked(config) and not found else []
     if isinstance(config, StillsConfig):
         found += _stills(config)
@@ -173,6 +173,14 @@ def _quality(config: VideoConfig) -> list[Problem]:
     if quality.min is not Minimum.none and not quality.score:
         found.append(Problem("quality.score", False, "true for quality.min", "quality.score=true"))
     return found
+
+
+def _best_of(config: VideoConfig) -> list[Problem]:
+    """There are keyframes to choose from."""
+    if config.best_of == 1 or config.keyframe.enabled:
+        return []
+    expected = "1 with keyframe=none: there is no keyframe to choose"
+    return [Problem("best_of", config.best_of, expected, "keyframe=internal, or best_of=1")]
 
 
 def _interval(start: tuple[str, float], end: tuple[str, float], broken: Collection[str]) -> list[Problem]:

@@ -35,7 +35,7 @@ from pokora_anime.devices.memory_layout import laid_out
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import WeightsError
 from pokora_anime.nano.crisp import Crisp
-from pokora_anime.networks.extraction import extractors
+from pokora_anime.networks.extraction import extractors, picture_judge
 from pokora_anime.networks.finishing import rife, upscaler
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.placement import Turns, place
@@ -157,6 +157,11 @@ class Models:
         """The network that plans poses from words; on the CPU, where every machine plans alike."""
         row = registry.resolve("choreographer", self.family)
         return self._once(row.role, lambda: Choreographer.load(self._checked(row)))
+
+    def picture_judge(self) -> picture_judge.PictureJudge:
+        """What tells how much of a prompt a picture shows."""
+        row = registry.resolve(registry.JUDGE, self.family)
+        return self._once(row.role, lambda: picture_judge.load(row, self._checked(row), self.device))
 
     def depth_extractor(self) -> extractors.DepthReader:
         """A picture in, its depth map in 0..1 out."""

@@ -22,6 +22,7 @@ class Makes(Enum):
     text = "embeddings"
     noise = "noise"
     picture = "a picture with its latent"
+    choice = "the best of several pictures, and the scores of all"
     segment = "the latents of a segment"
     maps = "control maps of one frame"
     frame_maps = "control maps of each frame of a segment"
@@ -51,7 +52,8 @@ class Setting(Enum):
 class Count(Enum):
     """How many nodes of an operation a clip has."""
 
-    keyframes = "one where there is a keyframe"
+    keyframes = "as many as best_of says where there is a keyframe"
+    selections = "one where there are several keyframes"
     read_maps = "one where maps are read in the keyframe"
     choreographies = "one where poses are planned"
     drafted = "one a segment where there is a draft"
@@ -74,6 +76,7 @@ class Need(Enum):
     extractors = "an extractor for each kind of map"
     read_extractors = "an extractor for each kind of map that is read in the keyframe"
     finishing = "the networks beside the VAE that finish a frame"
+    judge = "what reads from a picture how much of the prompt it shows"
 
 
 class Replay(Enum):
@@ -246,7 +249,6 @@ KEYFRAME = Operation(
     parents=("prompt", "noise"),
     draws=True,
     in_stills=True,
-    once=True,
     stores=_PICTURE,
     shown_in="keyframe.png",
     follows=_DRAWN,
@@ -257,10 +259,23 @@ KEYFRAME = Operation(
     loads=_STILL_LORAS | {"base", "vae"},
     needs=frozenset({"unet", "vae"}),
 )
+SELECTION = Operation(
+    name="selection",
+    makes=Makes.choice,
+    parents=("prompt", "keyframe+"),
+    once=True,
+    stores={**_PICTURE, "scores": ("<f4", 1)},  # the picture with the highest score, and the scores of all
+    shown_in="keyframe.png",  # in the last candidate's place
+    follows={"size": Setting.frame_size, "best_of": "best_of"},
+    count=Count.selections,
+    loads=frozenset({"scorer"}),
+    needs_of=(Need.judge,),
+    replay=Replay.always,
+)
 CONTROL = Operation(
     name="control",
     makes=Makes.maps,
-    parents=("keyframe|redrawn",),
+    parents=("keyframe|selection|redrawn",),
     once=True,
     stores=_MAPS,
     shown_in=f"control_{EACH_KIND}.png",
@@ -274,7 +289,7 @@ CONTROL = Operation(
 CHOREOGRAPHY = Operation(
     name="choreography",
     makes=Makes.poses,
-    parents=("prompt", "keyframe"),
+    parents=("prompt", "keyframe|selection"),
     once=True,
     stores={"pose": ("<f4", 3), "figure": ("<f4", 2)},  # joints of every frame, and of the keyframe
     caption="of the choreography",
@@ -302,7 +317,7 @@ REDRAWN = Operation(
 DRAFT = Operation(
     name="draft",
     makes=Makes.segment,
-    parents=("prompt", "noise", "keyframe?", "draft?", "draft?"),
+    parents=("prompt", "noise", "keyframe|selection?", "draft?", "draft?"),
     draws=True,
     stores=_LATENTS,
     follows={**_MOVING, "speed": Setting.draft_speed},
@@ -351,7 +366,15 @@ MOTION = Operation(
     name="motion",
     makes=Makes.segment,
     parents=(
-        *("prompt", "noise", "keyframe|redrawn?", "choreography?", "control?", "draft_maps?", "join_maps?"),
+        *(
+            "prompt",
+            "noise",
+            "keyframe|selection|redrawn?",
+            "choreography?",
+            "control?",
+            "draft_maps?",
+            "join_maps?",
+        ),
         *("motion?", "motion?"),
     ),
     draws=True,
@@ -421,7 +444,7 @@ STILL = Operation(
 OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
-        *(PROMPT, NOISE, KEYFRAME, CONTROL, CHOREOGRAPHY, REDRAWN, DRAFT, DRAFT_MAPS, JOIN_MAPS),
+        *(PROMPT, NOISE, KEYFRAME, SELECTION, CONTROL, CHOREOGRAPHY, REDRAWN, DRAFT, DRAFT_MAPS, JOIN_MAPS),
         *(MOTION, HIRES, FINISH, ENCODE, SHEET, STILL),
     )
 }

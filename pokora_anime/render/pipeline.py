@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image as Picture
+
+from pokora_anime.catalogue.registry import JUDGE
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_layout import CANDIDATES, REPORTS
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe, Prompt, Segment, Video
+from pokora_anime.quality.contact_sheet import contact_sheet
 from pokora_anime.quality.joining import JoinJudge
 from pokora_anime.quality.metrics.optical_flow import DisFlow
 from pokora_anime.render.run import Run, open_run
@@ -20,11 +25,13 @@ from pokora_anime.stages.delivery import encode, finish
 from pokora_anime.stages.motion import hires
 from pokora_anime.stages.motion import segments as motion
 from pokora_anime.stages.motion.reroll import ONCE, Attempts
-from pokora_anime.stages.picture import keyframe
+from pokora_anime.stages.picture import keyframe, selection
 from pokora_anime.stages.picture.decode import decode_chunks
+from pokora_anime.stages.picture.selection import Selected
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.stages.text import prompt_embeddings
 from pokora_anime.system.bounded_worker import Background
+from pokora_anime.system.files.atomic_files import writing
 from pokora_anime.timeline import (
     camera_choice,
     choreography_plan,
@@ -119,13 +126,13 @@ def _choreographed(text: Prompt, config: VideoConfig, context: RunContext) -> tu
 
     One that shows nobody is drawn again under the first of them. Its other maps are every segment's too.
     """
-    first = keyframe.render(text, config, context)
+    first, attempt = _best_keyframe(text, config, context)
     node = choreography_stage.plan(text, first, config, context)
     choreography_stage.show(node, config, context)
     opening, alone = choreography_stage.opening(node, config, context), config.control.attempts == 1
     if opening is not None:
         context.progress.note(choreography_stage.NOBODY)
-        first, alone = keyframe.redraw(text, opening, config, context), False
+        first, alone = keyframe.redraw(text, opening, config, context, attempt), False
     still: ControlTrack | control_stage.NobodyFound | None = None
     if choreography_plan.read_kinds(config):
         still = control_stage.extract(first, config, context, last_attempt=alone)
@@ -183,21 +190,51 @@ def _joins(config: VideoConfig) -> list[int]:
 def _steps(config: VideoConfig) -> dict[str, int]:
     """Denoising steps of the stages to come, for the estimate of the time left."""
     segments = len(segment_plan.of(config, frames_generated(config)))
-    steps = {"keyframe": config.speed.steps} if config.keyframe.enabled else {}
+    steps = {"keyframe": config.best_of * config.speed.steps} if config.keyframe.enabled else {}
     if draft_plan.wanted(config):
         steps["draft"] = segments * (draft_plan.settings(config).speed.steps + motion.DRAFT.beside)
     return {**steps, "motion": segments * (config.speed.steps + hires_plan.steps(config))}
 
 
+def _best_keyframe(
+    text: Prompt, config: VideoConfig, context: RunContext, attempt: int = 0
+) -> tuple[Keyframe, int]:
+    """The keyframe of an attempt, or the best of as many as best_of says; and which attempt it is."""
+    if config.best_of == 1:
+        return keyframe.render(text, config, context, attempt), attempt
+    candidates = [keyframe.render(text, config, context, number) for number in range(config.best_of)]
+    found = selection.select(text, candidates, config, context)
+    context.models.free(JUDGE)
+    _show_candidates(candidates, found, context)
+    return found.keyframe, found.index
+
+
+def _show_candidates(candidates: Sequence[Keyframe], found: Selected, context: RunContext) -> None:
+    """Say which keyframe was taken; all of them with their scores are a picture among the reports."""
+    told = [f"{score:.3f}" for score in found.scores]
+    context.progress.note(f"keyframe {found.index + 1} of {len(candidates)} goes on: scores {' '.join(told)}")
+    labels = [f"{number}: {score}" for number, score in enumerate(told, 1)]
+    labels[found.index] += ", taken"
+    sheet = contact_sheet([one.image for one in candidates], min(4, len(candidates)), labels)
+    path = context.folder.path / REPORTS / CANDIDATES
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Picture.fromarray(sheet).save(path)
+
+
 def _first_frame(
     text: Prompt, config: VideoConfig, context: RunContext
 ) -> tuple[Keyframe, ControlTrack | None]:
-    """A keyframe and its control maps; another seed where nobody is found for the pose."""
-    for attempt in range(config.control.attempts):
-        first = keyframe.render(text, config, context, attempt)
+    """A keyframe and its control maps; another seed where nobody is found for the pose.
+
+    The best of several is taken whether it shows somebody or not.
+    """
+    attempts = config.control.attempts if config.best_of == 1 else 1
+    for attempt in range(attempts):
+        first, _ = _best_keyframe(text, config, context, attempt)
         if not config.control.kinds or draft_plan.wanted(config):
             return first, None
-        last = attempt == config.control.attempts - 1
+        last = attempt == attempts - 1
         found = control_stage.extract(first, config, context, last_attempt=last)
         if isinstance(found, ControlTrack):
             return first, found

@@ -24,7 +24,7 @@ from pokora_anime.stages.control import choreography_stage, control_maps, draft_
 from pokora_anime.stages.delivery import encode, finish
 from pokora_anime.stages.motion import hires, segments
 from pokora_anime.stages.motion.reroll import Attempts
-from pokora_anime.stages.picture import initial_noise, keyframe
+from pokora_anime.stages.picture import initial_noise, keyframe, selection
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.stages.text import prompt_embeddings
 from pokora_anime.timeline import draft_plan, hires_plan, join_plan
@@ -161,10 +161,23 @@ class Replayer:
         _, attempted = cast(tuple[str, int], step.params["part"])
         return keyframe.render(text, self._config, context, attempted)
 
+    @_replays(operations.SELECTION)
+    def _selection(self, step: Step, context: RunContext) -> Keyframe:
+        assert isinstance(self._config, VideoConfig)
+        text = self._text(context)
+        candidates = [self._keyframe(one, context) for one in self._steps(operations.KEYFRAME)]
+        taken = int(self._arrays.of(step)["scores"].argmax())
+        return selection.select(text, candidates, self._config, context, taken).keyframe
+
     def _drawn(self, context: RunContext) -> Keyframe | None:
-        """The keyframe as it was drawn first."""
-        step = next(iter(self._steps(operations.KEYFRAME)), None)
-        return None if step is None else self._keyframe(step, context)
+        """The keyframe as it was drawn first, or the best of several."""
+        for operation, method in (
+            (operations.SELECTION, self._selection),
+            (operations.KEYFRAME, self._keyframe),
+        ):
+            for step in self._steps(operation):
+                return method(step, context)
+        return None
 
     def _first(self, context: RunContext) -> Keyframe | None:
         """The keyframe that the clip begins with."""
@@ -179,7 +192,8 @@ class Replayer:
         opening = choreography_stage.opening(self._choreography(planned, context), config, context)
         if opening is None:
             raise RecordError("RPL-NOBODY", "somebody is found in the keyframe that was drawn again")
-        return keyframe.redraw(self._text(context), opening, config, context)
+        _, attempted = cast(tuple[str, int], step.params["part"])
+        return keyframe.redraw(self._text(context), opening, config, context, attempted)
 
     @_replays(operations.CONTROL)
     def _control(self, step: Step, context: RunContext) -> ControlTrack:

@@ -133,4 +133,6 @@ def _always(record: Record, drawn: Sequence[Unit]) -> list[Unit]:
         first = next(unit for unit in drawn if unit.kind == MOTION.name and span(unit.step)["index"] == 0)
     noise = next(unit for unit in drawn if unit.kind == NOISE.name and unit.step.id in first.step.parents)
     doors = [unit for unit in drawn if of(unit.kind).replay is Replay.always]
+    if any(of(kind).makes is Makes.choice for kind in kinds):  # any of them may be the one that was taken
+        doors += [unit for unit in drawn if unit.kind == KEYFRAME.name and unit is not first]
     return [*doors, noise, first, *([delivered] if delivered is not None else [])]

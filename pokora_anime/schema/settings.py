@@ -524,6 +524,14 @@ class RunConfig:
 class VideoConfig(RunConfig):
     """`pokora video`."""
 
+    best_of: Annotated[
+        int,
+        Law(
+            "keyframes to draw; the one that shows most of the prompt begins the clip",
+            low=1,
+            high=16,
+        ),
+    ] = 1
     keyframe: Annotated[KeyframeConfig, Law("the still that a clip starts from")] = field(
         default_factory=KeyframeConfig
     )

@@ -46,6 +46,7 @@ STORED = (
     "prompt",
     "noise",
     "keyframe",
+    "selection",
     "control",
     "choreography",
     "draft",

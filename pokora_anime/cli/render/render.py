@@ -193,6 +193,14 @@ def _take(request: Request, still: str) -> None:
     found = request.still.animated()
     told_ignored(request.still, found.ignored)
     request.overrides[:0] = with_changes(found.words, request.overrides)
+    asked = next((word for word in request.overrides if re.fullmatch(r"\+*best_of=(?!1$).*", word)), "")
+    if asked:
+        raise ConfigError(
+            "CFG-RANGE",
+            f"{asked} beside --from: the still is the keyframe",
+            expected="best_of=1",
+            fix="leave out one of the two",
+        )
 
 
 def told_ignored(source: Origin, ignored: Sequence[str]) -> None:

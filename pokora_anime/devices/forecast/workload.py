@@ -114,7 +114,7 @@ class Job:
             height=config.base.height,
             frames=video.motion.frames if video else 0,
             segments=_segments(video) if video else 0,
-            pictures=stills.count if stills else int(video is not None and video.keyframe.enabled),
+            pictures=stills.count if stills else _keyframes(video),
             steps=speed.steps,
             guided=max(0.0, speed.guidance_end - speed.guidance_start) if on else 0.0,
             batched=speed.guidance_batched,
@@ -191,6 +191,10 @@ def _steered(config: VideoConfig) -> float:
 def _delivered(config: VideoConfig) -> int:
     finish = config.finish
     return frames_delivered(config.shot.seconds, finish.fps) * finish.width * finish.height
+
+
+def _keyframes(config: VideoConfig | None) -> int:
+    return config.best_of if config is not None and config.keyframe.enabled else 0
 
 
 def _segments(config: VideoConfig) -> int:

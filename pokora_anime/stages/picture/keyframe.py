@@ -53,12 +53,15 @@ def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int 
     return _render(_Picture(prompt, ("keyframe", attempt), "keyframe.png"), config, context)
 
 
-def redraw(prompt: Prompt, under: ControlTrack, config: VideoConfig, context: RunContext) -> Keyframe:
-    """The keyframe anew, from the same noise, under a map of each kind: the pose that the clip begins in.
+def redraw(
+    prompt: Prompt, under: ControlTrack, config: VideoConfig, context: RunContext, attempt: int = 0
+) -> Keyframe:
+    """The keyframe of an attempt anew, from the same noise, under a map of each kind: the pose that the clip
+    begins in.
 
     Written to keyframe.png in the first one's place.
     """
-    return _render(_Picture(prompt, ("keyframe", 0), "keyframe.png", under), config, context)
+    return _render(_Picture(prompt, ("keyframe", attempt), "keyframe.png", under), config, context)
 
 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:

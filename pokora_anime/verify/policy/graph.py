@@ -15,6 +15,7 @@ from pokora_anime.provenance.operations import (
     OPERATIONS,
     PROMPT,
     REDRAWN,
+    SELECTION,
     Makes,
     Operation,
     delivering,
@@ -102,8 +103,8 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
     for operation in OPERATIONS.values():
         for step in by_op[operation.name][1:] if operation.once else []:
             yield finding("POL-CHAIN", f"more than one {operation.name} in one clip", step.name)
-    picture = REDRAWN if by_op[REDRAWN.name] else KEYFRAME
-    start = [step.id for one in (PROMPT, picture) for step in by_op[one.name][:1]]
+    pictures = next((by_op[one.name] for one in (REDRAWN, SELECTION, KEYFRAME) if by_op[one.name]), [])
+    start = [step.id for one in (by_op[PROMPT.name], pictures) for step in one[:1]]
     for operation in OPERATIONS.values():
         if operation.makes is Makes.segment and operation is not HIRES:
             shared, own = _steering(operation, by_op)

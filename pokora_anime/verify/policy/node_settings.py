@@ -136,10 +136,9 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
     """Each picture's and segment's noise and generator are those of its own place in the run."""
     steps = record.by_id
     for step in record.steps:
-        makes = of(step.op).makes
-        if makes not in (Makes.picture, Makes.segment):
+        if not of(step.op).noise:
             continue
-        place = _segment(step, config) if makes is Makes.segment else _still(step, record, config)
+        place = _segment(step, config) if of(step.op).makes is Makes.segment else _still(step, record, config)
         noise = next(
             (steps[name] for name in step.parents if name in steps and steps[name].op == NOISE.name), None
         )
@@ -164,7 +163,9 @@ def _attempts(record: Record, config: VideoConfig) -> Iterable[Finding]:
                 for one in step.parents
                 if one in steps and steps[one].op == KEYFRAME.name
             ]
-            told, is_last = step.params.get("last_attempt"), any(_same(part, last) for part in parts)
+            selected = any(of(steps[one].op).makes is Makes.choice for one in step.parents if one in steps)
+            told = step.params.get("last_attempt")
+            is_last = selected or any(_same(part, last) for part in parts)
             if not _same(told, is_last):
                 message = "maps that tell another attempt at the keyframe"
                 yield finding("POL-PARAMS", message, step.name, shown(told, 20), expected=is_last)
@@ -175,7 +176,7 @@ def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
     part = step.params.get("part")
     if isinstance(config, VideoConfig):
         planned = choreography_plan.wanted(config)  # whose keyframe is drawn again from the same noise
-        attempts = 1 if planned else config.control.attempts
+        attempts = config.best_of if config.best_of > 1 else 1 if planned else config.control.attempts
         places: list[Json] = [["keyframe", attempt] for attempt in range(attempts)]
     else:
         steps = record.by_id
