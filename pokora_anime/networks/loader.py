@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -106,6 +107,7 @@ class Models:
         if camera is not None and motion is not None:
             self.camera = (Lora(row=camera, folder=self._checked(camera), weight=motion.lora_weight),)
         self.notes: tuple[str, ...] = tuple(notes)
+        self.strengths: dict[str, float] = {}  # of LoRAs in the motion UNet, where they are others
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -121,6 +123,12 @@ class Models:
     def motion_lora_weights(self) -> dict[str, float]:
         """Every LoRA of the motion UNet and its weight, by row id."""
         return {lora.row.id: lora.weight for lora in (*self.loras, *self.camera)}
+
+    def weigh(self, strengths: Mapping[str, float]) -> None:
+        """From now on the motion UNet has these weights of style LoRAs, by row id; others as ever."""
+        if self.strengths != dict(strengths):
+            self.strengths = dict(strengths)
+            self.free("motion")
 
     def text_stack(self) -> TextStack:
         """Tokenizers now, encoders (with the LoRAs' text parts) when first used."""
@@ -294,8 +302,11 @@ class Models:
         unet = self._load_unet()
         row = registry.get(self.base.motion_adapter, self.family)
         motion = build_motion_unet(unet, self._pretrained(MotionAdapter, row))
-        merge_into_unet(motion, (*self.loras, *self.camera), unet.config)
+        merge_into_unet(motion, (*map(self._weighed, self.loras), *self.camera), unet.config)
         return motion
+
+    def _weighed(self, lora: Lora) -> Lora:
+        return replace(lora, weight=self.strengths.get(lora.row.id, lora.weight))
 
     def _merged(self, unet: UNet2DConditionModel) -> UNet2DConditionModel:
         merge_into_unet(unet, self.loras, unet.config)

@@ -199,7 +199,12 @@ _DRAWN: Mapping[str, str | Setting] = {
     "speed": "speed",
     "loras": Setting.still_loras,
 }
-_MOVING: Mapping[str, str | Setting] = {**_DRAWN, "loras": Setting.moving_loras, "motion": "motion"}
+_MOVING: Mapping[str, str | Setting] = {
+    **_DRAWN,
+    "loras": Setting.moving_loras,
+    "motion": "motion",
+    "timeline": "timeline",
+}
 _READ: Mapping[str, str | Setting] = {"size": Setting.frame_size, "kinds": Setting.kinds}
 _STILL_LORAS, _MOVING_LORAS = (
     frozenset({"speed_lora", "style_lora"}),
@@ -408,7 +413,13 @@ FINISH = Operation(
     makes=Makes.frames,
     parents=("motion|hires+",),
     once=True,
-    follows={"finish": "finish", "seconds": "shot.seconds", "fps": "shot.fps", "loop": "motion.loop"},
+    follows={
+        "finish": "finish",
+        "seconds": "shot.seconds",
+        "fps": "shot.fps",
+        "loop": "motion.loop",
+        "timeline": "timeline",
+    },
     loads=frozenset({"base", "vae", "interpolator", "upscaler", "enlarger"}),
     needs=frozenset({"vae"}),
     needs_of=(Need.finishing,),

@@ -30,6 +30,7 @@ class Stop:
     frame: int
     embeds: Tensor
     pooled: Tensor | None
+    curve: str = "linear"  # of the change to the next stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,14 @@ class Camera(Enum):
         return self not in (Camera.free, Camera.static)
 
 
+class Curve(Enum):
+    """How a key point leads to the next one: evenly, slowly at both ends, or at once when it is reached."""
+
+    linear = "linear"
+    ease = "ease"
+    hold = "hold"
+
+
 class Upscale(Enum):
     """How frames that are delivered larger than they were generated become so.
 
@@ -348,6 +356,56 @@ class MotionConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class Turn:
+    """A stop of the prompt and how the words change from there to the next stop."""
+
+    frame: Annotated[int, Law("generated frame", low=0, high=36_000, unit="frame")] = MISSING
+    curve: Annotated[Curve, Law("how it leads to the next stop")] = Curve.linear
+
+
+@dataclass(kw_only=True, slots=True)
+class KeyPoint:
+    """A value at a generated frame and how it leads to the next point."""
+
+    frame: Annotated[int, Law("generated frame", low=0, high=36_000, unit="frame")] = MISSING
+    value: Annotated[float, Law("the value there", low=-45, high=45)] = MISSING
+    curve: Annotated[Curve, Law("how it leads to the next point")] = Curve.linear
+
+
+@dataclass(kw_only=True, slots=True)
+class LoraPoint(KeyPoint):
+    """A style LoRA's weight at a generated frame."""
+
+    id: Annotated[str, Law("the style LoRA", text=Text.role)] = MISSING
+
+
+@dataclass(kw_only=True, slots=True)
+class TimelineConfig:
+    """What changes over the frames of a clip, as key points; an empty list changes nothing.
+
+    Weights of LoRAs hold for a segment, the rest for a frame.
+    """
+
+    prompt: Annotated[list[Turn], Law("curves between the stops of a prompt that travels")] = field(
+        default_factory=list
+    )
+    control: Annotated[list[KeyPoint], Law("times the weight of all control maps, 0 to 2")] = field(
+        default_factory=list
+    )
+    lora: Annotated[list[LoraPoint], Law("weights of style LoRAs, 0 to 2")] = field(default_factory=list)
+    zoom: Annotated[list[KeyPoint], Law("growth of what the camera's window shows, 1 to 4")] = field(
+        default_factory=list
+    )
+    right: Annotated[list[KeyPoint], Law("the window's way to the right in its widths, -1 to 1")] = field(
+        default_factory=list
+    )
+    down: Annotated[list[KeyPoint], Law("its way down in its heights, -1 to 1")] = field(default_factory=list)
+    turn: Annotated[list[KeyPoint], Law("its turn clockwise in degrees, -45 to 45")] = field(
+        default_factory=list
+    )
+
+
+@dataclass(kw_only=True, slots=True)
 class HiresConfig:
     """The second pass of a clip, with finish.upscale=hires.
 
@@ -540,6 +598,9 @@ class VideoConfig(RunConfig):
     )
     motion: Annotated[MotionConfig, Law("chained segments, anchor, camera")] = field(
         default_factory=MotionConfig
+    )
+    timeline: Annotated[TimelineConfig, Law("key points of what changes over the frames")] = field(
+        default_factory=TimelineConfig
     )
     encode: Annotated[EncodeConfig, Law("the MP4")] = field(default_factory=EncodeConfig)
     quality: Annotated[QualityConfig, Law("how a clip is judged")] = field(default_factory=QualityConfig)

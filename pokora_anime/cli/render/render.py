@@ -14,7 +14,7 @@ from pokora_anime.cli.render.render_job import note, printable, render
 from pokora_anime.cli.render.sweep_jobs import DEFAULT_SWEEP, PARTS
 from pokora_anime.config.overrides import settled
 from pokora_anime.errors import ConfigError, RecordError
-from pokora_anime.schema.settings import RunConfig
+from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.terminal import resume_hint
 
@@ -61,6 +61,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
 
     config = compose(command, request.overrides)
     note(config)
+    _told_clamped(command, request.overrides)
     folder = render(config, request.out, request.guard)
     key.sign(folder)
     print(folder)
@@ -68,6 +69,17 @@ def main(command: str, arguments: Sequence[str]) -> int:
         _agree(folder, request.still)
     _require(config, folder)
     return 0
+
+
+def _told_clamped(command: str, overrides: Sequence[str]) -> None:
+    """Name on stderr what a contest's bounds changed of a timeline's weights."""
+    if any(word.startswith("timeline.lora=") for word in overrides):
+        from pokora_anime.config.compose import unresolved
+        from pokora_anime.config.timeline_checks import clamped
+
+        typed = unresolved(command, overrides)
+        for line in clamped(typed) if isinstance(typed, VideoConfig) else []:
+            print(line, file=sys.stderr)
 
 
 def _agree(folder: Path, still: Origin) -> None:
@@ -139,6 +151,10 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
                 request.topic = rest.pop(0)
         elif name == "--cfg":
             request.shown = _part(value if equals else rest.pop(0) if rest and rest[0] in PARTS else PARTS[0])
+        elif name == "timeline" and equals:
+            from pokora_anime.config import timeline_file
+
+            request.overrides += timeline_file.overrides(Path(value))
         elif name == "guard" and equals:
             request.guard = _guard(value)
         elif name in ("--out", "--from", "--prompt", "--prompt-env", "--prompt-file"):
