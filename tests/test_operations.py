@@ -46,7 +46,7 @@ OTHER_WORDS = {
     "submission/documents/content.py": "fields of a template",
 }
 # Operations whose names are no word for anything else: in the list, and where a stage makes their nodes.
-OWN_NAMES = ("selection", "redrawn", "draft_maps", "join_maps", "sheet")
+OWN_NAMES = ("identity", "selection", "redrawn", "draft_maps", "join_maps", "sheet")
 # What every run is made of: laws about the whole run name them.
 MAIN_LINE = {"prompt", "noise", "keyframe", "redrawn", "motion", "finish", "sheet", "still"}
 EVERY = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))

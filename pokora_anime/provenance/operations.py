@@ -23,6 +23,7 @@ class Makes(Enum):
     noise = "noise"
     picture = "a picture with its latent"
     choice = "the best of several pictures, and the scores of all"
+    copy = "the latent of another shot's picture"
     segment = "the latents of a segment"
     maps = "control maps of one frame"
     frame_maps = "control maps of each frame of a segment"
@@ -251,7 +252,7 @@ NOISE = Operation(
 KEYFRAME = Operation(
     name="keyframe",
     makes=Makes.picture,
-    parents=("prompt", "noise"),
+    parents=("prompt", "noise", "identity?"),
     draws=True,
     in_stills=True,
     stores=_PICTURE,
@@ -263,6 +264,15 @@ KEYFRAME = Operation(
     count=Count.keyframes,
     loads=_STILL_LORAS | {"base", "vae"},
     needs=frozenset({"unet", "vae"}),
+)
+IDENTITY = Operation(
+    name="identity",
+    makes=Makes.copy,
+    parents=("keyframe|selection|redrawn",),  # the first shot's, for a later one's keyframe
+    once=True,
+    stores={"latent": ("<f4", 3)},
+    follows={"size": Setting.frame_size, "likeness": "keyframe.likeness"},
+    replay=Replay.always,
 )
 SELECTION = Operation(
     name="selection",
@@ -428,7 +438,7 @@ FINISH = Operation(
 ENCODE = Operation(
     name="encode",
     makes=Makes.video,
-    parents=("finish",),
+    parents=("finish+",),
     result_of="video",
     follows={"encode": "encode", "fps": "finish.fps", "size": Setting.delivered_size},
     replay=Replay.verified,
@@ -436,7 +446,7 @@ ENCODE = Operation(
 SHEET = Operation(
     name="sheet",
     makes=Makes.file,
-    parents=("finish",),
+    parents=("finish+",),
     result_of="video",
     follows={"fps": "finish.fps", "frames": Setting.sheet_frames},
     replay=Replay.verified,
@@ -455,7 +465,8 @@ STILL = Operation(
 OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
-        *(PROMPT, NOISE, KEYFRAME, SELECTION, CONTROL, CHOREOGRAPHY, REDRAWN, DRAFT, DRAFT_MAPS, JOIN_MAPS),
+        *(PROMPT, NOISE, IDENTITY, KEYFRAME, SELECTION, CONTROL, CHOREOGRAPHY, REDRAWN),
+        *(DRAFT, DRAFT_MAPS, JOIN_MAPS),
         *(MOTION, HIRES, FINISH, ENCODE, SHEET, STILL),
     )
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from PIL import Image as Picture
@@ -25,8 +27,9 @@ from pokora_anime.stages.delivery import encode, finish
 from pokora_anime.stages.motion import hires
 from pokora_anime.stages.motion import segments as motion
 from pokora_anime.stages.motion.reroll import ONCE, Attempts
-from pokora_anime.stages.picture import keyframe, selection
+from pokora_anime.stages.picture import identity, keyframe, selection
 from pokora_anime.stages.picture.decode import decode_chunks
+from pokora_anime.stages.picture.identity import Identity
 from pokora_anime.stages.picture.selection import Selected
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.stages.text import prompt_embeddings
@@ -39,8 +42,9 @@ from pokora_anime.timeline import (
     hires_plan,
     join_plan,
     segment_plan,
+    shot_plan,
 )
-from pokora_anime.timeline.frame_timing import frames_generated
+from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
 from pokora_anime.timeline.still_seeds import of_still
 
 EXTRACTORS = ("pose_extractor", "depth_extractor", "lineart_extractor")
@@ -74,17 +78,27 @@ def render_stills(config: StillsConfig, root: Path, guard: Mapping[str, Json] | 
         return run.folder.path
 
 
-def clip_segments(config: VideoConfig, context: RunContext) -> Iterator[Segment]:
-    """The denoised segments of a clip, in order, without what delivers them."""
+def clip_segments(
+    config: VideoConfig, context: RunContext, likeness: Likeness | None = None
+) -> Iterator[Segment]:
+    """The denoised segments of a clip, in order, without what delivers them.
+
+    A later shot's keyframe is drawn by the `likeness` to the first one's, which the first one gives.
+    """
     text = prompt_embeddings.encode(config.shot, config, context)
     context.models.free_text()
+    like = None if likeness is None else likeness.identity
     maps: ControlTrack | motion.Tracks | None
     if choreography_plan.wanted(config):
         control = None
-        first, maps = _choreographed(text, config, context)
+        first, maps = _choreographed(text, config, context, like)
     else:
-        first, control = _first_frame(text, config, context) if config.keyframe.enabled else (None, None)
+        first, control = (
+            _first_frame(text, config, context, like) if config.keyframe.enabled else (None, None)
+        )
         maps = control
+    if likeness is not None and first is not None and likeness.identity is None:
+        likeness.identity = identity.of(first, config, context)
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", *EXTRACTORS)
     if draft_plan.wanted(config):
@@ -121,12 +135,14 @@ def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context:
     return lambda index, _: draft_maps.track(nodes[index], config, context)
 
 
-def _choreographed(text: Prompt, config: VideoConfig, context: RunContext) -> tuple[Keyframe, motion.Tracks]:
+def _choreographed(
+    text: Prompt, config: VideoConfig, context: RunContext, like: Identity | None
+) -> tuple[Keyframe, motion.Tracks]:
     """A keyframe, and what tells each segment its frames of the poses planned for whom it shows.
 
     One that shows nobody is drawn again under the first of them. Its other maps are every segment's too.
     """
-    first, attempt = _best_keyframe(text, config, context)
+    first, attempt = _best_keyframe(text, config, context, like=like)
     node = choreography_stage.plan(text, first, config, context)
     choreography_stage.show(node, config, context)
     opening, alone = choreography_stage.opening(node, config, context), config.control.attempts == 1
@@ -175,9 +191,44 @@ def _render(config: VideoConfig, run: Run) -> None:
     for warning in (hires_plan.warning(config), camera_choice.note(config)):
         if warning:
             run.display.note(warning)
-    run.begin_score(_joins(config))
+    shots = shot_plan.each(config)
+    run.begin_score(shots, [_joins(one) for one in shots])
     run.begin_preview()
-    run.finish_video(_deliver(clip_segments(config, run.context), config, run))
+    run.finish_video(_deliver(_arriving(config, shots, run.context), shots, run))
+
+
+@dataclass(slots=True)
+class Likeness:
+    """What the first shot of a list hands to those after it, once its keyframe is there."""
+
+    identity: Identity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrived:
+    """A segment of the shot with this index."""
+
+    shot: int
+    segment: Segment
+
+
+def _arriving(config: VideoConfig, shots: Sequence[VideoConfig], context: RunContext) -> Iterator[_Arrived]:
+    """The segments of all shots, one shot after the other."""
+    likeness = Likeness() if shot_plan.likened(config) else None
+    for index, one in enumerate(shots):
+        own = _in_shot(context, one, sum(frames_generated(before) for before in shots[:index]))
+        if len(shots) > 1:
+            context.progress.note(f"shot {index + 1} of {len(shots)}: {one.shot.prompt}")
+        for segment in clip_segments(one, own, likeness):
+            yield _Arrived(shot=index, segment=segment)
+
+
+def _in_shot(context: RunContext, config: VideoConfig, first: int) -> RunContext:
+    """The context of a shot: its own seed, and a preview that begins at its first generated frame."""
+    show = context.preview
+    if show is None or not first:
+        return replace(context, seed=config.seed)
+    return replace(context, seed=config.seed, preview=lambda start, latents: show(start + first, latents))
 
 
 def _joins(config: VideoConfig) -> list[int]:
@@ -188,7 +239,15 @@ def _joins(config: VideoConfig) -> list[int]:
 
 
 def _steps(config: VideoConfig) -> dict[str, int]:
-    """Denoising steps of the stages to come, for the estimate of the time left."""
+    """Denoising steps of the stages to come, of all shots, for the estimate of the time left."""
+    found: dict[str, int] = {}
+    for one in shot_plan.each(config):
+        for stage, steps in _steps_of(one).items():
+            found[stage] = found.get(stage, 0) + steps
+    return found
+
+
+def _steps_of(config: VideoConfig) -> dict[str, int]:
     segments = len(segment_plan.of(config, frames_generated(config)))
     steps = {"keyframe": config.best_of * config.speed.steps} if config.keyframe.enabled else {}
     if draft_plan.wanted(config):
@@ -197,12 +256,13 @@ def _steps(config: VideoConfig) -> dict[str, int]:
 
 
 def _best_keyframe(
-    text: Prompt, config: VideoConfig, context: RunContext, attempt: int = 0
+    text: Prompt, config: VideoConfig, context: RunContext, attempt: int = 0, like: Identity | None = None
 ) -> tuple[Keyframe, int]:
     """The keyframe of an attempt, or the best of as many as best_of says; and which attempt it is."""
     if config.best_of == 1:
-        return keyframe.render(text, config, context, attempt), attempt
-    candidates = [keyframe.render(text, config, context, number) for number in range(config.best_of)]
+        return keyframe.render(text, config, context, attempt, like), attempt
+    numbers = range(config.best_of)
+    candidates = [keyframe.render(text, config, context, number, like) for number in numbers]
     found = selection.select(text, candidates, config, context)
     context.models.free(JUDGE)
     _show_candidates(candidates, found, context)
@@ -223,7 +283,7 @@ def _show_candidates(candidates: Sequence[Keyframe], found: Selected, context: R
 
 
 def _first_frame(
-    text: Prompt, config: VideoConfig, context: RunContext
+    text: Prompt, config: VideoConfig, context: RunContext, like: Identity | None
 ) -> tuple[Keyframe, ControlTrack | None]:
     """A keyframe and its control maps; another seed where nobody is found for the pose.
 
@@ -231,7 +291,7 @@ def _first_frame(
     """
     attempts = config.control.attempts if config.best_of == 1 else 1
     for attempt in range(attempts):
-        first, _ = _best_keyframe(text, config, context, attempt)
+        first, _ = _best_keyframe(text, config, context, attempt, like)
         if not config.control.kinds or draft_plan.wanted(config):
             return first, None
         last = attempt == attempts - 1
@@ -242,22 +302,34 @@ def _first_frame(
     raise AssertionError("the last attempt yields a control track")
 
 
-def _deliver(segments: Iterator[Segment], config: VideoConfig, run: Run) -> Video:
-    """Finish and encode in one worker thread while the next segment is denoised here."""
-    nodes: list[Node] = []
+def _deliver(arriving: Iterator[_Arrived], shots: Sequence[VideoConfig], run: Run) -> Video:
+    """Finish and encode in one worker thread while the next segment is denoised here.
 
-    def consume(arriving: Iterator[Segment]) -> Video:
-        frames = run.watch(finish.frames(arriving, config, run.context, run.watch_generated))
-        return encode.write(
-            frames,
-            config,
-            run.context,
-            lambda hashes: finish.record(nodes, hashes, config, run.context),
-            run.show_decoded,
-        )
+    Every shot is finished by itself, so that nothing is blended across a cut.
+    """
+    nodes: list[list[Node]] = [[] for _ in shots]
+
+    def finished(arriving: Iterator[_Arrived]) -> Iterator[Image]:
+        for index, group in groupby(arriving, key=lambda one: one.shot):
+            segments = (one.segment for one in group)
+            generated = partial(run.watch_generated, shot=index)
+            yield from run.watch(finish.frames(segments, shots[index], run.context, generated), shot=index)
+
+    def sources(hashes: Sequence[str]) -> list[Node]:
+        found: list[Node] = []
+        first = 0
+        for made, one in zip(nodes, shots, strict=True):
+            count = frames_delivered(one.shot.seconds, one.finish.fps)
+            found.append(finish.record(made, hashes[first : first + count], one, run.context))
+            first += count
+        return found
+
+    def consume(arriving: Iterator[_Arrived]) -> Video:
+        assert isinstance(run.config, VideoConfig)
+        return encode.write(finished(arriving), run.config, run.context, sources, run.show_decoded)
 
     with Background(consume, depth=1) as worker:
-        for segment in segments:
-            nodes.append(segment.node)
-            worker.put(segment)
+        for one in arriving:
+            nodes[one.shot].append(one.segment.node)
+            worker.put(one)
         return worker.close()

@@ -90,7 +90,8 @@ def replayable(record: Record) -> list[Unit]:
     found = [Unit(kind=step.op, step=step) for step in record.steps if of(step.op).replayed]
     segments = delivered_segments(record)
     finish = [step for step in record.steps if step.op == FINISH.name]
-    return found + [Unit(kind=FRAMES, step=finish[0], segment=one) for one in segments if finish]
+    made = {name: step for step in finish for name in step.parents}
+    return found + [Unit(kind=FRAMES, step=made[one.id], segment=one) for one in segments if one.id in made]
 
 
 def choose(record: Record, nonce: str, count: int) -> Choice:

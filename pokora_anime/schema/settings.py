@@ -226,6 +226,9 @@ class KeyframeConfig:
     """The internal still that a clip starts from; disabled means AnimateDiff on text alone."""
 
     enabled: Annotated[bool, Law("start from an internal still; false: AnimateDiff on text alone")] = True
+    likeness: Annotated[
+        float, Law("how much a later shot's keyframe attends to the first one's; 0: not", low=0, high=10)
+    ] = 0.5
 
 
 @dataclass(kw_only=True, slots=True)
@@ -353,6 +356,20 @@ class MotionConfig:
     lora: Annotated[str | None, Law("a motion LoRA, such as pan_left or zoom_in", text=Text.own_role)] = None
     lora_weight: Annotated[float, _lora_weight("weight of the motion LoRA")] = 1.0
     color_lock: Annotated[float, _share("how far a segment's mean colour is pulled to the keyframe's")] = 0.0
+
+
+@dataclass(kw_only=True, slots=True)
+class ShotEntry:
+    """One shot of a list: what it shows, for how long. It begins with a cut, or is joined to the one before.
+
+    Without a seed of its own it has the run's. A joined shot goes on with the camera and seed before it.
+    """
+
+    prompt: Annotated[str, Law("what the shot shows", text=Text.prompt)] = MISSING
+    seconds: Annotated[float, Law("its length", low=0.25, high=600, unit="s")] = MISSING
+    camera: Annotated[Camera, Law("its camera's move")] = Camera.free
+    seed: Annotated[int | None, Law("seed of its noise, if not the run's", low=0, high=LAST_SEED)] = None
+    joined: Annotated[bool, Law("it goes on without a cut")] = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -582,6 +599,9 @@ class RunConfig:
 class VideoConfig(RunConfig):
     """`pokora video`."""
 
+    shots: Annotated[list[ShotEntry], Law("shots that are rendered one after the other, with cuts")] = field(
+        default_factory=list
+    )
     best_of: Annotated[
         int,
         Law(

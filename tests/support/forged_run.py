@@ -46,6 +46,7 @@ STORED = (
     "prompt",
     "noise",
     "keyframe",
+    "identity",
     "selection",
     "control",
     "choreography",

@@ -33,6 +33,7 @@ class Request:
     out: Path = Path("outputs")
     multirun: bool = False
     guard: str = "auto"
+    track: str = ""  # what finished runs are told to
     still: Origin | None = None  # the still whose settings are taken
     shown: str = ""  # the part of the config that is printed instead: job, hydra or all
     help: bool = False
@@ -53,9 +54,7 @@ def main(command: str, arguments: Sequence[str]) -> int:
     if request.shown:
         return _show(command, request)
     if request.multirun:
-        from pokora_anime.cli.render import sweep
-
-        return sweep.run(command, request.overrides, request.out)
+        return _sweep(command, request)
     from pokora_anime.cli.judge import key
     from pokora_anime.config.compose import compose
 
@@ -65,10 +64,26 @@ def main(command: str, arguments: Sequence[str]) -> int:
     folder = render(config, request.out, request.guard)
     key.sign(folder)
     print(folder)
+    if request.track:
+        from pokora_anime.cli.render import tracking
+
+        tracking.log_run(folder, request.overrides, request.out)
     if request.still is not None:
         _agree(folder, request.still)
     _require(config, folder)
     return 0
+
+
+def _sweep(command: str, request: Request) -> int:
+    """Render a grid, and tell of its finished jobs."""
+    from pokora_anime.cli.render import sweep
+
+    status = sweep.run(command, request.overrides, request.out)
+    if request.track:
+        from pokora_anime.cli.render import tracking
+
+        tracking.log_sweep(command, request.overrides, request.out)
+    return status
 
 
 def _told_clamped(command: str, overrides: Sequence[str]) -> None:
@@ -123,14 +138,12 @@ def sweep_main(arguments: Sequence[str]) -> int:
         return 0
     _one_run_only(request)
     resume_hint.remember("sweep", words(request))
-    from pokora_anime.cli.render import sweep
-
     if not any(override.startswith("sweep=") for override in request.overrides):
         request.overrides.insert(0, DEFAULT_SWEEP)
     if request.shown:
         request.multirun = True
         return _show("video", request)
-    return sweep.run("video", request.overrides, request.out)
+    return _sweep("video", request)
 
 
 def parse(command: str, arguments: Sequence[str]) -> Request:
@@ -155,6 +168,14 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             from pokora_anime.config import timeline_file
 
             request.overrides += timeline_file.overrides(Path(value))
+        elif name == "shots" and equals and not value.startswith("["):
+            from pokora_anime.config import shots_file
+
+            request.overrides.append(shots_file.override(Path(value)))
+        elif name == "track" and equals:
+            from pokora_anime.cli.render import tracking
+
+            request.track = tracking.require(value)
         elif name == "guard" and equals:
             request.guard = _guard(value)
         elif name in ("--out", "--from", "--prompt", "--prompt-env", "--prompt-file"):
@@ -181,12 +202,22 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             request.overrides.append(word)
     if still:
         _take(request, still)
+    _told_unused(request.overrides)
     drawn = settled(request.overrides)
     for word in drawn:
         if word not in request.overrides:
             print(f"drawn: {word}", file=sys.stderr)
     request.overrides = drawn
     return request
+
+
+def _told_unused(overrides: Sequence[str]) -> None:
+    """Name on stderr what a list of shots says itself."""
+    if any(word.startswith("shots=") for word in overrides):
+        unused = ("shot.prompt", "shot.seconds", "motion.camera")
+        typed = [key for key in unused if any(word.startswith(f"{key}=") for word in overrides)]
+        if typed:
+            print(f"not used: {', '.join(typed)}: each shot of the list has its own", file=sys.stderr)
 
 
 def _still(command: str, value: str) -> str:
@@ -209,12 +240,13 @@ def _take(request: Request, still: str) -> None:
     found = request.still.animated()
     told_ignored(request.still, found.ignored)
     request.overrides[:0] = with_changes(found.words, request.overrides)
-    asked = next((word for word in request.overrides if re.fullmatch(r"\+*best_of=(?!1$).*", word)), "")
+    other = re.compile(r"\+*(best_of=(?!1$)|shots=(?!\[\]$)).*", re.DOTALL)
+    asked = next((word for word in request.overrides if other.fullmatch(word)), "")
     if asked:
         raise ConfigError(
             "CFG-RANGE",
             f"{asked} beside --from: the still is the keyframe",
-            expected="best_of=1",
+            expected="one keyframe, that of one clip",
             fix="leave out one of the two",
         )
 
@@ -254,7 +286,8 @@ def words(request: Request) -> list[str]:
     """The request as words to type, a prompt of the environment written out."""
     out = [] if request.out == Request().out else ["--out", str(request.out)]
     guard = [] if request.guard == Request().guard else [f"guard={request.guard}"]
-    return [*(["--multirun"] if request.multirun else []), *request.overrides, *guard, *out]
+    track = [f"track={request.track}"] if request.track else []
+    return [*(["--multirun"] if request.multirun else []), *request.overrides, *guard, *track, *out]
 
 
 def _argument(name: str, rest: list[str]) -> str:

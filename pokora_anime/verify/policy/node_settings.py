@@ -18,8 +18,8 @@ from pokora_anime.provenance.operations import (
     of,
 )
 from pokora_anime.schema.settings import Compile, DType, RunConfig, StillsConfig, VideoConfig
-from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan
-from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
+from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, shot_plan
+from pokora_anime.timeline.frame_timing import frames_generated
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
 from pokora_anime.timeline.segment_plan import Span
 from pokora_anime.timeline.still_seeds import of_still
@@ -27,7 +27,7 @@ from pokora_anime.untrusted.container import finding
 from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.verify.policy import config_params
 from pokora_anime.verify.policy.graph import ancestors
-from pokora_anime.verify.record import surroundings
+from pokora_anime.verify.record import shot_records, surroundings
 from pokora_anime.verify.record.claimed_record import Record, Step, Table
 
 CHANNELS = 4  # of the latents of SD2, SDXL and nano (stages/noise.py)
@@ -36,6 +36,36 @@ FORMATS = {DType.fp32: "float32", DType.bf16: "bfloat16", DType.fp16: "float16"}
 
 def check(record: Record, config: RunConfig) -> Iterable[Finding]:
     """POL-PARAMS (other settings than the config), POL-PLACE, POL-SPAN, POL-CHAIN and POL-FRAMES."""
+    if isinstance(config, VideoConfig) and config.shots:
+        yield from _shots(record, config)
+        return
+    yield from _of_run(record, config)
+    if isinstance(config, VideoConfig):
+        yield from _delivered(record, config)
+
+
+def _shots(record: Record, config: VideoConfig) -> Iterable[Finding]:
+    """Each shot did what its own config says, and the video holds all of them."""
+    parts, plans = shot_records.split(record), shot_plan.each(config)
+    if len(parts) != len(plans):
+        got = f"{len(parts)} shots"
+        yield finding(
+            "POL-CHAIN", "other shots than the config's", run_layout.RECORD, got, expected=len(plans)
+        )
+        return
+    likened = shot_plan.likened(config)
+    for index, (part, plan) in enumerate(zip(parts, plans, strict=True)):
+        yield from _of_run(part, plan)
+        if sum(of(step.op).makes is Makes.copy for step in part.steps) != int(likened and index > 0):
+            yield finding("POL-CHAIN", f"shot {index + 1} without its identity", run_layout.RECORD)
+    whole, inside = config_params.params(config), {step.id for part in parts for step in part.steps}
+    for step in record.steps:
+        if step.id not in inside and step.op in whole:
+            yield from _params(step, whole[step.op], of(step.op).free)
+    yield from _delivered(record, config)
+
+
+def _of_run(record: Record, config: RunConfig) -> Iterable[Finding]:
     own = configs(record, config)
     of_run = config_params.params(config)
     of_each = {one.seed: config_params.params(one) for one in own.values()}
@@ -227,7 +257,10 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
                 yield finding("POL-PLACE", "maps of another segment", step.name)
     yield from _attempts(record, config)
     yield from _controls(record, by_op[MOTION.name], config)
-    frames = frames_delivered(config.shot.seconds, config.finish.fps)
+
+
+def _delivered(record: Record, config: VideoConfig) -> Iterable[Finding]:
+    frames = sum(shot_plan.frames_of(config))
     told = [record.summary[name] for name in ("frames", "fps", "width", "height")]
     if told != [frames, config.finish.fps, config.finish.width, config.finish.height]:
         yield finding(

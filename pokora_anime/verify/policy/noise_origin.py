@@ -61,7 +61,10 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
         elif makes is Makes.choice:
             yield from _selected(step, stored, record, sound)
         elif makes is Makes.poses:
-            yield from _planned(step, stored, any(one.op == REDRAWN.name for one in record.steps))
+            redrawn = any(one.op == REDRAWN.name and step.id in one.parents for one in record.steps)
+            yield from _planned(step, stored, redrawn)
+        elif makes is Makes.copy:
+            yield from _copied(step, stored, sound)
         elif makes is Makes.frame_maps:
             yield from _maps(step, stored, steps)
         elif makes is Makes.segment:
@@ -159,8 +162,17 @@ def _selected(
         message = "another keyframe was taken than the one with the highest score"
         yield finding("POL-CHOICE", message, step.name, expected=f"keyframe {best + 1} of {len(drawn)}")
     for one in record.steps:
-        if one.op == REDRAWN.name and one.params.get("part") != wanted[best]:
+        planned = [steps[name].parents for name in one.parents if name in steps]
+        again = one.op == REDRAWN.name and any(step.id in parents for parents in planned)
+        if again and one.params.get("part") != wanted[best]:
             yield finding("POL-CHOICE", "another keyframe was drawn again than was taken", one.name)
+
+
+def _copied(step: Step, stored: NodeArrays, sound: Mapping[str, NodeArrays]) -> Iterable[Finding]:
+    """An identity is the latent of the keyframe that it was made from, bit for bit."""
+    source = next((sound[name] for name in step.parents if name in sound), None)
+    if source is None or not np.array_equal(stored["latent"], source.get("latent", [])):
+        yield finding("POL-KNOWN", "an identity that is another picture than it was made from", step.name)
 
 
 def _no_text(stored: NodeArrays) -> str:
