@@ -18,7 +18,7 @@ STAGES = {
     "prompt": "stages.text.prompt_embeddings",
     "noise": "stages.picture.initial_noise",
     "keyframe": "stages.picture.keyframe",
-    "identity": "stages.picture.identity",
+    "likeness": "stages.picture.identity",
     "selection": "stages.picture.selection",
     "redrawn": "stages.picture.keyframe",
     "still": "stages.picture.keyframe",

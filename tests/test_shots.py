@@ -64,7 +64,7 @@ def test_joined_shots_are_stops_of_one_scene_with_one_character(tmp_path: Path) 
 def test_one_video_and_one_record_hold_all_shots() -> None:
     reading = read_run(listed())
     ops = [node.op for node in reading.nodes]
-    assert (ops.count("finish"), ops.count("encode"), ops.count("identity")) == (2, 1, 1)
+    assert (ops.count("finish"), ops.count("encode"), ops.count("likeness")) == (2, 1, 1)
     (later,) = [node for node in reading.nodes if node.op == "keyframe" and len(node.parents) == 3]
     assert later.params["seed"] == 9
     assert len(list(video_frames(listed() / "video.mp4"))) == 2 * FPS == reading.frames().count
@@ -131,7 +131,7 @@ def test_a_shot_that_the_config_does_not_list_is_refused(forged: Forgery) -> Non
 
 
 def test_an_identity_of_another_picture_is_refused(forged: Forgery) -> None:
-    identity = forged.of("identity")
+    identity = forged.of("likeness")
     forged.store(identity, {"latent": forged.arrays(identity)["latent"] + 1})
     assert "POL-KNOWN" in codes(forged.seal())
 
@@ -154,7 +154,7 @@ ONE = "- {prompt: 1girl, seconds: 2}\n"
         ("- {prompt: 1girl, seconds: 2, joined: maybe}", "CFG-SHOTS", "true or false"),
         ("- {prompt: 1girl, seconds: 2}\n" * 25, "CFG-SHOTS", "at most 24"),
         ("- {prompt: 1girl, seconds: 2, prompt: 2girls}", "GATE-DUPLICATE", "twice"),
-        ("- {prompt: 1girl, seconds: 0.3}", "CFG-RANGE", "whole number of frames"),
+        ("- {prompt: 1girl, seconds: 0.51}", "CFG-RANGE", "whole number of frames"),
         ("- {prompt: 1girl, seconds: 2, joined: true}", "CFG-RANGE", "nothing stands before it"),
         (ONE + "- {prompt: 1girl, seconds: 2, joined: true}\n" * 4, "CFG-RANGE", "at most 4 between"),
         (ONE + "- {prompt: a, seconds: 2, joined: true, seed: 3}", "CFG-RANGE", "neither"),

@@ -252,7 +252,7 @@ NOISE = Operation(
 KEYFRAME = Operation(
     name="keyframe",
     makes=Makes.picture,
-    parents=("prompt", "noise", "identity?"),
+    parents=("prompt", "noise", "likeness?"),
     draws=True,
     in_stills=True,
     stores=_PICTURE,
@@ -266,7 +266,7 @@ KEYFRAME = Operation(
     needs=frozenset({"unet", "vae"}),
 )
 IDENTITY = Operation(
-    name="identity",
+    name="likeness",
     makes=Makes.copy,
     parents=("keyframe|selection|redrawn",),  # the first shot's, for a later one's keyframe
     once=True,

@@ -46,7 +46,7 @@ STORED = (
     "prompt",
     "noise",
     "keyframe",
-    "identity",
+    "likeness",
     "selection",
     "control",
     "choreography",

@@ -34,7 +34,7 @@ def of(first: Keyframe, config: VideoConfig, context: RunContext) -> Identity:
     """What later shots are told of the first one's keyframe."""
     node = Node.after(
         [first.node],
-        "identity",
+        "likeness",
         {"size": [config.base.width, config.base.height], "likeness": config.keyframe.likeness},
         code=code_hash(sys.modules[__name__]),
         environment=environment(context),
