@@ -185,7 +185,7 @@ def test_a_clip_that_trembles_is_less_smooth_than_one_that_moves_on() -> None:
 def test_smoothness_is_told_beside_that_of_drawn_clips() -> None:
     rows = [clip_row(), clip_row(smoothness=0.5), clip_row(smoothness=None)]
     _, line, _ = nano_lines.motion_lines(rows)
-    assert (line.value, line.count, line.status) == (pytest.approx(0.45), 2, "info")
+    assert (line.value, line.count, line.status) == (pytest.approx(0.45), 2, "SHORT")
     assert line.shown == "0.45 (drawn clips 0.70)"
     assert nano_lines.motion_lines([clip_row(smoothness=None)])[1].shown == "-"
 
@@ -285,17 +285,23 @@ def test_a_strip_keeps_every_frame(tmp_path: Path) -> None:
 def planned_row(**changes: Any) -> dict[str, Any]:
     colors = {"outfit": 1.0, "hair": 1.0, "eyes": 0.5}
     return {
-        "action": "bowing", "read": True, "pck": [9, 10], "constancy": colors, "smoothness": 0.4, **changes
+        "action": "bowing", "judged": "bowing", "drawn_judged": "bowing", "read": True, "pck": [9, 10],
+        "drawn_pck": [10, 10], "constancy": colors, "smoothness": 0.4, "drawn_smoothness": 0.7, "flow": 0.9,
+        "drawn_flow": 1.0, **changes
     }  # fmt: skip
 
 
 def test_new_actions_are_read_and_followed() -> None:
-    rows = [planned_row(), planned_row(action="kicking", read=False, pck=[10, 10])]
-    read, placed, constant, smooth = nano_planned.planned_lines(rows)
+    rows = [planned_row(), planned_row(action="kicking", read=False, pck=[10, 10], flow=0.7)]
+    read, seen, placed, constant, smooth, flow = nano_planned.planned_lines(rows)
     assert (read.value, read.status) == (0.5, "SHORT")
+    assert (seen.value, seen.status, seen.details["by_action"]["kicking"]) == (0.5, "SHORT", 0.0)
     assert (placed.value, placed.count, placed.status) == (0.95, 20, "met")
     assert constant.value == pytest.approx(5 / 6) and constant.details["by_region"]["eyes"] == 0.5
-    assert smooth.details["placed"] == {"bowing": 0.9, "kicking": 1.0}
+    assert placed.details["drawn"] == 1.0 and "100.0 %" in placed.shown
+    assert (smooth.value, smooth.details["drawn"], smooth.status) == (0.4, 0.7, "SHORT")
+    assert flow.details["by_action"] == {"bowing": pytest.approx(0.9), "kicking": pytest.approx(0.7)}
+    assert (flow.value, flow.status) == (pytest.approx(0.7), "SHORT")
 
 
 def test_clips_that_no_poses_steered_have_no_limbs_in_place() -> None:

@@ -148,7 +148,7 @@ def test_the_loss_draws_attention_to_the_eyes() -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A probe after two steps on a handful of drawings and an untrained autoencoder."""
     place = Place(tmp_path_factory.mktemp("probe"), previews=False)
-    drawn_data.render(place.work, Data(stills=8, clips=2, held_out=4, pastel=4, flat_color=4), 0, 1)
+    drawn_data.render(place.work, Data(stills=8, clips=2, held_out=4, pastel=4, flat_color=4, posed=2), 0, 1)
     family.make_vae().save_pretrained(place.family / "vae")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe_pictures, "DECODED", 8)

@@ -20,6 +20,7 @@ from benchmarks.nano.nano_large import drawn_width, large_row
 from benchmarks.nano.nano_prompts import Asked, asked
 from benchmarks.nano.nano_rows import Row, Rows
 from benchmarks.nano.nano_studio import Control, Studio
+from benchmarks.nano.planned_twin import drawn_twin, nearest_action, tracks_of_actions
 from pokora_anime.choreography.actions import NAMES
 from pokora_anime.nano.probe import STILL, UNKNOWN, AttributeProbe, labels_of
 from pokora_anime.nano.world.draw import Frame, draw_frame
@@ -113,8 +114,7 @@ def clips(bench: Bench, count: int) -> None:
         made, track = bench.studio.steered(one.text, one.index)
         if one.index < SHOWN:
             write_strip(bench.pictures / f"{one.index:03d}.png", made)
-        row: Row = {**clip_row(bench, one, made), "pck": in_place(bench, track, made)}
-        bench.rows.add("clips", one.index, row)
+        bench.rows.add("clips", one.index, clip_row(bench, one, made) | in_place(bench, one, made, track))
 
 
 def planned(bench: Bench, count: int) -> None:
@@ -126,20 +126,41 @@ def planned(bench: Bench, count: int) -> None:
         looks = (f"{scene.hair_color} hair", scene.hair_style, f"{scene.eye_color} eyes", scene.outfit)
         text = ", ".join(("1girl", *looks, action, scene.background, scene.shot))
         made, track = bench.studio.steered(text, one.index, more=PLANNED_BY)
-        row: Row = {
-            "prompt": text,
-            "action": action,
-            "read": action in bench.studio.models().choreographer().read(text).names,
-            "pck": in_place(bench, track, made),
-            "constancy": constancy(made, bench.studio.joints(made)),
-            "smoothness": flow.smoothness(made, FPS),
-        }
-        bench.rows.add("planned", one.index, row)
+        read = bench.studio.models().choreographer().read(text).names
+        row: Row = {"prompt": text, "action": action, "shot": scene.shot, "read": action in read}
+        bench.rows.add("planned", one.index, row | planned_row(bench, one, made, track))
 
 
-def in_place(bench: Bench, track: NDArray[np.float32] | None, made: flow.Clip) -> list[int] | None:
-    """How many limb ends are where the track has them, and how many it has; None without a track."""
-    return None if track is None else placed(track, bench.studio.joints(made))
+def planned_row(bench: Bench, one: Asked, made: flow.Clip, track: NDArray[np.float32] | None) -> Row:
+    """What is measured on a clip under a choreography, and on its drawn twin: the same poses, drawn."""
+    assert track is not None
+    frames = drawn_twin(one.scene, track, FPS, SIZE)
+    twin = np.stack([frame.rgb for frame in frames])
+    found, in_twin = bench.studio.joints(made), bench.studio.joints(twin)
+    tracks = tracks_of_actions(bench.studio.models().choreographer(), track, one.index, FPS, SIZE)
+    return {
+        "judged": nearest_action(found, tracks),
+        "drawn_judged": nearest_action(in_twin, tracks),
+        "pck": placed(track, found),
+        "drawn_pck": placed(track, in_twin),
+        "flow": flow.flow_magnitude(made, FPS),
+        "drawn_flow": flow.flow_magnitude(twin, FPS),
+        "constancy": constancy(made, found),
+        "drawn_constancy": constancy(twin, np.stack([frame.joints for frame in frames])),
+        "smoothness": flow.smoothness(made, FPS),
+        "drawn_smoothness": flow.smoothness(twin, FPS),
+    }
+
+
+def in_place(bench: Bench, one: Asked, made: flow.Clip, track: NDArray[np.float32] | None) -> Row:
+    """How many limb ends are where a track has them, and how many it has, in a clip and in its poses
+    drawn; None without a track."""
+    if track is None:
+        return {"pck": None}
+    twin = np.stack([frame.rgb for frame in drawn_twin(one.scene, track, FPS, SIZE)])
+    joints = (bench.studio.joints(clip) for clip in (made, twin))
+    ours, drawn = (placed(track, found) for found in joints)
+    return {"pck": ours, "drawn_pck": drawn}
 
 
 def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:

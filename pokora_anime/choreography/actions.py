@@ -381,6 +381,19 @@ def posed(names: tuple[str, ...], m: Moment) -> Moves:
     return moves
 
 
+def taken_up(names: tuple[str, ...], moment: Moment) -> Moves:
+    """The poses of actions, between standing at ease and themselves as far as they are begun."""
+    moves, ease = posed(names, moment), Moves(len(moment.w))
+    standing(ease, moment)
+    for name in Moves.__dataclass_fields__:
+        if name == "count" or (name == "yaw" and "spinning" in names):
+            continue
+        one, other = getattr(ease, name), getattr(moves, name)
+        share = moment.begun.reshape(-1, *([1] * (other.ndim - 1)))
+        setattr(moves, name, one + share * (other - one))
+    return moves
+
+
 def rate_of(names: tuple[str, ...]) -> float:
     """Cycles a second of actions done together: the quickest one's that is no idling."""
     done = [ACTIONS[name].rate for name in together(names) if name != "standing"]

@@ -30,13 +30,15 @@ PROBE = "probe"  # the family's folder of the judge: shipped as it was trained, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """Counts of drawn pictures; `pastel` and `flat_color` are stills in those styles."""
+    """Counts of drawn pictures; `pastel` and `flat_color` are stills in those styles, `posed` clips of all
+    actions."""
 
     stills: int = 12_000
     clips: int = 1_000
     held_out: int = 128
     pastel: int = 1_500
     flat_color: int = 1_500
+    posed: int = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ def _small() -> Recipe:
 
     return Recipe(
         previews=False,
-        data=Data(stills=8, clips=2, held_out=4, pastel=4, flat_color=4),
+        data=Data(stills=8, clips=2, held_out=4, pastel=4, flat_color=4, posed=2),
         text=short(full.text),
         vae=short(full.vae),
         decoder=short(full.decoder),

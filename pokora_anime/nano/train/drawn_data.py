@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pokora_anime.nano.recipe import Data
 from pokora_anime.nano.sizes import FPS, FRAMES, PICTURE
+from pokora_anime.nano.train.posed_clips import STILL_ACTION, draw_clip
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import Scene, sample_scene
 
@@ -29,18 +30,20 @@ OFFSETS = {
     "held_out": 2_000_000,
     "pastel": 3_000_000,
     "flat_color": 4_000_000,
+    "posed": 5_000_000,
 }
 STYLES = {"pastel": "pastel", "flat_color": "flat color"}
 # Closed eyes hide a colour and far faces are small: both are drawn more rarely than the rest.
 EXPRESSIONS = {"smile": 0.5, "open mouth": 0.32, "closed eyes": 0.18}
 SHOTS = {"upper body": 0.6, "full body": 0.4}
 # The motion adapter learns what she does; a run moves the camera itself (finish.camera).
-PINNED = {"clips": {"camera": "static"}}
+PINNED = {"clips": {"camera": "static"}, "posed": {"camera": "static", "action": STILL_ACTION}}
+MOVING = ("clips", "posed")
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """rgb uint8 [n,256,256,3] (clips: [n,16,256,256,3]), joints [n,18,3], depth uint8 [n,256,256]."""
+    """rgb uint8 [n,256,256,3] (MOVING: [n,16,256,256,3]), joints [n,18,3], depth uint8 [n,256,256]."""
 
     rgb: NDArray[np.uint8]
     joints: NDArray[np.float32] | None
@@ -49,7 +52,7 @@ class Drawn:
 
 
 def scene_and_time(kind: str, index: int, seed: int) -> tuple[Scene, float]:
-    """Scene and start time in seconds of the index-th still, clip or held-out picture."""
+    """Scene and start time in seconds of the index-th still, clip or held-out picture of a kind."""
     rng = np.random.default_rng((seed, OFFSETS[kind] + index))
     while True:
         scene = sample_scene(
@@ -86,12 +89,12 @@ def render(work: Path, data: Data, seed: int, processes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     jobs: list[Chunk] = []
     for kind, count in asdict(data).items():
-        frames = (count, FRAMES) if kind == "clips" else (count,)
+        frames = (count, FRAMES) if kind in MOVING else (count,)
         _create(folder / f"{kind}_rgb.npy", np.uint8, (*frames, PICTURE, PICTURE, 3))
         _create(folder / f"{kind}_joints.npy", np.float32, (*frames, 18, 3))
-        if kind != "clips":
+        if kind not in MOVING:
             _create(folder / f"{kind}_depth.npy", np.uint8, (count, PICTURE, PICTURE))
-        step = max(1, CHUNK // FRAMES) if kind == "clips" else CHUNK
+        step = max(1, CHUNK // FRAMES) if kind in MOVING else CHUNK
         jobs += [(folder, kind, i, min(i + step, count), seed) for i in range(0, count, step)]
     for number, _ in enumerate(_drawn(jobs, processes), 1):
         if number % 25 == 0 or number == len(jobs):
@@ -139,13 +142,19 @@ def _draw_chunk(job: Chunk) -> None:
     folder, kind, start, stop, seed = job
     rgb = np.load(folder / f"{kind}_rgb.npy", mmap_mode="r+")
     joints = np.load(folder / f"{kind}_joints.npy", mmap_mode="r+")
-    depth = None if kind == "clips" else np.load(folder / f"{kind}_depth.npy", mmap_mode="r+")
+    depth = None if kind in MOVING else np.load(folder / f"{kind}_depth.npy", mmap_mode="r+")
     for i in range(start, stop):
         scene, time = scene_and_time(kind, i, seed)
         if depth is not None:
             frame = draw_frame(scene, time, PICTURE)
             rgb[i], joints[i], depth[i] = frame.rgb, frame.joints, np.rint(frame.depth * 255)
-            continue
-        for k in range(FRAMES):
-            frame = draw_frame(scene, time + k / FPS, PICTURE)
-            rgb[i, k], joints[i, k] = frame.rgb, frame.joints
+        elif kind == "posed":
+            rgb[i], joints[i] = draw_clip(scene, time, np.random.default_rng((seed, OFFSETS[kind] + i, 1)))
+        else:
+            _draw_acted(scene, time, rgb[i], joints[i])
+
+
+def _draw_acted(scene: Scene, time: float, rgb: NDArray[np.uint8], joints: NDArray[np.float32]) -> None:
+    for k in range(FRAMES):
+        frame = draw_frame(scene, time + k / FPS, PICTURE)
+        rgb[k], joints[k] = frame.rgb, frame.joints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Collection
 
 import numpy as np
 
@@ -24,9 +25,14 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     return caption_with_labels(scene, rng)[0]
 
 
-def caption_with_labels(scene: Scene, rng: np.random.Generator) -> tuple[str, dict[str, int]]:
-    """A random caption, and per attribute the index of the value it mentions (-1: not mentioned)."""
-    mentioned = _choose(scene, rng)
+def caption_with_labels(
+    scene: Scene, rng: np.random.Generator, left_out: Collection[str] = ()
+) -> tuple[str, dict[str, int]]:
+    """A random caption, and per attribute the index of the value it mentions (-1: not mentioned).
+
+    Attributes that are `left_out` are never mentioned.
+    """
+    mentioned = _choose(scene, rng).difference(left_out)
     if rng.random() < 0.6:
         parts = _tags(scene, mentioned, rng)
         order = rng.permutation(len(parts))

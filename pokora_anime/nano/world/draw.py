@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pokora_anime.nano.world.canvas import Canvas
 from pokora_anime.nano.world.character.figure import draw_figure, joints_of
-from pokora_anime.nano.world.character.joint_motion import solve
+from pokora_anime.nano.world.character.joint_motion import Pose, solve
 from pokora_anime.nano.world.places.background import Camera, draw_background, ground_shadow
 from pokora_anime.nano.world.scene import Scene
 
@@ -43,7 +43,7 @@ def camera_at(scene: Scene, time: float) -> Camera:
     )
 
 
-def _placing(scene: Scene, camera: Camera, side: int) -> tuple[float, NDArray[np.float64]]:
+def placing(scene: Scene, camera: Camera, side: int) -> tuple[float, NDArray[np.float64]]:
     """Scale (pixels a unit) and origin (pixels) of the figure's ground point."""
     if scene.shot == "full body":
         unit, ground, pivot, spread = 0.0074, 0.945, 0.62, 1.0
@@ -61,12 +61,16 @@ def draw_frame(scene: Scene, time: float, size: int = 192, lines_of: int | None 
 
     With `lines_of` its lines are, in shares of the frame, as wide as in a drawing of that size.
     """
+    return draw_pose(scene, time, solve(scene, time), size, lines_of)
+
+
+def draw_pose(scene: Scene, time: float, pose: Pose, size: int, lines_of: int | None = None) -> Frame:
+    """Draws the scene at a time with its figure in a pose; the rest as `draw_frame` does."""
     side = size * OVERSAMPLE
     canvas = Canvas(side, flat=scene.style == "flat color", line=_line(scene, size, lines_of or size))
     camera = camera_at(scene, time)
     draw_background(canvas, scene, camera, time)
-    pose = solve(scene, time)
-    scale, origin = _placing(scene, camera, side)
+    scale, origin = placing(scene, camera, side)
     canvas.place(scale, origin)
     if scene.shot == "full body":
         ground_shadow(canvas, pose.pelvis[0], pose.lift)

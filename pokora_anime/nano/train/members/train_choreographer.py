@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from pokora_anime.choreography import body, skeleton
 from pokora_anime.choreography.action_words import sample
-from pokora_anime.choreography.actions import NAMES, STYLES, Moment, posed, standing, together
+from pokora_anime.choreography.actions import NAMES, STYLES, Moment, taken_up, together
 from pokora_anime.choreography.choreographer import Choreographer
 from pokora_anime.choreography.skeleton import FACE
 from pokora_anime.nano.recipe import Training
@@ -73,19 +73,6 @@ def _drawn(rng: np.random.Generator, count: int) -> tuple[list[Tensor], Tensor]:
         torch.from_numpy(np.concatenate(column).astype(np.float32)) for column in zip(*parts, strict=True)
     ]
     return inputs, torch.from_numpy(np.concatenate(wanted).astype(np.float32))
-
-
-def taken_up(names: tuple[str, ...], moment: Moment) -> body.Moves:
-    """The poses of actions, between standing at ease and themselves as far as they are begun."""
-    moves, ease = posed(names, moment), body.Moves(len(moment.w))
-    standing(ease, moment)
-    for name in body.Moves.__dataclass_fields__:
-        if name == "count" or (name == "yaw" and "spinning" in names):
-            continue
-        one, other = getattr(ease, name), getattr(moves, name)
-        share = moment.begun.reshape(-1, *([1] * (other.ndim - 1)))
-        setattr(moves, name, one + share * (other - one))
-    return moves
 
 
 def _pose_loss(model: Choreographer, dice: Dice, count: int) -> Tensor:

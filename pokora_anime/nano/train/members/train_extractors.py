@@ -21,10 +21,12 @@ MIRROR = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16]
 HEAT = 64
 SPREAD = 1.0  # heat map cells
 THROUGH_VAE = 0.25
+SCORED = 0.05  # share of the posed clips that are kept for the score
+POSED = 0.5  # share of the pose extractor's pictures that show a pose of any action
 
 
 class _Inputs:
-    """Stills as a generator would paint them: decoded latents, jitter, blur and noise."""
+    """Pictures as a generator would paint them: decoded latents, jitter, blur and noise."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -39,7 +41,7 @@ class _Inputs:
         pictures = pictures.to(self.place.device).permute(0, 3, 1, 2).float() / 255
         decoded = max(1, round(count * THROUGH_VAE))
         pictures[:decoded] = self._decoded(index[:decoded], dice)
-        return self._jittered(pictures, dice), index
+        return self.jittered(pictures, dice), index
 
     @torch.no_grad()
     def _decoded(self, index: NDArray[np.int64], dice: Dice) -> Tensor:
@@ -49,7 +51,8 @@ class _Inputs:
         decoded = self.vae.decode(latents.to(self.place.device)).sample.float()
         return ((decoded + 1) / 2).clamp(0, 1)
 
-    def _jittered(self, pictures: Tensor, dice: Dice) -> Tensor:
+    def jittered(self, pictures: Tensor, dice: Dice) -> Tensor:
+        """Pictures [B,3,256,256] in other colours, and some of them softer."""
         rng, count = dice.numpy, len(pictures)
 
         def draw(low: float, high: float, channels: int = 1) -> Tensor:
@@ -69,13 +72,17 @@ def train_pose(training: Training, place: Place) -> None:
     """Trains the pose extractor; the score is the mean error in pixels at 256."""
     torch.manual_seed(place.seed)
     model = family.make_pose_extractor().to(place.device)
-    inputs = _Inputs(place)
+    inputs, posed = _Inputs(place), drawn_data.load(place.work, "posed", place.seed)
+    share = min(round(training.batch * POSED), training.batch - 1)
 
     def loss_of(dice: Dice) -> Tensor:
-        pictures, index = inputs(dice, training.batch)
+        pictures, index = inputs(dice, training.batch - share)
         assert inputs.drawn.joints is not None
-        joints = np.stack([inputs.drawn.joints[i] for i in index])
-        for i in np.flatnonzero(dice.numpy.random(len(index)) < 0.5):
+        in_poses, joints_in_poses = _in_poses(posed, dice, share)
+        in_poses = inputs.jittered(in_poses.to(place.device), dice)
+        pictures = torch.cat([pictures, in_poses])
+        joints = np.concatenate([np.stack([inputs.drawn.joints[i] for i in index]), joints_in_poses])
+        for i in np.flatnonzero(dice.numpy.random(len(joints)) < 0.5):
             pictures[i], joints[i] = pictures[i].flip(-1), mirrored(joints[i])
         pictures, joints = _moved(pictures, joints, dice)
         heat, presence = model(pictures)
@@ -87,6 +94,20 @@ def train_pose(training: Training, place: Place) -> None:
     print(f"pose_extractor: {scores}", flush=True)
     model.save_pretrained(place.family / "pose_extractor")
     write_record("pose_extractor", training, progress, place, scores)
+
+
+def _in_poses(posed: drawn_data.Drawn, dice: Dice, count: int) -> tuple[Tensor, NDArray[np.float32]]:
+    """Frames [B,3,256,256] in 0..1 of posed clips but the last ones, and their joints [B,18,3]."""
+    assert posed.joints is not None
+    clips = dice.numpy.integers(_taught(posed), size=count)
+    frames = dice.numpy.integers(posed.rgb.shape[1], size=count)
+    pictures = torch.from_numpy(posed.rgb[clips, frames]).permute(0, 3, 1, 2).float() / 255
+    return pictures, posed.joints[clips, frames]
+
+
+def _taught(posed: drawn_data.Drawn) -> int:
+    """How many of the posed clips are trained on; the rest are for the score."""
+    return max(1, len(posed.rgb) - max(1, round(len(posed.rgb) * SCORED)))
 
 
 def mirrored(joints: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -131,11 +152,19 @@ def _pose_loss(heat: Tensor, presence: Tensor, joints: Tensor) -> Tensor:
 
 
 def _pose_scores(model: PoseExtractor, place: Place) -> dict[str, float]:
-    drawn = drawn_data.load(place.work, "held_out", place.seed)
-    assert drawn.joints is not None
-    found = np.stack([model(np.asarray(rgb)) for rgb in drawn.rgb])
-    visible = drawn.joints[..., 2] > 0.5
-    errors = np.linalg.norm(found[..., :2] - drawn.joints[..., :2], axis=-1)[visible]
+    """Scores on held-out stills, and `posed_...` on clips of all actions."""
+    drawn, posed = (drawn_data.load(place.work, kind, place.seed) for kind in ("held_out", "posed"))
+    assert drawn.joints is not None and posed.joints is not None
+    rgb, joints = (array[_taught(posed) :, ::4] for array in (posed.rgb, posed.joints))
+    in_poses = _errors(model, rgb.reshape(-1, *rgb.shape[2:]), joints.reshape(-1, 18, 3))
+    scores = _errors(model, drawn.rgb, drawn.joints)
+    return {**scores, **{f"posed_{name}": value for name, value in in_poses.items()}}
+
+
+def _errors(model: PoseExtractor, rgb: NDArray[np.uint8], joints: NDArray[np.float32]) -> dict[str, float]:
+    found = np.stack([model(np.asarray(picture)) for picture in rgb])
+    visible = joints[..., 2] > 0.5
+    errors = np.linalg.norm(found[..., :2] - joints[..., :2], axis=-1)[visible]
     return {
         "mean_error_px": float(errors.mean()),
         "within_8px": float((errors < 8).mean()),

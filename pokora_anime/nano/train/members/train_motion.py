@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -107,9 +108,15 @@ def clip_noise(dice: Dice, like_BCFHW: Tensor) -> Tensor:
     return (share.sqrt() * common + (1.0 - share).sqrt() * own).to(like_BCFHW.device)
 
 
-def clip_caption(scene: Scene, rng: np.random.Generator, empty: float = EMPTY) -> str:
-    """A caption with any camera move, which the clip does not show; a share `empty` is dropped."""
-    words, _ = caption_with_labels(replace(scene, camera=str(rng.choice(ATTRIBUTES["camera"]))), rng)
+def clip_caption(
+    scene: Scene, rng: np.random.Generator, empty: float = EMPTY, left_out: Collection[str] = ()
+) -> str:
+    """A caption with any camera move, which the clip does not show; a share `empty` is dropped.
+
+    Attributes that are `left_out` are never mentioned.
+    """
+    moved = replace(scene, camera=str(rng.choice(ATTRIBUTES["camera"])))
+    words, _ = caption_with_labels(moved, rng, left_out)
     return "" if rng.random() < empty else words
 
 

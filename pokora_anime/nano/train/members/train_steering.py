@@ -2,8 +2,8 @@
 
 Each on its own has never seen the other: the ControlNet was trained on stills, the motion layers on clips
 without maps, and a clip that is steered in every frame shows blotches that neither would draw. Here both
-see drawn clips under the exact joints of each frame. A share of the clips has no maps, so that the motion
-layers keep what they do alone.
+see drawn clips of every action that can be planned under the exact joints of each frame. A share of the
+clips has no maps, so that the motion layers keep what they do alone: these show what the text encoders know.
 
 Shapes: latents [B,4,F,32,32], maps [B*F,3,256,256], a strength a clip [B].
 """
@@ -27,9 +27,10 @@ from pokora_anime.nano.train.members import train_motion, train_text
 from pokora_anime.nano.train.members.train_vae import load_latents
 from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
 from pokora_anime.nano.world.joint_picture import openpose_map
+from pokora_anime.nano.world.scene import Scene
 from pokora_anime.stages.control.map_embedding import hint_embedded
 
-FREE = 0.4  # share of clips that no map steers
+FREE = 0.25  # share of clips that no map steers
 STRENGTHS = (0.35, 1.0)  # of the others' ControlNet: what `control.scale.pose` is set to lies between
 RECORD = "training_steering.json"
 DRAWING_THREADS = 8
@@ -70,6 +71,39 @@ class Steering:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A clip of a batch: latents [F,4,32,32], joints [F,18,3], and what is said of it."""
+
+    latents: Tensor
+    joints: NDArray[np.float32]
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Clips:
+    """The clips of a kind; a posed one does what no word of the text encoders says."""
+
+    latents: NDArray[np.float16]
+    joints: NDArray[np.float32]
+    scenes: list[Scene]
+    unsaid: tuple[str, ...]
+
+    @classmethod
+    def of(cls, place: Place, kind: str) -> Self:
+        drawn = drawn_data.load(place.work, kind, place.seed)
+        assert drawn.joints is not None
+        unsaid = ("action",) if kind == "posed" else ()
+        return cls(load_latents(place, kind), drawn.joints, drawn.scenes, unsaid)
+
+    def drawn(self, rng: np.random.Generator) -> _Drawn:
+        """Any one of them."""
+        index = int(rng.integers(len(self.latents)))
+        latents = torch.from_numpy(self.latents[index].astype(np.float32))
+        caption = train_motion.clip_caption(self.scenes[index], rng, left_out=self.unsaid)
+        return _Drawn(latents, np.asarray(self.joints[index]), caption)
+
+
 def predict(
     unet: UNetMotionModel, noisy: Tensor, timesteps: Tensor, told: diffusion.Conditions, steering: Steering
 ) -> Tensor:
@@ -100,10 +134,7 @@ def train_steering(training: Training, place: Place, preview_every: int = 500) -
     torch.manual_seed(place.seed)
     encoders = train_text.load(place)
     schedule = diffusion.Schedule.of(place.device)
-    latents = np.asarray(load_latents(place, "clips"))
-    drawn = drawn_data.load(place.work, "clips", place.seed)
-    assert drawn.joints is not None
-    scenes, joints = drawn.scenes, np.asarray(drawn.joints)
+    free, posed = (_Clips.of(place, kind) for kind in ("clips", "posed"))
     unet, control, before = load_networks(place)
     named = [(n, p) for n, p in unet.named_parameters() if "motion_modules" in n]
     named += [(f"control.{n}", p) for n, p in control.named_parameters()]
@@ -111,21 +142,21 @@ def train_steering(training: Training, place: Place, preview_every: int = 500) -
         parameter.requires_grad_(True)
 
     def loss_of(dice: Dice) -> Tensor:
-        index = dice.numpy.integers(len(latents), size=training.batch)
-        captions = [train_motion.clip_caption(scenes[i], dice.numpy) for i in index]
-        told = diffusion.conditions(encoders, captions, dice, place)
-        clean = diffusion.take(latents, index, place).transpose(1, 2)
+        strength = strengths(dice.numpy, training.batch, place)
+        drawn = [(posed if strong else free).drawn(dice.numpy) for strong in strength.tolist()]
+        told = diffusion.conditions(encoders, [one.caption for one in drawn], dice, place)
+        joints = np.stack([one.joints for one in drawn])
+        clean = torch.stack([one.latents for one in drawn]).to(place.device).transpose(1, 2)
         noise = train_motion.clip_noise(dice, clean)
         timesteps = diffusion.noisy_timesteps(dice, training.batch, place)
-        known = train_motion.known_frames(dice.numpy, len(index), clean.shape[2]).to(place.device)
+        known = train_motion.known_frames(dice.numpy, len(drawn), clean.shape[2]).to(place.device)
         nearly = (timesteps * train_motion.NEARLY_CLEAN * dice.numpy.random()).long()
         levels = torch.where(known, nearly[:, None], timesteps[:, None])
         noisy, velocity = schedule.noised(clean, noise, levels[:, None, :, None, None])
-        maps = draw_maps(joints[index], place)
-        steering = Steering.of(control, maps, strengths(dice.numpy, len(index), place))
+        steering = Steering.of(control, draw_maps(joints, place), strength)
         error = (predict(unet, noisy, timesteps, told, steering).float() - velocity).square()
-        weights = diffusion.attention_to(joints[index].reshape(-1, 18, 3), place)
-        weights = weights.view(len(index), 1, *error.shape[2:]) * ~known[:, None, :, None, None]
+        weights = diffusion.attention_to(joints.reshape(-1, 18, 3), place)
+        weights = weights.view(len(drawn), 1, *error.shape[2:]) * ~known[:, None, :, None, None]
         return (error * weights).sum() / (weights.sum() * error.shape[1])
 
     def keep(step: int) -> None:

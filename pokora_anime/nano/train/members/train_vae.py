@@ -21,7 +21,7 @@ CROP = 128
 EDGE_WEIGHT, TINT_WEIGHT = 0.5, 2.0
 KL_WEIGHT = 3e-5
 ENCODE_BATCH = 16
-KINDS = ("stills", "clips", "pastel", "flat_color")
+KINDS = ("stills", "clips", "pastel", "flat_color", "posed")
 
 
 def to_tensor(rgb: NDArray[np.uint8], device: str) -> Tensor:
@@ -165,7 +165,7 @@ def encode_kind(kind: str, vae: AutoencoderKL, place: Place) -> None:
         np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=cells)
     training_workers.wait()
     out = np.lib.format.open_memmap(path, mode="r+")
-    block = 16 if kind == "clips" else 256
+    block = 16 if kind in drawn_data.MOVING else 256
     for start in range(training_workers.rank() * block, len(rgb), training_workers.count() * block):
         part = rgb[start : start + block]
         flat = part.reshape(-1, *part.shape[-3:])
