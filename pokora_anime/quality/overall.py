@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pokora_anime.quality.metrics.metric_table import BY_ID, STAGES
+from pokora_anime.quality.metrics.score_summary import Score
 
 OVERALL = "overall"
 
@@ -15,12 +16,22 @@ def overall(card: Mapping[str, Any]) -> float | None:
     between bad (0) and good (1) in its band, and no more beyond. None where nothing could be measured.
     """
     found = [
-        _worth(name, stage, str(card[stage]["features"]), value)
+        worth
         for stage in STAGES
-        for name, value in card[stage]["values"].items()
-        if name in BY_ID and value is not None
+        for worth in _worths(stage, str(card[stage]["features"]), card[stage]["values"])
     ]
     return sum(found) / len(found) if found else None
+
+
+def of_score(score: Score, stage: str) -> float | None:
+    """The same of one stage alone."""
+    found = _worths(stage, score.features, score.values)
+    return sum(found) / len(found) if found else None
+
+
+def _worths(stage: str, features: str, values: Mapping[str, float | None]) -> list[float]:
+    known = ((name, value) for name, value in values.items() if name in BY_ID and value is not None)
+    return [_worth(name, stage, features, value) for name, value in known]
 
 
 def _worth(name: str, stage: str, features: str, value: float) -> float:

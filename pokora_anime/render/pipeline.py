@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -18,7 +18,11 @@ from pokora_anime.provenance.run_layout import CANDIDATES, REPORTS
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe, Prompt, Segment, Video
 from pokora_anime.quality.contact_sheet import contact_sheet
 from pokora_anime.quality.joining import JoinJudge
+from pokora_anime.quality.metrics.clip_scorer import ClipScorer
+from pokora_anime.quality.metrics.metric_table import GENERATED
 from pokora_anime.quality.metrics.optical_flow import DisFlow
+from pokora_anime.quality.metrics.scorer_backends import light_describer
+from pokora_anime.quality.overall import of_score
 from pokora_anime.render.run import Run, open_run
 from pokora_anime.schema.settings import StillsConfig, VideoConfig
 from pokora_anime.stages.control import choreography_stage, draft_maps, join_maps
@@ -50,16 +54,22 @@ from pokora_anime.timeline.still_seeds import of_still
 EXTRACTORS = ("pose_extractor", "depth_extractor", "lineart_extractor")
 
 
-def render_video(config: VideoConfig, root: Path, guard: Mapping[str, Json] | None = None) -> Path:
+def render_video(
+    config: VideoConfig,
+    root: Path,
+    guard: Mapping[str, Json] | None = None,
+    first: Callable[[float], None] | None = None,
+) -> Path:
     """Render the clip that `config` describes; returns its run folder.
 
     A finished run is returned as it is, an unfinished one goes on from its last finished segment.
-    `guard` is what held this process in while it rendered; it goes into the record.
+    `guard` is what held this process in while it rendered; it goes into the record. `first` is told the
+    score of the first segment, once it is there.
     Raises PokoraError children; what is finished stays on disk.
     """
     with open_run("video", config, root, guard) as run:
         if not run.folder.finished:
-            _render(config, run)
+            _render(config, run, first)
         return run.folder.path
 
 
@@ -185,7 +195,7 @@ def _attempts(config: VideoConfig, context: RunContext) -> Attempts:
     return Attempts(of=lambda _: range(config.quality.reroll + 1), failing=judge)
 
 
-def _render(config: VideoConfig, run: Run) -> None:
+def _render(config: VideoConfig, run: Run, first: Callable[[float], None] | None) -> None:
     find_ffmpeg()  # before anything is computed, not after
     run.display.plan(_steps(config))
     for warning in (hires_plan.warning(config), camera_choice.note(config)):
@@ -194,7 +204,7 @@ def _render(config: VideoConfig, run: Run) -> None:
     shots = shot_plan.each(config)
     run.begin_score(shots, [_joins(one) for one in shots])
     run.begin_preview()
-    run.finish_video(_deliver(_arriving(config, shots, run.context), shots, run))
+    run.finish_video(_deliver(_arriving(config, shots, run.context, first), shots, run))
 
 
 @dataclass(slots=True)
@@ -212,7 +222,12 @@ class _Arrived:
     segment: Segment
 
 
-def _arriving(config: VideoConfig, shots: Sequence[VideoConfig], context: RunContext) -> Iterator[_Arrived]:
+def _arriving(
+    config: VideoConfig,
+    shots: Sequence[VideoConfig],
+    context: RunContext,
+    first: Callable[[float], None] | None,
+) -> Iterator[_Arrived]:
     """The segments of all shots, one shot after the other."""
     likeness = Likeness() if shot_plan.likened(config) else None
     for index, one in enumerate(shots):
@@ -220,7 +235,19 @@ def _arriving(config: VideoConfig, shots: Sequence[VideoConfig], context: RunCon
         if len(shots) > 1:
             context.progress.note(f"shot {index + 1} of {len(shots)}: {one.shot.prompt}")
         for segment in clip_segments(one, own, likeness):
+            if first is not None:
+                first(_first_score(segment, one, own))
+                first = None
             yield _Arrived(shot=index, segment=segment)
+
+
+def _first_score(segment: Segment, config: VideoConfig, context: RunContext) -> float:
+    """The overall score of a segment's frames, 0 where nothing can be measured."""
+    describer = light_describer(config.base.family, config.shot.prompt, context.device.type)
+    scorer = ClipScorer(joins=(), fps=config.shot.fps, flows=DisFlow(), describer=describer)
+    for frame in decode_chunks(segment.latents, config.finish.decode_chunk, context):
+        scorer.push(frame)
+    return of_score(scorer.result(), GENERATED) or 0.0
 
 
 def _in_shot(context: RunContext, config: VideoConfig, first: int) -> RunContext:

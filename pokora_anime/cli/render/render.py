@@ -76,8 +76,10 @@ def main(command: str, arguments: Sequence[str]) -> int:
 
 def _sweep(command: str, request: Request) -> int:
     """Render a grid, and tell of its finished jobs."""
-    from pokora_anime.cli.render import sweep
+    from pokora_anime.cli.render import search, sweep
 
+    if search.WORD in request.overrides:
+        return search.run(command, request.overrides, request.out)
     status = sweep.run(command, request.overrides, request.out)
     if request.track:
         from pokora_anime.cli.render import tracking

@@ -180,7 +180,8 @@ def _render(request: Message, answers: IO[bytes]) -> Message:
     send(answers, {"uncompiled": _uncompiled()})
     root = Path(request["root"])
     if isinstance(config, VideoConfig):
-        path = pipeline.render_video(config, root, guard_state.in_force().to_json())
+        told = (lambda score: send(answers, {"first": score})) if request.get("first") else None
+        path = pipeline.render_video(config, root, guard_state.in_force().to_json(), told)
     else:
         assert isinstance(config, StillsConfig)
         path = pipeline.render_stills(config, root, guard_state.in_force().to_json())
