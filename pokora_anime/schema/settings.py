@@ -228,7 +228,7 @@ class KeyframeConfig:
     enabled: Annotated[bool, Law("start from an internal still; false: AnimateDiff on text alone")] = True
     likeness: Annotated[
         float, Law("how much a later shot's keyframe attends to the first one's; 0: not", low=0, high=10)
-    ] = 0.5
+    ] = 1.0
 
 
 @dataclass(kw_only=True, slots=True)
