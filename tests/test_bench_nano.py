@@ -342,10 +342,10 @@ def test_eyes_are_judged_where_they_show() -> None:
 
 def test_clip_lines_meet_or_miss_their_bars() -> None:
     good, bad = clip_row(), clip_row(action=3)
-    lines = {line.what: line for line in nano_lines.clip_lines([good] * 9 + [bad] * 1)}
-    assert lines["action, judged on the clip"].value == 0.9
+    lines = {line.what: line for line in nano_lines.clip_lines([good] * 39 + [bad] * 1)}
+    assert lines["action, judged on the clip"].value == 0.975
     assert lines["action, judged on the clip"].status == "met"
-    lines = {line.what: line for line in nano_lines.clip_lines([good] * 8 + [bad] * 2)}
+    lines = {line.what: line for line in nano_lines.clip_lines([good] * 9 + [bad] * 1)}
     assert lines["action, judged on the clip"].status == "SHORT"
     assert lines["hair colour"].status == "met"
 
@@ -377,7 +377,7 @@ def test_motion_counts_by_its_worst_action() -> None:
 
 
 def test_an_action_just_too_lively_counts_beside_one_that_is_calm_enough() -> None:
-    flow, *_ = nano_lines.motion_lines(of_two_actions(0.072, 0.133))
+    flow, *_ = nano_lines.motion_lines(of_two_actions(0.09, 0.133))
     assert flow.value == pytest.approx(1.33)
     assert flow.status == "SHORT"
 

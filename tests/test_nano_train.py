@@ -82,7 +82,8 @@ from pokora_anime.nano.train import drawn_data
 if __name__ == "__main__":
     cv2.setNumThreads(2)
     cv2.GaussianBlur(np.zeros((2048, 2048, 3), np.uint8), (9, 9), 2)
-    drawn_data.render(Path(sys.argv[1]), Data(stills=2, clips=1, held_out=1, pastel=1, flat_color=1, posed=1), 0, 2)
+    few = Data(stills=2, clips=1, held_out=1, pastel=1, flat_color=1, posed=1)
+    drawn_data.render(Path(sys.argv[1]), few, 0, 2)
 """
 
 

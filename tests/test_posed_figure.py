@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.nano.planned_twin import drawn_twin, nearest_action
+from benchmarks.nano.planned_poses import drawn_twin, nearest_action
 from pokora_anime.choreography.actions import NAMES
 from pokora_anime.nano.sizes import FPS, FRAMES, PICTURE
 from pokora_anime.nano.train.posed_clips import Motion, draw_clip, track_of

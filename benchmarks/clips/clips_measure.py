@@ -18,7 +18,7 @@ from benchmarks.nano.constancy import constancy
 from benchmarks.nano.nano_flow import flow_magnitude
 from benchmarks.nano.nano_metrics import pck
 from benchmarks.nano.nano_rows import Row
-from benchmarks.nano.steering_joints import steering
+from benchmarks.nano.planned_poses import steering
 from pokora_anime.devices.machine import give_back_memory
 from pokora_anime.nano.probe import STILL
 from pokora_anime.nano.world.draw import draw_frame

@@ -20,7 +20,7 @@ from benchmarks.nano.nano_large import drawn_width, large_row
 from benchmarks.nano.nano_prompts import Asked, asked
 from benchmarks.nano.nano_rows import Row, Rows
 from benchmarks.nano.nano_studio import Control, Studio
-from benchmarks.nano.planned_twin import drawn_twin, nearest_action, tracks_of_actions
+from benchmarks.nano.planned_poses import drawn_twin, nearest_action, tracks_of_actions
 from pokora_anime.choreography.actions import NAMES
 from pokora_anime.nano.probe import STILL, UNKNOWN, AttributeProbe, labels_of
 from pokora_anime.nano.world.draw import Frame, draw_frame

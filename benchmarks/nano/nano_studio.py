@@ -155,7 +155,7 @@ class Studio:
         """One segment as `pokora video` makes it (keyframe, its control maps, motion, camera) under `more`
         settings: uint8 [16,256,256,3], and the joints float32 [16,18,3] that steered its frames if any did.
         """
-        from benchmarks.nano.steering_joints import steering
+        from benchmarks.nano.planned_poses import steering
         from pokora_anime.render.pipeline import clip_segments
 
         config = _config(speed, more)

@@ -1,12 +1,13 @@
-"""What a clip of a planned action is measured against: the same poses drawn, and every other action's."""
+"""What a clip under poses is measured against: the poses themselves, the same drawn, and other actions'."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from pokora_anime.choreography import skeleton
 from pokora_anime.choreography.actions import NAMES
@@ -15,10 +16,28 @@ from pokora_anime.choreography.pose_plan import Order, plan
 from pokora_anime.nano.world.draw import Frame
 from pokora_anime.nano.world.posed_figure import draw_posed
 from pokora_anime.nano.world.scene import Scene
+from pokora_anime.provenance.run_layout import array_name
+from pokora_anime.provenance.stage_records import Segment
+from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.stages.control.joint_tracks import smoothed
+from pokora_anime.stages.run_context import RunContext
 
 Track = NDArray[np.float32]  # [frames,18,3]: x, y in pixels, presence
 FARTHEST = 0.5  # trunks: a joint that is farther off than that is simply elsewhere
 STANDING = "standing"  # what a drawn scene does while its poses come from elsewhere
+
+
+def steering(segment: Segment, config: VideoConfig, context: RunContext) -> Iterator[NDArray[np.float32]]:
+    """The joints [frames,18,3] that each frame of a segment was made under, if there are any."""
+    for parent in segment.node.parents:
+        path = context.folder.path / array_name("draft_maps", parent)
+        if path.exists():
+            yield smoothed(load_file(path)["pose"].astype(np.float32), config.control.draft_smooth)
+        path = context.folder.path / array_name("choreography", parent)
+        if path.exists():
+            joints = load_file(path)["pose"].astype(np.float32)
+            frames = segment.start + np.arange(segment.latents.shape[1])
+            yield joints[frames % len(joints) if config.motion.loop else np.minimum(frames, len(joints) - 1)]
 
 
 def drawn_twin(scene: Scene, track: Track, fps: float, size: int) -> list[Frame]:
