@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from PIL import Image as Picture
+from torch import Tensor
 
 from pokora_anime.catalogue.registry import JUDGE
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
@@ -255,7 +256,11 @@ def _in_shot(context: RunContext, config: VideoConfig, first: int) -> RunContext
     show = context.preview
     if show is None or not first:
         return replace(context, seed=config.seed)
-    return replace(context, seed=config.seed, preview=lambda start, latents: show(start + first, latents))
+
+    def later(start: int, latents: Tensor) -> None:
+        show(start + first, latents)
+
+    return replace(context, seed=config.seed, preview=later)
 
 
 def _joins(config: VideoConfig) -> list[int]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -168,9 +169,7 @@ def _composed(words: Sequence[str]) -> VideoConfig:
 
 def _search(wish: Wish, space: Space, folder: Path) -> str:
     """Render the trials; the words of the best one by the first score, "" where none finished."""
-    import optuna
-
-    untyped: Any = cast(Any, optuna)
+    untyped: Any = import_module("optuna")  # an extra
     untyped.logging.set_verbosity(untyped.logging.WARNING)
     samplers = untyped.samplers
     sampler = (

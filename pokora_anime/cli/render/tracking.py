@@ -11,9 +11,10 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError, MachineError
@@ -69,10 +70,8 @@ def log_sweep(command: str, overrides: Sequence[str], root: Path) -> None:
 def _log(runs: Sequence[tuple[Path, Sequence[str]]], root: Path) -> None:
     os.environ.update(_SETTINGS)
     try:
-        from mlflow.tracking import MlflowClient
-
-        store = (root / STORE).absolute()
-        client: Any = cast(Any, MlflowClient)(tracking_uri=store.as_uri())
+        tracking: Any = import_module("mlflow.tracking")  # an extra
+        client: Any = tracking.MlflowClient(tracking_uri=(root / STORE).absolute().as_uri())
         found = client.get_experiment_by_name(EXPERIMENT)
         experiment = found.experiment_id if found is not None else client.create_experiment(EXPERIMENT)
         for folder, overrides in runs:
