@@ -101,7 +101,7 @@ def drawn_clip(tmp_path: Path) -> Path:
     frames = (draw_frame(scene, index / 24, 768).rgb for index in range(24))
     context = tiny.context(tmp_path / "run")
     drawn = Node(op="finish", params={}, parents=("a" * 64,), inputs=("b" * 64,), output="c" * 64)
-    return encode.write(frames, tiny.config(size=(768, 768)), context, lambda hashes: drawn).path
+    return encode.write(frames, tiny.config(size=(768, 768)), context, lambda hashes: [drawn]).path
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ STAGES = {
     "prompt": "stages.text.prompt_embeddings",
     "noise": "stages.picture.initial_noise",
     "keyframe": "stages.picture.keyframe",
+    "likeness": "stages.picture.identity",
+    "selection": "stages.picture.selection",
     "redrawn": "stages.picture.keyframe",
     "still": "stages.picture.keyframe",
     "control": "stages.control.control_maps",
@@ -73,7 +75,11 @@ EXCUSED_FOR = {
         "timeline.hires_plan": "a clip's second pass",
         "timeline.join_plan": "a clip's joins",
         "timeline.segment_plan": "a clip's segments",
-    }
+    },
+    "stages.picture.selection": {
+        "nano.world.character.face": "labels of drawn pictures, for training",
+        "nano.world.scene": "labels of drawn pictures, for training",
+    },
 }
 
 

@@ -37,7 +37,7 @@ def written(root: Path, frames: list[Image] | Iterator[Image] | None = None) -> 
     context = tiny.context(root)
     with context.folder:
         source = iter(clip() if frames is None else frames)
-        return encode.write(source, tiny.config(size=(SIZE, SIZE)), context, lambda hashes: SOURCE)
+        return encode.write(source, tiny.config(size=(SIZE, SIZE)), context, lambda hashes: [SOURCE])
 
 
 def ffmpeg(*arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -141,9 +141,9 @@ def test_what_is_no_mp4_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_the_node_covers_both_hash_lists_and_the_file(tmp_path: Path) -> None:
     told: list[list[str]] = []
 
-    def source(hashes: Sequence[str]) -> Node:
+    def source(hashes: Sequence[str]) -> list[Node]:
         told.append(list(hashes))
-        return SOURCE
+        return [SOURCE]
 
     context = tiny.context(tmp_path)
     video = encode.write(iter(clip(3)), tiny.config(size=(SIZE, SIZE)), context, source)
@@ -162,7 +162,9 @@ def test_the_node_covers_both_hash_lists_and_the_file(tmp_path: Path) -> None:
 
 def test_odd_sizes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"33x32.*finish.width=32 finish.height=32"):
-        encode.write(iter(clip()), tiny.config(size=(33, 32)), tiny.context(tmp_path), lambda hashes: SOURCE)
+        encode.write(
+            iter(clip()), tiny.config(size=(33, 32)), tiny.context(tmp_path), lambda hashes: [SOURCE]
+        )
 
 
 def test_no_frames_are_an_error(tmp_path: Path) -> None:

@@ -40,12 +40,13 @@ LIST = Path(operations.__file__)
 # Lists of words that are no operations, though two or more of them are spelled like some.
 OTHER_WORDS = {
     "cli/history/show.py": "keys of a summary",
+    "config/timeline_file.py": "sections of a file",
     "history/embedded_texts.py": "keys of texts in a PNG",
     "provenance/run_layout.py": "keys of texts in a PNG",
     "stages/motion/hires.py": "sections of the config",
 }
 # Operations whose names are no word for anything else: in the list, and where a stage makes their nodes.
-OWN_NAMES = ("redrawn", "draft_maps", "join_maps", "sheet")
+OWN_NAMES = ("likeness", "selection", "redrawn", "draft_maps", "join_maps", "sheet")
 # What every run is made of: laws about the whole run name them.
 MAIN_LINE = {"prompt", "noise", "keyframe", "redrawn", "motion", "finish", "sheet", "still"}
 EVERY = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))

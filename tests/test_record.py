@@ -68,7 +68,7 @@ def rendered(family: Path, root: Path) -> tuple[Path, RunContext]:
         finish.frames(iter(segments), config, context),
         config,
         context,
-        lambda hashes: finish.record(nodes, hashes, config, context),
+        lambda hashes: [finish.record(nodes, hashes, config, context)],
     )
     context.folder.write_text(run_layout.CONFIG, "seed: 7\n")
     summary = {"command": "video", "config": {}, "guard": None}

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import Kind, Row
 from pokora_anime.errors import MachineError
+from pokora_anime.schema.curves import moves_camera
 from pokora_anime.schema.settings import Interpolation, RunConfig, Upscale, VideoConfig
 
 
@@ -42,7 +43,8 @@ def crisp(config: RunConfig) -> bool:
     if finish.upscale is not Upscale.crisp:
         return False
     grown = finish.zoom * max(finish.width / base.width, finish.height / base.height)
-    return grown > 1 or finish.camera.moves
+    led = isinstance(config, VideoConfig) and moves_camera(config)
+    return grown > 1 or finish.camera.moves or led
 
 
 def asked(config: RunConfig) -> Iterator[Wish]:

@@ -15,6 +15,7 @@ from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import Family
 
 __all__ = [
+    "JUDGE",
     "Kind",
     "Mirror",
     "Row",
@@ -30,6 +31,7 @@ __all__ = [
     "style_role",
 ]
 
+JUDGE = "score_prompt"  # the role of what tells how much of a prompt a picture shows
 REGISTRY = Path(__file__).with_name("registry.yaml")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -67,7 +67,7 @@ def leave_out(row: Row, family: Family) -> str:
         Kind.interpolator: "finish.interpolation=flow",
         Kind.upscaler: "finish.upscale=lanczos",
         Kind.enlarger: "finish.upscale=lanczos",
-        Kind.scorer: "the measures that need no weights",
+        Kind.scorer: "best_of=1",
     }
     if row.kind is Kind.base and row.own:
         return "base=sdxl"
@@ -98,6 +98,8 @@ def fetch_command(needed: Iterable[Row], family: Family | None = None) -> str:
             words.append(f"finish.interpolation={row.role}")
         elif row.kind is Kind.upscaler:
             words += ["finish.upscale=network", f"finish.upscaler.model={row.role}"]
+        elif row.kind is Kind.scorer:
+            words.append("best_of=4")
     return shlex.join(["pokora", "models", "fetch", *words])
 
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Collection
 
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
-from pokora_anime.config import field_checks
+from pokora_anime.config import field_checks, shot_checks, timeline_checks
 from pokora_anime.config.field_checks import Narrower, Problem
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.findings import Severity, of_severity
@@ -42,7 +42,7 @@ from pokora_anime.schema.settings import (
     Upscale,
     VideoConfig,
 )
-from pokora_anime.timeline import camera_choice, hires_plan, segment_plan, still_seeds
+from pokora_anime.timeline import camera_choice, hires_plan, segment_plan, shot_plan, still_seeds
 
 # By the role of a speed LoRA; LCM's works with any number.
 DISTILLED_STEPS = {"lightning": 4, "lightning_8step": 8, "hyper": 8}
@@ -62,7 +62,8 @@ def check(config: RunConfig) -> None:
     ]
     if isinstance(config, VideoConfig):
         found += [*_shot(config, broken), *_control(config, broken), *_motion(config, broken)]
-        found += _quality(config)
+        found += [*_quality(config), *_best_of(config)]
+        found += [] if broken else [*timeline_checks.problems(config), *_shots(config)]
         found += _second_pass(config) if hires_plan.asked(config) and not found else []
     if isinstance(config, StillsConfig):
         found += _stills(config)
@@ -173,6 +174,23 @@ def _quality(config: VideoConfig) -> list[Problem]:
     if quality.min is not Minimum.none and not quality.score:
         found.append(Problem("quality.score", False, "true for quality.min", "quality.score=true"))
     return found
+
+
+def _shots(config: VideoConfig) -> list[Problem]:
+    """Each shot renders by itself, with what a list of them can hold."""
+    found = shot_checks.problems(config)
+    if config.shots and not found:
+        for one in shot_plan.each(config):
+            check(one)
+    return found
+
+
+def _best_of(config: VideoConfig) -> list[Problem]:
+    """There are keyframes to choose from."""
+    if config.best_of == 1 or config.keyframe.enabled:
+        return []
+    expected = "1 with keyframe=none: there is no keyframe to choose"
+    return [Problem("best_of", config.best_of, expected, "keyframe=internal, or best_of=1")]
 
 
 def _interval(start: tuple[str, float], end: tuple[str, float], broken: Collection[str]) -> list[Problem]:

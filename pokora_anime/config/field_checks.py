@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from enum import Enum
 from typing import Any, cast
 
 from pokora_anime.catalogue import finishing_networks
@@ -88,8 +89,17 @@ def _records(setting: Setting, items: list[Any]) -> Iterator[Problem]:
 
 
 def _typed(key: str, items: list[Any]) -> str:
-    records = (",".join(f"{name}:{value}" for name, value in asdict(item).items()) for item in items)
+    records = (",".join(f"{name}:{_word(value)}" for name, value in asdict(item).items()) for item in items)
     return f"{key}=[{','.join(f'{{{record}}}' for record in records)}]"
+
+
+def _word(value: object) -> object:
+    """A value as it is typed within a record."""
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return value if not isinstance(value, str) or _ID.fullmatch(value) else f"'{value}'"
 
 
 def _number(law: Law, key: str, value: float, narrower: Narrower | None) -> Iterator[Problem]:

@@ -1,23 +1,28 @@
 """What a config leaves open, decided once: from what was typed to what is rendered and recorded. Torch-free.
 
-Here: the prompt's {a|b}, the camera's move, the number of threads. Before, in conf/: what follows from the
-base or the speed (`for_${base}`, `${base.known_ahead}`). After, because a run's key must not depend on the
-machine that renders it: device.kind and device.dtype (devices/machine.py), device.memory_gb=0 (the plan that
-devices/ makes), and motion.betas=auto, which follows from the networks (networks/schedulers.py).
+Here: the prompt's {a|b}, the camera's move, a timeline's weights, the number of threads. Before, in conf/:
+what follows from the base or the speed (`for_${base}`, `${base.known_ahead}`). After, because a run's key
+must not depend on the machine that renders it: device.kind and device.dtype (devices/machine.py),
+device.memory_gb=0 (the plan that devices/ makes), and motion.betas=auto, which follows from the networks
+(networks/schedulers.py).
 """
 
 from __future__ import annotations
 
+from pokora_anime.config import timeline_checks
 from pokora_anime.prompt import prompt_choices
 from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.system.processor_cores import usable_cores
-from pokora_anime.timeline import camera_choice
+from pokora_anime.timeline import camera_choice, shot_plan
 
 
 def resolve(config: RunConfig) -> RunConfig:
     """The same config with nothing left open that can be decided without torch; twice is once."""
     prompt_choices.settle(config.shot, config.seed)
     if isinstance(config, VideoConfig):
-        camera_choice.settle(config)
+        shot_plan.settle(config)
+        if not config.shots:
+            camera_choice.settle(config)
+        timeline_checks.settle(config)
     config.device.threads = config.device.threads or usable_cores()
     return config

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,7 +38,7 @@ from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import WeightsError
 from pokora_anime.nano.crisp import Crisp
 from pokora_anime.networks.converted.converted_network import ConvertedNetwork, Converting
-from pokora_anime.networks.extraction import extractors
+from pokora_anime.networks.extraction import extractors, picture_judge
 from pokora_anime.networks.finishing import rife, upscaler
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.placement import Turns, place
@@ -111,6 +112,7 @@ class Models:
         self.converting = Converting(
             group=openvino_runtime.folder() / "unnamed", dtype=dtype, threads=torch.get_num_threads()
         )
+        self.strengths: dict[str, float] = {}  # of LoRAs in the motion UNet, where they are others
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -126,6 +128,12 @@ class Models:
     def motion_lora_weights(self) -> dict[str, float]:
         """Every LoRA of the motion UNet and its weight, by row id."""
         return {lora.row.id: lora.weight for lora in (*self.loras, *self.camera)}
+
+    def weigh(self, strengths: Mapping[str, float]) -> None:
+        """From now on the motion UNet has these weights of style LoRAs, by row id; others as ever."""
+        if self.strengths != dict(strengths):
+            self.strengths = dict(strengths)
+            self.free("motion")
 
     def text_stack(self) -> TextStack:
         """Tokenizers now, encoders (with the LoRAs' text parts) when first used."""
@@ -162,6 +170,11 @@ class Models:
         """The network that plans poses from words; on the CPU, where every machine plans alike."""
         row = registry.resolve("choreographer", self.family)
         return self._once(row.role, lambda: Choreographer.load(self._checked(row)))
+
+    def picture_judge(self) -> picture_judge.PictureJudge:
+        """What tells how much of a prompt a picture shows."""
+        row = registry.resolve(registry.JUDGE, self.family)
+        return self._once(row.role, lambda: picture_judge.load(row, self._checked(row), self.device))
 
     def depth_extractor(self) -> extractors.DepthReader:
         """A picture in, its depth map in 0..1 out."""
@@ -294,8 +307,11 @@ class Models:
         unet = self._load_unet()
         row = registry.get(self.base.motion_adapter, self.family)
         motion = build_motion_unet(unet, self._pretrained(MotionAdapter, row))
-        merge_into_unet(motion, (*self.loras, *self.camera))
+        merge_into_unet(motion, (*map(self._weighed, self.loras), *self.camera))
         return motion
+
+    def _weighed(self, lora: Lora) -> Lora:
+        return replace(lora, weight=self.strengths.get(lora.row.id, lora.weight))
 
     def _whole_unet(self) -> Any:
         return self._placed(self._merged(self._load_unet()))

@@ -28,6 +28,19 @@ def chosen(config: RunConfig) -> str:
     return ", ".join(_tags(found, asked))
 
 
+def kept(config: RunConfig, first: str, text: str) -> str:
+    """The words that have a later prompt show whom the first one shows: looks that it does not name itself,
+    as the first names them or the run's seed chooses them; empty where the base fills nothing in.
+    """
+    if not config.base.fill_open or config.base.family is not Family.nano:
+        return ""
+    looks, asked = asked_attributes(first), asked_attributes(text)
+    found = {name: looks.get(name) or _drawn(name, config.seed, None) for name in FILLED if name not in asked}
+    if asked.get("expression") == "closed eyes":
+        found.pop("eye_color", None)
+    return ", ".join(_tags(found, asked))
+
+
 def recorded(config: RunConfig) -> dict[str, str]:
     """The chosen words as a prompt's node tells them; nothing where there are none."""
     words = chosen(config)

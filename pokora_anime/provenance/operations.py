@@ -22,6 +22,8 @@ class Makes(Enum):
     text = "embeddings"
     noise = "noise"
     picture = "a picture with its latent"
+    choice = "the best of several pictures, and the scores of all"
+    copy = "the latent of another shot's picture"
     segment = "the latents of a segment"
     maps = "control maps of one frame"
     frame_maps = "control maps of each frame of a segment"
@@ -51,7 +53,8 @@ class Setting(Enum):
 class Count(Enum):
     """How many nodes of an operation a clip has."""
 
-    keyframes = "one where there is a keyframe"
+    keyframes = "as many as best_of says where there is a keyframe"
+    selections = "one where there are several keyframes"
     read_maps = "one where maps are read in the keyframe"
     choreographies = "one where poses are planned"
     drafted = "one a segment where there is a draft"
@@ -74,6 +77,7 @@ class Need(Enum):
     extractors = "an extractor for each kind of map"
     read_extractors = "an extractor for each kind of map that is read in the keyframe"
     finishing = "the networks beside the VAE that finish a frame"
+    judge = "what reads from a picture how much of the prompt it shows"
 
 
 class Replay(Enum):
@@ -196,7 +200,12 @@ _DRAWN: Mapping[str, str | Setting] = {
     "speed": "speed",
     "loras": Setting.still_loras,
 }
-_MOVING: Mapping[str, str | Setting] = {**_DRAWN, "loras": Setting.moving_loras, "motion": "motion"}
+_MOVING: Mapping[str, str | Setting] = {
+    **_DRAWN,
+    "loras": Setting.moving_loras,
+    "motion": "motion",
+    "timeline": "timeline",
+}
 _READ: Mapping[str, str | Setting] = {"size": Setting.frame_size, "kinds": Setting.kinds}
 _STILL_LORAS, _MOVING_LORAS = (
     frozenset({"speed_lora", "style_lora"}),
@@ -243,10 +252,9 @@ NOISE = Operation(
 KEYFRAME = Operation(
     name="keyframe",
     makes=Makes.picture,
-    parents=("prompt", "noise"),
+    parents=("prompt", "noise", "likeness?"),
     draws=True,
     in_stills=True,
-    once=True,
     stores=_PICTURE,
     shown_in="keyframe.png",
     follows=_DRAWN,
@@ -257,10 +265,32 @@ KEYFRAME = Operation(
     loads=_STILL_LORAS | {"base", "vae"},
     needs=frozenset({"unet", "vae"}),
 )
+IDENTITY = Operation(
+    name="likeness",
+    makes=Makes.copy,
+    parents=("keyframe|selection|redrawn",),  # the first shot's, for a later one's keyframe
+    once=True,
+    stores={"latent": ("<f4", 3)},
+    follows={"size": Setting.frame_size, "likeness": "keyframe.likeness"},
+    replay=Replay.always,
+)
+SELECTION = Operation(
+    name="selection",
+    makes=Makes.choice,
+    parents=("prompt", "keyframe+"),
+    once=True,
+    stores={**_PICTURE, "scores": ("<f4", 1)},  # the picture with the highest score, and the scores of all
+    shown_in="keyframe.png",  # in the last candidate's place
+    follows={"size": Setting.frame_size, "best_of": "best_of"},
+    count=Count.selections,
+    loads=frozenset({"scorer"}),
+    needs_of=(Need.judge,),
+    replay=Replay.always,
+)
 CONTROL = Operation(
     name="control",
     makes=Makes.maps,
-    parents=("keyframe|redrawn",),
+    parents=("keyframe|selection|redrawn",),
     once=True,
     stores=_MAPS,
     shown_in=f"control_{EACH_KIND}.png",
@@ -274,7 +304,7 @@ CONTROL = Operation(
 CHOREOGRAPHY = Operation(
     name="choreography",
     makes=Makes.poses,
-    parents=("prompt", "keyframe"),
+    parents=("prompt", "keyframe|selection"),
     once=True,
     stores={"pose": ("<f4", 3), "figure": ("<f4", 2)},  # joints of every frame, and of the keyframe
     caption="of the choreography",
@@ -302,7 +332,7 @@ REDRAWN = Operation(
 DRAFT = Operation(
     name="draft",
     makes=Makes.segment,
-    parents=("prompt", "noise", "keyframe?", "draft?", "draft?"),
+    parents=("prompt", "noise", "keyframe|selection?", "draft?", "draft?"),
     draws=True,
     stores=_LATENTS,
     follows={**_MOVING, "speed": Setting.draft_speed},
@@ -351,7 +381,15 @@ MOTION = Operation(
     name="motion",
     makes=Makes.segment,
     parents=(
-        *("prompt", "noise", "keyframe|redrawn?", "choreography?", "control?", "draft_maps?", "join_maps?"),
+        *(
+            "prompt",
+            "noise",
+            "keyframe|selection|redrawn?",
+            "choreography?",
+            "control?",
+            "draft_maps?",
+            "join_maps?",
+        ),
         *("motion?", "motion?"),
     ),
     draws=True,
@@ -385,7 +423,13 @@ FINISH = Operation(
     makes=Makes.frames,
     parents=("motion|hires+",),
     once=True,
-    follows={"finish": "finish", "seconds": "shot.seconds", "fps": "shot.fps", "loop": "motion.loop"},
+    follows={
+        "finish": "finish",
+        "seconds": "shot.seconds",
+        "fps": "shot.fps",
+        "loop": "motion.loop",
+        "timeline": "timeline",
+    },
     loads=frozenset({"base", "vae", "interpolator", "upscaler", "enlarger"}),
     needs=frozenset({"vae"}),
     needs_of=(Need.finishing,),
@@ -394,7 +438,7 @@ FINISH = Operation(
 ENCODE = Operation(
     name="encode",
     makes=Makes.video,
-    parents=("finish",),
+    parents=("finish+",),
     result_of="video",
     follows={"encode": "encode", "fps": "finish.fps", "size": Setting.delivered_size},
     replay=Replay.verified,
@@ -402,7 +446,7 @@ ENCODE = Operation(
 SHEET = Operation(
     name="sheet",
     makes=Makes.file,
-    parents=("finish",),
+    parents=("finish+",),
     result_of="video",
     follows={"fps": "finish.fps", "frames": Setting.sheet_frames},
     replay=Replay.verified,
@@ -421,7 +465,8 @@ STILL = Operation(
 OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
-        *(PROMPT, NOISE, KEYFRAME, CONTROL, CHOREOGRAPHY, REDRAWN, DRAFT, DRAFT_MAPS, JOIN_MAPS),
+        *(PROMPT, NOISE, IDENTITY, KEYFRAME, SELECTION, CONTROL, CHOREOGRAPHY, REDRAWN),
+        *(DRAFT, DRAFT_MAPS, JOIN_MAPS),
         *(MOTION, HIRES, FINISH, ENCODE, SHEET, STILL),
     )
 }

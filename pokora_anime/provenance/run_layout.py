@@ -22,6 +22,7 @@ STAGES = "stages"
 LOCK = ".lock"
 LOGS = "logs"
 REPORTS = "reports"
+CANDIDATES = "keyframes.png"  # in the reports: the keyframes that were drawn, with their scores
 CHOREOGRAPHY = "choreography.webp"  # in the reports: the poses that were planned, as a small film
 
 

@@ -30,6 +30,7 @@ class Stop:
     frame: int
     embeds: Tensor
     pooled: Tensor | None
+    curve: str = "linear"  # of the change to the next stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,8 @@ class Segment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
     """The finished file and what was counted and hashed on the way: each frame before it was encoded
-    (`rgb_hashes`) and as decoded from the file (`yuv_hashes`); `source` is the node of the frames.
+    (`rgb_hashes`) and as decoded from the file (`yuv_hashes`); `sources` are the nodes of the frames, one a
+    shot.
     """
 
     path: Path
@@ -126,7 +128,7 @@ class Video:
     height: int
     rgb_hashes: tuple[str, ...]
     yuv_hashes: tuple[str, ...]
-    source: Node
+    sources: tuple[Node, ...]
     node: Node
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -20,6 +21,9 @@ from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.live_score import LiveScore
 from pokora_anime.quality.scorecard import Scorecard
+from pokora_anime.quality.shot_scores import merged
+from pokora_anime.timeline import shot_plan
+from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
 
 if TYPE_CHECKING:
     from pokora_anime.networks.loader import Models
@@ -39,6 +43,7 @@ class Shape:
     joins: tuple[int, ...]
     generated: int
     segments: tuple[tuple[int, Node], ...]  # first frame and node, in order
+    first: int = 0  # of its frames in the video: that of a shot
 
 
 def score_run(folder: Path) -> Scorecard:
@@ -52,19 +57,45 @@ def score_run(folder: Path) -> Scorecard:
         raise RecordError(
             "REC-SCORE", f"{folder} holds {reading.command}", expected="the run folder of a video"
         )
-    shape = shape_of(reading)
-    generated, origin = _generated(reading, shape)
-    score = LiveScore.start(shape.config, shape.joins, _device())
-    for frames in (score.watch_generated(generated), score.watch_delivered(video_frames(folder / VIDEO))):
-        deque(frames, maxlen=0)
-    return score.card(origin)
+    delivered, cards = video_frames(folder / VIDEO), list[Scorecard]()
+    for shape in shapes_of(reading):
+        generated, origin = _generated(reading, shape)
+        score = LiveScore.start(shape.config, shape.joins, _device())
+        own = islice(delivered, frames_delivered(shape.config.shot.seconds, shape.config.finish.fps))
+        for frames in (score.watch_generated(generated), score.watch_delivered(own)):
+            deque(frames, maxlen=0)
+        cards.append(score.card(origin))
+    return merged(cards)
+
+
+def shapes_of(reading: Reading) -> list[Shape]:
+    """The shape of each shot, or that of the clip. Raises RecordError REC-SCORE."""
+    whole = shape_of(reading)
+    plans = shot_plan.each(whole.config)
+    finished = [set(node.parents) for node in reading.nodes if node.op == FINISH.name]
+    if len(plans) == 1 or len(finished) != len(plans):
+        return [whole]
+    found: list[Shape] = []
+    for plan, first, parents in zip(plans, shot_plan.starts(whole.config), finished, strict=True):
+        spans = [one for one in _spans(reading) if one[2].id in parents]
+        generated = frames_generated(plan)
+        firsts = [start + known for start, known, _ in spans[1:]]
+        found.append(
+            Shape(
+                config=plan,
+                joins=tuple(at for at in firsts if at < generated),
+                generated=generated,
+                segments=tuple((start, node) for start, _, node in spans),
+                first=first,
+            )
+        )
+    return found
 
 
 def shape_of(reading: Reading) -> Shape:
-    """Rates, joins and lengths from a run's record. Raises RecordError REC-SCORE."""
+    """Rates, joins and lengths of a whole clip from its record. Raises RecordError REC-SCORE."""
     from pokora_anime.rules import closed_config
     from pokora_anime.schema.settings import VideoConfig
-    from pokora_anime.timeline.frame_timing import frames_generated
 
     # A key that the run did not know yet has its default.
     config, findings = closed_config.read("video", reading.config)
@@ -149,8 +180,9 @@ def _generated(reading: Reading, shape: Shape) -> tuple[Iterator[Image], str]:
 def _sampled(folder: Path, shape: Shape) -> Iterator[Image]:
     """The delivered frames nearest to the times of the generated ones."""
     wanted = 0
-    for index, frame in enumerate(video_frames(folder / VIDEO)):
-        if index == round(wanted * shape.config.finish.fps / shape.config.shot.fps):
+    last = shape.first + frames_delivered(shape.config.shot.seconds, shape.config.finish.fps)
+    for index, frame in enumerate(islice(video_frames(folder / VIDEO), last)):
+        if index == shape.first + round(wanted * shape.config.finish.fps / shape.config.shot.fps):
             wanted += 1
             yield frame
 
@@ -168,10 +200,11 @@ def _shown(reading: Reading, shape: Shape, decoder: _Decoder) -> Iterator[Shown]
     from pokora_anime.stages.picture.decode import decode
     from pokora_anime.system.typed_tensors import from_array, split
 
+    used = {name for _, node in shape.segments for name in node.parents}
     planned = [
         reading.arrays(node)["pose"].astype(np.float32)
         for node in reading.nodes
-        if node.op == CHOREOGRAPHY.name
+        if node.op == CHOREOGRAPHY.name and (node.id in used or not shape.first)
     ]
     done = 0
     for start, node in shape.segments:

@@ -33,6 +33,7 @@ from pokora_anime.quality.live_score import LiveScore
 from pokora_anime.quality.preview import PREVIEW, Preview
 from pokora_anime.quality.report.scorecard_files import write
 from pokora_anime.quality.scorecard import brief
+from pokora_anime.quality.shot_scores import merged
 from pokora_anime.sandbox.guard_state import in_force
 from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.schema.settings import DeviceKind, RunConfig, VideoConfig
@@ -60,7 +61,7 @@ class Run:
         self.guard = guard
         self.timeline = Timeline()
         self.collector: SheetCollector | None = None
-        self.score: LiveScore | None = None
+        self.scores: list[LiveScore] = []  # one a shot
         self.preview: Preview | None = None
 
     @cached_property
@@ -105,11 +106,15 @@ class Run:
             execution=planned.execution,
         )
 
-    def begin_score(self, joins: Sequence[int]) -> None:
-        """From here on the frames are scored, unless quality.score=false. Raises WeightsError."""
+    def begin_score(self, shots: Sequence[VideoConfig], joins: Sequence[Sequence[int]]) -> None:
+        """From here on each shot's frames are scored, unless quality.score=false. Raises WeightsError."""
         assert isinstance(self.config, VideoConfig)
         if self.config.quality.score:
-            self.score = LiveScore.start(self.config, joins, self.context.device.type, light=True)
+            device = self.context.device.type
+            self.scores = [
+                LiveScore.start(one, inside, device, light=True)
+                for one, inside in zip(shots, joins, strict=True)
+            ]
 
     def begin_preview(self) -> None:
         """From here on the clip can be watched as it grows, unless quality.preview=false."""
@@ -122,13 +127,13 @@ class Run:
                 self.context.preview = self.preview.show
                 self.display.note(f"grows while it renders: {path}")
 
-    def watch_generated(self, frames: Iterator[Image]) -> Iterator[Image]:
-        """The generated frames, scored on their way."""
-        return frames if self.score is None else self.score.watch_generated(frames)
+    def watch_generated(self, frames: Iterator[Image], shot: int = 0) -> Iterator[Image]:
+        """The generated frames of a shot, scored on their way."""
+        return self.scores[shot].watch_generated(frames) if self.scores else frames
 
-    def watch(self, frames: Iterator[Image]) -> Iterator[Image]:
-        """The delivered frames, scored on their way."""
-        return frames if self.score is None else self.score.watch_delivered(frames)
+    def watch(self, frames: Iterator[Image], shot: int = 0) -> Iterator[Image]:
+        """The delivered frames of a shot, scored on their way."""
+        return self.scores[shot].watch_delivered(frames) if self.scores else frames
 
     def show_decoded(self, frame: bytes) -> None:
         """Takes a frame as the MP4 gives it back, yuv420p; some of them make the contact sheet."""
@@ -172,15 +177,15 @@ class Run:
 
     def _report(self) -> None:
         """The scorecard, beside what the record seals, and its summary for the terminal."""
-        if self.score is None:
+        if not self.scores:
             return
-        card = self.score.card()
+        card = merged([score.card() for score in self.scores])
         write(card, self.folder.path / REPORTS, self.folder.path / VIDEO)
         self.display.note(brief(card))
 
     def _sheet_node(self, picture: Image, video: Video) -> Node:
         node = Node.after(
-            [video.source],
+            video.sources,
             SHEET.name,
             {"frames": contact_sheet.FRAMES, "fps": video.fps},
             code=code_hash(contact_sheet),

@@ -24,12 +24,15 @@ from pokora_anime.stages.control import choreography_stage, control_maps, draft_
 from pokora_anime.stages.delivery import encode, finish
 from pokora_anime.stages.motion import hires, segments
 from pokora_anime.stages.motion.reroll import Attempts
-from pokora_anime.stages.picture import initial_noise, keyframe
+from pokora_anime.stages.picture import identity, initial_noise, keyframe, selection
+from pokora_anime.stages.picture.identity import Identity
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.stages.text import prompt_embeddings
-from pokora_anime.timeline import draft_plan, hires_plan, join_plan
+from pokora_anime.system.typed_tensors import from_array
+from pokora_anime.timeline import draft_plan, hires_plan, join_plan, shot_plan
 from pokora_anime.timeline.frame_timing import frames_generated
 from pokora_anime.verify.policy.node_settings import configs
+from pokora_anime.verify.record import shot_records
 from pokora_anime.verify.record.claimed_record import Record, Step
 from pokora_anime.verify.record.stored_contents import Arrays
 
@@ -60,16 +63,24 @@ def _replays(operation: Operation) -> Callable[[_M], _M]:
 class Replayer:
     """Computes parts of one run again with this install's code and weights."""
 
-    def __init__(self, record: Record, arrays: Arrays, config: RunConfig, context: RunContext) -> None:
+    def __init__(
+        self,
+        record: Record,
+        arrays: Arrays,
+        config: RunConfig,
+        context: RunContext,
+        whole: Record | None = None,
+    ) -> None:
         self._record, self._arrays, self._config, self._context = record, arrays, config, context
+        self._whole = whole or record  # that `record` is a shot of
 
     def node(self, unit: Unit) -> Redone:
         """A node computed from its stored parents.
 
         Raises RecordError RPL-* where the stage does not come to the node, and what torch raises.
         """
-        shelf = Shelf(self._record, self._arrays, unit.step)
         own = self._drawing(unit.step)
+        shelf = Shelf(own._record, self._arrays, unit.step)
         result = METHODS[unit.kind](own, unit.step, own._on(shelf))
         if shelf.made is None:
             raise RecordError("RPL-PLACE", "the stage makes no such node")
@@ -79,9 +90,21 @@ class Replayer:
     def frames(self, unit: Unit) -> Delivered:
         """The delivered frames of one segment, from its latents and those around them."""
         assert unit.kind == FRAMES and unit.segment is not None and isinstance(self._config, VideoConfig)
+        own = self._drawing(unit.segment)
+        made = own._shown(unit.segment)
+        return replace(made, first=made.first + self._start(unit.segment))
+
+    def _shown(self, segment: Step) -> Delivered:
+        assert isinstance(self._config, VideoConfig)
         steps = self._segments()
-        at = [step.id for step in steps].index(unit.segment.id)
+        at = [step.id for step in steps].index(segment.id)
         return segment_frames([self._stored(step) for step in steps], at, self._config, self._context)
+
+    def _start(self, step: Step) -> int:
+        """The first delivered frame of the shot that a node belongs to."""
+        if not (isinstance(self._config, VideoConfig) and self._config.shots):
+            return 0
+        return shot_plan.starts(self._config)[shot_records.owner(shot_records.split(self._record), step)]
 
     def _stored(self, step: Step) -> Stored:
         """A delivered segment, with the poses that it was made under."""
@@ -96,10 +119,12 @@ class Replayer:
 
     def finish_node(self, unit: Unit, hashes: list[str]) -> Node:
         """The finish node as this install enters it for these frames."""
-        assert isinstance(self._config, VideoConfig)
-        shelf = Shelf(self._record, self._arrays, unit.step)
-        nodes = [Node.from_json(step.raw) for step in self._segments()]
-        return finish.record(nodes, hashes, self._config, self._on(shelf))
+        own = self._drawing(unit.step)
+        assert isinstance(own._config, VideoConfig)
+        shelf = Shelf(own._record, self._arrays, unit.step)
+        nodes = [Node.from_json(step.raw) for step in own._segments()]
+        first, count = self._start(unit.step), sum(shot_plan.frames_of(own._config))
+        return finish.record(nodes, hashes[first : first + count], own._config, own._on(shelf))
 
     def rgb_hash(self, frame: Image) -> str:
         """The hash that `encode` lists of a frame before it encodes it."""
@@ -112,7 +137,13 @@ class Replayer:
         return encode.command(find_ffmpeg(), (finish.width, finish.height), finish.fps, self._config, path)
 
     def _drawing(self, step: Step) -> Replayer:
-        """The same under the config that drew the node: a still has a seed of its own."""
+        """The same under the config that drew the node: a still has a seed of its own, a shot a clip's."""
+        if isinstance(self._config, VideoConfig) and self._config.shots:
+            parts = shot_records.split(self._record)
+            index = shot_records.owner(parts, step)
+            plan = shot_plan.each(self._config)[index]
+            context = replace(self._context, seed=plan.seed)
+            return Replayer(parts[index], self._arrays, plan, context, self._record)
         config = configs(self._record, self._config).get(step.id)
         if config is None:
             return self
@@ -153,18 +184,42 @@ class Replayer:
                 return
             initial_noise.for_frames(start, frames, share, context, cast(int, derivation.get("attempt", 0)))
 
+    @_replays(operations.IDENTITY)
+    def _identity(self, step: Step, context: RunContext) -> Identity:
+        """What a later shot is told of the first one's keyframe."""
+        assert isinstance(self._config, VideoConfig)
+        parent = self._whole.by_id[step.parents[0]]
+        latent = from_array(np.array(self._arrays.of(parent)["latent"], np.float32))
+        first = Keyframe(latent=latent, image=np.zeros((1, 1, 3), np.uint8), node=Node.from_json(parent.raw))
+        return identity.of(first, self._config, context)
+
     @_replays(operations.KEYFRAME)
     def _keyframe(self, step: Step, context: RunContext) -> Keyframe:
         text = self._text(context)
         if isinstance(self._config, StillsConfig):
             return keyframe.render_still(text, self._config, context)
         _, attempted = cast(tuple[str, int], step.params["part"])
-        return keyframe.render(text, self._config, context, attempted)
+        drawn = [one for one in self._steps(operations.IDENTITY) if one.id in step.parents]
+        like = self._identity(drawn[0], context) if drawn else None
+        return keyframe.render(text, self._config, context, attempted, like)
+
+    @_replays(operations.SELECTION)
+    def _selection(self, step: Step, context: RunContext) -> Keyframe:
+        assert isinstance(self._config, VideoConfig)
+        text = self._text(context)
+        candidates = [self._keyframe(one, context) for one in self._steps(operations.KEYFRAME)]
+        taken = int(self._arrays.of(step)["scores"].argmax())
+        return selection.select(text, candidates, self._config, context, taken).keyframe
 
     def _drawn(self, context: RunContext) -> Keyframe | None:
-        """The keyframe as it was drawn first."""
-        step = next(iter(self._steps(operations.KEYFRAME)), None)
-        return None if step is None else self._keyframe(step, context)
+        """The keyframe as it was drawn first, or the best of several."""
+        for operation, method in (
+            (operations.SELECTION, self._selection),
+            (operations.KEYFRAME, self._keyframe),
+        ):
+            for step in self._steps(operation):
+                return method(step, context)
+        return None
 
     def _first(self, context: RunContext) -> Keyframe | None:
         """The keyframe that the clip begins with."""
@@ -179,7 +234,8 @@ class Replayer:
         opening = choreography_stage.opening(self._choreography(planned, context), config, context)
         if opening is None:
             raise RecordError("RPL-NOBODY", "somebody is found in the keyframe that was drawn again")
-        return keyframe.redraw(self._text(context), opening, config, context)
+        _, attempted = cast(tuple[str, int], step.params["part"])
+        return keyframe.redraw(self._text(context), opening, config, context, attempted)
 
     @_replays(operations.CONTROL)
     def _control(self, step: Step, context: RunContext) -> ControlTrack:

@@ -90,7 +90,8 @@ def replayable(record: Record) -> list[Unit]:
     found = [Unit(kind=step.op, step=step) for step in record.steps if of(step.op).replayed]
     segments = delivered_segments(record)
     finish = [step for step in record.steps if step.op == FINISH.name]
-    return found + [Unit(kind=FRAMES, step=finish[0], segment=one) for one in segments if finish]
+    made = {name: step for step in finish for name in step.parents}
+    return found + [Unit(kind=FRAMES, step=made[one.id], segment=one) for one in segments if one.id in made]
 
 
 def choose(record: Record, nonce: str, count: int) -> Choice:
@@ -133,4 +134,6 @@ def _always(record: Record, drawn: Sequence[Unit]) -> list[Unit]:
         first = next(unit for unit in drawn if unit.kind == MOTION.name and span(unit.step)["index"] == 0)
     noise = next(unit for unit in drawn if unit.kind == NOISE.name and unit.step.id in first.step.parents)
     doors = [unit for unit in drawn if of(unit.kind).replay is Replay.always]
+    if any(of(kind).makes is Makes.choice for kind in kinds):  # any of them may be the one that was taken
+        doors += [unit for unit in drawn if unit.kind == KEYFRAME.name and unit is not first]
     return [*doors, noise, first, *([delivered] if delivered is not None else [])]

@@ -37,7 +37,7 @@ from pokora_anime.verify.video.delivery import read_frames
 from pokora_anime.verify.video.frame_figures import Compared, Figures, Numbers, figures, worst
 
 # What each array is measured as.
-_WHAT = {"noise": "noise", "latent": "latent", "latents": "latent", "pose": "joints"}
+_WHAT = {"noise": "noise", "latent": "latent", "latents": "latent", "pose": "joints", "scores": "scores"}
 # The last part that needs each of the large networks.
 _LAST_USE = {
     role: [name for name in ORDER if role in of(name).needs][-1] for role in ("text", "unet", "motion")

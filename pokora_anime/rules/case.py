@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pokora_anime.catalogue import finishing_networks, registry
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
-from pokora_anime.catalogue.registry import Kind
+from pokora_anime.catalogue.registry import JUDGE, Kind
 from pokora_anime.catalogue.weights_advice import leave_out
 from pokora_anime.rules.checkpoint_facts import Facts, of_row
 from pokora_anime.schema.settings import ContestConfig, ControlNetwork, MapSource, RunConfig, VideoConfig
@@ -89,6 +89,8 @@ def _uses(config: RunConfig) -> Iterator[Use]:
                 yield _use(config, "control.kinds", extractor, Kind.extractor)
         if config.control.kinds and config.control.source is MapSource.choreography:
             yield _use(config, "control.source", "choreographer", Kind.choreographer)
+        if config.best_of > 1:
+            yield _use(config, "best_of", JUDGE, Kind.scorer)
     for wish in finishing_networks.asked(config):
         yield _use(config, wish.where, wish.name, wish.kind)
 

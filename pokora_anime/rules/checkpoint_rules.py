@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pokora_anime.catalogue import registry
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules.case import Case
 from pokora_anime.rules.wording import block, nearest, review
+from pokora_anime.schema.settings import VideoConfig
 
 
 def base(case: Case) -> Iterator[Finding]:
@@ -81,6 +83,21 @@ def style_lora_weight(case: Case) -> Iterator[Finding]:
                 f"{use.strength:g}",
                 f"{allowed.low:g} to {allowed.high:g}",
                 fix=f"<lora:{use.name}:{nearest(use.strength, allowed.low, allowed.high):g}>",
+            )
+
+
+def style_lora_timeline(case: Case) -> Iterator[Finding]:
+    """So it is at every key point of a timeline."""
+    config = case.config
+    for point in config.timeline.lora if isinstance(config, VideoConfig) else []:
+        allowed = case.limits.style_weights.get(registry.style_role(point.id))
+        if allowed is not None and not allowed.low <= point.value <= allowed.high:
+            yield block(
+                "RULE-LORA-WEIGHT",
+                f"the weight of {point.id} at frame {point.frame}",
+                "timeline.lora",
+                f"{point.value:g}",
+                f"{allowed.low:g} to {allowed.high:g}",
             )
 
 

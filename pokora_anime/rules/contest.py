@@ -38,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     number_rules.guidance_interval,
     checkpoint_rules.style_lora_count,
     checkpoint_rules.style_lora_weight,
+    checkpoint_rules.style_lora_timeline,
     checkpoint_rules.style_lora_absent,
     checkpoint_rules.motion_lora_count,
     checkpoint_rules.licence,

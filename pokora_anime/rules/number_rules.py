@@ -140,12 +140,15 @@ def own_upscaler(case: Case) -> Iterator[Finding]:
 def turned_frames(case: Case) -> Iterator[Finding]:
     """Frames are cropped, zoomed and scaled, which the rules name; turning them they do not."""
     config = case.config
-    if isinstance(config, VideoConfig) and config.finish.camera in ROLLS:
+    if not isinstance(config, VideoConfig):
+        return
+    turned = any(point.value for point in config.timeline.turn)
+    if turned or config.finish.camera in ROLLS:
         yield review(
             "RULE-CAMERA",
             "finished frames are turned, and the rules name cropping, zooming and scaling",
-            "finish.camera",
-            config.finish.camera.value,
+            "timeline.turn" if turned else "finish.camera",
+            "a turn" if turned else config.finish.camera.value,
             "a pan, a tilt or a zoom",
         )
 

@@ -105,6 +105,14 @@ class Camera(Enum):
         return self not in (Camera.free, Camera.static)
 
 
+class Curve(Enum):
+    """How a key point leads to the next one: evenly, slowly at both ends, or at once when it is reached."""
+
+    linear = "linear"
+    ease = "ease"
+    hold = "hold"
+
+
 class Upscale(Enum):
     """How frames that are delivered larger than they were generated become so.
 
@@ -226,6 +234,9 @@ class KeyframeConfig:
     """The internal still that a clip starts from; disabled means AnimateDiff on text alone."""
 
     enabled: Annotated[bool, Law("start from an internal still; false: AnimateDiff on text alone")] = True
+    likeness: Annotated[
+        float, Law("how much a later shot's keyframe attends to the first one's; 0: not", low=0, high=10)
+    ] = 1.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -356,6 +367,70 @@ class MotionConfig:
     lora: Annotated[str | None, Law("a motion LoRA, such as pan_left or zoom_in", text=Text.own_role)] = None
     lora_weight: Annotated[float, _lora_weight("weight of the motion LoRA")] = 1.0
     color_lock: Annotated[float, _share("how far a segment's mean colour is pulled to the keyframe's")] = 0.0
+
+
+@dataclass(kw_only=True, slots=True)
+class ShotEntry:
+    """One shot of a list: what it shows, for how long. It begins with a cut, or is joined to the one before.
+
+    Without a seed of its own it has the run's. A joined shot goes on with the camera and seed before it.
+    """
+
+    prompt: Annotated[str, Law("what the shot shows", text=Text.prompt)] = MISSING
+    seconds: Annotated[float, Law("its length", low=0.25, high=600, unit="s")] = MISSING
+    camera: Annotated[Camera, Law("its camera's move")] = Camera.free
+    seed: Annotated[int | None, Law("seed of its noise, if not the run's", low=0, high=LAST_SEED)] = None
+    joined: Annotated[bool, Law("it goes on without a cut")] = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Turn:
+    """A stop of the prompt and how the words change from there to the next stop."""
+
+    frame: Annotated[int, Law("generated frame", low=0, high=36_000, unit="frame")] = MISSING
+    curve: Annotated[Curve, Law("how it leads to the next stop")] = Curve.linear
+
+
+@dataclass(kw_only=True, slots=True)
+class KeyPoint:
+    """A value at a generated frame and how it leads to the next point."""
+
+    frame: Annotated[int, Law("generated frame", low=0, high=36_000, unit="frame")] = MISSING
+    value: Annotated[float, Law("the value there", low=-45, high=45)] = MISSING
+    curve: Annotated[Curve, Law("how it leads to the next point")] = Curve.linear
+
+
+@dataclass(kw_only=True, slots=True)
+class LoraPoint(KeyPoint):
+    """A style LoRA's weight at a generated frame."""
+
+    id: Annotated[str, Law("the style LoRA", text=Text.role)] = MISSING
+
+
+@dataclass(kw_only=True, slots=True)
+class TimelineConfig:
+    """What changes over the frames of a clip, as key points; an empty list changes nothing.
+
+    Weights of LoRAs hold for a segment, the rest for a frame.
+    """
+
+    prompt: Annotated[list[Turn], Law("curves between the stops of a prompt that travels")] = field(
+        default_factory=list
+    )
+    control: Annotated[list[KeyPoint], Law("times the weight of all control maps, 0 to 2")] = field(
+        default_factory=list
+    )
+    lora: Annotated[list[LoraPoint], Law("weights of style LoRAs, 0 to 2")] = field(default_factory=list)
+    zoom: Annotated[list[KeyPoint], Law("growth of what the camera's window shows, 1 to 4")] = field(
+        default_factory=list
+    )
+    right: Annotated[list[KeyPoint], Law("the window's way to the right in its widths, -1 to 1")] = field(
+        default_factory=list
+    )
+    down: Annotated[list[KeyPoint], Law("its way down in its heights, -1 to 1")] = field(default_factory=list)
+    turn: Annotated[list[KeyPoint], Law("its turn clockwise in degrees, -45 to 45")] = field(
+        default_factory=list
+    )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -538,6 +613,17 @@ class RunConfig:
 class VideoConfig(RunConfig):
     """`pokora video`."""
 
+    shots: Annotated[list[ShotEntry], Law("shots that are rendered one after the other, with cuts")] = field(
+        default_factory=list
+    )
+    best_of: Annotated[
+        int,
+        Law(
+            "keyframes to draw; the one that shows most of the prompt begins the clip",
+            low=1,
+            high=16,
+        ),
+    ] = 1
     keyframe: Annotated[KeyframeConfig, Law("the still that a clip starts from")] = field(
         default_factory=KeyframeConfig
     )
@@ -546,6 +632,9 @@ class VideoConfig(RunConfig):
     )
     motion: Annotated[MotionConfig, Law("chained segments, anchor, camera")] = field(
         default_factory=MotionConfig
+    )
+    timeline: Annotated[TimelineConfig, Law("key points of what changes over the frames")] = field(
+        default_factory=TimelineConfig
     )
     encode: Annotated[EncodeConfig, Law("the MP4")] = field(default_factory=EncodeConfig)
     quality: Annotated[QualityConfig, Law("how a clip is judged")] = field(default_factory=QualityConfig)

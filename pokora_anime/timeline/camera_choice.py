@@ -9,6 +9,7 @@ import re
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import Kind
+from pokora_anime.schema.curves import moves_camera
 from pokora_anime.schema.settings import BaseConfig, Camera, Family, ShotConfig, VideoConfig
 
 NANO = (Camera.static, Camera.pan_left, Camera.pan_right, Camera.zoom_in, Camera.zoom_out)
@@ -40,7 +41,7 @@ def settle(config: VideoConfig) -> None:
     """Puts the asked move into motion.lora, or into finish.camera and nano's shot.prefix; twice is once."""
     asked, finish = config.motion.camera, config.finish
     if asked is Camera.free:
-        if finish.camera is Camera.free and config.motion.lora is None:
+        if finish.camera is Camera.free and config.motion.lora is None and not moves_camera(config):
             finish.camera = said(config.shot)
         return
     if asked in loras(config.base):

@@ -46,6 +46,8 @@ STORED = (
     "prompt",
     "noise",
     "keyframe",
+    "likeness",
+    "selection",
     "control",
     "choreography",
     "draft",

@@ -14,7 +14,7 @@ from pokora_anime.cli.render.render_job import note, printable, render
 from pokora_anime.cli.render.sweep_jobs import DEFAULT_SWEEP, PARTS
 from pokora_anime.config.overrides import settled
 from pokora_anime.errors import ConfigError, RecordError
-from pokora_anime.schema.settings import RunConfig
+from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.terminal import resume_hint
 
@@ -42,6 +42,7 @@ class Request:
     multirun: bool = False
     guard: str = "auto"
     typed: list[str] = field(default_factory=list)  # the overrides without those of a still
+    track: str = ""  # what finished runs are told to
     still: Origin | None = None  # the still whose settings are taken
     shown: str = ""  # the part of the config that is printed instead: job, hydra or all
     yes: bool = False  # a sweep of many jobs is meant
@@ -65,15 +66,14 @@ def main(command: str, arguments: Sequence[str]) -> int:
     if request.shown:
         return _show(command, request)
     if request.multirun:
-        from pokora_anime.cli.render import sweep
-
-        return sweep.run(command, request.overrides, request.out, _wishes(command, request))
+        return _sweep(command, request, _wishes(command, request))
     _no_sweep(request)
     from pokora_anime.cli.judge import key
     from pokora_anime.config.compose import compose
 
     config = compose(command, request.overrides)
     note(config)
+    _told_clamped(command, request.overrides)
     try:
         folder = render(config, request.out, request.guard)
     except ConfigError as error:
@@ -84,6 +84,10 @@ def main(command: str, arguments: Sequence[str]) -> int:
         folder = render(config, request.out, request.guard)
     key.sign(folder)
     print(folder)
+    if request.track:
+        from pokora_anime.cli.render import tracking
+
+        tracking.log_run(folder, request.overrides, request.out)
     if request.still is not None:
         _agree(folder, request.still)
     _require(config, folder)
@@ -93,6 +97,31 @@ def main(command: str, arguments: Sequence[str]) -> int:
 def _may_read_maps(request: Request) -> bool:
     """Whether a clip from a still that shows nobody may be steered by the picture's maps instead."""
     return request.still is not None and not any(re.match(r"control[.=]", word) for word in request.typed)
+
+
+def _sweep(command: str, request: Request, wishes: Wishes) -> int:
+    """Render a grid, and tell of its finished jobs."""
+    from pokora_anime.cli.render import search, sweep
+
+    if search.WORD in request.overrides:
+        return search.run(command, request.overrides, request.out)
+    status = sweep.run(command, request.overrides, request.out, wishes)
+    if request.track:
+        from pokora_anime.cli.render import tracking
+
+        tracking.log_sweep(command, request.overrides, request.out)
+    return status
+
+
+def _told_clamped(command: str, overrides: Sequence[str]) -> None:
+    """Name on stderr what a contest's bounds changed of a timeline's weights."""
+    if any(word.startswith("timeline.lora=") for word in overrides):
+        from pokora_anime.config.compose import unresolved
+        from pokora_anime.config.timeline_checks import clamped
+
+        typed = unresolved(command, overrides)
+        for line in clamped(typed) if isinstance(typed, VideoConfig) else []:
+            print(line, file=sys.stderr)
 
 
 def _agree(folder: Path, still: Origin) -> None:
@@ -136,15 +165,13 @@ def sweep_main(arguments: Sequence[str]) -> int:
         return 0
     _one_run_only(request)
     resume_hint.remember("sweep", words(request))
-    from pokora_anime.cli.render import sweep
-
     if not any(override.startswith("sweep=") for override in request.overrides):
         request.overrides.insert(0, DEFAULT_SWEEP)
     wishes = _wishes("sweep", request)
     if request.shown:
         request.multirun = True
         return _show("video", request)
-    return sweep.run("video", request.overrides, request.out, wishes)
+    return _sweep("video", request, wishes)
 
 
 def _wishes(command: str, request: Request) -> Wishes:
@@ -190,6 +217,18 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
                 request.topic = rest.pop(0)
         elif name == "--cfg":
             request.shown = _part(value if equals else rest.pop(0) if rest and rest[0] in PARTS else PARTS[0])
+        elif name == "timeline" and equals:
+            from pokora_anime.config import timeline_file
+
+            request.overrides += timeline_file.overrides(Path(value))
+        elif name == "shots" and equals and not value.startswith("["):
+            from pokora_anime.config import shots_file
+
+            request.overrides.append(shots_file.override(Path(value)))
+        elif name == "track" and equals:
+            from pokora_anime.cli.render import tracking
+
+            request.track = tracking.require(value)
         elif name == "guard" and equals:
             request.guard = _guard(value)
         elif name == "keep" and equals:
@@ -221,12 +260,22 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
     request.typed = [*request.overrides]
     if still:
         _take(request, still)
+    _told_unused(request.overrides)
     drawn = settled(request.overrides)
     for word in drawn:
         if word not in request.overrides:
             print(f"drawn: {word}", file=sys.stderr)
     request.overrides = drawn
     return request
+
+
+def _told_unused(overrides: Sequence[str]) -> None:
+    """Name on stderr what a list of shots says itself."""
+    if any(word.startswith("shots=") for word in overrides):
+        unused = ("shot.prompt", "shot.seconds", "motion.camera")
+        typed = [key for key in unused if any(word.startswith(f"{key}=") for word in overrides)]
+        if typed:
+            print(f"not used: {', '.join(typed)}: each shot of the list has its own", file=sys.stderr)
 
 
 def _still(command: str, value: str) -> str:
@@ -250,6 +299,15 @@ def _take(request: Request, still: str) -> None:
     told_ignored(request.still, found.ignored)
     told_dropped(found.words, request.overrides)
     request.overrides[:0] = with_changes(found.words, request.overrides)
+    other = re.compile(r"\+*(best_of=(?!1$)|shots=(?!\[\]$)).*", re.DOTALL)
+    asked = next((word for word in request.overrides if other.fullmatch(word)), "")
+    if asked:
+        raise ConfigError(
+            "CFG-RANGE",
+            f"{asked} beside --from: the still is the keyframe",
+            expected="one keyframe, that of one clip",
+            fix="leave out one of the two",
+        )
 
 
 def told_ignored(source: Origin, ignored: Sequence[str]) -> None:
@@ -308,7 +366,8 @@ def words(request: Request) -> list[str]:
         if on
     ]
     keep = [] if request.keep is None else [f"keep={request.keep}"]
-    return [*flags, *request.overrides, *keep, *guard, *out]
+    track = [f"track={request.track}"] if request.track else []
+    return [*flags, *request.overrides, *keep, *guard, *track, *out]
 
 
 def _argument(name: str, rest: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,18 @@ if TYPE_CHECKING:
     from pokora_anime.render.worker.parent import Worker
 
 
-def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | None = None) -> Path:
+def render(
+    config: RunConfig,
+    root: Path,
+    guard: str = "auto",
+    worker: Worker | None = None,
+    first: Callable[[float], bool] | None = None,
+) -> Path:
     """One run in a guarded process; returns the run folder. A finished run is answered from its folder.
 
     `guard` is auto, require, or off (in this process). A sweep's `worker` keeps its process for the
-    next run and renders below the sweep's folder, after a look into the other sweeps under `root`.
+    next run and renders below the sweep's folder, after a look into the other sweeps under `root`; it tells
+    `first` the score of the first segment and stops where that says no.
     """
     from pokora_anime.catalogue.needed_weights import check_available
     from pokora_anime.config import gate
@@ -40,7 +48,7 @@ def render(config: RunConfig, root: Path, guard: str = "auto", worker: Worker | 
     from pokora_anime.render.worker import parent
 
     try:
-        return worker.render(config, guard) if worker else parent.render(config, root, guard)
+        return worker.render(config, guard, first) if worker else parent.render(config, root, guard)
     except Interrupted as error:
         # The rendering process does not know what was typed.
         raise Interrupted(error.code, error.got, fix=f"to go on from there: {resume_hint.how()}") from error

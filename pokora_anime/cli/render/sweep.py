@@ -332,3 +332,24 @@ def _label(overrides: list[str], all_overrides: list[list[str]]) -> str:
     """What sets one job apart from the others, keys without their section."""
     apart = [one for one in overrides if not all(one in other for other in all_overrides)]
     return " ".join(re.sub(r"^\w+\.(?=\w+=)", "", one) for one in apart or overrides)
+
+
+def clear(folder: Path) -> None:
+    """An empty sweep folder."""
+    _clear(folder)
+
+
+def report(folder: Path, command: str) -> int:
+    """End the sweep's processes and tell of its jobs; 1 if one failed."""
+    _worker(folder).close()
+    return _report(folder, command)
+
+
+def worker(folder: Path) -> Worker:
+    """What renders this sweep's jobs."""
+    return _worker(folder)
+
+
+def write_result(folder: Path, result: dict[str, Any], started: float) -> float:
+    """Put a job's result where the report finds it; returns the job's seconds. Raises MachineError."""
+    return _write_result(folder, result, started)

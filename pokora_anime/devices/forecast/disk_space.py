@@ -37,7 +37,7 @@ def needed(config: RunConfig) -> int:
         segment += job.frames * _JOINTS
     elif join_plan.mapped(config):
         segment += maps
-    pictures = config.control.attempts if config.control.kinds else 1
+    pictures = max(config.best_of + 1, config.control.attempts if config.control.kinds else 1)
     first = pictures * picture + 2 * maps if config.keyframe.enabled else 0
     encoded = job.delivered * _ENCODED * 2 ** ((_CRF - config.encode.crf) / _HALVED)
     chunk = finish.width * finish.height * _RGB  # the frames of the scorecard

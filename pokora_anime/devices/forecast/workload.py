@@ -121,7 +121,7 @@ class Job:
             height=config.base.height,
             frames=video.motion.frames if video else 0,
             segments=_segments(video) if video else 0,
-            pictures=stills.count if stills else int(video is not None and video.keyframe.enabled),
+            pictures=stills.count if stills else _keyframes(video),
             steps=speed.steps,
             guided=_guided(speed, speed.guidance_end),
             clip_guided=_guided(speed, _clip_end(video)) if video else 0.0,
@@ -224,6 +224,10 @@ def _steered(config: VideoConfig) -> float:
 def _delivered(config: VideoConfig) -> int:
     finish = config.finish
     return frames_delivered(config.shot.seconds, finish.fps) * finish.width * finish.height
+
+
+def _keyframes(config: VideoConfig | None) -> int:
+    return config.best_of if config is not None and config.keyframe.enabled else 0
 
 
 def _segments(config: VideoConfig) -> int:

@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, NoReturn, cast
 
@@ -182,11 +183,16 @@ def _render(request: Message, answers: IO[bytes]) -> Message:
     kept_conversions.hand_over(lambda made: send(answers, {"converted": [str(made)]}))
     root = Path(request["root"])
     if isinstance(config, VideoConfig):
-        path = pipeline.render_video(config, root, guard_state.in_force().to_json())
+        told = partial(_tell_first, answers) if request.get("first") else None
+        path = pipeline.render_video(config, root, guard_state.in_force().to_json(), told)
     else:
         assert isinstance(config, StillsConfig)
         path = pipeline.render_stills(config, root, guard_state.in_force().to_json())
     return {"path": str(path), "uncompiled": _uncompiled()}
+
+
+def _tell_first(answers: IO[bytes], score: float) -> None:
+    send(answers, {"first": score})
 
 
 def _uncompiled() -> list[str]:

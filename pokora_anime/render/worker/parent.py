@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -59,7 +60,7 @@ class Worker:
         self.label = ""  # in front of each line that the next run shows
         self._child: Child | None = None
 
-    def render(self, config: RunConfig, guard: str) -> Path:
+    def render(self, config: RunConfig, guard: str, first: Callable[[float], bool] | None = None) -> Path:
         """As `render`, below the sweep's folder; models that the job before used are still loaded."""
         grants = needed(config, self.folder)
         if self._child is not None and not (self._child.alive and self._child.grants.covers(grants)):
@@ -68,7 +69,7 @@ class Worker:
             self.close()
         if self._child is None:
             self._child = Child(config, grants, self.folder, "sweep", guard)
-        return self._child.render(config, self.folder, self.label)
+        return self._child.render(config, self.folder, self.label, first)
 
     def close(self) -> None:
         """End the process."""
@@ -113,13 +114,28 @@ class Child:
         """Whether the process can be asked."""
         return self._process.poll() is None
 
-    def render(self, config: RunConfig, root: Path, label: str = "") -> Path:
-        """One run; returns its folder or raises what it raised. `label` stands before each of its lines."""
+    def render(
+        self,
+        config: RunConfig,
+        root: Path,
+        label: str = "",
+        first: Callable[[float], bool] | None = None,
+    ) -> Path:
+        """One run; returns its folder or raises what it raised. `label` stands before each of its lines.
+
+        `first` is told the score of a clip's first segment; where it says no, the run is stopped.
+        """
         self._config = config
-        plain = to_plain(config)
-        self._ask({"command": command_of(config), "config": plain, "root": str(root), "label": label})
+        asked: Message = {
+            "command": command_of(config),
+            "config": to_plain(config),
+            "root": str(root),
+            "label": label,
+            "first": first is not None,
+        }
+        self._ask(asked)
         with Relay(self._process) as relay:
-            answer = self._answer()
+            answer = self._answer(first)
         if answer is None:
             self._died(run_folder(config, root), interrupted=relay.pressed)
         if "path" in answer:
@@ -167,9 +183,11 @@ class Child:
         with suppress(BrokenPipeError):  # why it died is in its last answer
             send(self._input, message)
 
-    def _answer(self) -> Message | None:
+    def _answer(self, first: Callable[[float], bool] | None = None) -> Message | None:
         """The next message that ends a request; None where the process died."""
         while (message := receive(self._output)) is not None:
+            if first is not None and "first" in message and not first(float(message["first"])):
+                self._process.send_signal(signal.SIGINT)
             compile_later(message.get("uncompiled", ()))
             for made in message.get("converted", ()):
                 self._keep(Path(made))

@@ -13,12 +13,15 @@ import cv2
 import numpy as np
 
 from pokora_anime.provenance.stage_records import Image
-from pokora_anime.schema.settings import Camera, FinishConfig
+from pokora_anime.schema.curves import moves_camera, value_at
+from pokora_anime.schema.settings import Camera, FinishConfig, TimelineConfig, VideoConfig
 
 # What a move does in a second, and at most in a clip; both times finish.camera_speed.
 PAN, FARTHEST = 0.08, 0.35  # delivered frame widths, a tilt's heights
 ZOOM, CLOSEST = 0.035, log(1.4)  # logarithms of the growth
 ROLL, STEEPEST = radians(2.0), radians(8.0)
+
+_LOOKS = 4  # places of a route that are looked at for each generated frame
 
 # Right, down, closer, clockwise: the ways that the view goes. What is seen goes the other way.
 WAYS: dict[Camera, tuple[int, int, int, int]] = {
@@ -75,15 +78,7 @@ class Move:
 
     def scale(self, frame: Image, finish: FinishConfig) -> float:
         """Frame pixels to a delivered one at growth 1: the most that `zoom` and the whole way leave."""
-        height, width = frame.shape[:2]
-        most = min(width / finish.width, height / finish.height) / finish.zoom
-        for window in self._farthest(finish):
-            across, upright = finish.width / window.growth, finish.height / window.growth
-            side, lean = abs(cos(window.turn)), abs(sin(window.turn))
-            reach_x = 2 * finish.width * abs(window.right) + across * side + upright * lean
-            reach_y = 2 * finish.height * abs(window.down) + upright * side + across * lean
-            most = min(most, width / reach_x, height / reach_y)
-        return most
+        return min(_room(window, frame, finish) for window in self._farthest(finish))
 
     def _farthest(self, finish: FinishConfig) -> list[Window]:
         """Where on its way the window reaches out most: at its ends, or where a diagonal is level or upright.
@@ -105,7 +100,53 @@ class Move:
         )
 
 
-def cut(frame: Image, share: float, move: Move, finish: FinishConfig) -> Image:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A window's way by the key points of a timeline, over a clip of that many generated frames.
+
+    `scale` leaves room for all of it, so that the window shows nothing but the frame.
+    """
+
+    timeline: TimelineConfig
+    frames: float
+    looked_at: tuple[Window, ...] = ()
+
+    @classmethod
+    def of(cls, config: VideoConfig) -> Route | None:
+        """The route that a config's timeline leads; None where it leads no window."""
+        if not moves_camera(config):
+            return None
+        route = cls(timeline=config.timeline, frames=config.shot.seconds * config.shot.fps)
+        steps = max(1, round(route.frames * _LOOKS))
+        return replace(route, looked_at=tuple(route.at(step / steps) for step in range(steps + 1)))
+
+    def at(self, share: float) -> Window:
+        """The window after that share of the clip's time, 0..1."""
+        line, frame = self.timeline, share * self.frames
+        return Window(
+            right=value_at(line.right, frame, 0.0),
+            down=value_at(line.down, frame, 0.0),
+            growth=value_at(line.zoom, frame, 1.0),
+            turn=radians(value_at(line.turn, frame, 0.0)),
+        )
+
+    def scale(self, frame: Image, finish: FinishConfig) -> float:
+        """Frame pixels to a delivered one at growth 1: the most that `zoom` and the whole way leave."""
+        return min(_room(window, frame, finish) for window in self.looked_at)
+
+
+def _room(window: Window, frame: Image, finish: FinishConfig) -> float:
+    """The scale at which a window just stays inside the frame, at most the one that `zoom` leaves."""
+    height, width = frame.shape[:2]
+    across, upright = finish.width / window.growth, finish.height / window.growth
+    side, lean = abs(cos(window.turn)), abs(sin(window.turn))
+    reach_x = 2 * finish.width * abs(window.right) + across * side + upright * lean
+    reach_y = 2 * finish.height * abs(window.down) + upright * side + across * lean
+    whole = min(width / finish.width, height / finish.height) / finish.zoom
+    return min(whole, width / reach_x, height / reach_y)
+
+
+def cut(frame: Image, share: float, move: Move | Route, finish: FinishConfig) -> Image:
     """What the window shows of a frame after that share of the clip's time, at the delivered size."""
     window, scale = move.at(share), move.scale(frame, finish)
     step = scale / window.growth

@@ -39,13 +39,13 @@ def write(
     frames: Iterator[Image],
     config: VideoConfig,
     context: RunContext,
-    source: Callable[[Sequence[str]], Node],
+    source: Callable[[Sequence[str]], Sequence[Node]],
     decoded_frame: Callable[[bytes], None] = lambda _: None,
 ) -> Video:
     """Encodes the frames into the run folder and records two hashes of each in frames.json.
 
     `decoded_frame` is handed each frame as the file gives it back, yuv420p.
-    `source` is told the frames' RGB hashes once all have come and returns the node that made them.
+    `source` is told the frames' RGB hashes once all have come and returns the nodes that made them.
     Raises MachineError SYS-FFMPEG or SYS-DISK; a partial file is removed.
     """
     size, fps = (config.finish.width, config.finish.height), config.finish.fps
@@ -69,7 +69,7 @@ def write(
         height=size[1],
         rgb_hashes=tuple(hashes),
         yuv_hashes=tuple(decoded),
-        source=made,
+        sources=tuple(made),
         node=node,
     )
 
@@ -230,9 +230,9 @@ def _frames_json(rgb: Sequence[str], yuv: Sequence[str], size: tuple[int, int], 
     return json.dumps(content, indent=0) + "\n"
 
 
-def _node(made: Node, config: VideoConfig, context: RunContext) -> Node:
+def _node(made: Sequence[Node], config: VideoConfig, context: RunContext) -> Node:
     return Node.after(
-        [made],
+        made,
         "encode",
         {
             "encode": asdict(config.encode),

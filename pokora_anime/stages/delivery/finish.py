@@ -17,6 +17,7 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.stage_records import Image, Segment
+from pokora_anime.schema import curves
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.delivery import (
@@ -70,6 +71,7 @@ def record(
             "seconds": config.shot.seconds,
             "fps": config.shot.fps,
             "loop": config.motion.loop,
+            "timeline": part(config.timeline),
         },
         weights=context.models.weights_hash("vae") | upscale.weights(config, context),
         code=code_hash(
@@ -78,6 +80,7 @@ def record(
             choreography_plan,
             color_match,
             crisp,
+            curves,
             resample,
             interpolate,
             decode,

@@ -25,6 +25,10 @@ from pokora_anime.system.typed_tensors import Network
 UNCONDITIONAL, CONDITIONAL, BOTH = slice(0, 1), slice(1, 2), slice(0, 2)
 
 
+# What answers for latents at a step and rows of the batch, asking the network for them and others.
+Beside = Callable[[Callable[[Tensor, slice], Tensor], Tensor, int, slice], Tensor]
+
+
 class Denoiser(Protocol):
     """A network with all that it is told: the prediction for scaled latents at a step of the schedule.
 
@@ -125,10 +129,17 @@ class PictureDenoiser:
     condition: Condition
     guidance: Guidance
     controls: Sequence[ControlSource] = ()
+    beside: Beside | None = None
 
     def __call__(self, latents: Tensor, step: int, noise: Tensor) -> Tensor:
-        """The guided prediction of one picture."""
-        return guided(partial(self._network, latents, step), self.guidance, step, len(self.timesteps))
+        """The guided prediction of one picture, which sees what stands beside it."""
+
+        def ask(rows: slice) -> Tensor:
+            if self.beside is None:
+                return self._network(latents, step, rows)
+            return self.beside(lambda seen, part: self._network(seen, step, part), latents, step, rows)
+
+        return guided(ask, self.guidance, step, len(self.timesteps))
 
     def _network(self, latents: Tensor, step: int, rows: slice) -> Tensor:
         text, timestep = self.condition.embeds_BTD[rows], self.timesteps[step]

@@ -225,6 +225,7 @@ def _node(
         "speed": part(config.speed),
         "size": [width, height],
         "loras": dict(context.models.motion_lora_weights),
+        "timeline": part(config.timeline),
     }
     return Node.after(
         [record.node for record in sources],

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pokora_anime.catalogue import registry
 from pokora_anime.choreography import skinning
 from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.networks import schedulers
@@ -21,7 +22,7 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Segment
-from pokora_anime.schema import settings
+from pokora_anime.schema import curves, settings
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.cached_stage import cached_under_plan
@@ -74,6 +75,7 @@ _MODULES = (
     conditioning,
     control_source,
     controlnets,
+    curves,
     deflicker,
     denoiser,
     draft_plan,
@@ -225,13 +227,27 @@ def frame_weights(span: Span, frames: int, config: VideoConfig) -> Tensor:
 
     That is the keyframe or, where each segment has maps of its own, its last known frame; those before it
     are left alone. The maps of a draft or a choreography are each frame's own and hold all of them alike.
+    All of it times what a timeline says.
     """
+    strength = config.timeline.control
+    led = torch.tensor([curves.value_at(strength, span.start + frame, 1.0) for frame in range(frames)])
     if draft_plan.wanted(config) or choreography_plan.wanted(config):
-        return torch.ones(frames)
+        return led
     first, over = span.start, config.control.fade_frames
     if span.index and join_plan.mapped(config):
         first, over = 1 - span.known, config.control.join_frames
-    return torch.tensor(map_fading.faded(first, frames, over, config.control.fade_floor))
+    return led * torch.tensor(map_fading.faded(first, frames, over, config.control.fade_floor))
+
+
+def lora_strengths(span: Span, config: VideoConfig) -> dict[str, float]:
+    """By registry id, the weights that a timeline gives style LoRAs in the middle of a segment."""
+    found: dict[str, float] = {}
+    for name in curves.lora_names(config.timeline):
+        row = registry.find_style(name, config.base.family)
+        if row is not None:
+            points = curves.points_of(config.timeline, name)
+            found[row.id] = round(curves.value_at(points, middle(span), 1.0), 3)
+    return found
 
 
 def match_statistics(latents: Tensor, reference: Tensor, strength: float) -> Tensor:
@@ -270,6 +286,10 @@ class _Worker:
 
     def _run(self, job: SegmentJob, steps: Steps) -> Tensor:
         plan = self.context.execution.plan
+        strengths = lora_strengths(job.span, self.config)
+        if strengths != self.context.models.strengths:
+            self.rest()  # or two of everything would be held for a moment
+            self.context.models.weigh(strengths)
         if self.networks is None or not self.networks.plan.holds_as(plan):
             self.networks = None  # or two of everything would be held for a moment
             self.networks = _SegmentNetworks(*self.sources, self.config, self.context)
@@ -439,6 +459,7 @@ def _node(job: SegmentJob, sources: Sources, config: VideoConfig, context: RunCo
         "speed": speed,
         "size": [config.base.width, config.base.height],
         "loras": dict(context.models.motion_lora_weights),
+        "timeline": part(config.timeline),
     }
     if job.control is not None:
         params["control"] = controlnets.recorded(job.control, config)

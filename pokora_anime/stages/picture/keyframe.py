@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,25 +42,35 @@ from pokora_anime.stages.denoising.conditioning import Guidance
 from pokora_anime.stages.denoising.denoiser import PictureDenoiser
 from pokora_anime.stages.denoising.sampler_loop import sample
 from pokora_anime.stages.denoising.segment_conditions import condition
-from pokora_anime.stages.picture import decode, initial_noise
+from pokora_anime.stages.picture import decode, identity, initial_noise
 from pokora_anime.stages.picture.decode import decode_chunks
+from pokora_anime.stages.picture.identity import Identity, Seen
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.typed_tensors import from_array
 
 
-def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
-    """The clip's keyframe; each `attempt` has its own noise. Written to keyframe.png."""
-    return _render(_Picture(prompt, (PICTURE, attempt), "keyframe.png"), config, context)
+def render(
+    prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0, like: Identity | None = None
+) -> Keyframe:
+    """The clip's keyframe; each `attempt` has its own noise. Written to keyframe.png.
+
+    It is drawn attending to the identity that it is to be `like`.
+    """
+    picture = _Picture(prompt, (PICTURE, attempt), "keyframe.png", like=like)
+    return _render(picture, config, context)
 
 
-def redraw(prompt: Prompt, under: ControlTrack, config: VideoConfig, context: RunContext) -> Keyframe:
-    """The keyframe anew, from the same noise, under a map of each kind: the pose that the clip begins in.
+def redraw(
+    prompt: Prompt, under: ControlTrack, config: VideoConfig, context: RunContext, attempt: int = 0
+) -> Keyframe:
+    """The keyframe of an attempt anew, from the same noise, under a map of each kind: the pose that the clip
+    begins in.
 
     Written to keyframe.png in the first one's place.
     """
-    return _render(_Picture(prompt, (PICTURE, 0), "keyframe.png", under), config, context)
+    return _render(_Picture(prompt, (PICTURE, attempt), "keyframe.png", under), config, context)
 
 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
@@ -95,6 +106,7 @@ class _Picture:
     names: tuple[str, int]
     file: str | None
     under: ControlTrack | None = None
+    like: Identity | None = None
 
     @property
     def op(self) -> str:
@@ -104,6 +116,17 @@ class _Picture:
     def steps(self) -> tuple[str | int, ...]:
         """The names of the generator that its steps draw from."""
         return (*self.names, "steps")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What a picture is drawn with beside its prompt: ControlNets with their maps, an identity."""
+
+    controls: Sequence[ControlSource] = ()
+    like: Identity | None = None
+
+
+ALONE = Beside()
 
 
 def _render(picture: _Picture, config: RunConfig, context: RunContext) -> Keyframe:
@@ -137,7 +160,8 @@ def _compute(picture: _Picture, start: Noise, config: RunConfig, context: RunCon
             assert isinstance(config, VideoConfig)
             controls = controlnets.of(picture.under, config, context)
         generator = context.generator(*picture.steps)
-        latent = denoise(picture.prompt, start, config, context, generator, steps.step, controls)
+        beside = Beside(controls=controls, like=picture.like)
+        latent = denoise(picture.prompt, start, config, context, generator, steps.step, beside)
         (image,) = decode_chunks(latent[:, None], 1, context)
     return {"latent": latent.numpy(), "image": image}
 
@@ -154,7 +178,7 @@ def denoise(
     context: RunContext,
     generator: torch.Generator,
     on_step: Callable[[], None] = lambda: None,
-    controls: Sequence[ControlSource] = (),
+    beside: Beside = ALONE,
 ) -> Tensor:
     """The denoised latent [channels, height, width], float32 on the CPU, scaled as the UNet knows it.
 
@@ -163,16 +187,29 @@ def denoise(
     scheduler = context.models.scheduler()
     scheduler.set_timesteps(config.speed.steps, device=context.device)
     guided = Guidance.of(config.speed)
+    unet, noise = context.models.unet(), start.values[None].to(context.device)
+    seen = None if beside.like is None else Seen(beside.like, unet, _levels(config, context), noise)
     denoiser = PictureDenoiser(
-        unet=context.models.unet(),
+        unet=unet,
         timesteps=scheduler.timesteps,
         condition=condition(prompt, (config.base.height, config.base.width), context),
         guidance=replace(guided, batched=guided.batched and not context.execution.plan.sequential),
-        controls=controls,
+        controls=beside.controls,
+        beside=None if seen is None else seen.beside,
     )
-    noise = start.values[None].to(context.device)
-    latents = sample(denoiser, scheduler, noise, None, generator, lambda _: on_step())
+    try:
+        latents = sample(denoiser, scheduler, noise, None, generator, lambda _: on_step())
+    finally:
+        if seen is not None:
+            seen.close()
     return require_finite(latents[0].float().cpu(), "keyframe")
+
+
+def _levels(config: RunConfig, context: RunContext) -> Any:
+    """A scheduler that makes no steps."""
+    scheduler = context.models.scheduler()
+    scheduler.set_timesteps(config.speed.steps, device=context.device)
+    return scheduler
 
 
 def _node(picture: _Picture, start: Noise, config: RunConfig, context: RunContext, plan: Plan) -> Node:
@@ -184,7 +221,7 @@ def _node(picture: _Picture, start: Noise, config: RunConfig, context: RunContex
         "speed": asdict(config.speed) | {"sampler": config.speed.sampler.value},
         "loras": dict(context.models.lora_weights),
     }
-    parents = [picture.prompt.node, start.node]
+    parents = [picture.prompt.node, start.node, *([] if picture.like is None else [picture.like.node])]
     weights = context.models.weights_hash("unet") | context.models.weights_hash("vae")
     if picture.under is not None:
         assert isinstance(config, VideoConfig)
@@ -206,6 +243,7 @@ def _node(picture: _Picture, start: Noise, config: RunConfig, context: RunContex
             decode,
             denoiser,
             guidance,
+            identity,
             map_embedding,
             noise_levels,
             reference_attention,

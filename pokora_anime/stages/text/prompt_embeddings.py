@@ -29,7 +29,7 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import Prompt, Stop
 from pokora_anime.schema import brackets
-from pokora_anime.schema.settings import RunConfig, ShotConfig
+from pokora_anime.schema.settings import Curve, RunConfig, ShotConfig, VideoConfig
 from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.typed_tensors import from_array
@@ -80,7 +80,7 @@ def encode(shot: ShotConfig, config: RunConfig, context: RunContext) -> Prompt:
         negative_embeds=arrays["negative_embeds"],
         pooled=arrays.get("pooled"),
         negative_pooled=arrays.get("negative_pooled"),
-        travel=_travel([frame for frame, _ in positives], arrays),
+        travel=_travel([frame for frame, _ in positives], arrays, config),
         node=stage.node,
     )
 
@@ -96,12 +96,19 @@ def _arrays(embedded: list[tuple[Tensor, Tensor | None]]) -> dict[str, Tensor]:
     return found | {"negative_embeds": embeds} | ({} if pooled is None else {"negative_pooled": pooled})
 
 
-def _travel(frames: list[int], arrays: dict[str, Tensor]) -> tuple[Stop, ...]:
+def _travel(frames: list[int], arrays: dict[str, Tensor], config: RunConfig) -> tuple[Stop, ...]:
     if len(frames) == 1:
         return ()
     names = ["", *(f"_{index}" for index in range(1, len(frames)))]
+    turned = config.timeline.prompt if isinstance(config, VideoConfig) else []
+    turns = {turn.frame: turn.curve for turn in turned}
     return tuple(
-        Stop(frame=frame, embeds=arrays[f"embeds{name}"], pooled=arrays.get(f"pooled{name}"))
+        Stop(
+            frame=frame,
+            embeds=arrays[f"embeds{name}"],
+            pooled=arrays.get(f"pooled{name}"),
+            curve=turns.get(frame, Curve.linear).value,
+        )
         for frame, name in zip(frames, names, strict=True)
     )
 

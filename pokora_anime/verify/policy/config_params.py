@@ -119,7 +119,8 @@ _OF_A_CLIP: Mapping[Setting, Callable[[VideoConfig], Json]] = {
     Setting.choreography: choreography_plan.recorded,
 }
 _COUNTS: Mapping[Count, Callable[[VideoConfig], int]] = {
-    Count.keyframes: lambda config: int(config.keyframe.enabled),
+    Count.keyframes: lambda config: config.best_of * config.keyframe.enabled,
+    Count.selections: lambda config: int(config.best_of > 1),
     Count.read_maps: lambda config: int(
         bool(choreography_plan.read_kinds(config)) and not draft_plan.wanted(config)
     ),

@@ -15,6 +15,7 @@ from pokora_anime.provenance.operations import (
     OPERATIONS,
     PROMPT,
     REDRAWN,
+    SELECTION,
     Makes,
     Operation,
     delivering,
@@ -23,6 +24,7 @@ from pokora_anime.provenance.operations import (
 )
 from pokora_anime.untrusted.container import finding
 from pokora_anime.untrusted.untrusted_names import shown
+from pokora_anime.verify.record import shot_records
 from pokora_anime.verify.record.claimed_record import Record, Step
 
 ROOTS = frozenset(one.name for one in OPERATIONS.values() if not one.parents)
@@ -46,7 +48,10 @@ def check(record: Record) -> Iterable[Finding]:
     yield from _origins(record, steps)
     yield from _results(record, steps)
     if record.command == "video":
-        yield from _clip(record, steps)
+        parts = shot_records.split(record)
+        for part in parts:
+            yield from _clip(part, part.by_id)
+        yield from _identities(parts)
 
 
 def ancestors(record: Record, start: Iterable[str]) -> set[str]:
@@ -102,8 +107,7 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
     for operation in OPERATIONS.values():
         for step in by_op[operation.name][1:] if operation.once else []:
             yield finding("POL-CHAIN", f"more than one {operation.name} in one clip", step.name)
-    picture = REDRAWN if by_op[REDRAWN.name] else KEYFRAME
-    start = [step.id for one in (PROMPT, picture) for step in by_op[one.name][:1]]
+    start = [*(step.id for step in by_op[PROMPT.name][:1]), *_picture(record)]
     for operation in OPERATIONS.values():
         if operation.makes is Makes.segment and operation is not HIRES:
             shared, own = _steering(operation, by_op)
@@ -121,6 +125,20 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
         if list(step.parents) != [one.id for one in delivered]:
             message = "the clip was not finished from all of its segments in their order"
             yield finding("POL-CHAIN", message, step.name)
+
+
+def _identities(parts: Sequence[Record]) -> Iterable[Finding]:
+    """Later shots are drawn by the likeness to the picture that the first one begins with, and it alone."""
+    for index, part in enumerate(parts):
+        for step in part.steps:
+            if of(step.op).makes is Makes.copy and (not index or list(step.parents) != _picture(parts[0])):
+                yield finding("POL-CHAIN", "an identity that is not the first shot's keyframe", step.name)
+
+
+def _picture(record: Record) -> list[str]:
+    """The id of the picture that a shot begins with, if there is one."""
+    drawn = {step.op: step.id for step in reversed(record.steps)}
+    return [drawn[one.name] for one in (REDRAWN, SELECTION, KEYFRAME) if one.name in drawn][:1]
 
 
 def _steering(operation: Operation, by_op: Mapping[str, list[Step]]) -> tuple[list[str], list[Step]]:

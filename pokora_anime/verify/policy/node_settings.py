@@ -19,8 +19,8 @@ from pokora_anime.provenance.operations import (
 )
 from pokora_anime.provenance.seed_noise import PICTURE
 from pokora_anime.schema.settings import Compile, DType, RunConfig, Runtime, StillsConfig, VideoConfig
-from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan
-from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
+from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, shot_plan
+from pokora_anime.timeline.frame_timing import frames_generated
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
 from pokora_anime.timeline.segment_plan import Span
 from pokora_anime.timeline.still_seeds import of_still
@@ -28,7 +28,7 @@ from pokora_anime.untrusted.container import finding
 from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.verify.policy import config_params
 from pokora_anime.verify.policy.graph import ancestors
-from pokora_anime.verify.record import surroundings
+from pokora_anime.verify.record import shot_records, surroundings
 from pokora_anime.verify.record.claimed_record import Record, Step, Table
 
 CHANNELS = 4  # of the latents of SD2, SDXL and nano (stages/noise.py)
@@ -37,6 +37,36 @@ FORMATS = {DType.fp32: "float32", DType.bf16: "bfloat16", DType.fp16: "float16"}
 
 def check(record: Record, config: RunConfig) -> Iterable[Finding]:
     """POL-PARAMS (other settings than the config), POL-PLACE, POL-SPAN, POL-CHAIN and POL-FRAMES."""
+    if isinstance(config, VideoConfig) and config.shots:
+        yield from _shots(record, config)
+        return
+    yield from _of_run(record, config)
+    if isinstance(config, VideoConfig):
+        yield from _delivered(record, config)
+
+
+def _shots(record: Record, config: VideoConfig) -> Iterable[Finding]:
+    """Each shot did what its own config says, and the video holds all of them."""
+    parts, plans = shot_records.split(record), shot_plan.each(config)
+    if len(parts) != len(plans):
+        got = f"{len(parts)} shots"
+        yield finding(
+            "POL-CHAIN", "other shots than the config's", run_layout.RECORD, got, expected=len(plans)
+        )
+        return
+    likened = shot_plan.likened(config)
+    for index, (part, plan) in enumerate(zip(parts, plans, strict=True)):
+        yield from _of_run(part, plan)
+        if sum(of(step.op).makes is Makes.copy for step in part.steps) != int(likened and index > 0):
+            yield finding("POL-CHAIN", f"shot {index + 1} without its identity", run_layout.RECORD)
+    whole, inside = config_params.params(config), {step.id for part in parts for step in part.steps}
+    for step in record.steps:
+        if step.id not in inside and step.op in whole:
+            yield from _params(step, whole[step.op], of(step.op).free)
+    yield from _delivered(record, config)
+
+
+def _of_run(record: Record, config: RunConfig) -> Iterable[Finding]:
     own = configs(record, config)
     of_run = config_params.params(config)
     of_each = {one.seed: config_params.params(one) for one in own.values()}
@@ -143,10 +173,9 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
     """Each picture's and segment's noise and generator are those of its own place in the run."""
     steps = record.by_id
     for step in record.steps:
-        makes = of(step.op).makes
-        if makes not in (Makes.picture, Makes.segment):
+        if not of(step.op).noise:
             continue
-        place = _segment(step, config) if makes is Makes.segment else _still(step, record, config)
+        place = _segment(step, config) if of(step.op).makes is Makes.segment else _still(step, record, config)
         noise = next(
             (steps[name] for name in step.parents if name in steps and steps[name].op == NOISE.name), None
         )
@@ -171,7 +200,9 @@ def _attempts(record: Record, config: VideoConfig) -> Iterable[Finding]:
                 for one in step.parents
                 if one in steps and steps[one].op == KEYFRAME.name
             ]
-            told, is_last = step.params.get("last_attempt"), any(_same(part, last) for part in parts)
+            selected = any(of(steps[one].op).makes is Makes.choice for one in step.parents if one in steps)
+            told = step.params.get("last_attempt")
+            is_last = selected or any(_same(part, last) for part in parts)
             if not _same(told, is_last):
                 message = "maps that tell another attempt at the keyframe"
                 yield finding("POL-PARAMS", message, step.name, shown(told, 20), expected=is_last)
@@ -182,7 +213,7 @@ def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
     part = step.params.get("part")
     if isinstance(config, VideoConfig):
         planned = choreography_plan.wanted(config)  # whose keyframe is drawn again from the same noise
-        attempts = 1 if planned else config.control.attempts
+        attempts = config.best_of if config.best_of > 1 else 1 if planned else config.control.attempts
         places: list[Json] = [[PICTURE, attempt] for attempt in range(attempts)]
     else:
         steps = record.by_id
@@ -233,7 +264,10 @@ def _clip(record: Record, config: VideoConfig) -> Iterable[Finding]:
                 yield finding("POL-PLACE", "maps of another segment", step.name)
     yield from _attempts(record, config)
     yield from _controls(record, by_op[MOTION.name], config)
-    frames = frames_delivered(config.shot.seconds, config.finish.fps)
+
+
+def _delivered(record: Record, config: VideoConfig) -> Iterable[Finding]:
+    frames = sum(shot_plan.frames_of(config))
     told = [record.summary[name] for name in ("frames", "fps", "width", "height")]
     if told != [frames, config.finish.fps, config.finish.width, config.finish.height]:
         yield finding(

@@ -12,6 +12,7 @@ from pokora_anime.choreography import skeleton
 from pokora_anime.errors import RecordError
 from pokora_anime.findings import Finding
 from pokora_anime.prompt.prompt_syntax import MAX_STOPS
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.operations import (
     EACH_KIND,
     EACH_STOP,
@@ -57,8 +58,13 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
             values = stored["noise"]
             left -= values.shape[1] if values.ndim == 4 else 1
             yield from _noise(step, values, left)
+        elif makes is Makes.choice:
+            yield from _selected(step, stored, record, sound)
         elif makes is Makes.poses:
-            yield from _planned(step, stored, any(one.op == REDRAWN.name for one in record.steps))
+            redrawn = any(one.op == REDRAWN.name and step.id in one.parents for one in record.steps)
+            yield from _planned(step, stored, redrawn)
+        elif makes is Makes.copy:
+            yield from _copied(step, stored, sound)
         elif makes is Makes.frame_maps:
             yield from _maps(step, stored, steps)
         elif makes is Makes.segment:
@@ -135,6 +141,40 @@ def _planned(step: Step, stored: NodeArrays, redrawn: bool) -> Iterable[Finding]
         yield finding("POL-CHAIN", message, step.name, got, expected="nobody" if nobody else "somebody")
 
 
+def _selected(
+    step: Step, stored: NodeArrays, record: Record, sound: Mapping[str, NodeArrays]
+) -> Iterable[Finding]:
+    """The selected keyframe is that with the highest score (of equal ones the first), bit for bit; one that
+    is drawn again is drawn from its noise.
+    """
+    steps = record.by_id
+    parents = [steps[name] for name in step.parents if name in steps]
+    drawn = [one for one in parents if of(one.op).makes is Makes.picture]
+    parts, scores = [one.params.get("part") for one in drawn], stored["scores"]
+    wanted: list[Json] = [["keyframe", number] for number in range(len(scores))]
+    if parts != wanted or not len(scores):
+        message = "scores that are not one for each keyframe, in their order"
+        yield finding("POL-CHOICE", message, step.name, f"{len(scores)} scores", expected=len(drawn))
+        return
+    best = int(scores.argmax())
+    taken = sound.get(drawn[best].id, {})
+    if not all(name in taken and np.array_equal(stored[name], taken[name]) for name in ("latent", "image")):
+        message = "another keyframe was taken than the one with the highest score"
+        yield finding("POL-CHOICE", message, step.name, expected=f"keyframe {best + 1} of {len(drawn)}")
+    for one in record.steps:
+        planned = [steps[name].parents for name in one.parents if name in steps]
+        again = one.op == REDRAWN.name and any(step.id in parents for parents in planned)
+        if again and one.params.get("part") != wanted[best]:
+            yield finding("POL-CHOICE", "another keyframe was drawn again than was taken", one.name)
+
+
+def _copied(step: Step, stored: NodeArrays, sound: Mapping[str, NodeArrays]) -> Iterable[Finding]:
+    """An identity is the latent of the keyframe that it was made from, bit for bit."""
+    source = next((sound[name] for name in step.parents if name in sound), None)
+    if source is None or not np.array_equal(stored["latent"], source.get("latent", [])):
+        yield finding("POL-KNOWN", "an identity that is another picture than it was made from", step.name)
+
+
 def _no_text(stored: NodeArrays) -> str:
     """Embeddings of whole chunks of text, as many of what is wanted as of what is not."""
     shapes = {name: stored[name].shape for name in ("embeds", "negative_embeds")}
@@ -184,7 +224,7 @@ def _known(step: Step, parents: list[Step], sound: Mapping[str, NodeArrays]) -> 
         yield finding("POL-KNOWN", "a segment that knows more frames than it has", step.name, known)
         return
     segments = [parent for parent in parents if parent.op == step.op]
-    before = segments[-1:] or [one for one in parents if of(one.op).makes is Makes.picture]
+    before = segments[-1:] or [one for one in parents if of(one.op).makes in (Makes.picture, Makes.choice)]
     nothing: NodeArrays = {}
     source = sound.get(before[0].id, nothing) if before else nothing
     if known and source:

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import cast
 
 from pokora_anime.catalogue import finishing_networks, registry, weight_hashes
-from pokora_anime.catalogue.registry import Row
+from pokora_anime.catalogue.registry import JUDGE, Row
 from pokora_anime.catalogue.weight_hashes import MANIFEST
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.operations import Makes, Need, of
@@ -141,6 +141,8 @@ def _roles(step: Step, config: RunConfig) -> frozenset[str]:
 def _needed(need: Need, step: Step, config: RunConfig) -> set[str]:
     if need is Need.adapter:
         return {config.base.motion_adapter}
+    if need is Need.judge:
+        return {JUDGE}
     if need is Need.controlnets:
         control = step.params.get("control")
         kinds = control.get("kinds") if isinstance(control, dict) else None

@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import IO, cast
 
+from pokora_anime.errors import PokoraError
 from pokora_anime.findings import Finding
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.operations import Makes, of
 from pokora_anime.provenance.record_shape import FRAMES, misfit
+from pokora_anime.rules import closed_config
+from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.timeline import shot_plan
 from pokora_anime.untrusted import strict_json
 from pokora_anime.untrusted.container import Unreadable, finding
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
+from pokora_anime.verify.record import shot_records
 from pokora_anime.verify.record.claimed_record import Record, Table
 from pokora_anime.verify.video import mp4_form, mp4_frames, mp4_timing, sheet_check
 
@@ -69,7 +75,6 @@ def check_frames(folder: Folder, record: Record, limits: Limits) -> Iterable[Fin
     if not len(frames.rgb) == len(frames.yuv) == frames.numbers["count"]:
         yield finding("INT-FRAMES", "the list of frames has not two hashes for each", run_layout.FRAMES)
     outputs = {
-        Makes.frames: text_hash(frames.rgb),
         Makes.video: text_hash(
             {
                 "rgb_sha256": frames.rgb,
@@ -81,6 +86,29 @@ def check_frames(folder: Folder, record: Record, limits: Limits) -> Iterable[Fin
     for step in record.steps:
         if step.output != outputs.get(of(step.op).makes, step.output):
             yield finding("INT-FRAMES", "the list of frames is not what the node made", step.name)
+    made = [step for part in shot_records.split(record) for step in part.steps]
+    finished = [step for step in made if of(step.op).makes is Makes.frames]
+    for step, rgb in zip_longest(finished, _by_shot(record, frames.rgb)):
+        if step is None or rgb is None or step.output != text_hash(rgb):
+            where = run_layout.RECORD if step is None else step.name
+            yield finding("INT-FRAMES", "the list of frames is not what the node made", where)
+
+
+def _by_shot(record: Record, hashes: list[str]) -> list[list[str]]:
+    """The frames' hashes of each shot, as many as the recorded config says; of one clip all of them."""
+    config, _ = closed_config.read(record.command, record.config)
+    if not isinstance(config, VideoConfig) or len(config.shots) < 2:
+        return [hashes]
+    found: list[list[str]] = []
+    try:
+        counts = shot_plan.frames_of(config)
+    except (PokoraError, OverflowError):
+        return [hashes]
+    first = 0
+    for count in counts:
+        found.append(hashes[first : first + count])
+        first += count
+    return found
 
 
 def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]:

@@ -51,6 +51,9 @@ LIMITS: Mapping[tuple[str, str], Limit] = {
     # Planned poses come from one network on the CPU: only how the keyframe's pose was read may differ.
     (FULL, "planned"): Limit(passes=Bound(rms=1e-4, most=0.1), fails=Bound(rms=1e-3, most=2.0)),
     (HALF, "planned"): Limit(passes=Bound(rms=0.02, most=8.0), fails=Bound(rms=0.1, most=64)),
+    # Of stored pictures, by a network in float32 on every machine.
+    (FULL, "scores"): Limit(passes=Bound(most=1e-3), fails=Bound(most=0.02)),
+    (HALF, "scores"): Limit(passes=Bound(most=1e-3), fails=Bound(most=0.02)),
     (FULL, "picture"): Limit(
         passes=Bound(psnr=60, most=4, block=0.5), fails=Bound(psnr=40, most=48, block=6)
     ),
@@ -66,7 +69,7 @@ FLOW = Bound(psnr=22, block=110)
 
 
 def limit(precision: str, what: str) -> Limit:
-    """The limit for one kind of array: noise, embeds, latent, joints, planned joints or picture."""
+    """The limit for one kind of array: noise, embeds, latent, joints, planned joints, scores or picture."""
     return LIMITS[precision, what]
 
 
