@@ -64,7 +64,7 @@ def guidance(case: Case) -> Iterator[Finding]:
 
 
 def guidance_interval(case: Case) -> Iterator[Finding]:
-    """CFG holds for every step: the rules name one value."""
+    """CFG holds for every step: the rules name one value; another base's clips are no entry."""
     config = case.config.speed
     if config.guidance_scale == 1.0:
         return
@@ -75,8 +75,8 @@ def guidance_interval(case: Case) -> Iterator[Finding]:
             "RULE-GUIDANCE-INTERVAL", told, "speed.guidance_start, speed.guidance_end", got, "0 to 1"
         )
     mode = case.limits.speeds.get(config.name)
-    none_allowed = mode is not None and mode.min_guidance <= 1.0
-    if isinstance(case.config, VideoConfig) and config.clip_guidance_end < 1.0 and not none_allowed:
+    free = case.config.base.weights not in case.limits.bases or (mode and mode.min_guidance <= 1.0)
+    if isinstance(case.config, VideoConfig) and config.clip_guidance_end < 1.0 and not free:
         got = f"{config.clip_guidance_end:g}"
         yield review("RULE-GUIDANCE-INTERVAL", told, "speed.clip_guidance_end", got, "1")
 
