@@ -60,8 +60,8 @@ video: $(SETUP) ## render an 8 s anime clip
 stills: $(SETUP) ## render images, each with the next seed
 	@$(POKORA) stills $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
 
-sweep: $(SETUP) ## render a small grid (seeds x speeds) and one sheet of it
-	@$(POKORA) sweep $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
+sweep: $(SETUP) ## render a small grid (seeds x speeds) and a gallery of it
+	@$(POKORA) sweep --open $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
 
 submission: $(SETUP) ## pack runs, write-up, poster and source for a jury (DRAFT=1: although something is missing)
 	@$(POKORA) submission build $(if $(DRAFT),--draft) $(value ARGS)

@@ -17,8 +17,7 @@ from pokora_anime.devices import compiler, driver, hardware, openvino_runtime
 from pokora_anime.devices.forecast import plan_text
 from pokora_anime.devices.forecast.plan import Forecast, first_fitting, ladder
 from pokora_anime.devices.forecast.workload import Job
-from pokora_anime.devices.hardware import Hardware, cpu_bf16
-from pokora_anime.devices.hardware import memory_here as memory
+from pokora_anime.devices.hardware import Hardware, cpu_bf16, memory_here
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.provenance.environment import LIBRARIES
 from pokora_anime.sandbox import seccomp
@@ -203,7 +202,7 @@ def _cores() -> list[Finding]:
 
 
 def _memory() -> list[Finding]:
-    free, total = memory()
+    free, total = memory_here()
     if total == 0:
         return [Finding(WARN, "memory", "unknown on this system")]
     text = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"

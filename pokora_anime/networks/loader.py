@@ -41,8 +41,8 @@ from pokora_anime.networks.extraction import extractors
 from pokora_anime.networks.finishing import rife, upscaler
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.placement import Turns, place
-from pokora_anime.networks.schedulers import build_scheduler, motion_betas
-from pokora_anime.networks.text_encoders import TextStack
+from pokora_anime.networks.schedulers import StepScheduler, build_scheduler, motion_betas
+from pokora_anime.networks.text_encoders import TextStack, Tokenizer
 from pokora_anime.provenance.hashing import Json, text_hash
 from pokora_anime.sandbox import network_arguments
 from pokora_anime.schema.settings import (
@@ -188,11 +188,11 @@ class Models:
         row = registry.resolve("crisp", self.family)
         return self._once(row.role, lambda: upscaler.load_crisp(row, self._checked(row), self.device))
 
-    def scheduler(self) -> Any:
+    def scheduler(self) -> StepScheduler:
         """A new scheduler of the speed mode; its timesteps are not set yet."""
         return build_scheduler(self._base / "scheduler", self.speed.sampler)
 
-    def motion_scheduler(self, betas: Betas) -> Any:
+    def motion_scheduler(self, betas: Betas) -> StepScheduler:
         """As `scheduler`, on the noise schedule that the motion is denoised with."""
         changed = motion_betas(betas, self.family, self.speed.sampler)
         return build_scheduler(self._base / "scheduler", self.speed.sampler, changed)
@@ -294,7 +294,7 @@ class Models:
         unet = self._load_unet()
         row = registry.get(self.base.motion_adapter, self.family)
         motion = build_motion_unet(unet, self._pretrained(MotionAdapter, row))
-        merge_into_unet(motion, (*self.loras, *self.camera), unet.config)
+        merge_into_unet(motion, (*self.loras, *self.camera))
         return motion
 
     def _whole_unet(self) -> Any:
@@ -323,7 +323,7 @@ class Models:
             return load()
 
     def _merged(self, unet: UNet2DConditionModel) -> UNet2DConditionModel:
-        merge_into_unet(unet, self.loras, unet.config)
+        merge_into_unet(unet, self.loras)
         return unet
 
     def _load_vae(self) -> AutoencoderKL:
@@ -351,7 +351,7 @@ class Models:
         try:
             index = json.loads((self._base / "model_index.json").read_text(encoding="utf-8"))
             tokenizer = cast(Any, CLIPTokenizer)  # its loader is untyped
-            tokenizers: list[CLIPTokenizer] = [
+            tokenizers: list[Tokenizer] = [
                 tokenizer.from_pretrained(self._base / name.replace("text_encoder", "tokenizer"))
                 for name, _ in names
             ]
@@ -360,9 +360,8 @@ class Models:
 
         def load() -> list[Any]:
             encoders = [self._pretrained(kind, self._base_row, name) for name, kind in names]
-            config = cast(Any, UNet2DConditionModel).load_config(self._base / "unet")
             for (name, _), encoder in zip(names, encoders, strict=True):
-                merge_into_encoder(encoder, name, self.loras, _Layout(config))
+                merge_into_encoder(encoder, name, self.loras)
             return [self._ready(encoder) for encoder in encoders]
 
         zero = bool(index.get("force_zeros_for_empty_prompt", False)) and len(names) == 2
@@ -377,10 +376,3 @@ class Models:
 
     def _ready(self, network: Any) -> Any:
         return network_arguments.only(network.to(self.device, self.dtype).eval().requires_grad_(False))
-
-
-class _Layout:
-    """The one thing that diffusers asks of a UNet's config to translate kohya's block names."""
-
-    def __init__(self, config: Any) -> None:
-        self.layers_per_block: int = config["layers_per_block"]

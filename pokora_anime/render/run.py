@@ -18,6 +18,7 @@ from pokora_anime.devices.machine import Timeline, settle
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.media import yuv
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json, arrays_hash
@@ -26,7 +27,7 @@ from pokora_anime.provenance.operations import SHEET
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.provenance.run_layout import CONFIG, REPORTS, VIDEO, still_name, still_texts
 from pokora_anime.provenance.stage_records import Image, Still, Video
-from pokora_anime.quality import contact_sheet as sheets
+from pokora_anime.quality import contact_sheet
 from pokora_anime.quality.contact_sheet import SheetCollector
 from pokora_anime.quality.live_score import LiveScore
 from pokora_anime.quality.preview import PREVIEW, Preview
@@ -135,7 +136,7 @@ class Run:
         finish = self.config.finish
         if self.collector is None:
             total = frames_delivered(self.config.shot.seconds, finish.fps)
-            self.collector = SheetCollector(total, keep=sheets.FRAMES)
+            self.collector = SheetCollector(total, keep=contact_sheet.FRAMES)
         due = self.collector.due
         self.collector.add(yuv.rgb_of_yuv(frame, finish.width, finish.height) if due else _NOT_SHOWN)
 
@@ -144,7 +145,7 @@ class Run:
         assert self.collector is not None
         sheet = self.collector.sheet(video.fps)
         node = self._sheet_node(sheet, video)
-        self.folder.write_image("sheet.png", sheet, node, "image")
+        self.folder.write_image(run_layout.SHEET, sheet, node, "image")
         self._finish(
             [video.node, node],
             {
@@ -181,8 +182,8 @@ class Run:
         node = Node.after(
             [video.source],
             SHEET.name,
-            {"frames": sheets.FRAMES, "fps": video.fps},
-            code=code_hash(sheets),
+            {"frames": contact_sheet.FRAMES, "fps": video.fps},
+            code=code_hash(contact_sheet),
             environment=environment(self.context),
         ).made(arrays_hash({"image": picture}))
         self.folder.note_node(node)

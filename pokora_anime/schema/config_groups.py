@@ -9,6 +9,7 @@ from pathlib import Path
 from pokora_anime.schema import field_laws
 from pokora_anime.schema.field_laws import Setting, Text
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.system.files.installed_package import INSTALLED
 
 SCHEMAS: dict[str, type[RunConfig]] = {"video": VideoConfig, "stills": StillsConfig}
 _AUTOMATIC = "for_"  # how the names of options begin that follow from the base
@@ -16,9 +17,8 @@ _AUTOMATIC = "for_"  # how the names of options begin that follow from the base
 
 def conf_dir() -> Path:
     """The folder of YAML groups: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
+    inside = INSTALLED / "conf"
+    return inside if inside.is_dir() else INSTALLED.parent / "conf"
 
 
 @cache

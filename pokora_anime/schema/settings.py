@@ -243,6 +243,9 @@ class SpeedConfig:
     ] = MISSING
     guidance_start: Annotated[float, _share("share of the schedule from which CFG is on")] = 0.0
     guidance_end: Annotated[float, _share("share of the schedule at which CFG goes off")] = 1.0
+    clip_guidance_end: Annotated[
+        float, _share("share at which it goes off in frames that see a keyframe, which keeps its own")
+    ] = 1.0
     guidance_batched: Annotated[
         bool, Law("both halves of CFG at once; false: two passes a step, half the memory")
     ] = True

@@ -116,6 +116,7 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
     """Peak memory and time of a job under a plan."""
     nets, pixels, number = job.networks, job.latent_pixels, hardware.number_bytes
     rows = job.rows(sequential=plan.sequential)
+    moved = job.rows(sequential=plan.sequential, clip=True)
     text, unet, motion, control, vae = (
         _weights(network.parameters, plan if network in (nets.unet, nets.motion, nets.control) else Plan())
         * hardware.weight_bytes
@@ -125,7 +126,7 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
     decoding = job.shown_pixels * number * nets.vae.alive * chunk
     handed = nets.residuals if job.controls else 0
     alive = max(nets.motion.alive + handed, nets.control.alive + 2 * handed if job.controls else 0)
-    moving = rows * job.frames * number * max(pixels * alive, _seen_again(plan, job) * nets.motion.alive)
+    moving = moved * job.frames * number * max(pixels * alive, _seen_again(plan, job) * nets.motion.alive)
     picture = rows * pixels * number * nets.unet.alive
     clip = motion + job.controls * control
     if plan.offload is Offload.model:
@@ -234,8 +235,8 @@ def _seconds(plan: Plan, job: Job, hardware: Hardware, held: float) -> float:
     slower *= (1.01 if plan.decode_chunk else 1.0) * (1.02 if plan.fp8 else 1.0)
     computing = slower * job.flops(tiled=plan.tiled) / hardware.rate_of(job.family)
     passes = job.segments * (job.steps - job.skipped + (job.hires.steps if job.hires else 0))
-    if job.guided and (plan.sequential or not job.batched):
-        passes *= 1.0 + job.guided
+    if job.clip_guided and (plan.sequential or not job.batched):
+        passes *= 1.0 + job.clip_guided
     carrying = passes * held / _BUS
     if plan.offload is Offload.group:  # the next layers travel while these compute
         return max(computing * 1.05, carrying)

@@ -28,7 +28,7 @@ _CPU_TIERS = (
         "base.width=512 base.height=512",
         {"width": 512, "height": 512},
     ),
-    ("fewer steps", "speed=lcm speed.steps=4", {"steps": 4, "guided": 0.0}),
+    ("fewer steps", "speed=lcm speed.steps=4", {"steps": 4, "guided": 0.0, "clip_guided": 0.0}),
     ("plan the shot with nano, render it on a card", "base=nano", {"family": Family.nano}),
 )
 

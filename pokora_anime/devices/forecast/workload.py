@@ -13,6 +13,7 @@ from pokora_anime.schema.settings import (
     Family,
     RunConfig,
     Runtime,
+    SpeedConfig,
     StillsConfig,
     VideoConfig,
 )
@@ -98,6 +99,7 @@ class Job:
     batched: bool  # as one batch of two
     controls: int
     decode_chunk: int
+    clip_guided: float = 0.0  # the same share of a segment's steps
     steered: float = 0.0  # frames that each ControlNet sees at a step, all segments together
     delivered: int = 0  # pixels of all frames as they are encoded
     draft_steps: int = 0  # of the pass that control maps are read from
@@ -111,7 +113,6 @@ class Job:
     def of(cls, config: RunConfig) -> Job:
         """The job that a composed config describes."""
         speed = config.speed
-        on = speed.guidance_scale > 1.0
         video = config if isinstance(config, VideoConfig) else None
         stills = config if isinstance(config, StillsConfig) else None
         return cls(
@@ -122,7 +123,8 @@ class Job:
             segments=_segments(video) if video else 0,
             pictures=stills.count if stills else int(video is not None and video.keyframe.enabled),
             steps=speed.steps,
-            guided=max(0.0, speed.guidance_end - speed.guidance_start) if on else 0.0,
+            guided=_guided(speed, speed.guidance_end),
+            clip_guided=_guided(speed, _clip_end(video)) if video else 0.0,
             batched=speed.guidance_batched,
             controls=_controls(video) if video else 0,
             decode_chunk=video.finish.decode_chunk if video else 1,
@@ -146,9 +148,10 @@ class Job:
         """Of one frame."""
         return (self.width // LATENT_SCALE) * (self.height // LATENT_SCALE)
 
-    def rows(self, *, sequential: bool) -> int:
-        """Rows of a pass at the steps with guidance."""
-        return 2 if self.guided and self.batched and not sequential else 1
+    def rows(self, *, sequential: bool, clip: bool = False) -> int:
+        """Rows of a pass at the steps with guidance, of a picture or of a clip's segment."""
+        guided = self.clip_guided if clip else self.guided
+        return 2 if guided and self.batched and not sequential else 1
 
     @property
     def shown_pixels(self) -> int:
@@ -159,16 +162,27 @@ class Job:
         """Arithmetic of the whole run, decoding included; `tiled`: its second pass sees tiles."""
         nets, passes = self.networks, self.steps * (1.0 + self.guided)
         picture = self.latent_pixels * (passes * nets.unet.megaflops + nets.vae.megaflops)
-        moving = (self.steps - self.skipped) * (1.0 + self.guided) * nets.motion.megaflops
-        steering = (self.steps - self.skipped) * (1.0 + self.guided) * self.controls
+        moving = (self.steps - self.skipped) * (1.0 + self.clip_guided) * nets.motion.megaflops
+        steering = (self.steps - self.skipped) * (1.0 + self.clip_guided) * self.controls
         steered = self.steered * self.latent_pixels * steering * nets.control.megaflops
-        drafted = self.draft_steps * (1.0 + self.guided) * nets.motion.megaflops
+        drafted = self.draft_steps * (1.0 + self.clip_guided) * nets.motion.megaflops
         drafted += nets.vae.megaflops if self.draft_steps else 0.0
         frame = self.latent_pixels * (moving + drafted) + self.shown_pixels * nets.vae.megaflops
         if self.hires is not None:
             seen = self.hires.latent_pixels * (OVERLAPPING if tiled or self.hires.tiled else 1.0)
             frame += seen * self.hires.steps * (1.0 + self.guided) * nets.motion.megaflops
         return 1e6 * (self.pictures * picture + self.segments * self.frames * frame + steered)
+
+
+def _guided(speed: SpeedConfig, end: float) -> float:
+    """The share of the schedule with CFG, up to `end`."""
+    return max(0.0, end - speed.guidance_start) if speed.guidance_scale > 1.0 else 0.0
+
+
+def _clip_end(config: VideoConfig) -> float:
+    speed = config.speed
+    follows = config.keyframe.enabled
+    return min(speed.guidance_end, speed.clip_guidance_end) if follows else speed.guidance_end
 
 
 def _hires(config: VideoConfig) -> Hires:

@@ -19,9 +19,9 @@ from pokora_anime.sandbox.grants import Grants
 from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system.files.atomic_files import writing
+from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.system.files.user_folder import data_folder
 
-PACKAGE = Path(__file__).resolve().parents[2]
 _SHARED_LIBRARIES = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", "/nix/store",
     "/gnu/store", "/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo",
@@ -44,7 +44,7 @@ def needed(config: RunConfig, work: Path) -> Grants:
     accelerators = tuple(found for pattern in _ACCELERATORS for found in sorted(glob(pattern)))
     system = (*_SYSTEM, *_FOR_ACCELERATORS) if accelerators else _SYSTEM
     python = (f"{sys.base_prefix}/lib", f"{sys.prefix}/lib", *library_folders())
-    package = (str(PACKAGE), str(conf_dir()))
+    package = (str(INSTALLED), str(conf_dir()))
     # What is forecast follows from these, and nothing that is rendered.
     forecast = (str(rates.path()), *([str(cards.path())] if accelerators else ()))
     builds = compiler.asked(config)

@@ -19,7 +19,7 @@ from pokora_anime.networks.converted import kept_conversions
 from pokora_anime.provenance.run_layout import LOGS
 from pokora_anime.render.worker import temporary_folders
 from pokora_anime.render.worker.bytecode import compile_later
-from pokora_anime.render.worker.granted_paths import PACKAGE, library_folders, needed, places_of_weights
+from pokora_anime.render.worker.granted_paths import library_folders, needed, places_of_weights
 from pokora_anime.render.worker.messages import Message, receive, send, unpack_error
 from pokora_anime.render.worker.run_paths import command_of, run_folder
 from pokora_anime.sandbox import child_environment
@@ -27,6 +27,7 @@ from pokora_anime.sandbox.grants import Grants
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system import process
+from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.system.processor_cores import usable_cores
 from pokora_anime.system.terminal.interrupts import Relay
 
@@ -91,7 +92,7 @@ class Child:
             self._process = _start(self._environment(config))
             self._ask(
                 {
-                    "package": str(PACKAGE.parent),
+                    "package": str(INSTALLED.parent),
                     "libraries": library_folders(),
                     "prefix": sys.prefix,
                     "grants": grants.to_json(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -19,15 +21,20 @@ def make(home: Path) -> Path:
     with writing(home):
         home.mkdir(parents=True, exist_ok=True)
         clear(home)
-        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=home)).absolute()
+        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{_host()}-", dir=home)).absolute()
 
 
 def clear(home: Path) -> None:
-    """Removes the folders in `home` whose owners have ended."""
+    """Removes the folders in `home` whose owners have ended; of other hosts nobody here can tell."""
     for old in home.glob(f"{_PREFIX}*"):
-        owner = re.match(rf"{_PREFIX}(\d+)-", old.name)
-        if owner and not process.runs(int(owner[1])):
+        owner = re.match(rf"{_PREFIX}(\d+)-(?:([0-9a-f]{{6}})-)?", old.name)
+        if owner and owner[2] in (None, _host()) and not process.runs(int(owner[1])):
             remove(old)
+
+
+def _host() -> str:
+    """A name for this machine among those that share a store."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 
 
 def remove(folder: Path) -> None:
