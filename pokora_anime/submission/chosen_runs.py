@@ -14,7 +14,7 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.rules import closed_config
 from pokora_anime.schema.settings import RunConfig
-from pokora_anime.submission import file_names as names
+from pokora_anime.submission import file_names
 from pokora_anime.submission.project import Project
 from pokora_anime.verify.examine_run import examine_and_show
 from pokora_anime.verify.report_data import Exhibits
@@ -53,7 +53,7 @@ class Run:
         Not its page, which shows pictures that nobody could compare with anything.
         """
         outside = [run_layout.RECORD, run_layout.LEDGER, run_layout.STATEMENT]
-        outside += [names.SCORECARD]
+        outside += [file_names.SCORECARD]
         present = [name for name in outside if (self.folder / name).is_file()]
         return tuple(sorted({*present, *self.reading.files}))
 

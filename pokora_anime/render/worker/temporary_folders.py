@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from pokora_anime.system import process
 from pokora_anime.system.files.atomic_files import writing
 
 _PREFIX = "tmp-"
@@ -27,7 +28,7 @@ def clear(home: Path) -> None:
     """Removes the folders in `home` whose owners have ended; of other hosts nobody here can tell."""
     for old in home.glob(f"{_PREFIX}*"):
         owner = re.match(rf"{_PREFIX}(\d+)-(?:([0-9a-f]{{6}})-)?", old.name)
-        if owner and owner[2] in (None, _host()) and not _runs(int(owner[1])):
+        if owner and owner[2] in (None, _host()) and not process.runs(int(owner[1])):
             remove(old)
 
 
@@ -39,13 +40,3 @@ def _host() -> str:
 def remove(folder: Path) -> None:
     """Gone with all that is in it, as far as it can be."""
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

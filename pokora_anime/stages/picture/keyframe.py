@@ -18,6 +18,7 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json, arrays_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import Arrays
+from pokora_anime.provenance.seed_noise import PICTURE
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Still
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
@@ -50,7 +51,7 @@ from pokora_anime.system.typed_tensors import from_array
 
 def render(prompt: Prompt, config: RunConfig, context: RunContext, attempt: int = 0) -> Keyframe:
     """The clip's keyframe; each `attempt` has its own noise. Written to keyframe.png."""
-    return _render(_Picture(prompt, ("keyframe", attempt), "keyframe.png"), config, context)
+    return _render(_Picture(prompt, (PICTURE, attempt), "keyframe.png"), config, context)
 
 
 def redraw(prompt: Prompt, under: ControlTrack, config: VideoConfig, context: RunContext) -> Keyframe:
@@ -58,7 +59,7 @@ def redraw(prompt: Prompt, under: ControlTrack, config: VideoConfig, context: Ru
 
     Written to keyframe.png in the first one's place.
     """
-    return _render(_Picture(prompt, ("keyframe", 0), "keyframe.png", under), config, context)
+    return _render(_Picture(prompt, (PICTURE, 0), "keyframe.png", under), config, context)
 
 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
@@ -83,7 +84,7 @@ def render_still(prompt: Prompt, config: StillsConfig, context: RunContext) -> K
 
     `config` and `context` are the still's own (config/stills.py).
     """
-    return _render(_Picture(prompt, ("keyframe", 0), None), config, context)
+    return _render(_Picture(prompt, (PICTURE, 0), None), config, context)
 
 
 @dataclass(frozen=True, slots=True)
