@@ -42,9 +42,7 @@ def launched(root: Path, *words: str, **environment: str) -> tuple[Path, str]:
 
 
 def serial(root: Path) -> Path:
-    folder, said = launched(root, "hydra/launcher=basic")
-    assert said.count("loading unet") == 1  # one load for all jobs
-    return folder
+    return launched(root, "hydra/launcher=basic")[0]
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +69,11 @@ def test_joblib_renders_the_same_side_by_side(tmp_path: Path, reference: Mapping
     assert pictures(folder) == reference
     lines = [line for line in said.splitlines() if re.match(r"(job \d seed=-?\d+: )?\[\d+:\d\d\] ", line)]
     assert lines and all(line.startswith("job ") for line in lines)
-    assert said.count("loading unet") <= 2  # one a worker
     assert not list(folder.glob("tmp-*"))
     page = (folder / "index.html").read_text()
     assert page.count('class="card finished"') >= 2 and page.count('class="card failed"') == 1
     again, told = launched(tmp_path, *SIDE_BY_SIDE)  # nothing is left to render
-    assert again == folder and "loading unet" not in told
+    assert again == folder and "plan:" not in told
 
 
 @pytest.mark.launcher

@@ -15,16 +15,21 @@ from pokora_anime.history.gallery import gallery_page, gallery_runs, gallery_tab
 from pokora_anime.history.gallery.gallery_page import PAGE, Place
 from pokora_anime.history.gallery.gallery_runs import Entry
 from pokora_anime.system.files.atomic_files import write_atomic, writing
+from pokora_anime.untrusted.untrusted_names import shown
 
 SHEET = "sheet.png"
 BEGUN = "sweep.json"
 SHARE = 0.02  # of a sweep's time that its page may take
+MOST_LINKS = 24  # to pages of sweeps
 MOST_CHARACTERS = 2000  # of a command that is shown
 
 
 def write_root(root: Path) -> Path:
     """`index.html` over all runs below an output folder; returns it. Raises MachineError SYS-*."""
-    return _write(gallery_runs.of_root(root), Place(folder=root, root=root, title=root.resolve().name))
+    place = Place(folder=root, root=root, title=root.resolve().name)
+    pages = sorted(root.glob(f"sweep/*/{PAGE}"), key=lambda page: page.parent.name)[:MOST_LINKS]
+    place.files = {shown(page.parent.name, 60): f"sweep/{page.parent.name}/{PAGE}" for page in pages}
+    return _write(gallery_runs.of_root(root), place)
 
 
 def begin_sweep(folder: Path, words: Sequence[str], total: int | None) -> None:
@@ -49,6 +54,8 @@ def write_sweep(folder: Path, *, tables: bool = True) -> Path:
         command=shlex.join(["pokora", *listed])[:MOST_CHARACTERS] if listed else "",
         total=total if isinstance(total, int) else None,
     )
+    if (root / PAGE).is_file():
+        place.files = {"all runs": f"../../{PAGE}"}
     return _write(gallery_runs.of_sweep(folder), place, tables=tables)
 
 
@@ -76,7 +83,7 @@ def _write(entries: Sequence[Entry], place: Place, *, tables: bool = True) -> Pa
     place.favourites = favourites.read(place.root)
     with writing(place.folder):
         if tables and entries:
-            place.files = _tables(entries, place.folder)
+            place.files = {**place.files, **_tables(entries, place.folder)}
         if (place.folder / SHEET).is_file():
             place.files = {**place.files, "contact sheet": SHEET}
         text = gallery_page.page(entries, place)

@@ -135,7 +135,9 @@ def page(entries: Sequence[Entry], place: Place) -> str:
         out=_typed(place.root),
         facts=_facts(entries, place.total),
         command=place.command,
-        links=[Link(href=quote(name), words=words) for words, name in place.files.items()],
+        links=[
+            Link(href="./" + quote(os.fsencode(name)), words=words) for words, name in place.files.items()
+        ],
         entries=cards,
         liked=json.dumps([*place.favourites]),
         ranks=_ranks(entries),
