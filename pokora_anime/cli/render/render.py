@@ -92,7 +92,7 @@ def _told_clamped(command: str, overrides: Sequence[str]) -> None:
     """Name on stderr what a contest's bounds changed of a timeline's weights."""
     if any(word.startswith("timeline.lora=") for word in overrides):
         from pokora_anime.config.compose import unresolved
-        from pokora_anime.config.timeline_checks import clamped
+        from pokora_anime.config.over_time.timeline_checks import clamped
 
         typed = unresolved(command, overrides)
         for line in clamped(typed) if isinstance(typed, VideoConfig) else []:
@@ -167,11 +167,11 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
         elif name == "--cfg":
             request.shown = _part(value if equals else rest.pop(0) if rest and rest[0] in PARTS else PARTS[0])
         elif name == "timeline" and equals:
-            from pokora_anime.config import timeline_file
+            from pokora_anime.config.over_time import timeline_file
 
             request.overrides += timeline_file.overrides(Path(value))
         elif name == "shots" and equals and not value.startswith("["):
-            from pokora_anime.config import shots_file
+            from pokora_anime.config.over_time import shots_file
 
             request.overrides.append(shots_file.override(Path(value)))
         elif name == "track" and equals:
