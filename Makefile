@@ -41,12 +41,12 @@ $(SETUP): another-build
 endif
 another-build: ;
 
-.PHONY: help setup video stills submission sweep test lint docs bench clean
+.PHONY: help setup video stills submission sweep test lint docs bench bench-gpu bench-regression clean
 
 help: ## show this page
 	@echo 'make TARGET [PROMPT='"'"'1girl, blue hair, waving'"'"'] [SEED=7|random] [ARGS='"'"'key=value ...'"'"']'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 - \2/p' Makefile | awk -F' - ' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 - \2/p' Makefile | awk -F' - ' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo
 	@echo 'Try:  make video'
 	@echo '      make video PROMPT='"'"'1girl, blue hair, twintails, waving, cherry blossoms'"'"' SEED=7'
@@ -60,8 +60,8 @@ video: $(SETUP) ## render an 8 s anime clip
 stills: $(SETUP) ## render images, each with the next seed
 	@$(POKORA) stills $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
 
-sweep: $(SETUP) ## render a small grid (seeds x speeds) and one sheet of it
-	@$(POKORA) sweep $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
+sweep: $(SETUP) ## render a small grid (seeds x speeds) and a gallery of it
+	@$(POKORA) sweep --open $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
 
 submission: $(SETUP) ## pack runs, write-up, poster and source for a jury (DRAFT=1: although something is missing)
 	@$(POKORA) submission build $(if $(DRAFT),--draft) $(value ARGS)
@@ -80,6 +80,12 @@ docs: $(SETUP) ## build the docs as a site in build/docs, to be read without a n
 bench: $(SETUP) ## measure this machine
 	@$(POKORA) bench $(value ARGS)
 
+bench-gpu: $(SETUP) ## measure a CUDA card in ten minutes (without one: a dry run on the processor)
+	@$(POKORA) bench gpu --minutes 10 $(value ARGS)
+
+bench-regression: $(SETUP) ## CPU-seconds against the commit before; fails where they are 15 % more
+	@$(VENV)/bin/python -m benchmarks.regression $(value ARGS)
+
 clean: ## remove what tools left behind (outputs and .venv stay)
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
@@ -87,7 +93,7 @@ clean: ## remove what tools left behind (outputs and .venv stay)
 # Once, and again when the lock or the package's own description changes. uv is fast but does not
 # read pip's configuration, so where it fails pip has the last word. The lock holds all that is needed:
 # uv pip compile --universal --no-header --no-annotate --no-emit-package vapoursynth \
-#   --extra dev --extra docs --extra upscale --extra rife pyproject.toml -o requirements.lock
+#   --no-emit-package openvino-telemetry --extra dev --extra docs --extra upscale --extra rife --extra openvino pyproject.toml -o requirements.lock
 $(SETUP): requirements.lock pyproject.toml setup.py
 	@python=; for candidate in python3.12 python3.13 python3.11 python3 python; do \
 	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \

@@ -25,6 +25,7 @@ _LOADED = re.compile(
     r"""|class="mermaid""",  # the theme fetches what draws it
     re.IGNORECASE,
 )
+_PICTURE = re.compile(r"!\[([^]]*)\]\(images/[^)]*\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -36,8 +37,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Links to pages of the root, as they stand in the repository, lead to the site's."""
+    """Links to pages of the root, as they stand in the repository, lead to the site's.
+
+    The source in a bundle carries no picture: there its words stand alone.
+    """
     names = "|".join(OF_THE_ROOT)
+    if not (ROOT / "docs" / "images").is_dir():
+        markdown = _PICTURE.sub(r"*\1*", markdown)
     return re.sub(rf"\.\./({names})\.md", lambda found: f"{found[1].lower()}.md", markdown)
 
 

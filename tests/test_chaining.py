@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pokora_anime.config.checks import check
 from pokora_anime.config.compose import compose_video
+from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.errors import ConfigError
 from pokora_anime.render.pipeline import clip_segments
 from pokora_anime.replay.examine_replay import Question, replay
@@ -106,6 +107,24 @@ def test_anchors_are_put_away_after_use(
 ) -> None:
     assert not torch.equal(clip(networks, tmp_path / "tied", anchor=Anchor.both)[0], free[0])
     assert torch.equal(clip(networks, tmp_path / "free")[0], free[0])
+
+
+@pytest.mark.parametrize(("keyframe", "rows"), [(True, 1), (False, 2)])
+def test_frames_that_see_their_keyframe_may_do_without_guidance(
+    networks: tiny_networks.Kept, tmp_path: Path, keyframe: bool, rows: int
+) -> None:
+    config = tiny_networks.config()
+    config.shot.seconds, config.control.kinds = 1.0, []
+    config.keyframe.enabled, config.speed.clip_guidance_end = keyframe, 0.0
+    context = tiny_networks.context(tmp_path, networks)
+    seen: list[int] = []
+    hook = context.models.motion_unet().register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    for _ in clip_segments(config, context):
+        pass
+    hook.remove()
+    context.folder.close()
+    assert seen and set(seen) == {rows}
+    assert (Job.of(config).clip_guided == 0) is keyframe
 
 
 def test_the_weight_of_reference_attention_is_the_number_of_times_that_its_keys_count() -> None:

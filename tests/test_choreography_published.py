@@ -115,6 +115,15 @@ def test_a_keyframe_that_shows_nobody_is_drawn_again_under_the_first_pose(sdxl: 
     assert (one != other).any()
 
 
+def test_a_single_attempt_lets_no_other_picture_take_the_keyframes_place(
+    tiny_registry: None, tmp_path: Path
+) -> None:
+    """As a clip from a still asks for: its picture is the keyframe, or nothing is rendered."""
+    with pytest.raises(PokoraError, match=r"CFG-NOBODY: .*control=segment"):
+        pipeline.render_video(composed(*SDXL, "control.attempts=1"), tmp_path, GUARD)
+    assert not list(tmp_path.glob("video/*/stages/motion-*"))
+
+
 def test_a_killed_run_goes_on_under_the_same_track(sdxl: Path, tmp_path: Path) -> None:
     told: list[str] = []
     step = Display.step

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 from importlib import util
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 from test_architecture import FLOORS
 
 from pokora_anime.errors import PokoraError
+from pokora_anime.submission.bundle.source_tree import belongs
 
 ROOT = Path(__file__).parent.parent
 
@@ -94,3 +98,18 @@ def test_a_page_that_loads_of_another_host_is_found() -> None:
     ):
         assert foreign(text), text
     assert not foreign('<a href="https://host.example">a page</a><img src="images/clip.webp">')
+
+
+def test_the_docs_build_from_what_a_bundle_carries(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="needs the docs extra")
+    roots = (ROOT, *(ROOT / name for name in ("docs", "docs/decisions", "examples", "benchmarks/nano")))
+    names = [path.relative_to(ROOT).as_posix() for root in roots for path in root.iterdir() if path.is_file()]
+    for name in filter(belongs, names):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    index = (tmp_path / "build" / "docs" / "index.html").read_text(encoding="utf-8")
+    assert "A clip rendered by" in index and "clip.webp" not in index
+    assert (tmp_path / "examples" / "travel.sh").exists() and (tmp_path / "benchmarks/nano").exists()

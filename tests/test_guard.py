@@ -160,11 +160,12 @@ def test_temporary_folders_of_killed_runs_are_removed(tmp_path: Path) -> None:
     ended.wait()
     left = tmp_path / f"tmp-{ended.pid}-x"
     used = tmp_path / f"tmp-{os.getpid()}-y"
-    for folder in (left, used):
+    elsewhere = tmp_path / f"tmp-{ended.pid}-0a1b2c-z"  # of another host on a shared store
+    for folder in (left, used, elsewhere):
         folder.mkdir()
         (folder / "file").touch()
     made = temporary_folders.make(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([used, made])
+    assert sorted(tmp_path.iterdir()) == sorted([used, made, elsewhere])
     temporary_folders.remove(made)
     assert not made.exists()
 

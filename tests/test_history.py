@@ -167,6 +167,15 @@ def test_the_words_compose_the_very_config(command: str, overrides: tuple[str, .
     assert len(found.words) <= len(overrides) + 3
 
 
+def test_keys_that_go_with_their_group_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["again", str(replay_runs.stills()), "speed=hq", "--cfg"]) == 0
+    told = capsys.readouterr()
+    assert "speed=hq brings its own: dropped speed.steps=2; type what is to stay" in told.err
+    assert "steps: 25" in told.out
+    assert main(["again", str(replay_runs.stills()), "speed=hq", "speed.steps=2", "--cfg"]) == 0
+    assert "dropped" not in capsys.readouterr().err
+
+
 def test_what_is_typed_takes_the_place_of_what_was() -> None:
     words = ["shot.prompt=1girl", "seed=3", "speed.steps=4", "motion.overlap=8"]
     kept = typed_words_again.with_changes(words, ["speed=hq", "seed=8", "--prompt", "1boy"])
@@ -190,6 +199,43 @@ def test_other_tools_are_read_as_far_as_prompt_seed_and_steps(kind: str, tmp_pat
     assert rest == ["seed=5", "speed=hq", "speed.steps=20"]
     left = " ".join(found.ignored)
     assert ("lora:someone:0.8 negative prompt Sampler" if kind == "parameters" else "Checkpoint") in left
+
+
+def comfy(**inputs: object) -> str:
+    graph = json.loads(json.dumps(COMFY))
+    graph["3"]["inputs"].update(inputs)
+    return json.dumps(graph)
+
+
+@pytest.mark.parametrize(
+    ("data", "taken", "named"),
+    [
+        (png(text("parameters", "1girl\nSteps: 20, Seed: NaN")), "speed=hq speed.steps=20", "Seed NaN"),
+        (png(text("parameters", "1girl\nSteps: 20, Seed: -5")), "speed=hq speed.steps=20", "Seed -5"),
+        (png(text("parameters", f"1girl\nSteps: 4, Seed: {2**64 - 1}")), "speed.steps=4", "Seed 1844674"),
+        (png(text("parameters", "1girl\nSteps: 3.5, Seed: 1")), "seed=1", "Steps 3.5"),
+        (png(text("parameters", "1girl\nSteps: 999999, Seed: 1")), "seed=1", "Steps 999999"),
+        (png(text("parameters", "1girl\nSteps: ٤, Seed: 1")), "seed=1", "Steps ٤"),
+        (png(text("prompt", comfy(seed=2**64 - 1))), "speed=hq speed.steps=20", "seed NaN or over-long"),
+        (png(text("prompt", comfy(seed=float("nan")))), "speed=hq speed.steps=20", "seed NaN or over-long"),
+        (png(text("prompt", comfy(seed=["9", 0]))), "speed=hq speed.steps=20", "seed ['9', 0]"),
+        (png(text("prompt", comfy(steps=-20))), "seed=5", "steps -20"),
+        (mp4(b'{"prompt": "1girl", "seed": 5, "cfg": NaN}'), "seed=5", "cfg"),
+    ],
+)  # fmt: skip
+def test_a_number_of_no_use_is_named_and_left(data: bytes, taken: str, named: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    found = run_origin.find(str(path), tmp_path)
+    assert " ".join(found.words[1:]) == taken
+    assert any(told.startswith(named) for told in found.ignored)
+
+
+def test_a_comment_in_words_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(mp4(b"made with love"))
+    with pytest.raises(PokoraError, match=r"carries no prompt \(not read: comment\)"):
+        run_origin.find(str(path), tmp_path)
 
 
 def keyed(folder: Path, graph: str) -> bytes:

@@ -16,7 +16,7 @@ from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import Kind
 from pokora_anime.config.compose import compose_stills, compose_video
 from pokora_anime.errors import RecordError
-from pokora_anime.provenance import operations
+from pokora_anime.provenance import operations, run_layout
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.operations import (
     OPERATIONS,
@@ -44,7 +44,6 @@ OTHER_WORDS = {
     "history/embedded_texts.py": "keys of texts in a PNG",
     "provenance/run_layout.py": "keys of texts in a PNG",
     "stages/motion/hires.py": "sections of the config",
-    "submission/documents/content.py": "fields of a template",
 }
 # Operations whose names are no word for anything else: in the list, and where a stage makes their nodes.
 OWN_NAMES = ("likeness", "selection", "redrawn", "draft_maps", "join_maps", "sheet")
@@ -99,11 +98,14 @@ def test_no_other_table_tells_of_operations() -> None:
 
 
 def compared(tree: ast.Module) -> Iterator[int]:
-    """Lines that compare an operation with a name that is spelled out."""
+    """Lines that compare an operation with a name that is spelled out, there or in a constant."""
+    told = [node for node in tree.body if isinstance(node, ast.Assign) and spelled(node.value)]
+    constants = {one.id for node in told for one in node.targets if isinstance(one, ast.Name)}
     for node in ast.walk(tree):
         sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
         if any(isinstance(one, ast.Attribute) and one.attr == "op" for one in sides):
-            yield from (node.lineno for one in sides if spelled(one))
+            named = {one for one in sides if isinstance(one, ast.Name) and one.id in constants}
+            yield from (node.lineno for one in sides if one in named or spelled(one))
 
 
 def test_no_file_compares_an_operation_with_a_spelled_name() -> None:
@@ -179,6 +181,10 @@ def test_needed_weights_are_of_kinds_that_the_operation_loads(operation: Operati
     for role in operation.needs:
         assert {"base", "vae"} & operation.loads if role in BASE_PARTS else kinds[role] in operation.loads
     assert ("loras" in operation.follows) == ({"style_lora", "speed_lora"} <= operation.loads)
+
+
+def test_pictures_lie_where_the_layout_says() -> None:
+    assert {operations.KEYFRAME.shown_in, operations.REDRAWN.shown_in} == {run_layout.KEYFRAME}
 
 
 def test_every_word_of_the_list_is_used_and_understood() -> None:

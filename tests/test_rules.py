@@ -221,8 +221,9 @@ def test_turbo_is_not_eligible_as_speed_or_base(configs: dict[str, RunConfig]) -
 
 
 def test_a_part_of_the_steps_without_guidance_is_for_a_person(configs: dict[str, RunConfig]) -> None:
-    found = contest.judge(case_of(configs["hq"], {"speed.guidance_end": 0.5}))
-    assert "RULE-GUIDANCE-INTERVAL" in codes(found, Severity.review)
+    for part in ("speed.guidance_end", "speed.clip_guidance_end"):
+        found = contest.judge(case_of(configs["hq"], {part: 0.5}))
+        assert "RULE-GUIDANCE-INTERVAL" in codes(found, Severity.review)
 
 
 def test_interpolation_is_one_that_the_rules_name(configs: dict[str, RunConfig]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pokora_anime.system import bounded_worker
 from pokora_anime.system.bounded_worker import Background
 
 
@@ -144,6 +145,7 @@ def test_a_worker_that_has_enough_lets_the_rest_pass() -> None:
 def test_a_process_ends_although_its_worker_is_busy() -> None:
     code = """
 import time
+from pokora_anime.system import bounded_worker
 from pokora_anime.system.bounded_worker import Background
 def consume(items):
     next(items)
@@ -153,3 +155,29 @@ with Background(consume) as background:
     raise SystemExit(3)
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 3
+
+
+def test_who_wants_to_be_alone_waits_for_the_item_under_way_and_not_for_ever() -> None:
+    begun, over, seen = threading.Event(), threading.Event(), list[bool]()
+
+    def consume(items: Iterator[int]) -> int:
+        for item in items:
+            seen.append(over.is_set())
+            begun.set()
+            over.wait(10)
+            del item
+        return len(seen)
+
+    with Background(consume, depth=1) as background:
+        background.put(1)
+        assert begun.wait(10)
+        with bounded_worker._gate.alone(0.05) as had:
+            assert not had
+        over.set()
+        with bounded_worker.undisturbed() as had:
+            assert had
+            background.put(2)
+            time.sleep(0.05)
+            assert seen == [False]
+        assert background.close() == 2
+    assert seen == [False, True]

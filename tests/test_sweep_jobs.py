@@ -11,7 +11,8 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from pokora_anime.cli.render import render, sweep, sweep_jobs
+from pokora_anime.cli import main
+from pokora_anime.cli.render import render, sweep, sweep_jobs, sweep_size
 from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError, MachineError
 from pokora_anime.provenance.run_folder import RunFolder
@@ -167,3 +168,92 @@ print("after", file=sys.stderr)
         assert said[0] == "before" and said[1] == f"{head}[0:00] still 0/1"
         assert said[3:5] == [f"{head}[0:00] one", f"{head}two 青い"]
         assert said[5].startswith(f"{head}a part and the rest") and said[-1].endswith("after")
+
+
+# How many jobs
+
+
+@pytest.mark.parametrize(
+    ("preset", "jobs"),
+    [
+        *(
+            ("grid", 4),
+            ("overlap", 3),
+            ("seeds", 8),
+            ("styles", 4),
+            ("style_weight", 6),
+            ("speed_quality", 8),
+        ),
+        *(("prompts", 4), ("draft_then_final", 8)),
+    ],
+)
+def test_each_preset_is_a_grid(preset: str, jobs: int) -> None:
+    assert sorted(path.stem for path in (conf_dir() / "sweep").glob("*.yaml")) == sorted(PRESETS)
+    assert counted(f"sweep={preset}") == jobs
+    assert counted(f"sweep={preset}", "seed=5,6") >= 2
+
+
+PRESETS = "grid overlap seeds styles style_weight speed_quality prompts draft_then_final".split()
+
+
+def counted(*typed: str, yes: bool = False) -> int | None:
+    ready = prepare("video", typed, multirun=True)
+    return sweep_size.count("video", ready, yes=yes, out=Path())
+
+
+def test_many_jobs_are_asked_for_and_none_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"CFG-SWEEP: 402 jobs \(201 seed x 2 speed\): about .* disk.*--yes"
+    ):
+        counted("sweep=grid", "seed=range(0,201)")
+    assert counted("sweep=grid", "seed=range(0,201)", yes=True) == 402
+    with pytest.raises(ConfigError, match="more than 10000 jobs"):
+        counted("seed=range(0,1000000000)", yes=True)
+    for empty in ("seed=range(5,5)", "style=glob(zzz*)"):
+        with pytest.raises(ConfigError, match="has no value: no job"):
+            counted(empty)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["video", "--yes"], "--yes of one run"),
+        (["stills", "--open"], "--open of one run"),
+        (["sweep", "keep=2"], "keep=2 without drafts"),
+        (["sweep", "sweep=draft_then_final", "keep=0"], "keep=0; expected 1 to 64"),
+        (["sweep", "sweep=draft_then_final", "quality.score=false"], "drafts without a score"),
+    ],
+)
+def test_wishes_of_a_sweep_stand_with_a_sweep(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"1girl\n\n1girl, https://example.org/x.png\n/etc/passwd\n", "GATE-URL: line 3 of FILE: a link"),
+        (b"\xef\xbb\xbf1girl\r\n1girl, data:image/png;base64,iVBORw0KGgo=\r\n", "GATE-DATA"),
+        (b"1girl\x00hair\n", "PRM-CHARACTER: line 1 of FILE"),
+        (b"1girl, " * 3000, "GATE-LONG: line 1 of FILE"),
+        (b"1girl\n" * 10_000, "CFG-FILE: 10000 prompts in FILE; expected 1 to 2000"),
+        (b"\n# none\n", "CFG-FILE: 0 prompts"),
+        (b"--out /tmp\n", "CFG-FILE: '--out /tmp' in FILE"),
+        (b"1girl \xff\n", "CFG-FILE: FILE is no UTF-8 text"),
+        ("".join(f"1girl, {number}\n" for number in range(300)).encode(), "CFG-SWEEP: 300 jobs"),
+    ],
+)
+def test_a_file_of_prompts_passes_the_gate_line_by_line(
+    text: bytes,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").write_bytes(text)
+    assert main(["sweep", "sweep=prompts", "--prompt-file", "FILE"]) in (1, 2)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and told[0].startswith(f"pokora: {said}") and not Path("outputs").exists()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,14 @@ from torch import Tensor
 
 import pokora_anime
 from benchmarks.gpu import full_size
+from pokora_anime.devices import openvino_runtime
 from pokora_anime.devices.compiled_blocks import compile_blocks
 from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.devices.memory_layout import laid_out
+from pokora_anime.networks.converted.converted_network import ConvertedNetwork, Converting
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.placement import Turns, place
+from pokora_anime.provenance.hashing import Json, file_hash, text_hash
 from pokora_anime.schema.settings import Compile, DeviceKind
 from pokora_anime.stages.control.control_source import ControlSource
 from pokora_anime.stages.denoising.conditioning import Condition, Guidance
@@ -158,6 +162,7 @@ class Studio:
         tiny: bool = False,
         fp8: bool = False,
         compiled: bool = False,
+        openvino: bool = False,
     ) -> Callable[[], None]:
         """This package's loop and its decoding in chunks; `known` frames are carried over."""
         setting, unet = self.setting, self.motion
@@ -167,6 +172,8 @@ class Studio:
             )
         if compiled:
             unet = compile_blocks(copy.deepcopy(unet), Compile["default"])
+        if openvino:
+            unet = self._converted(unet)
         vae = self._ready(self.tiny) if tiny else self.vae
 
         def run() -> None:
@@ -184,6 +191,18 @@ class Studio:
                     self.first = self.first or time.perf_counter() - began
 
         return run
+
+    def _converted(self, unet: Any) -> ConvertedNetwork:
+        """nano's motion UNet as OpenVINO computes it, converted for the first bench with these weights."""
+        files = [path for part in ("unet", "motion_adapter") for path in (NANO / part).glob("*.safetensors")]
+        runtime = Converting(
+            group=openvino_runtime.folder() / text_hash("bench")[:16],
+            dtype=self.setting.dtype,
+            threads=torch.get_num_threads(),
+            note=print,
+        )
+        weights: dict[str, Json] = {path.name: file_hash(path) for path in sorted(files)}
+        return ConvertedNetwork("UNetMotionModel", lambda: unet, weights, lambda: runtime)
 
     def _segment(
         self, unet: Any, noise: Tensor, known: Tensor | None, scale: float, controls: Sequence[ControlSource]
@@ -212,8 +231,11 @@ def scheduler() -> Any:
     return EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.02, beta_schedule="scaled_linear")
 
 
-def arms(studio: Studio, *, compiled: bool) -> list[Arm]:
-    """Every arm, the stock ones first. On a CPU the fp8 arm is left out: nothing there computes faster so."""
+def arms(studio: Studio, *, compiled: bool, openvino: bool = False) -> list[Arm]:
+    """Every arm, the stock ones first. On a CPU the fp8 arm is left out: nothing there computes faster so.
+
+    `openvino`: also what it computes, on a CPU.
+    """
     off, on = "CFG off", "CFG on"
     cuda = studio.setting.device.type == "cuda"
     half = {"controls": 2, "control_end": 0.5}
@@ -256,6 +278,11 @@ def arms(studio: Studio, *, compiled: bool) -> list[Arm]:
                 make=lambda: studio.ours(1.0, compiled=True),
             )
         )
+    if openvino and not cuda:
+        for scale, guided in ((1.0, off), (GUIDED, on)):
+            make = partial(studio.ours, scale, openvino=True)
+            name, against = f"ours with OpenVINO, {guided}", f"ours, {guided}"
+            found.append(Arm(name=name, kind=APPROXIMATE, baseline=against, make=make))
     if cuda:
         found.append(
             Arm(

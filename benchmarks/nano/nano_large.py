@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.nano import nano_flow as flow
+from benchmarks.nano import nano_flow
 from benchmarks.nano.nano_rows import Row
 from benchmarks.nano.nano_table import Line
 from pokora_anime.nano.crisp import SCALE, Crisp
@@ -28,7 +28,7 @@ def lanczos(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_LANCZOS4), np.uint8)
 
 
-def large_row(made: flow.Clip, still: NDArray[np.bool_] | None, network: Crisp) -> Row:
+def large_row(made: nano_flow.Clip, still: NDArray[np.bool_] | None, network: Crisp) -> Row:
     """Widths of lines and, where `still` [h,w] tells what stands still, flicker: crisp and by Lanczos."""
     row: Row = {}
     for name, larger in (("crisp", network.enlarged), ("lanczos", lanczos)):
@@ -36,7 +36,7 @@ def large_row(made: flow.Clip, still: NDArray[np.bool_] | None, network: Crisp) 
         row[f"width_{name}"] = clip_line_width(clip[_places(len(made))])
         if still is not None:
             mask = np.repeat(np.repeat(still, SCALE, 0), SCALE, 1)
-            value = flow.flicker(clip, mask)
+            value = nano_flow.flicker(clip, mask)
             row[f"flicker_{name}"] = None if np.isnan(value) else value
     return row
 

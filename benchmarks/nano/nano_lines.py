@@ -7,8 +7,7 @@ from math import isnan
 
 import numpy as np
 
-from benchmarks.nano import nano_large
-from benchmarks.nano import nano_metrics as metrics
+from benchmarks.nano import nano_large, nano_metrics
 from benchmarks.nano.nano_planned import flow_line, planned_lines, smoothness_line, steady_lines
 from benchmarks.nano.nano_rows import Row
 from benchmarks.nano.nano_table import Line, percent, share_line, title
@@ -49,15 +48,15 @@ def clip_lines(rows: Sequence[Row]) -> list[Line]:
     lines: list[Line] = []
     for name in (*CLIP_BARS, "expression", "shot"):
         scored = [(row, right) for row in rows if (right := clip_right(row, name)) is not None]
-        chance = metrics.share(_shuffled(rows, name))
+        chance = nano_metrics.share(_shuffled(rows, name))
         lines.append(
             share_line(
                 title(name) + (" (upper body)" if name == "eye_color" else ""),
                 [right for _, right in scored],
                 CLIP_BARS.get(name),
                 f"shuffled prompts {percent(chance)}",
-                tags=metrics.share([right for row, right in scored if not row["english"]]),
-                plain_english=metrics.share([right for row, right in scored if row["english"]]),
+                tags=nano_metrics.share([right for row, right in scored if not row["english"]]),
+                plain_english=nano_metrics.share([right for row, right in scored if row["english"]]),
                 chance=chance,
             )
         )
@@ -69,9 +68,9 @@ def clip_lines(rows: Sequence[Row]) -> list[Line]:
 def _whole_clip(rows: Sequence[Row], name: str, bar: float, about: str = "") -> Line:
     wanted = [row["wanted"][name] for row in rows]
     right = [float(row[name] == want) for row, want in zip(rows, wanted, strict=True)]
-    drawn = metrics.share([float(row[f"drawn_{name}"] == row["wanted"][name]) for row in rows])
+    drawn = nano_metrics.share([float(row[f"drawn_{name}"] == row["wanted"][name]) for row in rows])
     by_value = {
-        value: metrics.share([r for r, want in zip(right, wanted, strict=True) if want == k])
+        value: nano_metrics.share([r for r, want in zip(right, wanted, strict=True) if want == k])
         for k, value in enumerate(ATTRIBUTES[name])
     }
     return share_line(
@@ -81,7 +80,7 @@ def _whole_clip(rows: Sequence[Row], name: str, bar: float, about: str = "") -> 
         f"drawn clips {percent(drawn)}{about}",
         drawn=drawn,
         by_value=by_value,
-        not_told=metrics.share([float(row[name] == UNKNOWN) for row in rows]),
+        not_told=nano_metrics.share([float(row[name] == UNKNOWN) for row in rows]),
     )
 
 
@@ -116,7 +115,7 @@ def _flicker(rows: Sequence[Row]) -> Line:
         value=ratio,
         met=None if isnan(ratio) else ratio <= FLICKER_BAR,
         count=len(ours),
-        details={"levels": metrics.share(ours), "drawn_levels": metrics.share(drawn)},
+        details={"levels": nano_metrics.share(ours), "drawn_levels": nano_metrics.share(drawn)},
     )
 
 
@@ -140,7 +139,7 @@ def pose_line(rows: Sequence[Row]) -> Line:
 
 def depth_line(rows: Sequence[Row]) -> Line:
     """Mean correlation over the pictures."""
-    shares = {way: metrics.share([row[way] for row in rows]) for way in ("on", "off", "own")}
+    shares = {way: nano_metrics.share([row[way] for row in rows]) for way in ("on", "off", "own")}
     return Line(
         what="depth control: correlation of extracted with asked",
         bar=f">= {DEPTH_BAR:.2f}",
@@ -163,7 +162,7 @@ def rights(rows: Sequence[Row], found: str, name: str) -> list[float]:
 
 def attribute_shares(rows: Sequence[Row], found: str) -> dict[str, float]:
     """Share of right answers by attribute."""
-    return {name: metrics.share(rights(rows, found, name)) for name in STILL}
+    return {name: nano_metrics.share(rights(rows, found, name)) for name in STILL}
 
 
 def speed_lines(rows: Sequence[Row]) -> list[Line]:
@@ -172,13 +171,14 @@ def speed_lines(rows: Sequence[Row]) -> list[Line]:
     for name in (n for n in STILL if n != "style"):
         hq, lcm = rights(rows, "hq", name), rights(rows, "lcm", name)
         if hq:
-            lost, low, high = metrics.bootstrap_difference(np.array(hq), np.array(lcm))
+            lost, low, high = nano_metrics.bootstrap_difference(np.array(hq), np.array(lcm))
             differences[name] = {
-                "hq": metrics.share(hq), "lcm": metrics.share(lcm), "lost": lost, "low": low, "high": high
+                "hq": nano_metrics.share(hq), "lcm": nano_metrics.share(lcm),
+                "lost": lost, "low": low, "high": high,
             }  # fmt: skip
     name, worst = max(differences.items(), key=lambda item: item[1]["lost"])
     labs = {speed: np.array([row[f"lab_{speed}"] for row in rows]) for speed in ("lcm", "hq")}
-    apart, shift = metrics.color_shift(labs["lcm"], labs["hq"])
+    apart, shift = nano_metrics.color_shift(labs["lcm"], labs["hq"])
     return [
         Line(
             what="LCM, 6 steps: accuracy lost against hq, worst attribute",
@@ -207,7 +207,7 @@ def style_line(rows: Sequence[Row]) -> Line:
     """Whether the probe tells which style LoRA was on."""
     right = [float(row["found"] == row["wanted"]) for row in rows]
     by_style = {
-        style: metrics.share([r for r, row in zip(right, rows, strict=True) if row["wanted"] == k])
+        style: nano_metrics.share([r for r, row in zip(right, rows, strict=True) if row["wanted"] == k])
         for k, style in enumerate(ATTRIBUTES["style"])
     }
     return share_line("style LoRAs told apart at weight 1", right, STYLE_BAR, by_style=by_style)
@@ -215,7 +215,7 @@ def style_line(rows: Sequence[Row]) -> Line:
 
 def negative_line(rows: Sequence[Row]) -> Line:
     """The negative prompt must lower the rate of what it names."""
-    rates = {way: metrics.share([row[way] for row in rows]) for way in ("without", "with")}
+    rates = {way: nano_metrics.share([row[way] for row in rows]) for way in ("without", "with")}
     return Line(
         what="twintails in the negative prompt: rate",
         bar="lower than without",
@@ -230,7 +230,7 @@ def negative_line(rows: Sequence[Row]) -> Line:
 def drawn_lines(rows: Sequence[Row]) -> list[Line]:
     """The autoencoder, and the probe as a judge."""
     plain = [row["psnr"] for row in rows if row["style"] == "plain"]
-    value = metrics.share(plain)
+    value = nano_metrics.share(plain)
     psnr = Line(
         what="autoencoder: PSNR on drawn frames",
         bar=f">= {PSNR_BAR:g} dB",
@@ -238,7 +238,7 @@ def drawn_lines(rows: Sequence[Row]) -> list[Line]:
         value=value,
         met=value >= PSNR_BAR,
         count=len(plain),
-        details={"all_styles": metrics.share([row["psnr"] for row in rows])},
+        details={"all_styles": nano_metrics.share([row["psnr"] for row in rows])},
     )
     kept = [
         float(row["decoded"]["eye_color"] == row["wanted"]["eye_color"])

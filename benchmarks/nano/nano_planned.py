@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.nano import nano_metrics as metrics
+from benchmarks.nano import nano_metrics
 from benchmarks.nano.nano_rows import Row
 from benchmarks.nano.nano_table import Line, percent, share_line
 
@@ -18,12 +18,14 @@ def constancy_line(rows: Sequence[Row], what: str = "clips") -> Line:
     """Share of frames that keep the clip's own colours, over outfit, hair and eyes."""
     ours, drawn = _constant(rows, "constancy"), _constant(rows, "drawn_constancy")
     by_region = {
-        name: metrics.share([row["constancy"][name] for row in rows if row["constancy"][name] is not None])
+        name: nano_metrics.share(
+            [row["constancy"][name] for row in rows if row["constancy"][name] is not None]
+        )
         for name in rows[0]["constancy"]
     }
-    value = metrics.share(ours)
+    value = nano_metrics.share(ours)
     told = ", ".join(f"{name} {percent(share)}" for name, share in by_region.items())
-    drawings = f"; drawn clips {percent(metrics.share(drawn))}" if drawn else ""
+    drawings = f"; drawn clips {percent(nano_metrics.share(drawn))}" if drawn else ""
     return Line(
         what=f"frames with the clip's own colours, {what}",
         bar=f">= {100 * CONSTANT_BAR:g} %",
@@ -31,7 +33,7 @@ def constancy_line(rows: Sequence[Row], what: str = "clips") -> Line:
         value=value,
         met=value >= CONSTANT_BAR,
         count=len(rows),
-        details={"by_region": by_region, "drawn": metrics.share(drawn)},
+        details={"by_region": by_region, "drawn": nano_metrics.share(drawn)},
     )
 
 
@@ -108,9 +110,10 @@ def planned_lines(rows: Sequence[Row]) -> list[Line]:
     """New actions: read from the words, seen in the clip, followed by the limbs, in colours that stay."""
     actions = {name: [row for row in rows if row["action"] == name] for name in _actions(rows)}
     seen = [float(row["judged"] == row["action"]) for row in rows]
-    drawn = metrics.share([float(row["drawn_judged"] == row["action"]) for row in rows])
+    drawn = nano_metrics.share([float(row["drawn_judged"] == row["action"]) for row in rows])
     by_action = {
-        name: metrics.share([float(row["judged"] == name) for row in mine]) for name, mine in actions.items()
+        name: nano_metrics.share([float(row["judged"] == name) for row in mine])
+        for name, mine in actions.items()
     }
     return [
         share_line("new actions, read from the words", [float(row["read"]) for row in rows], READ_BAR),

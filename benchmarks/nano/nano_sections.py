@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.clips.clips_arms import CONTROLS, PLANNED
 from benchmarks.clips.clips_measure import placed
-from benchmarks.nano import nano_flow as flow
-from benchmarks.nano import nano_metrics as metrics
+from benchmarks.nano import nano_flow, nano_metrics
 from benchmarks.nano.constancy import constancy
 from benchmarks.nano.nano_large import drawn_width, large_row
 from benchmarks.nano.nano_prompts import Asked, asked
@@ -100,7 +99,7 @@ def drawn(bench: Bench, count: int) -> None:
                 "wanted": {name: int(labels[name][k]) for name in STILL},
                 "found": found[k],
                 "decoded": again[k],
-                "psnr": metrics.psnr(decoded[k], rgb[k]),
+                "psnr": nano_metrics.psnr(decoded[k], rgb[k]),
                 "style": scenes[k].scene.style,
                 "shot": scenes[k].scene.shot,
             }
@@ -131,7 +130,7 @@ def planned(bench: Bench, count: int) -> None:
         bench.rows.add("planned", one.index, row | planned_row(bench, one, made, track))
 
 
-def planned_row(bench: Bench, one: Asked, made: flow.Clip, track: NDArray[np.float32] | None) -> Row:
+def planned_row(bench: Bench, one: Asked, made: nano_flow.Clip, track: NDArray[np.float32] | None) -> Row:
     """What is measured on a clip under a choreography, and on its drawn twin: the same poses, drawn."""
     assert track is not None
     frames = drawn_twin(one.scene, track, FPS, SIZE)
@@ -143,16 +142,16 @@ def planned_row(bench: Bench, one: Asked, made: flow.Clip, track: NDArray[np.flo
         "drawn_judged": nearest_action(in_twin, tracks),
         "pck": placed(track, found),
         "drawn_pck": placed(track, in_twin),
-        "flow": flow.flow_magnitude(made, FPS),
-        "drawn_flow": flow.flow_magnitude(twin, FPS),
+        "flow": nano_flow.flow_magnitude(made, FPS),
+        "drawn_flow": nano_flow.flow_magnitude(twin, FPS),
         "constancy": constancy(made, found),
         "drawn_constancy": constancy(twin, np.stack([frame.joints for frame in frames])),
-        "smoothness": flow.smoothness(made, FPS),
-        "drawn_smoothness": flow.smoothness(twin, FPS),
+        "smoothness": nano_flow.smoothness(made, FPS),
+        "drawn_smoothness": nano_flow.smoothness(twin, FPS),
     }
 
 
-def in_place(bench: Bench, one: Asked, made: flow.Clip, track: NDArray[np.float32] | None) -> Row:
+def in_place(bench: Bench, one: Asked, made: nano_flow.Clip, track: NDArray[np.float32] | None) -> Row:
     """How many limb ends are where a track has them, and how many it has, in a clip and in its poses
     drawn; None without a track."""
     if track is None:
@@ -163,15 +162,15 @@ def in_place(bench: Bench, one: Asked, made: flow.Clip, track: NDArray[np.float3
     return {"pck": ours, "drawn_pck": drawn}
 
 
-def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:
+def clip_row(bench: Bench, one: Asked, made: nano_flow.Clip) -> Row:
     """Everything that is measured on one clip and on its drawn twin."""
     frames = [draw_frame(one.scene, one.time + k / FPS, SIZE) for k in range(len(made))]
     twin = np.stack([frame.rgb for frame in frames])
     walking = one.scene.action == "walking"
     seen, twin_seen = bench.probe.judge(made), bench.probe.judge(twin)
-    move = flow.camera_move(made, seen.tracks, FPS)
-    twin_move = flow.camera_move(twin, twin_seen.tracks, FPS)
-    middle = list(metrics.middle_frames(len(made)))
+    move = nano_flow.camera_move(made, seen.tracks, FPS)
+    twin_move = nano_flow.camera_move(twin, twin_seen.tracks, FPS)
+    middle = list(nano_metrics.middle_frames(len(made)))
     values = seen.values()
     row: Row = {
         "prompt": one.text,
@@ -185,32 +184,32 @@ def clip_row(bench: Bench, one: Asked, made: flow.Clip) -> Row:
         "drawn_camera": camera_index(twin_move, walking),
         "scroll": move.scroll,
         "growth": move.growth,
-        "flow": flow.flow_magnitude(made, FPS),
-        "drawn_flow": flow.flow_magnitude(twin, FPS),
-        "smoothness": flow.smoothness(made, FPS),
-        "drawn_smoothness": flow.smoothness(twin, FPS),
+        "flow": nano_flow.flow_magnitude(made, FPS),
+        "drawn_flow": nano_flow.flow_magnitude(twin, FPS),
+        "smoothness": nano_flow.smoothness(made, FPS),
+        "drawn_smoothness": nano_flow.smoothness(twin, FPS),
         "constancy": constancy(made, bench.studio.joints(made)),
         "drawn_constancy": constancy(twin, np.stack([frame.joints for frame in frames])),
     }
     if one.scene.camera == "static" and not walking:
-        row["flicker"] = _number(flow.flicker(made, flow.static_pixels(made, seen.tracks)))
-        still = unchanged(frames) & flow.beside_character(twin.shape[1:3], twin_seen.tracks)
-        row["drawn_flicker"] = _number(flow.flicker(bench.studio.round_trip(twin), still))
+        row["flicker"] = _number(nano_flow.flicker(made, nano_flow.static_pixels(made, seen.tracks)))
+        still = unchanged(frames) & nano_flow.beside_character(twin.shape[1:3], twin_seen.tracks)
+        row["drawn_flicker"] = _number(nano_flow.flicker(bench.studio.round_trip(twin), still))
     return row | _large(bench, one, made, seen.tracks)
 
 
-def _large(bench: Bench, one: Asked, made: flow.Clip, tracks: flow.Tracks) -> Row:
+def _large(bench: Bench, one: Asked, made: nano_flow.Clip, tracks: nano_flow.Tracks) -> Row:
     """The clip as it is delivered, if the family has the network for that."""
     network = bench.studio.crisp()
     if network is None:
         return {}
     still = one.scene.camera == "static" and one.scene.action != "walking"
-    mask = flow.static_pixels(made, tracks) if still else None
+    mask = nano_flow.static_pixels(made, tracks) if still else None
     times = [one.time + k / FPS for k in range(len(made))]
     return large_row(made, mask, network) | {"drawn_width": drawn_width(one.scene, times)}
 
 
-def camera_index(move: flow.CameraMove, walking: bool) -> int:
+def camera_index(move: nano_flow.CameraMove, walking: bool) -> int:
     """The move's place in the vocabulary; UNKNOWN, which is never right, where it cannot be told."""
     value = move.value(walking=walking)
     return UNKNOWN if value is None else ATTRIBUTES["camera"].index(value)
@@ -223,13 +222,13 @@ def unchanged(frames: Sequence[Frame]) -> NDArray[np.bool_]:
     return (rgb == rgb[0]).all((0, 3)) & ~character
 
 
-def write_strip(path: Path, clip: flow.Clip) -> None:
+def write_strip(path: Path, clip: nano_flow.Clip) -> None:
     """A clip's frames side by side as one PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.concatenate(list(clip), 1)[..., ::-1])
 
 
-def read_strip(path: Path) -> flow.Clip:
+def read_strip(path: Path) -> nano_flow.Clip:
     """What `write_strip` wrote, [frames,h,w,3]."""
     strip = np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1]
     side = strip.shape[0]
@@ -248,7 +247,7 @@ def stills(bench: Bench, count: int) -> None:
             row: Row = {"wanted": wanted_of(asks[k]), "shot": asks[k].scene.shot, "english": asks[k].english}
             for speed, rgb in made.items():
                 row[speed] = found[speed][k]
-                row[f"lab_{speed}"] = metrics.mean_lab(rgb[k]).tolist()
+                row[f"lab_{speed}"] = nano_metrics.mean_lab(rgb[k]).tolist()
             bench.rows.add("stills", index, row)
 
 
@@ -287,7 +286,7 @@ def pose(bench: Bench, count: int) -> None:
     def row_of(frames: Sequence[Frame], pictures: dict[str, NDArray[np.uint8]]) -> list[Row]:
         found = {way: bench.studio.joints(rgb) for way, rgb in pictures.items()}
         return [
-            {way: metrics.pck(frame.joints, found[way][k]) for way in pictures}
+            {way: nano_metrics.pck(frame.joints, found[way][k]) for way in pictures}
             for k, frame in enumerate(frames)
         ]
 
@@ -303,7 +302,7 @@ def depth(bench: Bench, count: int) -> None:
     def row_of(frames: Sequence[Frame], pictures: dict[str, NDArray[np.uint8]]) -> list[Row]:
         found = {way: bench.studio.depth(rgb) for way, rgb in pictures.items()}
         return [
-            {way: metrics.correlation(frame.depth, found[way][k]) for way in pictures}
+            {way: nano_metrics.correlation(frame.depth, found[way][k]) for way in pictures}
             for k, frame in enumerate(frames)
         ]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.nano import nano_metrics as metrics
+from benchmarks.nano import nano_metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ def share_line(
     what: str, right: Sequence[float], bar: float | None, remark: str = "", **details: Any
 ) -> Line:
     """A share of right answers with its interval; the remark stands beside it."""
-    value = metrics.share(right)
+    value = nano_metrics.share(right)
     return Line(
         what=what,
         bar="" if bar is None else f">= {100 * bar:g} %",
@@ -52,7 +52,7 @@ def share_line(
         value=value,
         met=None if bar is None or isnan(value) else value >= bar,
         count=len(right),
-        interval=metrics.proportion_interval(float(np.sum(right)), len(right)),
+        interval=nano_metrics.proportion_interval(float(np.sum(right)), len(right)),
         details=details,
     )
 

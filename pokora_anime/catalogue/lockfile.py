@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.errors import WeightsError
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.system.files.atomic_files import write_atomic, writing
 from pokora_anime.system.files.user_folder import data_folder
 
 VERSION = 1
+_Tables = dict[str, dict[str, Json]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,24 +92,33 @@ def _read(file: Path, _changed: int, _size: int) -> Lock:
         ) from error
 
 
-def _parse(stored: Mapping[str, Any]) -> Lock:
+def _parse(stored: Mapping[str, Json]) -> Lock:
     if stored["version"] != VERSION:
         raise ValueError(stored["version"])
     return Lock(
-        rows={name: _entry(entry) for name, entry in stored["rows"].items()},
+        rows={name: _entry(entry) for name, entry in cast(_Tables, stored["rows"]).items()},
         former=tuple(
-            Former(**cast(dict[str, Any], {**one, "files": tuple(one["files"])})) for one in stored["former"]
+            cast(Callable[..., Former], Former)(**{**one, "files": tuple(cast(list[str], one["files"]))})
+            for one in cast(list[dict[str, Json]], stored["former"])
         ),
-        accepted={str(name): str(licence) for name, licence in stored["accepted"].items()},
+        accepted={
+            str(name): str(licence) for name, licence in cast(dict[str, Json], stored["accepted"]).items()
+        },
     )
 
 
-def _entry(stored: Mapping[str, Any]) -> Entry:
+def _entry(stored: Mapping[str, Json]) -> Entry:
     return Entry(
         repo=str(stored["repo"]),
         revision=str(stored["revision"]),
-        files={name: LockedFile(**file) for name, file in stored["files"].items()},
-        conversions={name: Conversion(**one) for name, one in stored["conversions"].items()},
+        files={
+            name: cast(Callable[..., LockedFile], LockedFile)(**file)
+            for name, file in cast(_Tables, stored["files"]).items()
+        },
+        conversions={
+            name: cast(Callable[..., Conversion], Conversion)(**one)
+            for name, one in cast(_Tables, stored["conversions"]).items()
+        },
     )
 
 

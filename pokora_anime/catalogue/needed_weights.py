@@ -9,7 +9,7 @@ from pokora_anime.catalogue import finishing_networks, registry, weight_hashes
 from pokora_anime.catalogue.hub.download_meter import Meter
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
 from pokora_anime.catalogue.registry import JUDGE, Kind, Row
-from pokora_anime.catalogue.weight_paths import PACKAGE, locate
+from pokora_anime.catalogue.weight_paths import locate
 from pokora_anime.catalogue.weights_advice import (
     absent,
     control_options,
@@ -35,7 +35,6 @@ from pokora_anime.schema.settings import (
 from pokora_anime.system.files.reading_progress import LONG, counting
 
 __all__ = [
-    "PACKAGE",
     "base_rows",
     "check_available",
     "control_rows",

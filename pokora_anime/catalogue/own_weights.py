@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -19,6 +20,7 @@ from pokora_anime.catalogue.lora.lora_header import LoraHeader, read_header
 from pokora_anime.catalogue.own_rows import ID, folder_of, path, rows
 from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
 from pokora_anime.errors import ConfigError, WeightsError
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.files.atomic_files import disk_error, temporary_path, write_atomic, writing
 from pokora_anime.system.files.user_folder import data_folder, free_space
@@ -96,13 +98,15 @@ def _refuse_rivals(rivals: list[Row], slot: str, *, replace: bool) -> None:
         )
 
 
-def _register(entry: dict[str, Any], rivals: list[Row]) -> None:
+def _register(entry: Mapping[str, Json], rivals: list[Row]) -> None:
     """Write a row into the user's registry in the place of its rivals, whose files go."""
     kept = [row.id for row in rows() if row not in rivals]
     stored = yaml.safe_load(path().read_text(encoding="utf-8")) if path().is_file() else None
     entries = [one for one in stored or () if one["id"] in kept]
     with writing(path().parent):
-        write_atomic(path(), yaml.safe_dump([*entries, entry], sort_keys=False, allow_unicode=True).encode())
+        write_atomic(
+            path(), yaml.safe_dump([*entries, dict(entry)], sort_keys=False, allow_unicode=True).encode()
+        )
     new = folder_of(parse(entry))
     for row in rivals:
         if folder_of(row) != new:
@@ -165,7 +169,7 @@ def _copy(new: NewLora) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _entry(new: NewLora, motion: bool, sha256: str, size: int) -> dict[str, Any]:
+def _entry(new: NewLora, motion: bool, sha256: str, size: int) -> dict[str, Json]:
     return {
         "id": new.id,
         "kind": (Kind.motion_lora if motion else Kind.style_lora).value,

@@ -8,6 +8,7 @@ from pokora_anime.catalogue import needed_weights, weight_hashes
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.hashing import Json, text_hash
 from pokora_anime.schema.settings import RunConfig
+from pokora_anime.system.files.installed_package import INSTALLED
 
 # The parts of a row that a digest covers, as Models.weights_hash takes them: the text encoders, the
 # UNet, the VAE of a base, or all of it.
@@ -23,7 +24,7 @@ def weight_files(config: RunConfig, digests: Set[str]) -> dict[str, Json]:
     for row in needed_weights.needs(config):
         folder = needed_weights.locate(row)
         if folder is None:
-            raise weight_hashes.missing(row, needed_weights.PACKAGE)
+            raise weight_hashes.missing(row, INSTALLED)
         present = weight_hashes.verify(row, folder)
         for parts in _PARTS:
             files: dict[str, Json] = {

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import cast
 
 from pokora_anime.catalogue.licences import LICENCES, Licence
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.schema.settings import Family
 
 # Formats that can run code when they are read: never loaded, only converted once.
@@ -148,34 +149,34 @@ class Row:
         return None if None in known else sum(size for size in known if size is not None)
 
 
-def parse(entry: Mapping[str, Any]) -> Row:
+def parse(entry: Mapping[str, Json]) -> Row:
     """A row from its YAML mapping; `files` is a list of names, or maps each name to size and sha256.
 
     Raises KeyError, TypeError or ValueError for what is no row.
     """
     fields = dict(entry)
     listed = fields.pop("files")
-    details: Mapping[str, Any] = (
-        cast(Mapping[str, Any], listed)
-        if isinstance(listed, Mapping)
-        else dict.fromkeys(cast(Iterable[str], listed))
+    details: Mapping[str, Json] = (
+        listed if isinstance(listed, dict) else dict.fromkeys(cast(Iterable[str], listed))
     )
-    known = {name: detail for name, detail in details.items() if detail}
+    known = {name: cast(dict[str, str], detail) for name, detail in details.items() if detail}
     citation = fields.pop("citation")
-    values: dict[str, Any] = {
+    several = {name: cast(Iterable[str], fields.get(name, ())) for name in ("families", "aliases")}
+    mirrors = cast(Iterable[dict[str, str]], fields.get("mirrors", ()))
+    values: dict[str, object] = {
         **fields,
         "kind": Kind(fields["kind"]),
         "status": Status(fields["status"]),
-        "families": tuple(Family(name) for name in fields["families"]),
-        "citation": (citation,) if isinstance(citation, str) else tuple(citation),
-        "aliases": tuple(fields.get("aliases", ())),
-        "mirrors": tuple(Mirror(**mirror) for mirror in fields.get("mirrors", ())),
+        "families": tuple(Family(name) for name in several["families"]),
+        "citation": (citation,) if isinstance(citation, str) else tuple(cast(Iterable[str], citation)),
+        "aliases": tuple(several["aliases"]),
+        "mirrors": tuple(Mirror(**mirror) for mirror in mirrors),
         "published": tuple(details),
         "files": tuple(loaded_name(name) for name in details),
         "sha256": {name: str(detail["sha256"]) for name, detail in known.items() if "sha256" in detail},
         "sizes": {name: int(detail["size"]) for name, detail in known.items() if "size" in detail},
     }
-    row = Row(**values)
+    row = cast(Callable[..., Row], Row)(**values)
     if row.licence not in LICENCES:
         raise ValueError(f"{row.id}: licence {row.licence!r} is not in licences.py")
     if not all(SHA256.fullmatch(digest) for digest in row.sha256.values()):

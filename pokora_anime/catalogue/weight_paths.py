@@ -6,9 +6,8 @@ from pathlib import Path
 
 from pokora_anime.catalogue import lockfile, own_rows, weight_hashes
 from pokora_anime.catalogue.registry_row import Row
+from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.system.files.user_folder import data_folder
-
-PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def locate(row: Row) -> Path | None:
@@ -22,7 +21,7 @@ def _folders(row: Row) -> list[Path]:
     if row.slot:
         return []
     if row.packaged:
-        return [PACKAGE / row.repo.removeprefix("package:") / row.folder]
+        return [INSTALLED / row.repo.removeprefix("package:") / row.folder]
     if row.own:
         return [own_rows.folder_of(row)]
     if row.converted or row.plain:

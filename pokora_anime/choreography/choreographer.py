@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]  # bare PathLike
@@ -89,7 +89,7 @@ class Meaning:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name, on in zip(NAMES, cast(Any, self.actions).tolist(), strict=True) if on)
+        return tuple(name for name, on in zip(NAMES, self.actions, strict=True) if float(on))
 
 
 class Choreographer(nn.Module):

@@ -52,6 +52,18 @@ def _open(arguments: list[str]) -> int:
     return open_run.main(arguments)
 
 
+def _gallery(arguments: list[str]) -> int:
+    from pokora_anime.cli.history import gallery_command
+
+    return gallery_command.main(arguments)
+
+
+def _favourite(arguments: list[str]) -> int:
+    from pokora_anime.cli.history import favourite
+
+    return favourite.main(arguments)
+
+
 def _again(arguments: list[str]) -> int:
     from pokora_anime.cli.history import again
 
@@ -145,6 +157,8 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "list": (_list, "the runs that are there, newest first: prompt, seed, seconds, score"),
     "show": (_show, "what made a run, a PNG or an MP4, as a command to type"),
     "open": (_open, "open a run's clip, or its page with the score"),
+    "gallery": (_gallery, "all runs on one page: play, rank, filter, compare, choose"),
+    "favourite": (_favourite, "runs that you like, for the gallery and the submission"),
     "again": (_again, "render what made a run, a PNG or an MP4 once more, with changes"),
     "estimate": (
         _estimate,

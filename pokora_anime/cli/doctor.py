@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from pokora_anime.config.compose import compose
-from pokora_anime.devices import compiler, driver, hardware
+from pokora_anime.devices import compiler, driver, hardware, openvino_runtime
 from pokora_anime.devices.forecast import plan_text
+from pokora_anime.devices.forecast.plan import Forecast, first_fitting, ladder
 from pokora_anime.devices.forecast.workload import Job
-from pokora_anime.devices.hardware import Hardware, cpu_bf16
-from pokora_anime.devices.hardware import memory_here as memory
+from pokora_anime.devices.hardware import Hardware, cpu_bf16, memory_here
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.provenance.environment import LIBRARIES
 from pokora_anime.sandbox import seccomp
@@ -29,6 +29,9 @@ from pokora_anime.system.processor_cores import usable_cores
 _GIB = 2**30
 NEEDED_MEMORY = 3 * _GIB  # what a nano run may use at its peak
 NEEDED_DISK = _GIB // 2
+
+# Options of experiment= for SDXL stills on a processor, the quickest first.
+TIERS = ("cpu_fast", "cpu_balanced", "cpu_careful")
 
 OK, WARN, FAIL = "ok", "--", "NO"
 
@@ -95,7 +98,7 @@ def _hardware(asked: DeviceConfig) -> Hardware:
 def examine() -> list[Finding]:
     """All findings; never raises, because a broken machine is what this is for."""
     probes: tuple[Callable[[], list[Finding]], ...] = (
-        _versions, _device, _compiler, _cores, _memory, _disk, _ffmpeg, _weights, _sandbox,
+        _versions, _device, _compiler, _runtime, _cores, _memory, _disk, _ffmpeg, _weights, _stills, _sandbox,
     )  # fmt: skip
     findings: list[Finding] = []
     for probe in probes:
@@ -160,6 +163,37 @@ def _compiler() -> list[Finding]:
     return [Finding(WARN, "compiler", f"{got}: no device.compile", fix)]
 
 
+def _runtime() -> list[Finding]:
+    if installed := openvino_runtime.installed():
+        kept = openvino_runtime.folder()
+        return [Finding(OK, "runtime", f"device.runtime=openvino can be used ({installed}, kept in {kept})")]
+    return [Finding(OK, "runtime", "torch alone: OpenVINO is not installed")]
+
+
+def _stills() -> list[Finding]:
+    """What SDXL stills take on a processor, in the three tiers that there are for it."""
+    if driver.accelerator_present():
+        return []
+    asked = DeviceConfig(kind=DeviceKind.cpu)
+    there = hardware.of_cpu(asked, 0, bf16=cpu_bf16())
+    told: dict[str, Forecast] = {}
+    for tier in TIERS:
+        steps = ladder(Job.of(compose("stills", ["base=sdxl", f"experiment={tier}"])), there)
+        told[tier] = steps[first_fitting(steps, there.memory)]
+    listed = ", ".join(
+        f"{tier} {plan_text.duration(one.seconds)} and {one.peak / _GIB:.1f} GiB"
+        for tier, one in told.items()
+    )
+    fitting = [tier for tier, one in told.items() if one.peak <= there.memory or not there.memory]
+    if not fitting:
+        return [Finding(WARN, "stills", f"SDXL: {listed}: none fits", "base=nano, or more memory")]
+    best = fitting[-1]
+    several = max(1, int(there.memory // told[best].peak))
+    beside = f", {several} at once with hydra.launcher.n_jobs={several}" if several > 1 else ""
+    typed = f"pokora stills base=sdxl experiment={best} fits{beside}"
+    return [Finding(OK, "stills", f"SDXL, one each: {listed}", typed)]
+
+
 def _cores() -> list[Finding]:
     usable, present = usable_cores(), os.cpu_count() or 1
     bf16 = "bf16 arithmetic" if cpu_bf16() else "no bf16 arithmetic (runs in fp32)"
@@ -168,7 +202,7 @@ def _cores() -> list[Finding]:
 
 
 def _memory() -> list[Finding]:
-    free, total = memory()
+    free, total = memory_here()
     if total == 0:
         return [Finding(WARN, "memory", "unknown on this system")]
     text = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"

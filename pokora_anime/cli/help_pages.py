@@ -50,18 +50,19 @@ Try
   pokora stills base=sdxl speed=hq style=pastel
   pokora stills --multirun seed=1,2,3,4"""
 
-SWEEP = """pokora sweep: render a grid of variants and put them on one contact sheet.
+SWEEP = """pokora sweep: render a grid of variants, and a gallery to choose from.
 
 The default is two seeds by two speeds, short and small. Any key with several values spans the grid;
-one failing render stops no other. `pokora sweep ...` is `pokora video --multirun sweep=grid ...`.
+one failing render stops no other. `pokora sweep ...` is `pokora video --multirun sweep=grid ...`. The
+folder's index.html grows while it renders: play, rank, filter, compare, copy a run's command.
 
 Usage: pokora sweep [key=value,value ...] [options]
 
 Try
   pokora sweep
   pokora sweep seed=1,2,3 speed=lcm
-  pokora sweep sweep=overlap
-  pokora sweep seed=1 speed=lcm 'shot.prompt=["1girl, blue hair, waving", "1girl, red hair, jumping"]'
+  pokora sweep sweep=draft_then_final keep=3
+  pokora sweep sweep=prompts --prompt-file examples/prompts.txt
   pokora sweep hydra.launcher.n_jobs=2"""
 
 CHECK = """pokora check: is a config an entry to the contest? Nothing is loaded or rendered.
@@ -121,6 +122,8 @@ OPTIONS = """Options
   --prompt TEXT       the same as shot.prompt=TEXT
   --prompt-env NAME   take shot.prompt from this environment variable, as it is
   --prompt-file FILE  a multirun of the prompts in a text file, one a line
+  --yes               of a sweep: render more than 200 jobs
+  --open              of a sweep: show its gallery on the desktop
   --cfg [PART]        print the composed config, with --multirun each job's, and stop
                       (PART: job, hydra or all)
   -h, --help [WORD]   this page, or what WORD is: `keys` (all of them), a section or a key
@@ -137,7 +140,9 @@ PROMPTS = """Prompts
 
 MULTIRUN = """Multirun
   hydra.launcher.n_jobs=2 renders two at once. On a Slurm cluster install `pokora_anime[slurm]` and add
-  hydra/launcher=submitit_slurm; with Ray install `pokora_anime[ray]` and add hydra/launcher=ray."""
+  hydra/launcher=submitit_slurm; with Ray `pokora_anime[ray]`, then `pip install --no-deps hydra-ray-launcher`
+  (its own pins are older than what else is needed here), and add hydra/launcher=ray.
+  keep=3, with sweep=draft_then_final: how many drafts are rendered once more, the best by score."""
 
 _PAGES = {"video": VIDEO, "stills": STILLS, "sweep": SWEEP}
 

@@ -10,17 +10,31 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from pokora_anime.devices import compiler
 from pokora_anime.schema.settings import Compile
+
+if TYPE_CHECKING:
+    from torch import nn
+
+M = TypeVar("M", bound="nn.Module")
 
 BLOCKS = ("ResnetBlock2D", "FeedForward")
 _MODES = {Compile["default"]: "default", Compile["max-autotune"]: "max-autotune-no-cudagraphs"}
 _SHAPES = 256  # of a block in all networks; more than that and something is wrong
 
 
-def compile_blocks(network: Any, how: Compile) -> Any:
+class _Compiles(Protocol):
+    """A network of diffusers, which compiles its repeated blocks."""
+
+    _repeated_blocks: list[str]
+    compiled_blocks: bool  # ours: for who asks
+
+    def compile_repeated_blocks(self, *, fullgraph: bool, dynamic: bool, mode: str) -> None: ...
+
+
+def compile_blocks(network: M, how: Compile) -> M:
     """The network, whose repeated blocks are compiled when they are first called."""
     os.environ.update(compiler.environment())  # torch sets a cache folder of its own where it finds none
     import torch._dynamo
@@ -30,7 +44,8 @@ def compile_blocks(network: Any, how: Compile) -> Any:
     torch._dynamo.config.recompile_limit = _SHAPES
     torch._dynamo.config.accumulated_recompile_limit = 4 * _SHAPES
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # no CUDA where there is no card
-    network._repeated_blocks = [*BLOCKS]
-    network.compile_repeated_blocks(fullgraph=True, dynamic=False, mode=_MODES[how])
-    network.compiled_blocks = True
+    blocks = cast(_Compiles, network)
+    blocks._repeated_blocks = [*BLOCKS]  # pyright: ignore[reportPrivateUsage]  # diffusers has it empty here
+    blocks.compile_repeated_blocks(fullgraph=True, dynamic=False, mode=_MODES[how])
+    blocks.compiled_blocks = True
     return network

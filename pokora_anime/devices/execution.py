@@ -79,7 +79,7 @@ class Execution:
             return True
 
     def follow(self, environment: dict[str, Json]) -> None:
-        """Compute as a recorded node says that it was computed, and compile nothing: figures judge that."""
+        """Compute as a recorded node tells, but by torch and uncompiled: figures judge what that changes."""
         chunks = environment.get("decode_chunks")
         last = chunks[-1] if isinstance(chunks, list) and chunks else 0
         with self._changing:
@@ -90,6 +90,7 @@ class Execution:
                 fp8=environment.get("weights") == "fp8",
                 tiled=environment.get("hires") == "tiled",
                 compile=Compile.off,
+                converts=(),
                 decode_chunk=last if type(last) is int and 0 < last <= 64 else 0,
             )
 

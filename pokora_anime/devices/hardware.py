@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self
 
 from pokora_anime.devices.forecast import cards, rates
 from pokora_anime.devices.forecast.cards import Card
@@ -165,6 +165,8 @@ def read(config: DeviceConfig, device: object, dtype: object) -> Hardware:
     """The settled `torch.device` and `torch.dtype` of a run; a card's free memory is asked for."""
     import torch
 
+    from pokora_anime.system.typed_tensors import card as driver_card
+
     assert isinstance(device, torch.device)
     name = str(dtype).removeprefix("torch.")
     short = {"float32": DType.fp32, "bfloat16": DType.bf16, "float16": DType.fp16}[name]
@@ -186,7 +188,7 @@ def read(config: DeviceConfig, device: object, dtype: object) -> Hardware:
             starting=known.starting,
             delivering=known.delivering,
         )
-    card = cast(Any, torch.cuda).get_device_properties(device)
+    card = driver_card(device)
     free = int(torch.cuda.mem_get_info(device)[0])
     per_clock = _PER_CLOCK.get((card.major, card.minor), _PER_CLOCK_ELSE)
     clock = float(getattr(card, "clock_rate", 1_500_000)) * 1e3

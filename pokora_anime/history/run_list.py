@@ -65,7 +65,7 @@ def run(folder: Path) -> Run:
         command=told.command,
         prompt=str(shot.get("typed") or shot.get("prompt") or ""),
         seed=seed if isinstance(seed, int) else None,
-        seconds=_seconds(folder) if told.reading is not None else None,
+        seconds=seconds(folder) if told.reading is not None else None,
         score=score(folder),
         entry=entry,
     )
@@ -73,7 +73,7 @@ def run(folder: Path) -> Run:
 
 def score(folder: Path) -> dict[str, int] | None:
     """How many numbers of a run's scorecard are good, fair and bad, over both stages; None without one."""
-    card = _report(folder / run_layout.REPORTS / "scorecard.json")
+    card = report(folder / run_layout.REPORTS / "scorecard.json")
     stages = [stage for stage in card.values() if isinstance(stage, dict)]
     verdicts = [
         cast(dict[str, Json], told) for stage in stages if isinstance(told := stage.get("verdicts"), dict)
@@ -82,12 +82,13 @@ def score(folder: Path) -> dict[str, int] | None:
     return {name: counted.count(name) for name in ("good", "fair", "bad")} if counted else None
 
 
-def _seconds(folder: Path) -> float | None:
-    taken = _report(folder / run_layout.LOGS / "timings.json").get("taken")
+def seconds(folder: Path) -> float | None:
+    """What rendering a run took; None where nothing tells."""
+    taken = report(folder / run_layout.LOGS / "timings.json").get("taken")
     return float(taken) if isinstance(taken, int | float) and not isinstance(taken, bool) else None
 
 
-def _report(path: Path) -> Mapping[str, Json]:
+def report(path: Path) -> Mapping[str, Json]:
     """The JSON object in a file that no record seals; nothing where it cannot be read."""
     with suppress(OSError, ValueError, RecursionError):
         if path.is_file() and path.stat().st_size <= MAX_REPORT:

@@ -17,6 +17,7 @@ from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.operations import KEYFRAME, REDRAWN
 from pokora_anime.provenance.run_reading import Reading, read_run
+from pokora_anime.provenance.seed_noise import PICTURE
 from pokora_anime.untrusted import strict_yaml
 from pokora_anime.untrusted.untrusted_names import shown
 
@@ -157,7 +158,7 @@ def _ours(path: Path, found: Texts) -> Origin | None:
         keyframe = found.read.get("keyframe", "")
         own = int(seed) if keyframe else None  # releases before 0.3 told the run's seed
         return Origin(path=path, command="stills", plain=plain, seed=own, keyframe=keyframe)
-    if not found.read.get("comment", "").startswith("{"):
+    if not found.read.get("comment", "").startswith('{"command":'):
         return None
     value = foreign_texts.parse(found.read["comment"], path, "comment")
     if not isinstance(value, dict) or value.get("command") != "video":
@@ -212,7 +213,7 @@ def _keyframe(reading: Reading, index: int) -> str:
     if not 0 <= index < len(reading.results):
         raise RecordError("REC-NODE", f"no still {index + 1} in this record", fix="`pokora list`")
     node = reading.node(next(iter(reading.node(reading.results[index]).parents), ""))
-    return node.output if node.params.get("part") == ["keyframe", 0] else ""
+    return node.output if node.params.get("part") == [PICTURE, 0] else ""
 
 
 def keyframe_of(folder: Path) -> str:

@@ -35,8 +35,8 @@ MAX_DEPTH = 6
 _PLAIN = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
 _RESERVED = ("null", "true", "false", "inf", "nan")
 # Groups that a value names; every other one is found by what its options say.
-_NAMED = {"base": "base.family", "speed": "speed.name", "contest": "contest.name"}
-_NO_CHOICE = ("experiment", "sweep", *_NAMED)
+NAMED = {"base": "base.family", "speed": "speed.name", "contest": "contest.name"}
+_NO_CHOICE = ("experiment", "sweep", *NAMED)
 _SETTLED = ("finish.camera", "motion.lora", "shot.prefix")  # what motion.camera and the prompt may set
 _DERIVED = ("fresh", "shot.typed")  # what a config says of itself and nobody types
 Leaves = dict[str, Json]
@@ -93,6 +93,18 @@ def with_changes(words: Sequence[str], typed: Sequence[str]) -> list[str]:
     return [word for word in words if not _replaced(word.partition("=")[0], named, sections)]
 
 
+def dropped_with_groups(words: Sequence[str], typed: Sequence[str]) -> dict[str, list[str]]:
+    """By the group that is typed anew, as it is typed: words of single keys that go with the old one."""
+    chosen = {word.lstrip("+").partition("=")[0]: word for word in typed if "=" in word}
+    found: dict[str, list[str]] = {}
+    for word in words:
+        key = word.partition("=")[0]
+        section, dot, _ = key.partition(".")
+        if dot and key not in chosen and section in chosen and section in groups("video"):
+            found.setdefault(chosen[section], []).append(word)
+    return found
+
+
 def _replaced(key: str, named: Collection[str], sections: Collection[str]) -> bool:
     return key in named or key.partition(".")[0] in sections
 
@@ -110,7 +122,7 @@ def _chosen(command: str, wanted: Leaves) -> list[str]:
     seed = wanted.get("seed")
     if isinstance(seed, int):
         words.append(f"seed={seed}")
-    for group, key in _NAMED.items():
+    for group, key in NAMED.items():
         name = wanted.get(key)
         if isinstance(name, str) and name in options(group):
             words.append(f"{group}={name}")

@@ -29,6 +29,7 @@ from pokora_anime.catalogue.lora.lora_merge import Lora, merge_into_encoder, mer
 from pokora_anime.catalogue.registry import Row
 from pokora_anime.catalogue.weights_advice import absent, refuse_blocked, reinstall_or_fetch
 from pokora_anime.choreography.choreographer import Choreographer
+from pokora_anime.devices import openvino_runtime
 from pokora_anime.devices.compiled_blocks import compile_blocks
 from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.devices.machine import give_back, give_back_memory
@@ -36,13 +37,14 @@ from pokora_anime.devices.memory_layout import laid_out
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import WeightsError
 from pokora_anime.nano.crisp import Crisp
+from pokora_anime.networks.converted.converted_network import ConvertedNetwork, Converting
 from pokora_anime.networks.extraction import extractors, picture_judge
 from pokora_anime.networks.finishing import rife, upscaler
 from pokora_anime.networks.motion_unet import build_motion_unet
 from pokora_anime.networks.placement import Turns, place
-from pokora_anime.networks.schedulers import build_scheduler, motion_betas
-from pokora_anime.networks.text_encoders import TextStack
-from pokora_anime.provenance.hashing import text_hash
+from pokora_anime.networks.schedulers import StepScheduler, build_scheduler, motion_betas
+from pokora_anime.networks.text_encoders import TextStack, Tokenizer
+from pokora_anime.provenance.hashing import Json, text_hash
 from pokora_anime.sandbox import network_arguments
 from pokora_anime.schema.settings import (
     BaseConfig,
@@ -108,6 +110,9 @@ class Models:
             self.camera = (Lora(row=camera, folder=self._checked(camera), weight=motion.lora_weight),)
         self.notes: tuple[str, ...] = tuple(notes)
         self.strengths: dict[str, float] = {}  # of LoRAs in the motion UNet, where they are others
+        self.converting = Converting(
+            group=openvino_runtime.folder() / "unnamed", dtype=dtype, threads=torch.get_num_threads()
+        )
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -136,21 +141,21 @@ class Models:
 
     def unet(self) -> UNet2DConditionModel:
         """The base's UNet with all LoRAs merged in."""
-        return self._once("unet", lambda: self._placed(self._merged(self._load_unet())))
+        return self._once("unet", lambda: self._run_by(UNet2DConditionModel, "unet", self._whole_unet))
 
     def motion_unet(self) -> UNetMotionModel:
         """The UNet with temporal layers, the LoRAs merged in after the conversion."""
-        return self._once("motion", lambda: self._compiled(self._load_motion()))
+        return self._once("motion", lambda: self._run_by(UNetMotionModel, "motion", self._whole_motion))
 
     def controlnet(self, kind: ControlKind) -> ControlNetModel:
         """The ControlNet of a kind; ConfigError CFG-CONTROL if the base has none."""
         row = needed_weights.control_rows([kind], self.family)[0]
-        return self._once(row.role, lambda: self._compiled(self._pretrained(ControlNetModel, row)))
+        return self._once(row.role, lambda: self._controlnet(ControlNetModel, row))
 
     def union_controlnet(self) -> ControlNetUnionModel:
         """The ControlNet for maps of several kinds; ConfigError CFG-ROLE if the base has none."""
         row = registry.resolve("controlnet_union", self.family)
-        return self._once(row.role, lambda: self._compiled(self._pretrained(ControlNetUnionModel, row)))
+        return self._once(row.role, lambda: self._controlnet(ControlNetUnionModel, row))
 
     def vae(self) -> AutoencoderKL:
         """The base's VAE, or the one that the config puts in its place."""
@@ -196,11 +201,11 @@ class Models:
         row = registry.resolve("crisp", self.family)
         return self._once(row.role, lambda: upscaler.load_crisp(row, self._checked(row), self.device))
 
-    def scheduler(self) -> Any:
+    def scheduler(self) -> StepScheduler:
         """A new scheduler of the speed mode; its timesteps are not set yet."""
         return build_scheduler(self._base / "scheduler", self.speed.sampler)
 
-    def motion_scheduler(self, betas: Betas) -> Any:
+    def motion_scheduler(self, betas: Betas) -> StepScheduler:
         """As `scheduler`, on the noise schedule that the motion is denoised with."""
         changed = motion_betas(betas, self.family, self.speed.sampler)
         return build_scheduler(self._base / "scheduler", self.speed.sampler, changed)
@@ -302,14 +307,39 @@ class Models:
         unet = self._load_unet()
         row = registry.get(self.base.motion_adapter, self.family)
         motion = build_motion_unet(unet, self._pretrained(MotionAdapter, row))
-        merge_into_unet(motion, (*map(self._weighed, self.loras), *self.camera), unet.config)
+        merge_into_unet(motion, (*map(self._weighed, self.loras), *self.camera))
         return motion
 
     def _weighed(self, lora: Lora) -> Lora:
         return replace(lora, weight=self.strengths.get(lora.row.id, lora.weight))
 
+    def _whole_unet(self) -> Any:
+        return self._placed(self._merged(self._load_unet()))
+
+    def _whole_motion(self) -> Any:
+        return self._compiled(self._load_motion())
+
+    def _controlnet(self, kind: Any, row: Row) -> Any:
+        return self._run_by(kind, row.role, lambda: self._compiled(self._pretrained(kind, row)))
+
+    def _run_by(self, kind: Any, role: str, load: Callable[[], Any]) -> Any:
+        """A network as the plan's runtime computes it."""
+        if (role if role in PLACED else "control") not in self._plan.converts:
+            return load()
+        loras = self.motion_lora_weights | self.strengths if role == "motion" else self.lora_weights
+        weights: dict[str, Json] = {**self.weights_hash(role)}
+        merged: dict[str, Json] = {**loras} if role in PLACED else {}
+        identity: dict[str, Json] = {"files": weights, "loras": merged}
+        return ConvertedNetwork(
+            kind.__name__, lambda: self._loading_alone(load), identity, lambda: self.converting
+        )
+
+    def _loading_alone(self, load: Callable[[], Any]) -> Any:
+        with self._loading:
+            return load()
+
     def _merged(self, unet: UNet2DConditionModel) -> UNet2DConditionModel:
-        merge_into_unet(unet, self.loras, unet.config)
+        merge_into_unet(unet, self.loras)
         return unet
 
     def _load_vae(self) -> AutoencoderKL:
@@ -337,7 +367,7 @@ class Models:
         try:
             index = json.loads((self._base / "model_index.json").read_text(encoding="utf-8"))
             tokenizer = cast(Any, CLIPTokenizer)  # its loader is untyped
-            tokenizers: list[CLIPTokenizer] = [
+            tokenizers: list[Tokenizer] = [
                 tokenizer.from_pretrained(self._base / name.replace("text_encoder", "tokenizer"))
                 for name, _ in names
             ]
@@ -346,9 +376,8 @@ class Models:
 
         def load() -> list[Any]:
             encoders = [self._pretrained(kind, self._base_row, name) for name, kind in names]
-            config = cast(Any, UNet2DConditionModel).load_config(self._base / "unet")
             for (name, _), encoder in zip(names, encoders, strict=True):
-                merge_into_encoder(encoder, name, self.loras, _Layout(config))
+                merge_into_encoder(encoder, name, self.loras)
             return [self._ready(encoder) for encoder in encoders]
 
         zero = bool(index.get("force_zeros_for_empty_prompt", False)) and len(names) == 2
@@ -363,10 +392,3 @@ class Models:
 
     def _ready(self, network: Any) -> Any:
         return network_arguments.only(network.to(self.device, self.dtype).eval().requires_grad_(False))
-
-
-class _Layout:
-    """The one thing that diffusers asks of a UNet's config to translate kohya's block names."""
-
-    def __init__(self, config: Any) -> None:
-        self.layers_per_block: int = config["layers_per_block"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import torch
 from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
@@ -25,7 +25,8 @@ def build_motion_unet(unet: UNet2DConditionModel, adapter: MotionAdapter) -> UNe
         )
     try:
         with torch.device("meta"):  # no time and memory for weights that are replaced at once
-            motion: Any = UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
+            made = UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
+        motion = cast(UNetMotionModel, made)
         motion.load_state_dict({**unet.state_dict(), **adapter.state_dict()}, strict=True, assign=True)
     except (RuntimeError, ValueError) as error:
         raise WeightsError(

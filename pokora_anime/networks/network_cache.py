@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 
@@ -13,6 +12,7 @@ from pokora_anime.devices.machine import Machine, give_back, give_back_memory
 from pokora_anime.networks.loader import Models
 from pokora_anime.schema.settings import BaseConfig, LoraConfig, MotionConfig, SpeedConfig
 from pokora_anime.system import process
+from pokora_anime.system.typed_tensors import card
 
 _SHARE = 0.25  # of the memory that what is kept may fill: the next run loads more beside it
 
@@ -50,7 +50,7 @@ def models_for(
 
 def _roomy(device: torch.device) -> bool:
     if device.type == "cuda":
-        whole = cast(Any, torch.cuda).get_device_properties(device).total_memory
+        whole = card(device).total_memory
         return torch.cuda.memory_allocated(device) < _SHARE * whole
     give_back_memory()
     filled, (_, whole) = process.resident(), process.memory()

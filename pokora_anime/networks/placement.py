@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol, TypeVar, cast
 
 import torch
 from diffusers.hooks import apply_group_offloading
@@ -11,7 +11,7 @@ from torch import nn
 
 from pokora_anime.devices.forecast.plan import Offload, Plan
 from pokora_anime.devices.memory_layout import laid_out
-from pokora_anime.networks.repeat_text_per_frame import share_text
+from pokora_anime.networks.repeat_text_per_frame import Attends, share_text
 from pokora_anime.schema.settings import DeviceKind
 
 # Norms and what reads the timestep, the sizes and the pooled text lose too much in eight bits.
@@ -60,20 +60,31 @@ class Turns:
         self._present = None
 
 
-def place(network: Any, device: torch.device, dtype: torch.dtype, plan: Plan, turns: Turns) -> Any:
+M = TypeVar("M", bound=nn.Module)
+
+
+class _Casts(Protocol):
+    """A network of diffusers, which holds its weights in another format than it computes in."""
+
+    def enable_layerwise_casting(
+        self, *, storage_dtype: torch.dtype, compute_dtype: torch.dtype, skip_modules_pattern: tuple[str, ...]
+    ) -> None: ...
+
+
+def place(network: M, device: torch.device, dtype: torch.dtype, plan: Plan, turns: Turns) -> M:
     """The network in `dtype`, ready to infer, held as the plan says; only fp8 changes what it answers."""
     network = network.to(dtype).eval().requires_grad_(False)
     # A ControlNet's hint embedding is called on its own, once a map: it stays on the device.
-    hint = getattr(network, "controlnet_cond_embedding", None)
+    hint = cast("nn.Module | None", getattr(network, "controlnet_cond_embedding", None))
     network = laid_out(network, DeviceKind(device.type), "UNets" if hint is None else "ControlNets")
     # Streamed layers are fetched in the order of their first pass: none may be left out of the next one.
-    share_text(network, keep=plan.offload is not Offload.group)
+    share_text(cast(Attends, network), keep=plan.offload is not Offload.group)
     if plan.offload is Offload.none and not plan.fp8:
         return network.to(device)
     if hint is not None:
         network.controlnet_cond_embedding = nn.Identity()
     if plan.fp8:
-        network.enable_layerwise_casting(
+        cast(_Casts, network).enable_layerwise_casting(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype, skip_modules_pattern=_FULL_PRECISION
         )
     if plan.offload is Offload.none:

@@ -7,7 +7,8 @@ frame and step. Shape suffixes: B videos in a batch, F frames, N places, T token
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, cast
 
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
@@ -16,7 +17,35 @@ from torch.nn import functional
 _KEPT = 2  # texts: both rows of guidance and one of them, or one after the other
 
 
-def share_text(network: Any, *, keep: bool) -> None:
+class Attends(Protocol):
+    """A network of diffusers, by what its attention is computed with."""
+
+    attn_processors: Mapping[str, object]
+    shares_text: bool  # ours: for who asks
+
+    def set_attn_processor(self, processor: dict[str, object]) -> None: ...
+
+
+class _Layer(Protocol):
+    """An attention layer of diffusers."""
+
+    heads: int
+    to_out: Sequence[Callable[[Tensor], Tensor]]
+
+    def to_q(self, states: Tensor, /) -> Tensor: ...
+    def to_k(self, states: Tensor, /) -> Tensor: ...
+    def to_v(self, states: Tensor, /) -> Tensor: ...
+
+
+class _Processes(Protocol):
+    """diffusers' own processor, which has no types."""
+
+    def __call__(
+        self, attn: _Layer, states: Tensor, texts: Tensor, mask: Tensor | None, temb: Tensor | None, /
+    ) -> Tensor: ...
+
+
+def share_text(network: Attends, *, keep: bool) -> None:
     """From here on the network takes one text a video, or one a frame as before.
 
     `keep`: keys and values serve until other texts come; otherwise they are computed at each pass.
@@ -29,7 +58,7 @@ def share_text(network: Any, *, keep: bool) -> None:
     network.shares_text = True
 
 
-def told(network: Any, embeds_BTD: Tensor, frames: int) -> Tensor:
+def told(network: object, embeds_BTD: Tensor, frames: int) -> Tensor:
     """A text for each video as the network takes it: as it is, or repeated for each frame."""
     if getattr(network, "shares_text", False):
         return embeds_BTD
@@ -44,7 +73,7 @@ class _SharedText(AttnProcessor2_0):
 
     def __call__(
         self,
-        attn: Any,
+        attn: _Layer,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
         attention_mask: Tensor | None = None,
@@ -52,9 +81,8 @@ class _SharedText(AttnProcessor2_0):
     ) -> Tensor:
         """Frames [B F, N, C] that attend to texts [B, T, D]: [B F, N, C]; a video's frames are one row."""
         if not self._keep or attention_mask is not None:
-            found = cast(Any, super()).__call__(
-                attn, hidden_states, encoder_hidden_states, attention_mask, temb
-            )
+            plain = cast(_Processes, super().__call__)
+            found = plain(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
             return found.reshape(hidden_states.shape)
         key, value = self._keys_and_values(attn, encoder_hidden_states)
         query = _heads(attn.to_q(hidden_states), len(encoder_hidden_states), attn.heads)
@@ -62,7 +90,7 @@ class _SharedText(AttnProcessor2_0):
         found = found.transpose(1, 2).reshape(*hidden_states.shape[:2], -1)
         return attn.to_out[1](attn.to_out[0](found))
 
-    def _keys_and_values(self, attn: Any, text_BTD: Tensor) -> tuple[Tensor, Tensor]:
+    def _keys_and_values(self, attn: _Layer, text_BTD: Tensor) -> tuple[Tensor, Tensor]:
         for text, key, value in self._kept:
             if text.is_set_to(text_BTD):  # the very same memory, which is not given away while it is kept
                 return key, value

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Protocol, cast
 
+import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, LCMScheduler
+from torch import Tensor
 
 from pokora_anime.schema.settings import Betas, Family, Sampler
 
@@ -29,22 +31,46 @@ def motion_betas(betas: Betas, family: Family, sampler: Sampler) -> Mapping[str,
     return ADAPTER_BETAS.get(family, {}) if wanted else {}
 
 
-def build_scheduler(folder: Path, sampler: Sampler, betas: Mapping[str, object] | None = None) -> Any:
+class StepScheduler(Protocol):
+    """The part of a diffusers scheduler that the loop needs."""
+
+    timesteps: Tensor
+    init_noise_sigma: float
+
+    def set_timesteps(self, num_inference_steps: int, *, device: torch.device) -> None: ...
+    def set_begin_index(self, begin_index: int) -> None: ...
+    def scale_model_input(self, sample: Tensor, timestep: Tensor) -> Tensor: ...
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor: ...
+    def step(
+        self, model_output: Tensor, timestep: Tensor, sample: Tensor, **named: object
+    ) -> tuple[Tensor, ...]: ...
+
+
+class _Loads(Protocol):
+    """A class of schedulers, whose loaders have no types."""
+
+    def load_config(self, folder: Path) -> dict[str, object]: ...
+    def from_config(self, config: Mapping[str, object], **changed: object) -> StepScheduler: ...
+
+
+def build_scheduler(
+    folder: Path, sampler: Sampler, betas: Mapping[str, object] | None = None
+) -> StepScheduler:
     """The sampler's scheduler with prediction type and noise schedule of the base in `folder`.
 
     `betas` are what differs in the noise schedule.
     """
-    stored: Any = cast(Any, DPMSolverMultistepScheduler).load_config(folder)
-    config: Any = {**stored, **(betas or {})}
+    stored = cast(_Loads, DPMSolverMultistepScheduler).load_config(folder)
+    config = {**stored, **(betas or {})}
     if sampler is Sampler.lcm:
-        return cast(Any, LCMScheduler).from_config(config)
+        return cast(_Loads, LCMScheduler).from_config(config)
     if sampler is Sampler.euler_trailing:
         # Distilled from the last timestep on (arXiv 2402.13929, 2404.13686); the bases' own spacing
         # is "leading" and never visits it. Without churn Euler's steps are DDIM's.
-        return cast(Any, EulerDiscreteScheduler).from_config(
+        return cast(_Loads, EulerDiscreteScheduler).from_config(
             config, timestep_spacing="trailing", use_karras_sigmas=False
         )
-    return cast(Any, DPMSolverMultistepScheduler).from_config(
+    return cast(_Loads, DPMSolverMultistepScheduler).from_config(
         config,
         algorithm_type="dpmsolver++",
         solver_order=2,

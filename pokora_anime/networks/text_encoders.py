@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from pokora_anime.prompt.prompt_chunks import CHUNK
+
+
+class _Tokenized(Protocol):
+    input_ids: list[int]
+    offset_mapping: list[tuple[int, int]]
+
+
+class Tokenizer(Protocol):
+    """A tokenizer of transformers."""
+
+    bos_token_id: int
+    eos_token_id: int
+    pad_token_id: int
+
+    def __call__(self, text: str, /, **how: bool) -> _Tokenized: ...
+
+
+class _Encoded(Protocol):
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...]
+
+
+class Encoder(Protocol):
+    """A text encoder of transformers."""
+
+    device: torch.device
+
+    def __call__(self, ids: Tensor, /, *, output_hidden_states: bool) -> _Encoded: ...
 
 
 class TextStack:
@@ -17,14 +45,16 @@ class TextStack:
     `load` makes the encoders when they are first needed: reading a stored prompt needs none.
     """
 
-    def __init__(self, tokenizers: list[Any], load: Callable[[], list[Any]], *, zero_empty: bool) -> None:
+    def __init__(
+        self, tokenizers: Sequence[Tokenizer], load: Callable[[], Sequence[Encoder]], *, zero_empty: bool
+    ) -> None:
         self.tokenizers = tokenizers
         self.zero_empty = zero_empty  # the base was trained with zeros for "no prompt"
         self._load = load
-        self._encoders: list[Any] | None = None
+        self._encoders: Sequence[Encoder] | None = None
 
     @property
-    def encoders(self) -> list[Any]:
+    def encoders(self) -> Sequence[Encoder]:
         """The encoders, loaded on first use."""
         if self._encoders is None:
             self._encoders = self._load()
@@ -40,7 +70,7 @@ class TextStack:
         found = self.tokenizers[which](
             text, add_special_tokens=False, truncation=False, verbose=False, return_offsets_mapping=True
         )
-        return list(found.input_ids), [tuple(span) for span in found.offset_mapping]
+        return list(found.input_ids), [(first, end) for first, end in found.offset_mapping]
 
     def encode(self, chunks: list[list[list[int]]]) -> tuple[Tensor, Tensor | None]:
         """Hidden states [chunks, 77, channels] and the pooled embedding [channels] of the first chunk.
@@ -63,7 +93,7 @@ class TextStack:
         return torch.cat(hidden, dim=-1), None if pooled is None else pooled[0].float()
 
 
-def framed(ids: list[int], tokenizer: Any) -> list[int]:
+def framed(ids: list[int], tokenizer: Tokenizer) -> list[int]:
     """A chunk as the encoder wants it: BOS, ids, EOS, padding; 77 in all."""
     row = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id]
     return row + [tokenizer.pad_token_id] * (CHUNK + 2 - len(row))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pokora_anime.nano.world import vocabulary as v
+from pokora_anime.nano.world import vocabulary
 from pokora_anime.schema.brackets import narrow
 
 _HAIR = ("hair", "twintails", "twin tails", "pigtails", "ponytail", "pony tail")
@@ -17,7 +17,7 @@ def asked_attributes(prompt: str) -> dict[str, str]:
     """The value of every attribute that the prompt names; what it does not name is left out."""
     text = bare_text(prompt)
     found: dict[str, str] = {}
-    for name, values in v.ATTRIBUTES.items():
+    for name, values in vocabulary.ATTRIBUTES.items():
         if name not in ("hair_color", "eye_color", "outfit_color"):
             best = _first(text, _forms(name, values))
             if best is not None:
@@ -29,10 +29,10 @@ def asked_attributes(prompt: str) -> dict[str, str]:
     nouns = {
         "hair_color": _HAIR,
         "eye_color": _EYES,
-        "outfit_color": (*_WORN, *(form for form, _ in _forms("outfit", v.ATTRIBUTES["outfit"]))),
+        "outfit_color": (*_WORN, *(form for form, _ in _forms("outfit", vocabulary.ATTRIBUTES["outfit"]))),
     }
     for name, things in nouns.items():
-        color = _colored(text, _forms(name, v.ATTRIBUTES[name]), things)
+        color = _colored(text, _forms(name, vocabulary.ATTRIBUTES[name]), things)
         if color is not None:
             found[name] = color
     return found
@@ -48,15 +48,15 @@ def bare_text(prompt: str) -> str:
 def _forms(name: str, values: tuple[str, ...]) -> list[tuple[str, str]]:
     """Every way to say a value, the longest first, so that "starry sky" wins over "sky"."""
     phrases = {
-        "action": v.ACTION_PHRASES,
-        "background": v.PLACE_PHRASES,
-        "expression": v.EXPRESSION_PHRASES,
-        "shot": v.SHOT_PHRASES,
-        "camera": v.CAMERA_PHRASES,
-        "style": v.STYLE_PHRASES,
+        "action": vocabulary.ACTION_PHRASES,
+        "background": vocabulary.PLACE_PHRASES,
+        "expression": vocabulary.EXPRESSION_PHRASES,
+        "shot": vocabulary.SHOT_PHRASES,
+        "camera": vocabulary.CAMERA_PHRASES,
+        "style": vocabulary.STYLE_PHRASES,
     }.get(name, {})
     forms = [(value, value) for value in values]
-    forms += [(form, value) for value, said in v.SYNONYMS.get(name, {}).items() for form in said]
+    forms += [(form, value) for value, said in vocabulary.SYNONYMS.get(name, {}).items() for form in said]
     forms += [(form, value) for value, said in phrases.items() for form in said]
     return sorted(forms, key=lambda pair: -len(pair[0]))
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 
-import pokora_anime
 from pokora_anime.prompt.prompt_chunks import MAX_CHUNKS, Ids, Spans, Tokenizer, chunked
 from pokora_anime.prompt.prompt_syntax import ParsedPrompt, parse_travel
 from pokora_anime.schema.settings import BaseConfig, Family, ShotConfig
+from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
-_NANO = Path(pokora_anime.__file__).parent / "nano" / "weights" / "tokenizer" / "tokenizer.json"
+_NANO = NANO_WEIGHTS / "tokenizer" / "tokenizer.json"
 # CLIP's own cut, before any pair of bytes is merged.
 _UNIT = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|(?:[^\w\s]|_)+", re.IGNORECASE)
 _SHORT = 150  # bytes: no more tokens than that, and so no more than 4 chunks

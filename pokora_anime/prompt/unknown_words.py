@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
 
-from pokora_anime.nano.world import vocabulary as v
+from pokora_anime.nano.world import vocabulary
 from pokora_anime.nano.world.kindred import kindred
 
 # What joins words and draws nothing.
@@ -19,13 +19,13 @@ _JOINING = frozenset(
     detailed masterpiece 4k 8k hd uhd illustration artwork art cute pretty lovely young nice little""".split()
 )
 _PHRASES = (
-    v.HAIR_PHRASES,
-    v.ACTION_PHRASES,
-    v.PLACE_PHRASES,
-    v.EXPRESSION_PHRASES,
-    v.SHOT_PHRASES,
-    v.CAMERA_PHRASES,
-    v.STYLE_PHRASES,
+    vocabulary.HAIR_PHRASES,
+    vocabulary.ACTION_PHRASES,
+    vocabulary.PLACE_PHRASES,
+    vocabulary.EXPRESSION_PHRASES,
+    vocabulary.SHOT_PHRASES,
+    vocabulary.CAMERA_PHRASES,
+    vocabulary.STYLE_PHRASES,
 )
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _COLORED = {"hair": "hair_color", "eyes": "eye_color"}
@@ -78,7 +78,7 @@ def line(text: str, also: Sequence[str] = ()) -> str:
 def _unpaired(bare: str, found: dict[str, None]) -> str:
     """Without the colours that hair or eyes do not come in, which are put into `found`."""
     for noun, attribute in _COLORED.items():
-        drawn = {*v.ATTRIBUTES[attribute], *_synonyms(attribute)}
+        drawn = {*vocabulary.ATTRIBUTES[attribute], *_synonyms(attribute)}
         for match in re.finditer(rf"(?<![\w-])([a-z]+) {noun}(?!\w)", bare):
             if f"{match[1]} {noun}" in kindred() or (match[1] in _colors() and match[1] not in drawn):
                 found[f"{match[1]} {noun}"] = None
@@ -89,7 +89,7 @@ def _unpaired(bare: str, found: dict[str, None]) -> str:
 @cache
 def _forms() -> tuple[str, ...]:
     """What is known as a whole, the longest first: `school uniform`, `in a sakura garden`."""
-    forms = {*v.QUALITY, *v.SUBJECTS, *_names()}
+    forms = {*vocabulary.QUALITY, *vocabulary.SUBJECTS, *_names()}
     for table in _PHRASES:
         forms |= {form for said in table.values() for form in said if "{}" not in form}
     return tuple(sorted((form for form in forms if " " in form), key=lambda form: (-len(form), form)))
@@ -98,25 +98,25 @@ def _forms() -> tuple[str, ...]:
 @cache
 def _names() -> tuple[str, ...]:
     """The tags of everything that is drawn."""
-    names = [name for name in v.ATTRIBUTES if "color" not in name]
-    return ("1girl", *(form for name in names for form in (*v.ATTRIBUTES[name], *_synonyms(name))))
+    names = [name for name in vocabulary.ATTRIBUTES if "color" not in name]
+    return ("1girl", *(form for name in names for form in (*vocabulary.ATTRIBUTES[name], *_synonyms(name))))
 
 
 @cache
 def _colors() -> frozenset[str]:
-    names = [name for name in v.ATTRIBUTES if "color" in name]
-    return frozenset(form for name in names for form in (*v.ATTRIBUTES[name], *_synonyms(name)))
+    names = [name for name in vocabulary.ATTRIBUTES if "color" in name]
+    return frozenset(form for name in names for form in (*vocabulary.ATTRIBUTES[name], *_synonyms(name)))
 
 
 def _synonyms(attribute: str) -> list[str]:
-    return [form for forms in v.SYNONYMS.get(attribute, {}).values() for form in forms]
+    return [form for forms in vocabulary.SYNONYMS.get(attribute, {}).values() for form in forms]
 
 
 @cache
 def _single() -> frozenset[str]:
     """Words known by themselves: those of captions, without the noise that captions hold."""
-    noise = set(v.FILLER) - {form for form in _names() if " " not in form}
-    return (frozenset(v.words()) - noise) | _JOINING
+    noise = set(vocabulary.FILLER) - {form for form in _names() if " " not in form}
+    return (frozenset(vocabulary.words()) - noise) | _JOINING
 
 
 def _known(word: str) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-PACKAGE = Path(__file__).resolve().parent.parent
+from pokora_anime.system.files.installed_package import INSTALLED
 
 # What every network and every noise goes through before a stage sees it.
 SHARED = (
@@ -17,6 +18,9 @@ SHARED = (
     "pokora_anime.devices.compiled_blocks",
     "pokora_anime.devices.machine",
     "pokora_anime.devices.memory_layout",
+    "pokora_anime.networks.converted.conversion",
+    "pokora_anime.networks.converted.converted_network",
+    "pokora_anime.networks.converted.kept_conversions",
     "pokora_anime.networks.placement",
     "pokora_anime.networks.loader",
     "pokora_anime.catalogue.lora.lora_change",
@@ -46,11 +50,16 @@ def code_hash(*modules: ModuleType) -> str:
 @cache
 def package_hash() -> str:
     """sha256 over the names and bytes of the package's sources, in the order of their names."""
+    files = INSTALLED.rglob("*.py")
+    return sources_hash({path.relative_to(INSTALLED).as_posix(): path.read_bytes() for path in files})
+
+
+def sources_hash(sources: Mapping[str, bytes]) -> str:
+    """The same of sources by their POSIX names inside the package."""
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: path.relative_to(PACKAGE).as_posix()):
-        data = path.read_bytes()
-        digest.update(f"{path.relative_to(PACKAGE).as_posix()}|{len(data)}|".encode())
-        digest.update(data)
+    for name in sorted(sources):
+        digest.update(f"{name}|{len(sources[name])}|".encode())
+        digest.update(sources[name])
     return digest.hexdigest()
 
 

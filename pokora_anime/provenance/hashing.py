@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+Table = dict[str, Json]
 _BLOCK = 4 << 20
 MAX_JSON = 64 << 20  # bytes of record, ledger, frames and statement
 _LIMITS = Limits(json_bytes=MAX_JSON)

@@ -9,11 +9,10 @@ from typing import Self, cast
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance.hashing import Json, text_hash
 from pokora_anime.provenance.operations import OPERATIONS, of, parents_fit
+from pokora_anime.provenance.record_shape import NODE, misfit
 
 # Operations that need no parent: text and seeds go in.
 STARTERS = frozenset(one.name for one in OPERATIONS.values() if one.draws or not one.parents)
-
-_FIELDS = frozenset({"id", "op", "params", "parents", "inputs", "weights", "code", "environment", "output"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,25 +104,15 @@ class Node:
     @classmethod
     def from_json(cls, value: object) -> Self:
         """A node as `to_json` wrote it. Raises RecordError REC-NODE for any other shape or a wrong id."""
-        if not isinstance(value, dict):
-            raise _malformed("a node that is no object")
-        fields = cast(dict[str, object], value)
-        if fields.keys() != _FIELDS:
-            raise _malformed(f"a node with the fields {sorted(fields)}")
-        texts = [fields[name] for name in ("id", "op", "code", "output")]
-        parents, inputs, weights = fields["parents"], fields["inputs"], fields["weights"]
-        if not all(isinstance(text, str) for text in texts) or not (_texts(parents) and _texts(inputs)):
-            raise _malformed("a node with a field of the wrong type")
-        if not (isinstance(weights, dict) and _texts(list(cast(dict[str, object], weights).values()))):
-            raise _malformed("a node whose weights are no hashes by role")
-        if not (isinstance(fields["params"], dict) and isinstance(fields["environment"], dict)):
-            raise _malformed("a node with a field of the wrong type")
+        if reason := misfit(cast(Json, value), NODE, "a node"):
+            raise _malformed(reason)
+        fields = cast(dict[str, Json], value)
         node = cls(
             op=cast(str, fields["op"]),
             params=cast(dict[str, Json], fields["params"]),
-            parents=tuple(cast(list[str], parents)),
-            inputs=tuple(cast(list[str], inputs)),
-            weights=cast(dict[str, str], weights),
+            parents=tuple(cast(list[str], fields["parents"])),
+            inputs=tuple(cast(list[str], fields["inputs"])),
+            weights=cast(dict[str, str], fields["weights"]),
             code=cast(str, fields["code"]),
             environment=cast(dict[str, Json], fields["environment"]),
             output=cast(str, fields["output"]),
@@ -131,10 +120,6 @@ class Node:
         if node.id != fields["id"]:
             raise _malformed(f"node {str(fields['id'])[:12]} ({node.op}) is not what its id says")
         return node
-
-
-def _texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in cast(list[object], value))
 
 
 def _malformed(got: str) -> RecordError:

@@ -19,7 +19,7 @@ from pokora_anime.provenance.ledger import Ledger
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_layout import FORMAT, LEDGER, RECORD
 from pokora_anime.provenance.run_reading import read_run
-from pokora_anime.provenance.run_record import ancestors, content
+from pokora_anime.provenance.run_record import FinishedRun, ancestors
 from pokora_anime.system.files.atomic_files import (
     TEMPORARY_SUFFIX,
     rename,
@@ -223,7 +223,7 @@ class RunFolder:
             if f"{run_layout.STAGES}/{path.name}" not in kept:
                 path.unlink()  # of an older version of the code or weights, or a keyframe that was not taken
         files = self._files_as_written() | {name: self._hash(name) for name in sorted(kept)}
-        record = content(
+        run = FinishedRun(
             key=self.key,
             summary=summary,
             nodes=nodes,
@@ -233,7 +233,7 @@ class RunFolder:
             files=files,
             ledger=self._ledger,
         )
-        data = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode()
+        data = json.dumps(run.to_json(), indent=1, ensure_ascii=False, allow_nan=False).encode()
         with writing(self.path, len(data)):
             (self.path / run_layout.STATEMENT).unlink(missing_ok=True)  # of the record before
             write_atomic(self.path / RECORD, data)

@@ -1,11 +1,14 @@
-"""A finished run's folder as it is read back: strictly, with bounds, and without torch."""
+"""A finished run's folder as it is read back: strictly, with bounds, and without torch.
+
+The first thing that does not hold ends it. What is read so is a run for all who work with it; verification,
+which names everything that does not hold, reads it as a claim (`verify.record.claimed_record`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -18,26 +21,12 @@ from pokora_anime.provenance import operations, run_layout
 from pokora_anime.provenance.hashing import MAX_JSON, Json, arrays_hash, canonical_json, strict_json
 from pokora_anime.provenance.ledger import Entry, chained
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.record_shape import FRAMES, RECORD, misfit
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 MAX_ARRAYS = 128 << 20  # bytes of one node's arrays
 MAX_PIXELS = 64 << 20  # of one picture
-
-_RECORD: Mapping[str, type] = {
-    "format": int,
-    "status": str,
-    "key": str,
-    "summary": dict,
-    "nodes": list,
-    "results": list,
-    "pictures": dict,
-    "weights": dict,
-    "files": dict,
-    "ledger": dict,
-    "code": dict,
-    "environment": dict,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,15 +153,11 @@ class Reading:
     def frames(self) -> Frames:
         """frames.json with its types and counts checked. Raises RecordError REC-FRAMES."""
         value = strict_json(read_file(self.folder, run_layout.FRAMES, MAX_JSON), run_layout.FRAMES)
-        numbers = ("count", "fps", "width", "height")
-        lists = ("rgb_sha256", "yuv_sha256")
-        if not isinstance(value, dict) or set(value) != {*numbers, *lists}:
-            raise _frames("its fields are not those of frames.json")
-        counts = [_whole(value[name]) for name in numbers]
-        if None in counts or not all(_texts(value[name]) for name in lists):
-            raise _frames("a field of the wrong type")
-        count, fps, width, height = cast(list[int], counts)
-        rgb, yuv = (tuple(cast(list[str], value[name])) for name in lists)
+        if reason := misfit(value, FRAMES, "frames"):
+            raise _frames(reason)
+        fields = cast(dict[str, Json], value)
+        count, fps, width, height = (cast(int, fields[name]) for name in ("count", "fps", "width", "height"))
+        rgb, yuv = (tuple(cast(list[str], fields[name])) for name in ("rgb_sha256", "yuv_sha256"))
         if not (len(rgb) == len(yuv) == count and min(count, fps, width, height) > 0):
             raise _frames(f"{count} frames with {len(rgb)} and {len(yuv)} hashes")
         return Frames(count=count, fps=fps, width=width, height=height, rgb=rgb, yuv=yuv)
@@ -201,10 +186,8 @@ def read_run(folder: Path) -> Reading:
         raise _record("it is no object")
     if value.get("format") != run_layout.FORMAT:
         raise _record(f"format {value.get('format')!r}", f"format {run_layout.FORMAT}")
-    wrong = [name for name, kind in _RECORD.items() if type(value.get(name)) is not kind]
-    if wrong or set(value) != set(_RECORD):
-        odd = wrong or sorted(set(value) - set(_RECORD))
-        raise _record(f"missing, wrong or unknown fields: {', '.join(odd)}")
+    if reason := misfit(value, RECORD, "record"):
+        raise _record(reason)
     if value["status"] != "finished":
         raise _record(f"status {value['status']!r}", "a finished run")
     summary = cast(dict[str, Json], value["summary"])
@@ -215,11 +198,6 @@ def read_run(folder: Path) -> Reading:
     if len(by_id) != len(nodes):
         raise RecordError("REC-NODE", "a node stands twice in the record")
     ledger = cast(dict[str, Json], value["ledger"])
-    lines, head = _whole(ledger.get("lines")), ledger.get("head")
-    if set(ledger) != {"lines", "head"} or lines is None or not isinstance(head, str):
-        raise _record("a ledger that is not {lines, head}")
-    if not _texts(value["results"]) or not _text_map(value["files"]):
-        raise _record("results or files that are no texts")
     return Reading(
         folder=folder,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -227,11 +205,17 @@ def read_run(folder: Path) -> Reading:
         nodes=nodes,
         by_id=by_id,
         results=tuple(cast(list[str], value["results"])),
-        pictures=_pictures(cast(dict[str, Json], value["pictures"])),
-        weights=_weights(cast(dict[str, Json], value["weights"])),
+        pictures={
+            name: Picture(**shown)
+            for name, shown in cast(dict[str, dict[str, str]], value["pictures"]).items()
+        },
+        weights={
+            digest: WeightFiles(row=cast(str, told["row"]), files=cast(dict[str, str], told["files"]))
+            for digest, told in cast(dict[str, dict[str, Json]], value["weights"]).items()
+        },
         files=cast(dict[str, str], value["files"]),
-        ledger_lines=lines,
-        ledger_head=head,
+        ledger_lines=cast(int, ledger["lines"]),
+        ledger_head=cast(str, ledger["head"]),
     )
 
 
@@ -264,40 +248,6 @@ def read_file(folder: Path, name: str, limit: int) -> bytes:
 def same_json(data: bytes, value: object) -> bool:
     """Whether bytes are one line of canonical JSON of this value and nothing else."""
     return data == canonical_json(value).encode() + b"\n"
-
-
-def _pictures(value: dict[str, Json]) -> dict[str, Picture]:
-    found: dict[str, Picture] = {}
-    for name, entry in value.items():
-        if not isinstance(entry, dict) or set(entry) != {"node", "array"} or not _text_map(entry):
-            raise _record(f"the picture {name!r} is not {{node, array}}")
-        texts = cast(dict[str, str], entry)
-        found[name] = Picture(node=texts["node"], array=texts["array"])
-    return found
-
-
-def _weights(value: dict[str, Json]) -> dict[str, WeightFiles]:
-    found: dict[str, WeightFiles] = {}
-    for digest, entry in value.items():
-        if not isinstance(entry, dict) or set(entry) != {"row", "files"}:
-            raise _record(f"the weights {digest[:12]!r} are not {{row, files}}")
-        row, files = entry["row"], entry["files"]
-        if not isinstance(row, str) or not _text_map(files):
-            raise _record(f"the weights {digest[:12]!r} are not {{row, files}}")
-        found[digest] = WeightFiles(row=row, files=cast(dict[str, str], files))
-    return found
-
-
-def _whole(value: Json) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _texts(value: Json) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
-
-
-def _text_map(value: Json) -> bool:
-    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
 
 def _record(got: str, expected: str = "a record of a finished run") -> RecordError:

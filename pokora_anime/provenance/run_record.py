@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from pokora_anime.errors import RecordError
@@ -32,29 +33,32 @@ def ancestors(known: Mapping[str, Node], results: Sequence[Node]) -> dict[str, N
     return found
 
 
-def content(
-    *,
-    key: str,
-    summary: Mapping[str, Json],
-    nodes: Sequence[Node],
-    results: Sequence[Node],
-    pictures: Mapping[str, Json],
-    weights: Mapping[str, Json],
-    files: Mapping[str, str],
-    ledger: Ledger,
-) -> dict[str, Json]:
-    """The record as plain data; `ledger` must have all its lines."""
-    return {
-        "format": FORMAT,
-        "status": "finished",
-        "key": key,
-        "summary": dict(summary),
-        "nodes": [node.to_json() for node in nodes],
-        "results": [node.id for node in results],
-        "pictures": dict(sorted(pictures.items())),
-        "weights": dict(sorted(weights.items())),
-        "files": dict(sorted(files.items())),
-        "ledger": {"lines": len(ledger.entries), "head": ledger.head},
-        "code": {"version": version("pokora_anime"), "sha256": package_hash()},
-        "environment": machine(),
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun:
+    """All that a finished run has to tell; its ledger has all its lines."""
+
+    key: str
+    summary: Mapping[str, Json]
+    nodes: Sequence[Node]
+    results: Sequence[Node]
+    pictures: Mapping[str, Json]
+    weights: Mapping[str, Json]
+    files: Mapping[str, str]
+    ledger: Ledger
+
+    def to_json(self) -> dict[str, Json]:
+        """The record as plain data."""
+        return {
+            "format": FORMAT,
+            "status": "finished",
+            "key": self.key,
+            "summary": dict(self.summary),
+            "nodes": [node.to_json() for node in self.nodes],
+            "results": [node.id for node in self.results],
+            "pictures": dict(sorted(self.pictures.items())),
+            "weights": dict(sorted(self.weights.items())),
+            "files": dict(sorted(self.files.items())),
+            "ledger": {"lines": len(self.ledger.entries), "head": self.ledger.head},
+            "code": {"version": version("pokora_anime"), "sha256": package_hash()},
+            "environment": machine(),
+        }

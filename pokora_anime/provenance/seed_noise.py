@@ -21,8 +21,11 @@ from pokora_anime.provenance.hashing import Json, text_hash
 Noise = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-5
-# The name that the noise of a clip's frames is drawn under: of the motion, and of its second pass.
-NAMES = {"frames": "noise", "hires": "hires noise"}
+# Kinds of derivation: of a picture, of a clip's frames, of the same in its second pass.
+OF_PICTURE, OF_FRAMES, OF_HIRES = "picture", "frames", "hires"
+PICTURE = "keyframe"  # the name that a picture's noise is drawn under, with the attempt at it: its part
+# The name that the noise of a clip's frames is drawn under.
+NAMES = {OF_FRAMES: "noise", OF_HIRES: "hires noise"}
 COMMON = "common"  # the name of the noise that all frames of a clip may share
 _BLOCK = 16
 _MOST = 1 << 24  # values in one noise array
@@ -68,7 +71,7 @@ def _expected(params: Mapping[str, Json]) -> Noise:
     if not sane or math.prod(shape) > _MOST:
         raise ValueError(f"shape {shape}")
     derivation = cast(dict[str, Json], params["derivation"])
-    if derivation["kind"] == "picture":
+    if derivation["kind"] == OF_PICTURE:
         kind, index = cast(list[Json], derivation["names"])
         return normal(derived_seed(seed, str(kind), _whole(index)), shape)
     name = NAMES[str(derivation["kind"])]

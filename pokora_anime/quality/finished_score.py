@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
 from pokora_anime.devices.execution import Execution
 from pokora_anime.errors import RecordError, WeightsError
 from pokora_anime.provenance.node import Node
-from pokora_anime.provenance.operations import FINISH, delivering
+from pokora_anime.provenance.operations import CHOREOGRAPHY, FINISH, delivering
 from pokora_anime.provenance.run_layout import VIDEO
 from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.provenance.stage_records import Image
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pokora_anime.stages.delivery.settled_frames import Shown
     from pokora_anime.stages.run_context import RunContext
 
-PLANNED = "choreography"
 _CHUNK = 4  # frames decoded at once
 DECODED = "segment latents, decoded"
 
@@ -142,14 +141,20 @@ def _strange(reading: Reading, got: str) -> RecordError:
     )
 
 
+class _Reads(Protocol):
+    """imageio-ffmpeg, which has no types."""
+
+    def read_frames(self, path: str) -> Iterator[object]: ...
+
+
 def video_frames(path: Path) -> Iterator[Image]:
     """The frames [h,w,3] of an MP4, one at a time. Raises RecordError REC-VIDEO."""
     import imageio_ffmpeg
 
     try:
-        reader = cast(Any, imageio_ffmpeg).read_frames(str(path))
-        width, height = next(reader)["size"]
-        for data in reader:
+        reader = cast("_Reads", imageio_ffmpeg).read_frames(str(path))
+        width, height = cast("dict[str, tuple[int, int]]", next(reader))["size"]
+        for data in cast("Iterator[bytes]", reader):
             yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
     except (OSError, RuntimeError, ValueError) as error:
         raise RecordError("REC-VIDEO", f"{path.name} cannot be read: {str(error)[:120]}") from error
@@ -199,7 +204,7 @@ def _shown(reading: Reading, shape: Shape, decoder: _Decoder) -> Iterator[Shown]
     planned = [
         reading.arrays(node)["pose"].astype(np.float32)
         for node in reading.nodes
-        if node.op == PLANNED and (node.id in used or not shape.first)
+        if node.op == CHOREOGRAPHY.name and (node.id in used or not shape.first)
     ]
     done = 0
     for start, node in shape.segments:

@@ -7,27 +7,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 import numpy as np
 
-from pokora_anime.catalogue.weight_paths import PACKAGE
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.metrics.clip_scorer import reduced
 from pokora_anime.quality.metrics.scorer_backends import fetched
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.files.atomic_files import write_atomic
+from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from pokora_anime.system.typed_tensors import Vae
 
 PREVIEW = "preview.webp"
 SHARE = 0.03  # of the render's time that it may take
 MOST_FRAMES = 96  # the latest ones are shown: memory must not grow with the clip
 CHUNK = 8  # frames decoded at once
 SIDE = 192  # pixels of the shorter side
-NANO = PACKAGE / "nano" / "weights" / "vae_tiny"
+NANO = NANO_WEIGHTS / "vae_tiny"
+
+
+class _Loads(Protocol):
+    """A class of diffusers, whose loader has no types."""
+
+    def from_pretrained(self, folder: Path, *, local_files_only: bool) -> nn.Module: ...
 
 
 class Preview:
@@ -37,7 +45,7 @@ class Preview:
     into the clip.
     """
 
-    def __init__(self, path: Path, vae: Any, fps: int) -> None:
+    def __init__(self, path: Path, vae: Vae, fps: int) -> None:
         self._path, self._vae, self._fps = path, vae, fps
         self._waiting: dict[int, Tensor] = {}
         self._frames: dict[int, Image] = {}
@@ -52,8 +60,8 @@ class Preview:
             return None
         from diffusers import AutoencoderTiny
 
-        vae: Any = cast(Any, AutoencoderTiny).from_pretrained(folder, local_files_only=True)
-        return cls(path, vae.to(device).eval().requires_grad_(False), fps)
+        vae = cast("_Loads", AutoencoderTiny).from_pretrained(folder, local_files_only=True)
+        return cls(path, cast("Vae", vae.to(device).eval().requires_grad_(False)), fps)
 
     def show(self, start: int, latents: Tensor) -> None:
         """Latents [channels, frames, height, width] as they stand, frame 0 being the clip's frame `start`."""

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from pokora_anime.errors import QualityError
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.run_layout import REPORTS
 from pokora_anime.quality.metrics.metric_table import METRICS, STAGES, Verdict
 from pokora_anime.quality.scorecard import FORMAT, REPORT, SCORECARD, listed
 from pokora_anime.schema.settings import Minimum, RunConfig, VideoConfig
+
+
+class _Stage(TypedDict):
+    """What a scorecard says of one stage: a verdict and a value by metric."""
+
+    verdicts: dict[str, str]
+    values: dict[str, float]
+
 
 # The verdicts that each minimum does not let pass; what could not be measured is no fault.
 REFUSED: dict[Minimum, tuple[Verdict, ...]] = {
@@ -40,11 +50,11 @@ def require(config: RunConfig, folder: Path) -> None:
         )
 
 
-def _card(folder: Path) -> dict[str, Any]:
+def _card(folder: Path) -> Mapping[str, Json]:
     """What scorecard.json holds; written first where there is none that can be read."""
     path = folder / REPORTS / SCORECARD
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        card: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
         if card["format"] == FORMAT:
             return card
     except (OSError, ValueError, KeyError, TypeError):
@@ -57,13 +67,14 @@ def _card(folder: Path) -> dict[str, Any]:
     return made.to_json()
 
 
-def _short(card: dict[str, Any], refused: tuple[Verdict, ...]) -> list[str]:
+def _short(card: Mapping[str, Json], refused: tuple[Verdict, ...]) -> list[str]:
     """The numbers with a refused verdict, the bad ones first."""
     names = {verdict.value for verdict in refused}
+    stages = [cast("_Stage", card[stage]) for stage in STAGES]
     found = [
-        (card[stage]["verdicts"][metric.id], f"{metric.title.lower()} {card[stage]['values'][metric.id]:.3g}")
-        for stage in STAGES
+        (stage["verdicts"][metric.id], f"{metric.title.lower()} {stage['values'][metric.id]:.3g}")
+        for stage in stages
         for metric in METRICS
-        if card[stage]["verdicts"][metric.id] in names
+        if stage["verdicts"][metric.id] in names
     ]
     return [text for _, text in sorted(found, key=lambda one: one[0] != Verdict.bad.value)]

@@ -12,6 +12,7 @@ from PIL import Image as Picture
 from torch import Tensor
 
 from pokora_anime.catalogue.registry import JUDGE
+from pokora_anime.errors import ConfigError
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
@@ -26,11 +27,9 @@ from pokora_anime.quality.metrics.scorer_backends import light_describer
 from pokora_anime.quality.overall import of_score
 from pokora_anime.render.run import Run, open_run
 from pokora_anime.schema.settings import StillsConfig, VideoConfig
-from pokora_anime.stages.control import choreography_stage, draft_maps, join_maps
-from pokora_anime.stages.control import control_maps as control_stage
+from pokora_anime.stages.control import choreography_stage, control_maps, draft_maps, join_maps
 from pokora_anime.stages.delivery import encode, finish
-from pokora_anime.stages.motion import hires
-from pokora_anime.stages.motion import segments as motion
+from pokora_anime.stages.motion import hires, segments
 from pokora_anime.stages.motion.reroll import ONCE, Attempts
 from pokora_anime.stages.picture import identity, keyframe, selection
 from pokora_anime.stages.picture.decode import decode_chunks
@@ -99,7 +98,7 @@ def clip_segments(
     text = prompt_embeddings.encode(config.shot, config, context)
     context.models.free_text()
     like = None if likeness is None else likeness.identity
-    maps: ControlTrack | motion.Tracks | None
+    maps: ControlTrack | segments.Tracks | None
     if choreography_plan.wanted(config):
         control = None
         first, maps = _choreographed(text, config, context, like)
@@ -118,37 +117,39 @@ def clip_segments(
     elif join_plan.mapped(config):
         maps = _joined(control, config, context)
     total = frames_generated(config)
-    segments = motion.render(
-        motion.ClipSources(prompt=text, keyframe=first, control=maps),
+    clip = segments.render(
+        segments.ClipSources(prompt=text, keyframe=first, control=maps),
         config,
         context,
         total,
         _attempts(config, context),
     )
-    return hires.render(segments, text, config, context, total) if hires_plan.asked(config) else segments
+    return hires.render(clip, text, config, context, total) if hires_plan.asked(config) else clip
 
 
-def _drafted(text: Prompt, first: Keyframe | None, config: VideoConfig, context: RunContext) -> motion.Tracks:
+def _drafted(
+    text: Prompt, first: Keyframe | None, config: VideoConfig, context: RunContext
+) -> segments.Tracks:
     """The clip drafted without maps, and what tells the maps of each of its segments.
 
     They stay in the run folder until a segment needs them. A draft is made once: a segment that is made
     again is made under the same maps.
     """
     unseen = replace(context, preview=None)
-    segments = motion.render(
-        motion.ClipSources(prompt=text, keyframe=first),
+    drafted = segments.render(
+        segments.ClipSources(prompt=text, keyframe=first),
         draft_plan.settings(config),
         unseen,
         frames_generated(config),
-        over=motion.DRAFT,
+        over=segments.DRAFT,
     )
-    nodes = [draft_maps.read(segment, config, context) for segment in segments]
+    nodes = [draft_maps.read(segment, config, context) for segment in drafted]
     return lambda index, _: draft_maps.track(nodes[index], config, context)
 
 
 def _choreographed(
     text: Prompt, config: VideoConfig, context: RunContext, like: Identity | None
-) -> tuple[Keyframe, motion.Tracks]:
+) -> tuple[Keyframe, segments.Tracks]:
     """A keyframe, and what tells each segment its frames of the poses planned for whom it shows.
 
     One that shows nobody is drawn again under the first of them. Its other maps are every segment's too.
@@ -157,18 +158,25 @@ def _choreographed(
     node = choreography_stage.plan(text, first, config, context)
     choreography_stage.show(node, config, context)
     opening, alone = choreography_stage.opening(node, config, context), config.control.attempts == 1
+    if opening is not None and alone:
+        raise ConfigError(
+            "CFG-NOBODY",
+            "the keyframe shows nobody, and with control.attempts=1 no other may take its place",
+            expected="somebody whose poses can be planned",
+            fix="control=segment reads what the picture shows; control.attempts=3 lets it be drawn again",
+        )
     if opening is not None:
         context.progress.note(choreography_stage.NOBODY)
         first, alone = keyframe.redraw(text, opening, config, context, attempt), False
-    still: ControlTrack | control_stage.NobodyFound | None = None
+    still: ControlTrack | control_maps.NobodyFound | None = None
     if choreography_plan.read_kinds(config):
-        still = control_stage.extract(first, config, context, last_attempt=alone)
+        still = control_maps.extract(first, config, context, last_attempt=alone)
         assert isinstance(still, ControlTrack)  # no pose is read
     context.models.free(choreography_stage.ROLE)
     return first, lambda index, _: choreography_stage.track(node, index, still, config, context)
 
 
-def _joined(first: ControlTrack | None, config: VideoConfig, context: RunContext) -> motion.Tracks:
+def _joined(first: ControlTrack | None, config: VideoConfig, context: RunContext) -> segments.Tracks:
     """What reads the maps of the frame that each segment starts from; the first one's are the keyframe's."""
 
     def track(_: int, before: Segment | None) -> ControlTrack | None:
@@ -280,11 +288,11 @@ def _steps(config: VideoConfig) -> dict[str, int]:
 
 
 def _steps_of(config: VideoConfig) -> dict[str, int]:
-    segments = len(segment_plan.of(config, frames_generated(config)))
+    count = len(segment_plan.of(config, frames_generated(config)))
     steps = {"keyframe": config.best_of * config.speed.steps} if config.keyframe.enabled else {}
     if draft_plan.wanted(config):
-        steps["draft"] = segments * (draft_plan.settings(config).speed.steps + motion.DRAFT.beside)
-    return {**steps, "motion": segments * (config.speed.steps + hires_plan.steps(config))}
+        steps["draft"] = count * (draft_plan.settings(config).speed.steps + segments.DRAFT.beside)
+    return {**steps, "motion": count * (config.speed.steps + hires_plan.steps(config))}
 
 
 def _best_keyframe(
@@ -327,7 +335,7 @@ def _first_frame(
         if not config.control.kinds or draft_plan.wanted(config):
             return first, None
         last = attempt == attempts - 1
-        found = control_stage.extract(first, config, context, last_attempt=last)
+        found = control_maps.extract(first, config, context, last_attempt=last)
         if isinstance(found, ControlTrack):
             return first, found
         context.progress.note(f"nobody found in keyframe {attempt + 1}: trying the next seed")
@@ -343,9 +351,9 @@ def _deliver(arriving: Iterator[_Arrived], shots: Sequence[VideoConfig], run: Ru
 
     def finished(arriving: Iterator[_Arrived]) -> Iterator[Image]:
         for index, group in groupby(arriving, key=lambda one: one.shot):
-            segments = (one.segment for one in group)
+            arrived = (one.segment for one in group)
             generated = partial(run.watch_generated, shot=index)
-            yield from run.watch(finish.frames(segments, shots[index], run.context, generated), shot=index)
+            yield from run.watch(finish.frames(arrived, shots[index], run.context, generated), shot=index)
 
     def sources(hashes: Sequence[str]) -> list[Node]:
         found: list[Node] = []

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from pokora_anime.catalogue.recorded_weights import weight_files
+from pokora_anime.devices import openvino_runtime
 from pokora_anime.devices.forecast import cheaper_settings
 from pokora_anime.devices.forecast.run_plan import Planned
 from pokora_anime.devices.machine import Timeline, settle
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.media import yuv
+from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json, arrays_hash
@@ -25,7 +27,7 @@ from pokora_anime.provenance.operations import SHEET
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.provenance.run_layout import CONFIG, REPORTS, VIDEO, still_name, still_texts
 from pokora_anime.provenance.stage_records import Image, Still, Video
-from pokora_anime.quality import contact_sheet as sheets
+from pokora_anime.quality import contact_sheet
 from pokora_anime.quality.contact_sheet import SheetCollector
 from pokora_anime.quality.live_score import LiveScore
 from pokora_anime.quality.preview import PREVIEW, Preview
@@ -34,7 +36,7 @@ from pokora_anime.quality.scorecard import brief
 from pokora_anime.quality.shot_scores import merged
 from pokora_anime.sandbox.guard_state import in_force
 from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
-from pokora_anime.schema.settings import RunConfig, VideoConfig
+from pokora_anime.schema.settings import DeviceKind, RunConfig, VideoConfig
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.files.atomic_files import writing
 from pokora_anime.system.terminal import resume_hint
@@ -67,6 +69,7 @@ class Run:
         """What the stages are given. Raises WeightsError where weights are missing."""
         from pokora_anime.catalogue import needed_weights
         from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
+        from pokora_anime.networks.converted.converted_network import Converting
         from pokora_anime.networks.network_cache import models_for
 
         config = self.config
@@ -76,8 +79,18 @@ class Run:
         planned = Planned.of(config, machine)  # refuses what cannot fit, before anything is loaded
         models = models_for(config.base, config.speed, loras, machine, motion)
         models.announce = self.display.loading
-        for note in (*models.notes, *needed_weights.unpinned(config), *planned.lines):
-            self.display.note(note)
+        models.converting = Converting(
+            group=openvino_runtime.kept(config),
+            dtype=machine.dtype,
+            threads=machine.threads,
+            note=self.display.note,
+            announce=self.display.loading,
+            graphics=config.device.kind is DeviceKind.auto,
+        )
+        refused = openvino_runtime.refusal(config)
+        for note in (*models.notes, *needed_weights.unpinned(config), refused, *planned.lines):
+            if note:
+                self.display.note(note)
         told = planned.forecast
         self.display.expect(told.seconds, after=told.delivering / told.computing)
         self.timeline.mark("models found")
@@ -128,7 +141,7 @@ class Run:
         finish = self.config.finish
         if self.collector is None:
             total = frames_delivered(self.config.shot.seconds, finish.fps)
-            self.collector = SheetCollector(total, keep=sheets.FRAMES)
+            self.collector = SheetCollector(total, keep=contact_sheet.FRAMES)
         due = self.collector.due
         self.collector.add(yuv.rgb_of_yuv(frame, finish.width, finish.height) if due else _NOT_SHOWN)
 
@@ -137,7 +150,7 @@ class Run:
         assert self.collector is not None
         sheet = self.collector.sheet(video.fps)
         node = self._sheet_node(sheet, video)
-        self.folder.write_image("sheet.png", sheet, node, "image")
+        self.folder.write_image(run_layout.SHEET, sheet, node, "image")
         self._finish(
             [video.node, node],
             {
@@ -174,8 +187,8 @@ class Run:
         node = Node.after(
             video.sources,
             SHEET.name,
-            {"frames": sheets.FRAMES, "fps": video.fps},
-            code=code_hash(sheets),
+            {"frames": contact_sheet.FRAMES, "fps": video.fps},
+            code=code_hash(contact_sheet),
             environment=environment(self.context),
         ).made(arrays_hash({"image": picture}))
         self.folder.note_node(node)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pokora_anime.errors import RecordError
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
-from pokora_anime.provenance import operations
+from pokora_anime.provenance import operations, seed_noise
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.operations import Makes, Operation, of
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
@@ -172,14 +172,14 @@ class Replayer:
     @_replays(operations.NOISE)
     def _noise(self, step: Step, context: RunContext) -> None:
         derivation = cast(dict[str, object], step.params["derivation"])
-        if derivation["kind"] == "picture":
+        if derivation["kind"] == seed_noise.OF_PICTURE:
             kind, index = cast(tuple[str, int], derivation["names"])
             initial_noise.for_picture((kind, index), context)
         else:
             assert isinstance(self._config, VideoConfig)
             frames = cast(list[int], step.params["shape"])[1]
             share, start = self._config.motion.noise_share, cast(int, derivation["start"])
-            if derivation["kind"] == "hires":
+            if derivation["kind"] == seed_noise.OF_HIRES:
                 initial_noise.for_hires(start, frames, share, hires_plan.latent_size(self._config), context)
                 return
             initial_noise.for_frames(start, frames, share, context, cast(int, derivation.get("attempt", 0)))

@@ -149,9 +149,9 @@ class Session:
             reasons.append("the MP4 does not decode to what these very frames are encoded to")
         lowest = max(range(len(told)), key=lambda index: told[index][0].rms)
         reasons.insert(0, f"frames {wanted.start} to {wanted.stop - 1} of {listed.numbers['count']}")
+        stored, made_again = (yuv.half_of_yuv(frame, *size) for frame in told[lowest][1:])
         label = f"{unit.name}: frame {wanted.start + lowest} of the MP4"
-        pair = [yuv.half_of_yuv(frame, *size) for frame in told[lowest][1:]]
-        self.rows.append(Row(label=label, stored=pair[0], made=pair[1]))
+        self.rows.append(Row(label=label, stored=stored, made=made_again))
         return Compared(
             name=unit.name,
             verdict=worst(verdicts),

@@ -12,15 +12,17 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import partial
 from types import NoneType
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, cast, get_args, get_origin, get_type_hints
 
 from pokora_anime.catalogue.finishing_networks import upscalers
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules import text_rules
 from pokora_anime.schema.config_groups import SCHEMAS, options
-from pokora_anime.schema.field_laws import Text, settings
-from pokora_anime.schema.settings import MISSING as REQUIRED
+from pokora_anime.schema.field_laws import REQUIRED, Text, settings
 from pokora_anime.schema.settings import ContestConfig, RunConfig
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MAX_ITEMS = 32  # of a list or map: a config holds a handful of things, and no array
 MAX_INTEGER = 2**63
@@ -94,7 +96,7 @@ class _Reader:
     findings: list[Finding] = field(default_factory=list)
     broken: bool = False
 
-    def value(self, kind: Any, plain: object, where: str, slot: str) -> object:
+    def value(self, kind: type[object], plain: object, where: str, slot: str) -> object:
         """`plain` as `kind`; `where` names it for people, `slot` is its place in STRINGS."""
         options = get_args(kind)
         if NoneType in options:
@@ -125,7 +127,7 @@ class _Reader:
             return float(plain) if fits else self._wrong("a huge number", where, "a finite number")
         return self._wrong(plain, where, _KINDS[kind])
 
-    def _record(self, kind: Any, plain: object, where: str, slot: str) -> object:
+    def _record(self, kind: type[DataclassInstance], plain: object, where: str, slot: str) -> object:
         entries = self._entries(plain, where)
         if entries is None:
             return None
@@ -145,7 +147,7 @@ class _Reader:
                 self.findings.append(_refusal("GATE-KEY", "a key is missing", "nothing", path, "a value"))
         return None if self.broken else kind(**found)
 
-    def _list(self, kind: Any, plain: object, where: str, slot: str) -> object:
+    def _list(self, kind: type[object], plain: object, where: str, slot: str) -> object:
         if not isinstance(plain, list):
             return self._wrong(plain, where, "a list")
         items = cast(list[object], plain)
@@ -153,7 +155,7 @@ class _Reader:
             return self._array(len(items), where)
         return [self.value(kind, item, f"{where}[{index}]", f"{slot}[]") for index, item in enumerate(items)]
 
-    def _map(self, kind: Any, plain: object, where: str, slot: str) -> object:
+    def _map(self, kind: type[object], plain: object, where: str, slot: str) -> object:
         entries = self._entries(plain, where)
         if entries is None:
             return None

@@ -9,7 +9,7 @@ from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules.case import Case
 from pokora_anime.rules.wording import block, review, within
 from pokora_anime.schema.settings import Camera, MapSource, StillsConfig, Upscale, VideoConfig
-from pokora_anime.timeline import hires_plan as passes
+from pokora_anime.timeline import hires_plan
 
 ROLLS = (Camera.rolling_clockwise, Camera.rolling_anticlockwise)
 
@@ -66,14 +66,19 @@ def guidance(case: Case) -> Iterator[Finding]:
 def guidance_interval(case: Case) -> Iterator[Finding]:
     """CFG holds for every step: the rules name one value."""
     config = case.config.speed
-    if (config.guidance_start, config.guidance_end) != (0.0, 1.0) and config.guidance_scale != 1.0:
+    if config.guidance_scale == 1.0:
+        return
+    told = "CFG is on for a part of the steps, and the rules name one value for all"
+    if (config.guidance_start, config.guidance_end) != (0.0, 1.0):
+        got = f"{config.guidance_start:g} to {config.guidance_end:g}"
         yield review(
-            "RULE-GUIDANCE-INTERVAL",
-            "CFG is on for a part of the steps, and the rules name one value for all",
-            "speed.guidance_start, speed.guidance_end",
-            f"{config.guidance_start:g} to {config.guidance_end:g}",
-            "0 to 1",
+            "RULE-GUIDANCE-INTERVAL", told, "speed.guidance_start, speed.guidance_end", got, "0 to 1"
         )
+    mode = case.limits.speeds.get(config.name)
+    none_allowed = mode is not None and mode.min_guidance <= 1.0
+    if isinstance(case.config, VideoConfig) and config.clip_guidance_end < 1.0 and not none_allowed:
+        got = f"{config.clip_guidance_end:g}"
+        yield review("RULE-GUIDANCE-INTERVAL", told, "speed.clip_guidance_end", got, "1")
 
 
 def generated_size(case: Case) -> Iterator[Finding]:
@@ -86,9 +91,9 @@ def generated_size(case: Case) -> Iterator[Finding]:
 def second_pass(case: Case) -> Iterator[Finding]:
     """Frames that the model draws again are of a contest's size, and the organisers must say yes."""
     config = case.config
-    if not isinstance(config, VideoConfig) or not passes.asked(config):
+    if not isinstance(config, VideoConfig) or not hires_plan.asked(config):
         return
-    height, width = passes.frame_size(config)
+    height, width = hires_plan.frame_size(config)
     got = f"{width}x{height}"
     if (width, height) not in _sizes(case):
         expected = " or ".join(f"{one}x{other}" for one, other in _sizes(case))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pokora_anime.errors import MachineError
 
@@ -99,8 +99,8 @@ def judge(
                 raise _refused(what, f"{name}[{strange}]", tuple(sorted(allowed)))
 
 
-def _judged(what: str, signature: Signature | None, call: Callable[..., Any]) -> Callable[..., Any]:
-    def judged(*positional: object, **named: object) -> Any:
+def _judged(what: str, signature: Signature | None, call: Callable[..., object]) -> Callable[..., object]:
+    def judged(*positional: object, **named: object) -> object:
         judge(what, signature, positional, named)
         return call(*positional, **named)
 

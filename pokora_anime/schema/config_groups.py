@@ -9,6 +9,7 @@ from pathlib import Path
 from pokora_anime.schema import field_laws
 from pokora_anime.schema.field_laws import Setting, Text
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
+from pokora_anime.system.files.installed_package import INSTALLED
 
 SCHEMAS: dict[str, type[RunConfig]] = {"video": VideoConfig, "stills": StillsConfig}
 _AUTOMATIC = "for_"  # how the names of options begin that follow from the base
@@ -16,9 +17,8 @@ _AUTOMATIC = "for_"  # how the names of options begin that follow from the base
 
 def conf_dir() -> Path:
     """The folder of YAML groups: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
+    inside = INSTALLED / "conf"
+    return inside if inside.is_dir() else INSTALLED.parent / "conf"
 
 
 @cache
@@ -37,7 +37,17 @@ def register_schemas() -> None:
 @cache
 def groups(command: str) -> dict[str, tuple[str, ...]]:
     """Group name -> its options, for the groups that the command's defaults list names."""
-    return {name: options(name) for name in defaults(command)}
+    chosen = defaults(command)
+    return {
+        name: tuple(option for option in options(name) if _overridden(name, option) <= chosen.keys())
+        for name in chosen
+    }
+
+
+def _overridden(group: str, option: str) -> set[str]:
+    """The groups of which an option chooses another one: a command without them does not have the option."""
+    text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
+    return set(re.findall(r"^  - override /(\w+):", text, flags=re.MULTILINE))
 
 
 @cache

@@ -174,6 +174,14 @@ class DType(Enum):
 Compile = Enum("Compile", {"off": "off", "default": "default", "max-autotune": "max-autotune"})
 
 
+class Runtime(Enum):
+    """What computes the UNets and ControlNets of a run on a CPU or an Intel GPU."""
+
+    torch = "torch"
+    openvino = "openvino"
+    auto = "auto"
+
+
 def _share(text: str) -> Law:
     """The law of a part of a whole."""
     return Law(text, low=0, high=1)
@@ -246,6 +254,9 @@ class SpeedConfig:
     ] = MISSING
     guidance_start: Annotated[float, _share("share of the schedule from which CFG is on")] = 0.0
     guidance_end: Annotated[float, _share("share of the schedule at which CFG goes off")] = 1.0
+    clip_guidance_end: Annotated[
+        float, _share("share at which it goes off in frames that see a keyframe, which keeps its own")
+    ] = 1.0
     guidance_batched: Annotated[
         bool, Law("both halves of CFG at once; false: two passes a step, half the memory")
     ] = True
@@ -574,6 +585,9 @@ class DeviceConfig:
         float, Law("memory that networks are planned for; 0: all that is there", low=0, high=1024, unit="GiB")
     ] = 0.0
     compile: Annotated[Compile, Law("compile the motion UNet and the ControlNets")] = Compile.off
+    runtime: Annotated[
+        Runtime, Law("what computes UNets and ControlNets on a CPU; auto: openvino where that pays")
+    ] = Runtime.torch
 
 
 @dataclass(kw_only=True, slots=True)

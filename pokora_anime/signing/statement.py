@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -39,18 +40,7 @@ def build(reading: Reading, fingerprint: str) -> dict[str, Json]:
 
     Raises RecordError REC-RECORD for a record that lacks what it is about.
     """
-    record, summary = reading.record, reading.summary
-    code = cast(dict[str, Json], record["code"])
-    command, config = reading.command, reading.config
-    dependencies: list[Json] = [
-        {
-            "name": "pokora_anime",
-            "digest": {"sha256": code.get("sha256")},
-            "annotations": {"version": code.get("version")},
-        }
-    ]
-    for row, name, digest in _weight_files(reading):
-        dependencies.append({"name": f"{row}/{name}", "digest": {"sha256": digest}})
+    code = cast(dict[str, Json], reading.record["code"])
     return {
         "_type": STATEMENT_TYPE,
         "subject": _subjects(reading),
@@ -58,13 +48,13 @@ def build(reading: Reading, fingerprint: str) -> dict[str, Json]:
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {"command": command, "config": config},
+                "externalParameters": {"command": reading.command, "config": reading.config},
                 "internalParameters": {
                     "key": reading.key,
-                    "guard": summary.get("guard"),
-                    "environment": record["environment"],
+                    "guard": reading.summary.get("guard"),
+                    "environment": reading.record["environment"],
                 },
-                "resolvedDependencies": dependencies,
+                "resolvedDependencies": [*_dependencies(reading, code)],
             },
             "runDetails": {
                 "builder": {
@@ -75,6 +65,17 @@ def build(reading: Reading, fingerprint: str) -> dict[str, Json]:
             },
         },
     }
+
+
+def _dependencies(reading: Reading, code: Mapping[str, Json]) -> Iterator[Json]:
+    """The package and every file of weights."""
+    yield {
+        "name": "pokora_anime",
+        "digest": {"sha256": code.get("sha256")},
+        "annotations": {"version": code.get("version")},
+    }
+    for row, name, digest in _weight_files(reading):
+        yield {"name": f"{row}/{name}", "digest": {"sha256": digest}}
 
 
 def sign_run(folder: Path) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pokora_anime.devices.forecast import disk_space
 from pokora_anime.errors import ConfigError, MachineError, RecordError
 from pokora_anime.findings import Finding
-from pokora_anime.provenance.hashing import Json, file_hash
+from pokora_anime.provenance.hashing import Json, Table, file_hash
 from pokora_anime.rules import contest_limits
 from pokora_anime.submission import entry_rules, file_names
 from pokora_anime.submission.bundle import (
@@ -27,15 +27,13 @@ from pokora_anime.submission.bundle import (
 )
 from pokora_anime.submission.bundle.source_tree import Source, read
 from pokora_anime.submission.chosen_runs import Choice, Run, choose
-from pokora_anime.submission.documents import content as contents
-from pokora_anime.submission.documents import document_set
+from pokora_anime.submission.documents import content, document_set
 from pokora_anime.submission.documents.checkpoint_list import Checkpoint, bibtex, used
 from pokora_anime.submission.documents.document_set import Documents, libraries
 from pokora_anime.submission.project import Project
 from pokora_anime.system.files.atomic_files import write_atomic, writing
 
 Tell = Callable[[str], None]
-Table = dict[str, Json]
 HASH = 12
 _DOCUMENTS = 40_000_000  # write-up and poster, in the archive and beside it, and what is small
 
@@ -93,15 +91,13 @@ def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lam
     _require_disk(root / file_names.FOLDER / file_names.DIST, judged)
     tell("write-up and poster")
     source = judged.source
-    content = contents.collect(
-        project, judged.choice, judged.checkpoints, commit=_commit(source), draft=draft
-    )
-    made = document_set.make(content, judged.checkpoints, contest_limits.load(project.contest))
+    shown = content.collect(project, judged.choice, judged.checkpoints, commit=_commit(source), draft=draft)
+    made = document_set.make(shown, judged.checkpoints, contest_limits.load(project.contest))
     findings = (*judged.findings, *made.findings)
     if entry_rules.barring(findings) and not draft:
         return Built(path=None, findings=findings)
     tell("bundle")
-    files = _files(judged, made, content.data, draft=draft)
+    files = _files(judged, made, shown.data, draft=draft)
     listed = manifest.parse(files[file_names.MANIFEST])
     signed_copies = credentials.make(judged.choice, tell)
     digests = manifest.hashes(
@@ -115,7 +111,7 @@ def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lam
 
 def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict[str, bytes]:
     """Every file of the bundle but the signature and the signed copies."""
-    project, choice, source = judged.project, judged.choice, judged.source
+    choice, source = judged.choice, judged.source
     files: dict[str, bytes] = {file_names.WRITEUP: made.writeup, file_names.POSTER: made.poster}
     entry: dict[str, str] = {}
     for run in choice.runs:
@@ -130,29 +126,9 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
     files[file_names.CITATIONS] = bibtex(judged.checkpoints).encode()
     rows = [one.to_plain() for one in judged.checkpoints]
     files[file_names.WEIGHTS] = rewritten_files.to_json([*rows])
-    runs = [(f"{file_names.RUNS}/{run.name}", run.report) for run in choice.runs]
-    table: Table = {
-        "format": file_names.FORMAT,
-        "kind": file_names.KIND,
-        "draft": draft,
-        "contest": project.contest,
-        "title": str(data["title"]),
-        "members": data["members"],
-        "words": {name: str(getattr(project, name)).strip() for name in manifest.WORDS},
-        "runs": [name for name, _ in runs],
-        "entry": dict[str, Json](entry),
-        "source": {
-            "commit": _commit(source),
-            "changed": [*(source.changed if source else ())],
-            "package_sha256": source.package_sha256 if source else "",
-        },
-        "documents": {
-            "poster_jpeg_quality": made.quality,
-            "made_with": dict[str, Json](libraries()),
-        },
-        "files": {},
-    }
+    table = _manifest(judged, made, data, entry, draft=draft)
     told = manifest.Manifest(content=table)
+    runs = [(name, run.report) for name, run in zip(told.runs, choice.runs, strict=True)]
     files[file_names.REPORT] = compliance_page.page(told, runs)
     files[file_names.README] = judge_readme.readme(told)
     files[file_names.CRATE] = ro_crate.metadata(told, rows, {name: len(text) for name, text in files.items()})
@@ -161,6 +137,31 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
     files[file_names.MANIFEST] = manifest.to_bytes(table)
     files[file_names.SUMS] = manifest.sums(manifest.hashes(files))
     return files
+
+
+def _manifest(
+    judged: Judged, made: Documents, data: Table, entry: Mapping[str, str], *, draft: bool
+) -> Table:
+    """What bundle.json says, without the hashes of the files."""
+    project, source = judged.project, judged.source
+    return {
+        "format": file_names.FORMAT,
+        "kind": file_names.KIND,
+        "draft": draft,
+        "contest": project.contest,
+        "title": str(data["title"]),
+        "members": data["members"],
+        "words": {name: str(getattr(project, name)).strip() for name in manifest.WORDS},
+        "runs": [f"{file_names.RUNS}/{run.name}" for run in judged.choice.runs],
+        "entry": {**entry},
+        "source": {
+            "commit": _commit(source),
+            "changed": [*(source.changed if source else ())],
+            "package_sha256": source.package_sha256 if source else "",
+        },
+        "documents": {"poster_jpeg_quality": made.quality, "made_with": {**libraries()}},
+        "files": {},
+    }
 
 
 def _require_disk(folder: Path, judged: Judged) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from pokora_anime.errors import PokoraError, RecordError
+from pokora_anime.history import favourites
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.rules import closed_config
 from pokora_anime.schema.settings import RunConfig
-from pokora_anime.submission import file_names as names
+from pokora_anime.submission import file_names
 from pokora_anime.submission.project import Project
 from pokora_anime.verify.examine_run import examine_and_show
 from pokora_anime.verify.report_data import Exhibits
@@ -52,7 +53,7 @@ class Run:
         Not its page, which shows pictures that nobody could compare with anything.
         """
         outside = [run_layout.RECORD, run_layout.LEDGER, run_layout.STATEMENT]
-        outside += [names.SCORECARD]
+        outside += [file_names.SCORECARD]
         present = [name for name in outside if (self.folder / name).is_file()]
         return tuple(sorted({*present, *self.reading.files}))
 
@@ -106,23 +107,35 @@ _DIFFERING: dict[str, Callable[[RunConfig], object]] = {
 
 
 def choose(root: Path, project: Project) -> Choice:
-    """The named runs, or the newest finished ones where none is named.
+    """The named runs, or the first favourites, or the newest finished ones where none is either.
 
     Raises RecordError SUB-RUN for a named run that cannot be used at all.
     """
     named = {"video": [project.video] if project.video else [], "stills": [*project.stills]}
     known = {command: [] if named[command] else finished(root, command) for command in named}
-    video, stills = (named[command] or known[command][:1] for command in named)
-    why = {command: _why(command, len(known[command]), named=bool(named[command])) for command in named}
+    liked = {command: _liked(root, known[command]) for command in named}
+    video, stills = (named[command] or liked[command][:1] or known[command][:1] for command in named)
+    why = {
+        command: _why(command, known[command], liked[command], named=bool(named[command]))
+        for command in named
+    }
     clips = [open_run(root, name, "video", project.contest) for name in video]
     pictures = [open_run(root, name, "stills", project.contest) for name in dict.fromkeys(stills)]
     return Choice(video=clips[0] if clips else None, stills=tuple(pictures), why=why)
 
 
-def _why(command: str, count: int, *, named: bool) -> str:
+def _liked(root: Path, known: Sequence[str]) -> list[str]:
+    """The favourites among finished runs, the first choice first."""
+    liked = [(OUTPUTS / name).as_posix() for name in favourites.runs(root / OUTPUTS)]
+    return [name for name in liked if name in known]
+
+
+def _why(command: str, known: Sequence[str], liked: Sequence[str], *, named: bool) -> str:
     if named:
         return f"named under {command}: in the project"
-    which = "the only finished one" if count == 1 else f"the newest of {count} finished ones"
+    which = "the only finished one" if len(known) == 1 else f"the newest of {len(known)} finished ones"
+    if liked:
+        which = "the only favourite" if len(liked) == 1 else f"the last of {len(liked)} favourites"
     return f"{which}; {command}: in the project names another"
 
 

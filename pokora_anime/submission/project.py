@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Protocol, cast
 
 import yaml
 
@@ -18,7 +18,7 @@ from pokora_anime.untrusted import strict_yaml
 
 MAX_TEXT, MAX_LINE, MAX_MEMBERS = 12_000, 120, 12
 HEAD = """# The team's own words for the submission bundle. `pokora submission status` says what is missing.
-# Runs are folders under outputs/; left empty, the newest finished run of each kind is taken.
+# Runs are folders under outputs/; left empty, the last favourite of each kind is taken, else the newest run.
 """
 _DEADLINE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d)?(?:Z|[+-]\d\d:\d\d)?")
 
@@ -127,9 +127,15 @@ class _Blocks(yaml.SafeDumper):
     """Long texts as blocks that read like prose."""
 
 
+class _Represents(Protocol):
+    """PyYAML's representer, which it does not type."""
+
+    def represent_scalar(self, tag: str, value: str, style: str | None) -> yaml.Node: ...
+
+
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     style = "|" if "\n" in text else None
-    return cast(Any, dumper).represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return cast("_Represents", dumper).represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Blocks.add_representer(str, _represent)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -14,6 +15,49 @@ R = TypeVar("R")
 # Waits are cut into slices because Windows runs signal handlers only between them.
 _SLICE = 0.2
 _ABORT_SECONDS = 0.6
+_PATIENCE = 120.0  # seconds until what wants to be undisturbed goes without
+
+
+class _Gate:
+    """Either any number of workers is at items, or somebody is alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._busy, self._alone = 0, False
+
+    @contextmanager
+    def item(self) -> Generator[None, None, None]:
+        """A worker is at an item."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self, patience: float) -> Generator[bool, None, None]:
+        """No worker is at an item: whether that could be had within so many seconds."""
+        with self._changed:
+            had = self._changed.wait_for(lambda: not self._alone and not self._busy, timeout=patience)
+            self._alone = self._alone or had
+        try:
+            yield had
+        finally:
+            with self._changed:
+                self._alone = self._alone and not had
+                self._changed.notify_all()
+
+
+_gate = _Gate()
+
+
+def undisturbed() -> AbstractContextManager[bool]:
+    """No worker is at an item meanwhile: whether that could be had. torch traces a whole process at once."""
+    return _gate.alone(_PATIENCE)
 
 
 class Aborted(Exception):
@@ -110,5 +154,6 @@ class Background(Generic[T, R]):
                     return
                 item = self._items.popleft()
                 self._changed.notify_all()
-            yield item
+            with _gate.item():
+                yield item
             del item  # or the queue would hold one item more than `depth` promises

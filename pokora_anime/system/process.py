@@ -46,6 +46,17 @@ def memory() -> tuple[int, int]:
         return _memory_by_kernel()
 
 
+def runs(number: int) -> bool:
+    """Whether there is a process of that number, whoever owns it."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _memory_by_kernel() -> tuple[int, int]:
     """As `memory`, by a system call that no file permission stands before."""
     try:

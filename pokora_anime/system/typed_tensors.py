@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
 
+import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
+# A network that answers with tensors: diffusers types neither its arguments nor its answer.
+Network = Callable[..., tuple[Tensor, ...]]
 
-def from_array(array: npt.NDArray[Any]) -> Tensor:
+
+def from_array(array: npt.NDArray[np.generic]) -> Tensor:
     """`torch.from_numpy`: a tensor that shares the array's memory."""
     return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]  # torch types no argument
 
@@ -23,3 +29,44 @@ def split(tensor: Tensor, size: int, dim: int = 0) -> tuple[Tensor, ...]:
 def unflatten(tensor: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """`Tensor.unflatten`: one dimension as several."""
     return tensor.unflatten(dim, sizes)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # untyped
+
+
+def norm(tensor: Tensor) -> Tensor:
+    """`Tensor.norm`: the root of the sum of squares."""
+    return cast(Tensor, cast(Any, tensor).norm())
+
+
+def solve(left: Tensor, right: Tensor) -> Tensor:
+    """`torch.linalg.solve`: X where left X = right."""
+    return cast(Tensor, cast(Any, torch.linalg).solve(left, right))
+
+
+def stored(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file and its metadata. Raises OSError and SafetensorError."""
+    with cast(Any, safe_open)(file, framework="pt") as opened:
+        return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+
+
+class Vae(Protocol):
+    """A VAE of diffusers, as far as frames are decoded with it."""
+
+    device: torch.device
+    dtype: torch.dtype
+    config: Mapping[str, float]
+
+    def decode(self, latents: Tensor, *, return_dict: bool) -> tuple[Tensor, ...]: ...
+
+
+class Card(Protocol):
+    """What CUDA's driver says of a card; later versions say less."""
+
+    name: str
+    major: int
+    minor: int
+    total_memory: int
+    multi_processor_count: int
+
+
+def card(device: torch.device) -> Card:
+    """`torch.cuda.get_device_properties`."""
+    return cast(Card, cast(Any, torch.cuda).get_device_properties(device))

@@ -62,6 +62,13 @@ class Folder:
             digest.update(piece)
         return digest.hexdigest()
 
+    def readable_sha256(self, name: str) -> str:
+        """As `sha256`; "" for a file that cannot be read."""
+        try:
+            return self.sha256(name)
+        except Unreadable:
+            return ""
+
     def _pieces(self, name: str) -> Iterator[bytes]:
         left = self.sizes[name]
         try:

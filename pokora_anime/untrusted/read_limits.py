@@ -19,6 +19,7 @@ class Limits:
     zip_ratio_from: int = 2**20
     json_bytes: int = 8 * 2**20
     json_depth: int = 24
+    json_odd_as_null: bool = False  # NaN and over-long numbers, which other tools write, are read as null
     array_bytes: int = 512 * 2**20  # of all stored arrays together
     header_bytes: int = 2**20  # of a safetensors file
     picture_pixels: int = 24 * 2**20  # of all pictures together

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from pokora_anime.untrusted.read_limits import Limits
@@ -41,9 +41,9 @@ def parse(data: bytes, limits: Limits) -> Json:
             json.loads(
                 text,
                 object_pairs_hook=_pairs,
-                parse_int=_integer,
-                parse_float=_float,
-                parse_constant=_constant,
+                parse_int=_reader(_integer, limits),
+                parse_float=_reader(_float, limits),
+                parse_constant=_reader(_constant, limits),
             ),
         )
         # Half a surrogate pair, written as an escape, is no text and cannot be hashed.
@@ -80,6 +80,18 @@ def _pairs(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
         double = next(key for key in keys if keys.count(key) > 1)
         raise BadJson("JSN-DUPLICATE", f"the key {shown(double, 60)!r} stands twice in one object")
     return found
+
+
+def _reader(read: Callable[[str], Json], limits: Limits) -> Callable[[str], Json]:
+    """What reads a number; with `json_odd_as_null` one that no other reader has to understand is null."""
+
+    def lenient(digits: str) -> Json:
+        try:
+            return read(digits)
+        except BadJson:
+            return None
+
+    return lenient if limits.json_odd_as_null else read
 
 
 def _integer(digits: str) -> int:

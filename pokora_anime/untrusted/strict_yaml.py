@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, cast
+from typing import Protocol, cast
 
 import yaml
 
@@ -11,6 +11,12 @@ from pokora_anime.errors import ConfigError
 
 MAX_CHARACTERS = 100_000
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")}
+
+
+class _Composes(Protocol):
+    """PyYAML, which does not type all that it takes."""
+
+    def compose(self, stream: str, *, Loader: type) -> yaml.Node | None: ...
 
 
 def load(text: str, name: str = "config") -> object:
@@ -27,7 +33,7 @@ def _load(text: str, name: str, loader: type[yaml.SafeLoader] | type[yaml.BaseLo
     if len(text) > MAX_CHARACTERS:
         raise _refusal("GATE-YAML", name, f"{len(text)} characters", f"at most {MAX_CHARACTERS}")
     try:
-        node = cast(yaml.Node | None, cast(Any, yaml).compose(text, Loader=loader))
+        node = cast("_Composes", yaml).compose(text, Loader=loader)
         _walk(node, name)
         return yaml.load(text, Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -164,8 +164,9 @@ STRAYS = (
     "bundle-2.json", "extra/picture.png", "source/picture.png", "source/film.mp4",
     "source/docs/images/clip.png", "source/pokora_anime/picture.png", "source/pokora_anime/lib.so",
     "source/pokora_anime/nano/weights/picture.png", "source/conf/x.json", "source/tests/data.npz",
-    "source/submission/project.yaml", "runs/picture.png", "runs/other/picture.png",
-    "runs/video/other/video.mp4", "VIDEO/logs/run.log", "VIDEO/reports/clip.mp4",
+    "source/submission/project.yaml", "source/mkdocs.yml.png", "source/examples/picture.webp",
+    "source/benchmarks/results/sheet.jpg", "source/benchmarks/rows.jsonl", "runs/picture.png",
+    "runs/other/picture.png", "runs/video/other/video.mp4", "VIDEO/logs/run.log", "VIDEO/reports/clip.mp4",
     "VIDEO/reports/scorecard.html", "STILLS/reports/scorecard.json", "STILLS/logs/picture.png",
     "credentials/note.txt", "credentials/still-1.jpg", "credentials/still-2.png", "Entry/still-1.png",
 )  # fmt: skip

@@ -57,6 +57,8 @@ for label, name, data in (
     ("a picture as a lock file", "requirements.lock", foreign()),
     ("a picture as a page of the docs", "docs/picture.md", foreign()),
     ("a picture as a test", "tests/picture.py", foreign()),
+    ("a picture as a style sheet", "docs/site.css", foreign()),
+    ("a picture as an example", "examples/prompts.txt", foreign()),
     ("a picture as a licence", "LICENSE", foreign("JPEG")),
 ):
     row("source", label, source(name, lambda _, data=data: data), "BND-SOURCE")

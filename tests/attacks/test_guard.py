@@ -27,9 +27,9 @@ from pokora_anime.errors import MachineError
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import RunFolder
-from pokora_anime.render.worker.granted_paths import PACKAGE
 from pokora_anime.render.worker.weight_check import ARRAYS
 from pokora_anime.sandbox.landlock import landlock_abi
+from pokora_anime.system.files.installed_package import INSTALLED
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the guard's level needs Linux")
 landlock = pytest.mark.skipif(landlock_abi() == 0, reason="this kernel offers no Landlock")
@@ -362,7 +362,7 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         library = root / "planted.so"
         subprocess.run([compiler, "-shared", "-fPIC", "-o", library, root / "planted.c"], check=True)
         environment["LD_PRELOAD"] = str(library)
-    script = [sys.executable, sandboxed_code.__file__, str(root / "run"), str(PACKAGE), "auto"]
+    script = [sys.executable, sandboxed_code.__file__, str(root / "run"), str(INSTALLED), "auto"]
     done = subprocess.run(script, input=LOOK, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     look = "import builtins, os; print(getattr(builtins, 'PLANTED', []), os.environ.get('PRELOADED'))"
@@ -419,8 +419,8 @@ def test_ffmpeg_is_not_the_one_of_the_environment(spoilt: dict[str, Any]) -> Non
 def package(tmp_path: Path) -> Path:
     """The package copied, so that its weights can be spoilt."""
     copy = tmp_path / "copy" / "pokora_anime"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(PACKAGE.parent / "conf", copy.parent / "conf")
+    shutil.copytree(INSTALLED, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(INSTALLED.parent / "conf", copy.parent / "conf")
     return copy
 
 
@@ -468,7 +468,7 @@ def test_no_registered_row_loads_a_pickle() -> None:
 
 @landlock
 def test_weights_are_only_read(outside: Path, work: Path) -> None:
-    path = str(PACKAGE / "nano/weights/MANIFEST.json")
+    path = str(INSTALLED / "nano/weights/MANIFEST.json")
     told = attempts(
         f"attempt('read', lambda: open({path!r}, 'rb'))\nattempt('write', lambda: open({path!r}, 'r+b'))\n",
         outside,
@@ -524,8 +524,8 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 def without_landlock(code: str, work: Path, guard: str) -> dict[str, Any]:
     """As `sandboxed_code.run`, on a kernel that does not know Landlock."""
-    script = [sandboxed_code.__file__, str(work), str(PACKAGE), guard]
-    line = [sys.executable, "-c", NO_LANDLOCK, str(PACKAGE.parent), *script]
+    script = [sandboxed_code.__file__, str(work), str(INSTALLED), guard]
+    line = [sys.executable, "-c", NO_LANDLOCK, str(INSTALLED.parent), *script]
     done = subprocess.run(line, input=code, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

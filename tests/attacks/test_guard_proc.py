@@ -13,9 +13,9 @@ import pytest
 
 from pokora_anime.devices import hardware
 from pokora_anime.devices.machine import Timeline
-from pokora_anime.render.worker.granted_paths import PACKAGE
 from pokora_anime.sandbox.landlock import landlock_abi
 from pokora_anime.system import process
+from pokora_anime.system.files.installed_package import INSTALLED
 
 CONFINED = """
 import json, os, sys
@@ -78,7 +78,7 @@ needs_mounts = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, list[object]]:
-    code = CONFINED.format(package=str(PACKAGE.parent), path=[path for path in sys.path if path])
+    code = CONFINED.format(package=str(INSTALLED.parent), path=[path for path in sys.path if path])
     line = ["unshare", "-m", "--propagation", "private", sys.executable, "-c", OUTSIDE, code]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

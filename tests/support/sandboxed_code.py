@@ -17,11 +17,12 @@ from typing import Any
 
 from pokora_anime.config.compose import compose_video
 from pokora_anime.render.worker import temporary_folders
-from pokora_anime.render.worker.granted_paths import PACKAGE, library_folders, needed, places_of_weights
+from pokora_anime.render.worker.granted_paths import library_folders, needed, places_of_weights
 from pokora_anime.render.worker.messages import send
 from pokora_anime.sandbox import child_environment
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.system.files.installed_package import INSTALLED
 
 # What parent.py boots, with lines of a test's own in place of a run. `told` is what they found out.
 BOOT = """
@@ -48,7 +49,7 @@ def config() -> VideoConfig:
     return deepcopy(_defaults())
 
 
-def run(code: str, work: Path, package: Path = PACKAGE, guard: str = "auto") -> dict[str, Any]:
+def run(code: str, work: Path, package: Path = INSTALLED, guard: str = "auto") -> dict[str, Any]:
     """What `code` put into `told` in a process that may write in `work`, or the error that it raised."""
     work.mkdir(parents=True, exist_ok=True)
     place = temporary_folders.make(work / "logs")

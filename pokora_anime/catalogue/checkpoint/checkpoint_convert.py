@@ -8,20 +8,21 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Protocol, cast
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders import single_file_utils
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is bare
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from pokora_anime.catalogue.checkpoint.checkpoint_kind import CLIP, NETWORKS, OPEN_CLIP, UNET, VAE, Prediction
-from pokora_anime.catalogue.lora.lora_shapes import SDXL_CLIP_G, SDXL_CLIP_L, SDXL_UNET, SDXL_VAE
+from pokora_anime.catalogue.lora.lora_shapes import SDXL_CLIP_G, SDXL_CLIP_L, SDXL_UNET, SDXL_VAE, Settings
 from pokora_anime.catalogue.own_rows import BASE_PARTS
 from pokora_anime.errors import WeightsError
+from pokora_anime.system import typed_tensors
 
 # Beside the networks' weights: buffers that the code computes, averages and scales of training.
 _UNUSED = re.compile(
@@ -31,19 +32,35 @@ _UNUSED = re.compile(
     r"model_lvlb|scale_factor|global_step)$"
 )
 _TOKENS = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, "vocab_size": 49408}
-_CONVERT = cast(Any, single_file_utils)  # diffusers types none of its converters
 _NARROW = (torch.float8_e4m3fn, torch.float8_e5m2)  # kept as fp16, which has room for each of their numbers
+
+
+Tensors = dict[str, Tensor]
+
+
+class _Converters(Protocol):
+    """diffusers' converters of single files, which have no types."""
+
+    def convert_ldm_unet_checkpoint(self, checkpoint: Tensors, config: Settings) -> Tensors: ...
+    def convert_ldm_vae_checkpoint(self, checkpoint: Tensors, config: Settings) -> Tensors: ...
+    def convert_ldm_clip_checkpoint(self, checkpoint: Tensors, *, remove_prefix: str) -> Tensors: ...
+    def convert_open_clip_checkpoint(
+        self, text_model: nn.Module, checkpoint: Tensors, *, prefix: str
+    ) -> Tensors: ...
+
+
+_CONVERT = cast(_Converters, single_file_utils)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """The configs of a family's networks; `tokens` are those of both text encoders."""
 
-    unet: Mapping[str, Any]
-    text: Mapping[str, Any]
-    text_2: Mapping[str, Any]
-    vae: Mapping[str, Any]
-    tokens: Mapping[str, Any] = field(default_factory=lambda: _TOKENS)
+    unet: Settings
+    text: Settings
+    text_2: Settings
+    vae: Settings
+    tokens: Settings = field(default_factory=lambda: _TOKENS)
 
 
 SDXL = Layout(
@@ -68,8 +85,7 @@ def convert(
     read, WGT-FIT for one with other tensors or shapes than SDXL's, or with NaN or infinite numbers.
     """
     try:
-        with cast(Any, safe_open)(file, framework="pt") as opened:
-            stored: dict[str, Tensor] = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        stored, _ = typed_tensors.stored(file)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             "WGT-DAMAGED", f"{file.name} is no readable safetensors file", fix="fetch it again"
@@ -98,9 +114,9 @@ def copy_tokenizers(source: Path, target: Path) -> None:
             shutil.copyfile(source / part, target / part)
 
 
-def scheduler_config(prediction: Prediction) -> dict[str, Any]:
+def scheduler_config(prediction: Prediction) -> Settings:
     """SDXL's noise schedule; one that ends in pure noise (arXiv 2305.08891) where it was trained so."""
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "_class_name": "EulerDiscreteScheduler",
         "beta_start": 0.00085,
         "beta_end": 0.012,
@@ -161,19 +177,19 @@ def _converted(name: str, part: str, mine: dict[str, Tensor], layout: Layout) ->
     return found
 
 
-def _empty(part: str, layout: Layout) -> Any:
+def _empty(part: str, layout: Layout) -> nn.Module:
     """The network of a part on the meta device."""
     with torch.device("meta"):
         if part == "unet":
-            return UNet2DConditionModel(**layout.unet)
+            return cast(Callable[..., nn.Module], UNet2DConditionModel)(**layout.unet)
         if part == "vae":
-            return AutoencoderKL(**layout.vae)
+            return cast(Callable[..., nn.Module], AutoencoderKL)(**layout.vae)
         settings = layout.text if part == "text_encoder" else layout.text_2
         kind = CLIPTextModel if part == "text_encoder" else CLIPTextModelWithProjection
-        return kind(CLIPTextConfig(**settings, **layout.tokens))
+        return kind(cast(Callable[..., CLIPTextConfig], CLIPTextConfig)(**settings, **layout.tokens))
 
 
-def _config(part: str, layout: Layout) -> dict[str, Any]:
+def _config(part: str, layout: Layout) -> Settings:
     if part == "unet":
         return {"_class_name": "UNet2DConditionModel", **layout.unet}
     if part == "vae":
@@ -199,7 +215,7 @@ def _write(name: str, folder: Path, tensors: Mapping[str, Tensor], add: Callable
     save_file(plain, folder / f"{weights}.safetensors", metadata={"format": "pt"})
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write_json(path: Path, content: Settings) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -9,7 +9,6 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pokora_anime.catalogue.checkpoint import checkpoint_kind, tensor_header
 from pokora_anime.catalogue.checkpoint.checkpoint_kind import Prediction
@@ -18,7 +17,7 @@ from pokora_anime.catalogue.hub.download_meter import Meter
 from pokora_anime.catalogue.own_rows import BASE_PARTS
 from pokora_anime.catalogue.registry_row import Kind, Status
 from pokora_anime.errors import ConfigError, WeightsError
-from pokora_anime.provenance.hashing import file_hash
+from pokora_anime.provenance.hashing import Json, file_hash
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.files.atomic_files import disk_error, sync_folder, temporary_path, writing
 from pokora_anime.system.files.reading_progress import LONG
@@ -44,7 +43,7 @@ class NewBase:
     title: str = ""
 
 
-def make(new: NewBase) -> tuple[dict[str, Any], Prediction]:
+def make(new: NewBase) -> tuple[dict[str, Json], Prediction]:
     """Check and convert a checkpoint into the data folder; its registry entry, and what it predicts.
 
     Raises ConfigError CFG-OWN, WeightsError WGT-MISSING (no tokenizers), WGT-DAMAGED, WGT-FIT, WGT-UNSAFE
@@ -82,15 +81,14 @@ def make(new: NewBase) -> tuple[dict[str, Any], Prediction]:
 
 
 def _convert(new: NewBase, folder: Path, prediction: Prediction, tokenizers: Path, meter: Meter) -> None:
-    from pokora_anime.catalogue.checkpoint import (
-        checkpoint_convert as converter,  # torch: not for those who only list
-    )
+    # Torch: not for those who only list.
+    from pokora_anime.catalogue.checkpoint import checkpoint_convert
 
-    converter.convert(new.file, new.id, folder, prediction, add=meter.add)
-    converter.copy_tokenizers(tokenizers, folder)
+    checkpoint_convert.convert(new.file, new.id, folder, prediction, add=meter.add)
+    checkpoint_convert.copy_tokenizers(tokenizers, folder)
 
 
-def _hashed(path: Path, meter: Meter) -> dict[str, Any]:
+def _hashed(path: Path, meter: Meter) -> Json:
     return {"size": path.stat().st_size, "sha256": file_hash(path, meter.add)}
 
 
@@ -133,7 +131,7 @@ def _tokenizers() -> Path:
     return folder
 
 
-def _entry(new: NewBase, files: dict[str, dict[str, Any]], origin: str) -> dict[str, Any]:
+def _entry(new: NewBase, files: dict[str, Json], origin: str) -> dict[str, Json]:
     source = " ".join(new.source.split())
     return {
         "id": new.id,

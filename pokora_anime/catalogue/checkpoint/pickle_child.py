@@ -7,17 +7,20 @@ import pickle
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pokora_anime.sandbox.landlock import EXECUTE, READ, WRITE, Rule, confine, landlock_abi
 from pokora_anime.sandbox.seccomp import refuse_sockets
+from pokora_anime.system.files.installed_package import INSTALLED
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SYSTEM = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store",
     "/etc/ld.so.cache", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/sys/vm",
     "/sys/devices/system", "/sys/fs/cgroup", "/dev/urandom", "/dev/random",
 )  # fmt: skip
-PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
@@ -42,7 +45,7 @@ def rules(source: Path, target: Path) -> list[Rule]:
         *libraries,
         f"{sys.base_prefix}/lib",
         f"{sys.prefix}/lib",
-        str(PACKAGE),
+        str(INSTALLED),
         str(source),
     )
     return [
@@ -57,20 +60,20 @@ def convert(source: Path, target: Path, nests: tuple[str, ...]) -> None:
     import torch
     from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is bare
 
-    stored: Any = torch.load(source, map_location="cpu", weights_only=True)
+    stored: object = torch.load(source, map_location="cpu", weights_only=True)
     tensors = named_tensors(stored, nests)
     save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, target)
 
 
-def named_tensors(stored: Any, nests: tuple[str, ...]) -> dict[str, Any]:
+def named_tensors(stored: object, nests: tuple[str, ...]) -> dict[str, Tensor]:
     """The tensors of a checkpoint, also where they lie one level down; numbers beside them are dropped."""
     import torch
 
     if not isinstance(stored, dict):
         raise ValueError(f"holds a {type(stored).__name__}, not tensors by name")
-    whole = cast(dict[Any, Any], stored)
+    whole = cast(dict[object, object], stored)
     nest = next((name for name in nests if isinstance(whole.get(name), dict)), None)
-    inner = whole if nest is None else cast(dict[Any, Any], whole[nest])
+    inner = whole if nest is None else cast(dict[object, object], whole[nest])
     tensors = {str(name): value for name, value in inner.items() if isinstance(value, torch.Tensor)}
     strange = [name for name, value in inner.items() if not isinstance(value, (torch.Tensor, int, float))]
     if strange:

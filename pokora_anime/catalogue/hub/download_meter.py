@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 from pokora_anime.system.files.user_folder import amount
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
+    from tqdm.auto import tqdm
 
 PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 
@@ -31,7 +32,7 @@ class Meter:
         self._about, self._quiet = about, quiet
         self._console = console or Console(file=sys.stderr, highlight=False)
         self._live: Progress | None = None
-        self._task: Any = None
+        self._task: TaskID | None = None
         self._begun = self._printed = 0.0
         self._fresh = 0  # bytes that came in this process
 
@@ -65,7 +66,7 @@ class Meter:
 
     def file(self, name: str, already: int) -> None:
         """The next file; `already` bytes of it came in an earlier process and are not part of the total."""
-        if self._live is not None:
+        if self._live is not None and self._task is not None:
             self._live.update(self._task, description=name.rsplit("/", 1)[-1][:40])
         elif already:
             self._console.print(f"{name}: going on after {amount(already)}", soft_wrap=True)
@@ -74,7 +75,7 @@ class Meter:
         """`count` more bytes are here; negative if a server made us start a file again."""
         self.done += count
         self._fresh += count
-        if self._live is not None:
+        if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=self.done)
         elif not self._quiet and time.monotonic() - self._printed >= PLAIN_SECONDS:
             self._print()
@@ -87,7 +88,7 @@ class Meter:
         about = f"{self._about}: " if self._about else ""
         return f"{about}{amount(self.done)} of {amount(self.total)}, {amount(round(speed))}/s{left}"
 
-    def bar(self) -> type[Any]:
+    def bar(self) -> type[tqdm[NoReturn]]:
         """What the hub's client makes one of for each file: it looks like tqdm and counts here."""
         meter = self
 
@@ -104,7 +105,7 @@ class Meter:
             def update(self, count: float | None = 1) -> None:
                 meter.add(int(count or 0))
 
-        return Bar
+        return cast("type[tqdm[NoReturn]]", Bar)
 
     def _print(self) -> None:
         self._printed = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import cast
 
 from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.catalogue.weight_paths import hub_cache
@@ -35,9 +35,8 @@ def translated(row: Row, repo: str, revision: str | None, need: int = 0) -> Gene
 
 
 def _why(row: Row, repo: str, revision: str | None, need: int, error: Exception) -> PokoraError:
-    from huggingface_hub import errors
+    from huggingface_hub.errors import OfflineModeIsEnabled
 
-    again = fetch_row(row)
     number = getattr(error, "errno", None)
     if number in _DISK:
         return disk_error(hub_cache(), need)
@@ -48,34 +47,40 @@ def _why(row: Row, repo: str, revision: str | None, need: int, error: Exception)
             expected="a cache that this user may write to",
             fix="change its permissions, or set HF_HUB_CACHE to another folder",
         )
-    causes: list[Any] = [error, error.__cause__]
-    if any(isinstance(cause, errors.GatedRepoError) for cause in causes):
-        return WeightsError(
-            "WGT-GATED",
-            f"{repo} is gated: its terms must be accepted first",
-            fix=f"accept them at https://huggingface.co/{repo}, `hf auth login`, then: {again}",
-        )
-    if any(isinstance(cause, errors.RevisionNotFoundError) for cause in causes):
-        return WeightsError(
-            "WGT-REVISION",
-            f"{repo} has no revision {(revision or 'main')[:12]} any more",
-            expected=f"the commit that is registered for {row.id}",
-            fix=f"leave {row.id} out, or update pokora_anime",
-        )
-    for cause in causes:
-        status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else None
-        if status in (401, 403, 404):
-            return WeightsError(
-                "WGT-MISSING",
-                f"{repo} is not given out: it is gone or private ({status})",
-                fix=f"`hf auth login` if you may see it, or leave {row.id} out",
-            )
-    reason = (
-        "HF_HUB_OFFLINE is set" if isinstance(error, errors.OfflineModeIsEnabled) else type(error).__name__
-    )
+    for cause in (error, error.__cause__):
+        if found := _refused(row, repo, revision, cause):
+            return found
+    reason = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else type(error).__name__
     return MachineError(
         "SYS-NET",
         f"cannot fetch {repo}: {reason}",
         expected="a connection to the hub",
         fix="check it (HF_HUB_OFFLINE must be unset); the same command goes on where it broke off",
     )
+
+
+def _refused(row: Row, repo: str, revision: str | None, cause: BaseException | None) -> WeightsError | None:
+    """What the hub says to this repository; None where it said nothing."""
+    from huggingface_hub import errors
+
+    if isinstance(cause, errors.GatedRepoError):
+        return WeightsError(
+            "WGT-GATED",
+            f"{repo} is gated: its terms must be accepted first",
+            fix=f"accept them at https://huggingface.co/{repo}, `hf auth login`, then: {fetch_row(row)}",
+        )
+    if isinstance(cause, errors.RevisionNotFoundError):
+        return WeightsError(
+            "WGT-REVISION",
+            f"{repo} has no revision {(revision or 'main')[:12]} any more",
+            expected=f"the commit that is registered for {row.id}",
+            fix=f"leave {row.id} out, or update pokora_anime",
+        )
+    status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else None
+    if status in (401, 403, 404):
+        return WeightsError(
+            "WGT-MISSING",
+            f"{repo} is not given out: it is gone or private ({status})",
+            fix=f"`hf auth login` if you may see it, or leave {row.id} out",
+        )
+    return None

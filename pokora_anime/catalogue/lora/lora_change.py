@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import torch
 from torch import Tensor, nn
 
 from pokora_anime.catalogue.lora.lora_names import SCALE
 from pokora_anime.catalogue.lora.lora_table import MAGNITUDES, Layer
+from pokora_anime.system.typed_tensors import norm, solve
 
 
 class Misfit(Exception):
@@ -121,10 +120,10 @@ def _rotated(parts: dict[str, Tensor], weight: Tensor, constraint: float) -> Ten
     blocks, rows = parts["oft_blocks"], weight.shape[0]
     skew = blocks - blocks.transpose(-1, -2)
     if constraint > 0:
-        length = cast(Tensor, cast(Any, skew).norm())  # torch types no argument
+        length = norm(skew)
         skew = skew * (constraint * rows / (length + 1e-8)).clamp(max=1)
     one = torch.eye(blocks.shape[-1], device=blocks.device)
-    turns = cast(Tensor, cast(Any, torch.linalg).solve(one - skew, one + skew))  # nor result
+    turns = solve(one - skew, one + skew)
     *_, count, size, _ = turns.shape
     if count * size != rows or (turns.dim() == 4 and size % 2):
         raise ValueError("blocks of other rows")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pokora_anime.catalogue.lora import lora_shapes
 from pokora_anime.catalogue.lora.lora_merge import fit, unfit
 from pokora_anime.catalogue.lora.lora_names import ENCODER, ENCODER_2, UNET
 from pokora_anime.catalogue.lora.lora_table import Layer, read_table
 from pokora_anime.errors import WeightsError
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.schema.settings import Family
 
 
@@ -64,7 +64,7 @@ def check(file: Path, name: str, family: Family) -> Checked:
 def _refuse_sidecar(file: Path, name: str) -> None:
     """peft keeps alpha in a file beside the weights, which would not come along."""
     try:
-        settings: dict[str, Any] = json.loads(file.with_name("adapter_config.json").read_bytes())
+        settings: dict[str, Json] = json.loads(file.with_name("adapter_config.json").read_bytes())
         same = settings.get("lora_alpha", settings.get("alpha")) == settings.get("r")
         plain = same and not settings.get("alpha_pattern") and not settings.get("rank_pattern")
     except (OSError, ValueError, AttributeError):

@@ -10,12 +10,13 @@ from pathlib import Path
 from pokora_anime.catalogue.checkpoint import tensor_header
 from pokora_anime.errors import WeightsError
 from pokora_anime.schema.settings import Family
+from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
 _DOWN = re.compile(r"(lora_down|[._]lora\.down|lora_A|lora_linear_layer\.down)(\.[\w-]+)?\.weight$")
 _TEXT_ATTENTION = re.compile(r"attn2[._]to_k")
 # Channels of the text that cross-attention reads.
 _WIDTHS = {2048: Family.sdxl.value, 1024: Family.sd2.value, 768: "SD 1.5"}
-_NANO = Path(__file__).resolve().parents[2] / "nano/weights/unet/config.json"
+_NANO = NANO_WEIGHTS / "unet/config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from diffusers import UNet2DConditionModel, UNetMotionModel
@@ -41,20 +41,16 @@ class Lora:
         return found[0]
 
 
-def merge_into_unet(
-    unet: UNet2DConditionModel | UNetMotionModel, loras: Sequence[Lora], config: Any = None
-) -> None:
+def merge_into_unet(unet: UNet2DConditionModel | UNetMotionModel, loras: Sequence[Lora]) -> None:
     """Merge the UNet part of every LoRA, weighted.
 
     Raises WeightsError WGT-FIT unless every layer of every LoRA found its place.
     """
-    del config  # the network itself tells its blocks
     _merge(unet, UNET, loras)
 
 
-def merge_into_encoder(encoder: nn.Module, network: str, loras: Sequence[Lora], config: Any = None) -> None:
+def merge_into_encoder(encoder: nn.Module, network: str, loras: Sequence[Lora]) -> None:
     """Merge the part of every LoRA for a text encoder (`network` text_encoder or text_encoder_2)."""
-    del config
     _merge(encoder, network, loras)
 
 

@@ -7,15 +7,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from peft.utils.other import get_pattern_key
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from pokora_anime.catalogue.lora.lora_names import SCALE, UNET, Named, take_apart
 from pokora_anime.errors import WeightsError
+from pokora_anime.provenance.hashing import Json
+from pokora_anime.system import typed_tensors
 
 MAGNITUDES = ("magnitude", "dora_scale")  # of peft: one a row; of LyCORIS: one a row or one a column
 # What a layer must hold for its weight to be changed, by kind; the first whose parts are there is it.
@@ -110,9 +111,7 @@ def read_table(file: Path, name: str) -> list[Layer]:
     tensor is not understood, lacks its other half, is not finite, or for a file that changes nothing.
     """
     try:
-        with cast(Any, safe_open)(file, framework="pt") as opened:
-            stored: dict[str, Tensor] = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-            metadata: dict[str, str] = dict(opened.metadata() or dict[str, str]())
+        stored, metadata = typed_tensors.stored(file)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             "WGT-DAMAGED", f"{file.name} is no readable safetensors file", fix="fetch it again"
@@ -132,7 +131,7 @@ def read_table(file: Path, name: str) -> list[Layer]:
     return list(layers.values())
 
 
-def what_it_is(keys: Mapping[str, Any]) -> tuple[str, str]:
+def what_it_is(keys: Mapping[str, object]) -> tuple[str, str]:
     """What a file without a LoRA's tensors is, and what its user can do."""
     joined = "\n".join(keys)
     unread = _unread(joined)
@@ -240,7 +239,7 @@ def _check_parts(name: str, layer: Layer) -> None:
             raise _unfit(name, f"{where} has both {both}", "export the LoRA again, as one kind")
 
 
-def _settings(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _settings(name: str, metadata: Mapping[str, str]) -> dict[str, Json]:
     text = metadata.get("lora_adapter_metadata")
     if text is None:
         return {}
@@ -250,7 +249,7 @@ def _settings(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise _unfit(name, "its lora_adapter_metadata is no JSON object", "export the LoRA again") from error
 
 
-def _scale(name: str, layer: Layer, settings: Mapping[str, Any]) -> None:
+def _scale(name: str, layer: Layer, settings: Mapping[str, Json]) -> None:
     """Alpha and rank as diffusers writes them into a file's metadata (peft's configuration, by network)."""
     prefix = f"{layer.named.network}."
     mine = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
@@ -279,11 +278,10 @@ def _scale(name: str, layer: Layer, settings: Mapping[str, Any]) -> None:
     layer.alpha = float(alpha)
 
 
-def _pattern(patterns: Any, layer: str, default: Any) -> Any:
-    if not isinstance(patterns, Mapping) or not patterns:
+def _pattern(patterns: Json, layer: str, default: Json) -> Json:
+    if not isinstance(patterns, dict) or not patterns:
         return default
-    named = cast(Mapping[str, Any], patterns)
-    return named.get(get_pattern_key(list(named), layer), default)
+    return patterns.get(get_pattern_key(list(patterns), layer), default)
 
 
 def _changes(layer: Layer) -> bool:

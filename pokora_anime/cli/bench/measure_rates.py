@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
@@ -141,9 +140,8 @@ def _level(channels: int, side: int, device: torch.device, dtype: torch.dtype) -
     block: nn.Module = BasicTransformerBlock(channels, channels // _HEAD, _HEAD, cross_attention_dim=_TEXT)
     for network in (resnet, block):
         network.to(device, held).eval().requires_grad_(False)
-    to: dict[str, Any] = {"device": device, "dtype": held}
-    picture, moment = torch.randn(1, channels, side, side, **to), torch.randn(1, _TIME, **to)
-    text = torch.randn(1, _WORDS, _TEXT, **to)
+    shapes = ((1, channels, side, side), (1, _TIME), (1, _WORDS, _TEXT))
+    picture, moment, text = (torch.randn(shape, device=device, dtype=held) for shape in shapes)
     cast: AbstractContextManager[object] = nullcontext()
     if device.type == "cpu" and dtype is torch.bfloat16:
         cast = torch.autocast("cpu", dtype=dtype)

@@ -14,6 +14,7 @@ from pathlib import Path
 from pokora_anime.cli.bench.watched_process import Usage, pokora
 from pokora_anime.devices.forecast.rates import processor
 from pokora_anime.errors import MachineError
+from pokora_anime.provenance import run_layout
 
 DEFAULTS = ("base=nano", "speed=lcm", "control=pose_depth", "shot.seconds=8", "shot.fps=8")
 
@@ -49,7 +50,7 @@ def resume(out: Path) -> dict[str, object]:
     command = [sys.executable, "-m", "pokora_anime.cli", "video", *DEFAULTS, "--out", str(out)]
     child = subprocess.Popen([*command, "fresh=true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # Its record goes first when it starts afresh; what is counted after that is its own.
-    while child.poll() is None and ((folder / "record.json").exists() or _stored(folder) < 3):
+    while child.poll() is None and ((folder / run_layout.RECORD).exists() or _stored(folder) < 3):
         time.sleep(0.05)
     if child.poll() is not None:
         raise MachineError("SYS-BENCH", "the run ended before it could be killed", fix="run the bench again")
@@ -96,7 +97,7 @@ def _folder(usage: Usage) -> Path:
 
 
 def _hashes(folder: Path) -> list[str]:
-    return json.loads((folder / "frames.json").read_text())["rgb_sha256"]
+    return json.loads((folder / run_layout.FRAMES).read_text())["rgb_sha256"]
 
 
 def _marks(folder: Path) -> dict[str, float]:

@@ -41,5 +41,6 @@ def main(arguments: Sequence[str]) -> int:
     found = run_origin.find(what, request.out)
     words = found.retyped()
     render.told_ignored(found, words.ignored)
+    render.told_dropped(words.words, request.typed)
     again = [*with_changes(words.words, typed), *typed]
     return render.main(found.command, again)

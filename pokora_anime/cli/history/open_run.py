@@ -39,6 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(list(arguments))
     path = target(options.what, options.out, page=options.page)
     print(path)
+    show(path)
+    return 0
+
+
+def show(path: Path) -> bool:
+    """Open a file in the desktop's program for it; False where there is no desktop."""
     line = opener()
     if line:
         subprocess.Popen(
@@ -48,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-    return 0
+    return bool(line)
 
 
 def target(what: str, root: Path, *, page: bool = False) -> Path:

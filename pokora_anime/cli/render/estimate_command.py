@@ -96,8 +96,7 @@ def _command(word: str) -> str:
 
 def _jobs(asked: Asked) -> Jobs:
     """The configs, each through the gate of a render. Raises ConfigError, PromptError."""
-    from pokora_anime.cli.render import render
-    from pokora_anime.cli.render import sweep_jobs as jobs
+    from pokora_anime.cli.render import render, sweep_jobs
     from pokora_anime.config.compose import compose
 
     request = render.parse("estimate", asked.words)
@@ -105,11 +104,11 @@ def _jobs(asked: Asked) -> Jobs:
         raise ConfigError("CFG-SYNTAX", "--cfg in an estimate", fix=f"`pokora {asked.command} --cfg`")
     sweep = asked.command == "sweep"
     if sweep and not any(word.startswith("sweep=") for word in request.overrides):
-        request.overrides.insert(0, jobs.DEFAULT_SWEEP)
+        request.overrides.insert(0, sweep_jobs.DEFAULT_SWEEP)
     command = "video" if sweep else asked.command
     labels: list[str] = []
     if sweep or request.multirun:
-        listed, at_once = jobs.configs(command, request.overrides)
+        listed, at_once = sweep_jobs.configs(command, request.overrides)
         labels, configs = [label for label, _ in listed], [config for _, config in listed]
     else:
         configs, at_once = [compose(command, request.overrides)], 1

@@ -19,10 +19,18 @@ from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.terminal import resume_hint
 
 if TYPE_CHECKING:
+    from pokora_anime.cli.render.sweep import Wishes
     from pokora_anime.history.run_origin import Origin
 
 GUARDS = ("auto", "require", "off")
-_FLAGS = ("--out", "--from", "--multirun", "--prompt", "--prompt-env", "--prompt-file", "--cfg", "--help")
+_FLAGS = (
+    *("--out", "--from", "--multirun", "--prompt", "--prompt-env", "--prompt-file", "--cfg", "--help"),
+    *("--yes", "--open"),  # of a sweep
+)
+_MAPS = "control=segment"
+DRAFTS = "sweep=draft_then_final"
+MOST_KEPT = 64
+_KEPT = 3
 
 
 @dataclass(slots=True)
@@ -34,8 +42,12 @@ class Request:
     multirun: bool = False
     guard: str = "auto"
     track: str = ""  # what finished runs are told to
+    typed: list[str] = field(default_factory=list)  # the overrides without those of a still
     still: Origin | None = None  # the still whose settings are taken
     shown: str = ""  # the part of the config that is printed instead: job, hydra or all
+    yes: bool = False  # a sweep of many jobs is meant
+    open: bool = False  # show a sweep's gallery
+    keep: int | None = None  # how many drafts are rendered again
     help: bool = False
     topic: str = ""  # what help is asked about: keys, a section or a key
 
@@ -54,14 +66,22 @@ def main(command: str, arguments: Sequence[str]) -> int:
     if request.shown:
         return _show(command, request)
     if request.multirun:
-        return _sweep(command, request)
+        return _sweep(command, request, _wishes(command, request))
+    _no_sweep(request)
     from pokora_anime.cli.judge import key
     from pokora_anime.config.compose import compose
 
     config = compose(command, request.overrides)
     note(config)
     _told_clamped(command, request.overrides)
-    folder = render(config, request.out, request.guard)
+    try:
+        folder = render(config, request.out, request.guard)
+    except ConfigError as error:
+        if error.code != "CFG-NOBODY" or not _may_read_maps(request):
+            raise
+        print(f"{error.got}: {_MAPS} instead, which reads what the still shows", file=sys.stderr)
+        config = compose(command, [*request.overrides, _MAPS])
+        folder = render(config, request.out, request.guard)
     key.sign(folder)
     print(folder)
     if request.track:
@@ -74,13 +94,13 @@ def main(command: str, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _sweep(command: str, request: Request) -> int:
+def _sweep(command: str, request: Request, wishes: Wishes) -> int:
     """Render a grid, and tell of its finished jobs."""
     from pokora_anime.cli.render import search, sweep
 
     if search.WORD in request.overrides:
         return search.run(command, request.overrides, request.out)
-    status = sweep.run(command, request.overrides, request.out)
+    status = sweep.run(command, request.overrides, request.out, wishes)
     if request.track:
         from pokora_anime.cli.render import tracking
 
@@ -97,6 +117,11 @@ def _told_clamped(command: str, overrides: Sequence[str]) -> None:
         typed = unresolved(command, overrides)
         for line in clamped(typed) if isinstance(typed, VideoConfig) else []:
             print(line, file=sys.stderr)
+
+
+def _may_read_maps(request: Request) -> bool:
+    """Whether a clip from a still that shows nobody may be steered by the picture's maps instead."""
+    return request.still is not None and not any(re.match(r"control[.=]", word) for word in request.typed)
 
 
 def _agree(folder: Path, still: Origin) -> None:
@@ -142,10 +167,36 @@ def sweep_main(arguments: Sequence[str]) -> int:
     resume_hint.remember("sweep", words(request))
     if not any(override.startswith("sweep=") for override in request.overrides):
         request.overrides.insert(0, DEFAULT_SWEEP)
+    wishes = _wishes("sweep", request)
     if request.shown:
         request.multirun = True
         return _show("video", request)
-    return _sweep("video", request)
+    return _sweep("video", request, wishes)
+
+
+def _wishes(command: str, request: Request) -> Wishes:
+    """What is asked of a sweep. Raises ConfigError for `keep=` without drafts."""
+    from pokora_anime.cli.render.sweep import Wishes
+
+    drafts = DRAFTS in request.overrides
+    if request.keep is not None and not drafts:
+        raise ConfigError(
+            "CFG-SYNTAX", f"keep={request.keep} without drafts", expected=DRAFTS, fix=f"pokora sweep {DRAFTS}"
+        )
+    if drafts and "quality.score=false" in request.overrides:
+        raise ConfigError(
+            "CFG-SYNTAX", "drafts without a score", expected="quality.score=true", fix="leave it out"
+        )
+    keep = (request.keep if request.keep is not None else _KEPT) if drafts else 0
+    return Wishes(yes=request.yes, show=request.open, keep=keep, typed=(command, *words(request)))
+
+
+def _no_sweep(request: Request) -> None:
+    """Raises ConfigError for what a grid of runs takes and one run does not."""
+    keep = f"keep={request.keep}" if request.keep is not None else ""
+    found = next((word for word in ("--yes" * request.yes, "--open" * request.open, keep) if word), "")
+    if found:
+        raise ConfigError("CFG-SYNTAX", f"{found} of one run", expected="a sweep", fix="add --multirun")
 
 
 def parse(command: str, arguments: Sequence[str]) -> Request:
@@ -180,6 +231,10 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             request.track = tracking.require(value)
         elif name == "guard" and equals:
             request.guard = _guard(value)
+        elif name == "keep" and equals:
+            request.keep = _kept(value)
+        elif word in ("--yes", "--open"):
+            setattr(request, word[2:], True)
         elif name in ("--out", "--from", "--prompt", "--prompt-env", "--prompt-file"):
             value = value if equals else _argument(name, rest)
             if name == "--out":
@@ -202,6 +257,7 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
             raise ConfigError("CFG-SYNTAX", f"unknown option {word}", expected=", ".join(_FLAGS), fix=fix)
         else:
             request.overrides.append(word)
+    request.typed = [*request.overrides]
     if still:
         _take(request, still)
     _told_unused(request.overrides)
@@ -241,6 +297,7 @@ def _take(request: Request, still: str) -> None:
     request.still = run_origin.find(still, request.out)
     found = request.still.animated()
     told_ignored(request.still, found.ignored)
+    told_dropped(found.words, request.overrides)
     request.overrides[:0] = with_changes(found.words, request.overrides)
     other = re.compile(r"\+*(best_of=(?!1$)|shots=(?!\[\]$)).*", re.DOTALL)
     asked = next((word for word in request.overrides if other.fullmatch(word)), "")
@@ -257,6 +314,15 @@ def told_ignored(source: Origin, ignored: Sequence[str]) -> None:
     """Name on stderr what a file tells and nobody takes."""
     if ignored:
         print(printable(f"{source.name}: not taken: {', '.join(ignored)}"), file=sys.stderr)
+
+
+def told_dropped(words: Sequence[str], typed: Sequence[str]) -> None:
+    """Name on stderr the keys that go because their group was typed anew."""
+    from pokora_anime.history.typed_words_again import dropped_with_groups
+
+    for group, dropped in dropped_with_groups(words, typed).items():
+        kept = ", ".join(dropped)
+        print(printable(f"{group} brings its own: dropped {kept}; type what is to stay"), file=sys.stderr)
 
 
 def _one_run_only(request: Request) -> None:
@@ -276,6 +342,12 @@ def _part(value: str) -> str:
     return value
 
 
+def _kept(value: str) -> int:
+    if not re.fullmatch(r"\d{1,3}", value) or not 1 <= int(value) <= MOST_KEPT:
+        raise ConfigError("CFG-RANGE", f"keep={value}", expected=f"1 to {MOST_KEPT}", fix=f"keep={_KEPT}")
+    return int(value)
+
+
 def _guard(value: str) -> str:
     if value not in GUARDS:
         raise ConfigError(
@@ -289,7 +361,13 @@ def words(request: Request) -> list[str]:
     out = [] if request.out == Request().out else ["--out", str(request.out)]
     guard = [] if request.guard == Request().guard else [f"guard={request.guard}"]
     track = [f"track={request.track}"] if request.track else []
-    return [*(["--multirun"] if request.multirun else []), *request.overrides, *guard, *track, *out]
+    flags = [
+        flag
+        for flag, on in (("--multirun", request.multirun), ("--yes", request.yes), ("--open", request.open))
+        if on
+    ]
+    keep = [] if request.keep is None else [f"keep={request.keep}"]
+    return [*flags, *request.overrides, *keep, *guard, *track, *out]
 
 
 def _argument(name: str, rest: list[str]) -> str:

@@ -9,16 +9,18 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pokora_anime.cli.render import sweep_jobs
+from pokora_anime.cli.render import launchers, sweep_jobs
 from pokora_anime.config.compose import translate, typed
 from pokora_anime.config.overrides import prepare, quote
 from pokora_anime.errors import Interrupted, MachineError, PokoraError
+from pokora_anime.history.gallery import gallery_files
 from pokora_anime.provenance.hashing import text_hash
-from pokora_anime.schema.config_groups import conf_dir, register_schemas
+from pokora_anime.schema.config_groups import conf_dir, prompt_keys, register_schemas
 from pokora_anime.system.files.atomic_files import write_atomic, writing
 from pokora_anime.system.terminal.labelled_lines import labelled
 
@@ -31,18 +33,54 @@ if TYPE_CHECKING:
 
 _FRAMES_A_RUN = 4
 _LABEL = 40  # characters of what sets a job apart, in front of each of its lines
+_FINAL = "final-"  # how the name of a job begins that renders a draft anew; its number follows
 _LOOK_AGAIN = 0.5  # seconds between two looks at a run that an equal job renders
 
 
-def run(command: str, overrides: Sequence[str], root: Path) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What is asked of a sweep beside its jobs.
+
+    `yes`: many jobs are meant; `show`: the gallery is opened; `keep`: how many drafts are rendered again.
+    """
+
+    yes: bool = False
+    show: bool = False
+    keep: int = 0
+    typed: tuple[str, ...] = ()  # the command line behind `pokora`
+
+
+def run(command: str, overrides: Sequence[str], root: Path, wishes: Wishes | None = None) -> int:
     """Render the grid; prints one line a job and the sweep's folder last. 1 if any job failed."""
+    from pokora_anime.cli.render import sweep_size
+
+    wishes = wishes or Wishes()
+    ready = prepare(command, overrides, multirun=True)
+    total = sweep_size.count(command, ready, yes=wishes.yes, out=root)
+    folder = (root / "sweep" / f"{command}-{text_hash([command, *ready])[:12]}").absolute()
+    added = launchers.prepare(ready)
+    _clear(folder)
+    with writing(folder):
+        gallery_files.begin_sweep(folder, wishes.typed, None if total is None else total + wishes.keep)
+    try:
+        _launch(command, folder, [*added, *ready])
+        for number, words in enumerate(_best(folder, wishes.keep), start=len(_results(folder))):
+            _launch(command, folder, [*added, *words], again=number)
+    finally:
+        _worker(folder).close()
+        launchers.end(folder)
+    status = _report(folder, command)
+    if wishes.show:
+        _open(folder)
+    return status
+
+
+def _launch(command: str, folder: Path, ready: Sequence[str], again: int | None = None) -> None:
+    """Start the jobs, and wait for them. `again` is the number of a single one that renders a draft anew."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    ready = prepare(command, overrides, multirun=True)
-    folder = (root / "sweep" / f"{command}-{text_hash([command, *ready])[:12]}").absolute()
-    _clear(folder)
     register_schemas()
     job = {"video": video_job, "stills": stills_job}[command]
     start = hydra.main(config_path=str(conf_dir()), config_name=command, version_base="1.3")(job)
@@ -50,6 +88,7 @@ def run(command: str, overrides: Sequence[str], root: Path) -> int:
         # What sets a job apart is its label where several render side by side.
         apart = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sweep_jobs.constant(ready))}]"
         added = [f"hydra.sweep.dir={quote(str(folder))}", *sweep_jobs.one_at_a_time(ready), apart]
+        added += [] if again is None else [f"hydra.job.name={_FINAL}{again}"]
         with _command_line(["pokora", "--multirun", *added, *ready]):
             start()
     except (HydraException, OmegaConfBaseException) as error:
@@ -57,11 +96,33 @@ def run(command: str, overrides: Sequence[str], root: Path) -> int:
     except Exception as error:
         # A job's own error is in its result and the others have run; what is nowhere is raised.
         if all(result.get("error") != _line(error) for result in _results(folder)):
+            launchers.explain(error)
             raise
-    finally:
-        _worker(folder).close()
-        _end_workers(folder)
-    return _report(folder, command)
+
+
+def _best(folder: Path, keep: int) -> list[list[str]]:
+    """What is typed for the best drafts, by the share of good numbers, without what made them drafts."""
+    from pokora_anime.history.gallery import gallery_runs
+
+    if not keep:
+        return []
+    entries = {one.path: one for one in gallery_runs.of_sweep(folder)}
+    done = [result for result in _results(folder) if "path" in result and "error" not in result]
+    scored = [(one.overall, result) for result in done if (one := entries.get(Path(result["path"])))]
+    ranked = sorted(scored, key=lambda one: -(one[0] if one[0] is not None else -1.0))
+    for share, result in ranked[:keep]:
+        told = f"{share:.0f} % good" if share is not None else "no score"
+        print(f"kept: {result['path']} ({told})", file=sys.stderr)
+    return [
+        [word for word in result["overrides"] if not word.startswith("sweep=")] for _, result in ranked[:keep]
+    ]
+
+
+def _open(folder: Path) -> None:
+    """Show the gallery on the desktop, where there is one."""
+    from pokora_anime.cli.history import open_run
+
+    open_run.show(folder / gallery_files.PAGE)
 
 
 def video_job(config: DictConfig) -> float:
@@ -86,9 +147,13 @@ def _job(command: str, composed: DictConfig) -> float:
     overrides = [str(one) for one in hydra_config.overrides.task]
     result: dict[str, Any] = {
         "number": int(hydra_config.job.num),
+        "command": command,
         "overrides": overrides,
+        "words": _words(composed, overrides),
         "prompt": str(composed.shot.prompt),
     }
+    if again := re.fullmatch(rf"{_FINAL}(\d+)", str(hydra_config.job.name)):
+        result |= {"number": int(again[1]), "part": "final"}
     started = time.monotonic()
     label = _side_by_side(hydra_config)
     try:
@@ -110,6 +175,17 @@ def _job(command: str, composed: DictConfig) -> float:
             _write_result(folder, result, started)
         raise
     return _write_result(folder, result, started)
+
+
+def _words(composed: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """A job's overrides as one types them for one run: prompts without Hydra's quotes."""
+    from omegaconf import OmegaConf
+
+    found: list[str] = []
+    for word in overrides:
+        key = word.lstrip("+").partition("=")[0]
+        found.append(f"{key}={OmegaConf.select(composed, key)}" if key in prompt_keys() else word.lstrip("+"))
+    return found
 
 
 def _side_by_side(hydra_config: HydraConf) -> str:
@@ -144,17 +220,6 @@ def _worker(folder: Path) -> Worker:
     return Worker(folder)
 
 
-def _end_workers(folder: Path) -> None:
-    """joblib would keep its processes, and they those that render, for another five minutes."""
-    from pokora_anime.render.worker import temporary_folders
-
-    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
-    executor = getattr(loky, "_executor", None)
-    if executor is not None:
-        executor.shutdown(wait=True, kill_workers=True)
-        temporary_folders.clear(folder)
-
-
 def _line(error: Exception) -> str:
     line = error.line() if isinstance(error, PokoraError) else f"{type(error).__name__}: {error}"
     return " ".join(line.split())
@@ -167,6 +232,7 @@ def _write_result(folder: Path, result: dict[str, Any], started: float) -> float
     with writing(folder):
         text = json.dumps(result, ensure_ascii=False)
         write_atomic(folder / f"job-{result['number']:03}.json", text.encode())
+    gallery_files.refresh_sweep(folder)
     return seconds
 
 
@@ -208,10 +274,12 @@ def _report(folder: Path, command: str) -> int:
     failed = [result for result in results if "error" in result]
     for result in results:
         outcome = f"failed: {result['error']}" if "error" in result else result["path"]
-        print(f"{result['label']}: {outcome}")
+        part = f"{result['part']} " if "part" in result else ""
+        print(f"{part}{result['label']}: {outcome}")
     done = [result for result in results if "path" in result]
     if done:
         _write_sheet(folder, command, done)
+    print(f"gallery: {gallery_files.write_sweep(folder)}", file=sys.stderr)
     if failed:
         print(f"pokora: {len(failed)} of {len(results)} renders failed", file=sys.stderr)
     print(folder)
@@ -274,7 +342,6 @@ def clear(folder: Path) -> None:
 def report(folder: Path, command: str) -> int:
     """End the sweep's processes and tell of its jobs; 1 if one failed."""
     _worker(folder).close()
-    _end_workers(folder)
     return _report(folder, command)
 
 

@@ -65,7 +65,7 @@ def configs(command: str, overrides: Sequence[str]) -> tuple[list[tuple[str, Run
     register_schemas()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            hydra = _hydra(command, ready)
+            hydra = hydra_part(command, ready)
             words = [[word for word in job if not _of_hydra(word)] for job in _split(hydra, ready)]
             found = _composed(command, words)
     except (HydraException, OmegaConfBaseException) as error:
@@ -104,7 +104,7 @@ def _at_once(hydra: HydraConf) -> int:
 
 def constant(ready: Sequence[str]) -> list[str]:
     """The keys of a run that have one value for all jobs. Raises HydraException."""
-    keys = [one.key_or_group for one in _parsed(ready) if not one.is_sweep_override()]
+    keys = [one.key_or_group for one in parsed(ready) if not one.is_sweep_override()]
     return [key for key in keys if not _of_hydra(key)]
 
 
@@ -119,14 +119,14 @@ def one_at_a_time(ready: Sequence[str]) -> list[str]:
 
 def _each(command: str, ready: Sequence[str]) -> Iterator[list[str]]:
     """What is typed for each job."""
-    return _split(_hydra(command, ready), ready)
+    return _split(hydra_part(command, ready), ready)
 
 
-def _hydra(command: str, ready: Sequence[str]) -> HydraConf:
+def hydra_part(command: str, ready: Sequence[str]) -> HydraConf:
     """Hydra's own part of the config: launcher and sweeper."""
     from hydra import compose
 
-    fixed = [one.input_line or "" for one in _parsed(ready) if not one.is_sweep_override()]
+    fixed = [one.input_line or "" for one in parsed(ready) if not one.is_sweep_override()]
     return compose(command, overrides=fixed, return_hydra_config=True).hydra
 
 
@@ -142,9 +142,9 @@ def _split(hydra: HydraConf, ready: Sequence[str]) -> Iterator[list[str]]:
             fix="leave out hydra/sweeper=",
         )
     listed = [f"{key}={value}" for key, value in cast(dict[str, Any], hydra.sweeper["params"] or {}).items()]
-    parsed = _parsed([*listed, *ready])
-    ours = [one for one in parsed if not _of_hydra(one.key_or_group)]
-    fixed = (one.input_line or "" for one in _parsed(ready) if not one.is_sweep_override())
+    words = parsed([*listed, *ready])
+    ours = [one for one in words if not _of_hydra(one.key_or_group)]
+    fixed = (one.input_line or "" for one in parsed(ready) if not one.is_sweep_override())
     theirs = [word for word in fixed if _of_hydra(word)]
     for batch in BasicSweeper.split_arguments(ours, None):
         for job in batch:
@@ -155,7 +155,8 @@ def _of_hydra(word: str) -> bool:
     return word.lstrip("+").startswith(("hydra.", "hydra/"))
 
 
-def _parsed(words: Sequence[str]) -> list[Override]:
+def parsed(words: Sequence[str]) -> list[Override]:
+    """Words by Hydra's grammar. Raises HydraException."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from pokora_anime.cli.parser import OneLineParser
-from pokora_anime.nano.world import vocabulary as v
+from pokora_anime.nano.world import vocabulary
 from pokora_anime.system.files.atomic_files import writing
 
 _DESCRIPTION = """What base=nano draws: one girl, described by these words and no others.
@@ -35,15 +35,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def listing() -> str:
     """Every group with its values, other forms of a value in brackets."""
-    width = max(map(len, v.ATTRIBUTES)) + 2
+    width = max(map(len, vocabulary.ATTRIBUTES)) + 2
     lines = [_DESCRIPTION, ""]
-    for name, values in v.ATTRIBUTES.items():
+    for name, values in vocabulary.ATTRIBUTES.items():
         for index, value in enumerate(values):
             label = name.replace("_", " ") if index == 0 else ""
-            others = v.SYNONYMS.get(name, {}).get(value, ())
+            others = vocabulary.SYNONYMS.get(name, {}).get(value, ())
             also = f"  (also {', '.join(said(name, form) for form in others)})" if others else ""
             lines.append(f"  {label:{width}}{said(name, value)}{also}")
-    lines += ["", f"  {'taken, no effect':{width}} {', '.join(v.QUALITY)}", "", *_moves(), ""]
+    lines += ["", f"  {'taken, no effect':{width}} {', '.join(vocabulary.QUALITY)}", "", *_moves(), ""]
     return "\n".join([*lines, "Try: pokora stills shot.prompt='1girl, red hair, ponytail, kimono, beach'"])
 
 
@@ -51,7 +51,7 @@ def _moves() -> list[str]:
     """What a clip's poses can be planned for, beside the actions that are drawn."""
     from pokora_anime.choreography.actions import NAMES
 
-    more = [name for name in NAMES if name not in v.ATTRIBUTES["action"]]
+    more = [name for name in NAMES if name not in vocabulary.ATTRIBUTES["action"]]
     lines = wrap(", ".join(more), 96, initial_indent="  ", subsequent_indent="  ")
     return ["Clips (control.source=choreography, the default) also know, seen from the front:", *lines]
 

@@ -68,7 +68,7 @@ def _taken() -> dict[str, str]:
     return {name: row.id for row in registry.shipped() for name in row.names}
 
 
-def _add_lora(arguments: Sequence[str]) -> int:
+def _lora_parser() -> argparse.ArgumentParser:
     parser = _parser(
         "Register a LoRA of your own; it is copied into your data folder. A checkpoint: --kind base --help."
     )
@@ -82,7 +82,11 @@ def _add_lora(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--data", required=True, help="what it was trained on, and why that data is free")
     parser.add_argument("--link", default="", help="its page, for the citation")
-    typed = parser.parse_args(arguments)
+    return parser
+
+
+def _add_lora(arguments: Sequence[str]) -> int:
+    typed = _lora_parser().parse_args(arguments)
     new = own_weights.NewLora(
         id=typed.id,
         file=typed.file,

@@ -25,7 +25,7 @@ from typing import Self
 from pokora_anime.cli.parser import OneLineParser, whole
 from pokora_anime.errors import ConfigError, MachineError
 from pokora_anime.nano.recipe import MEMBERS
-from pokora_anime.nano.train import check, train_nano
+from pokora_anime.nano.train import Assignment, check, train_nano
 from pokora_anime.system.processor_cores import usable_cores
 from pokora_anime.system.terminal import resume_hint
 
@@ -38,22 +38,16 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, check and train; returns the exit status."""
     options = _parser().parse_args(list(arguments))
     threads = options.threads or (usable_cores() if options.processes == 1 else 1)
+    assignment = Assignment(
+        members=options.members, work=options.work, export=options.export, start=options.start
+    )
     if WATCHED in os.environ:
         _end_with_the_command()
     try:
         if WATCHED not in os.environ and "WORLD_SIZE" not in os.environ:  # torchrun sets the latter
-            check(options.members, options.work, options.export, options.start)
+            check(assignment)
             return _watch_over(list(arguments), options.processes, threads)
-        train_nano(
-            options.members,
-            options.preset,
-            options.work,
-            options.export,
-            options.device,
-            threads,
-            options.seed,
-            options.start,
-        )
+        train_nano(assignment, options.preset, options.device, threads, options.seed)
     except ValueError as error:
         raise ConfigError("CFG-TRAIN", str(error), fix="`pokora train nano --help`") from error
     return 0

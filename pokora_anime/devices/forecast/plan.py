@@ -5,14 +5,15 @@ Torch-free and pure: a plan follows from a job and a piece of hardware.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import product
 
-from pokora_anime.devices.forecast.workload import Job
+from pokora_anime.devices import openvino_runtime
+from pokora_anime.devices.forecast.workload import Converts, Job
 from pokora_anime.devices.hardware import GIB, Hardware
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.schema.settings import Compile, DeviceKind, DType
+from pokora_anime.schema.settings import Compile, DeviceKind, DType, Runtime
 
 _PROCESS = {DeviceKind.cuda: 0.8 * GIB, DeviceKind.mps: 0.8 * GIB, DeviceKind.cpu: 0.6 * GIB}
 _MARGIN = 1.08  # what an allocator loses between blocks
@@ -22,6 +23,8 @@ _BUS = 10e9  # bytes a second from the host's memory to the card
 _USABLE = 0.94  # of the memory: a forecast may be a little too low
 _PINNED = 1.3  # measured: SDXL's motion UNet and two ControlNets take 12.9 GiB of 9.9
 _KEPT_FREE = 2 * GIB  # of the host's memory
+_OPENVINO = 0.7  # of torch's seconds, measured with nano's networks
+_LONG = 300.0  # seconds of computing from which on networks are converted for one run
 _READING = 1e9  # bytes of weights a second, from the disk to where they are held
 
 
@@ -39,7 +42,7 @@ class Plan:
 
     `sequential`: guidance in two passes. `alternate`: decoding waits for denoising steps. `decode_chunk`:
     at most so many frames at once, 0 for the config's own number. `tiled`: a second pass sees tiles.
-    `compile`: how the networks that move frames are compiled.
+    `compile`: how the networks that move frames are compiled. `converts`: which networks OpenVINO computes.
     """
 
     offload: Offload = Offload.none
@@ -49,27 +52,33 @@ class Plan:
     decode_chunk: int = 0
     tiled: bool = False
     compile: Compile = Compile.off
+    converts: tuple[Converts, ...] = ()
 
     def holds_as(self, other: Plan) -> bool:
         """Whether networks that are held for the other plan serve this one too."""
         return self.holding == other.holding and self.sequential == other.sequential
 
     @property
-    def holding(self) -> tuple[Offload, bool, Compile]:
+    def holding(self) -> tuple[Offload, bool, Compile, tuple[Converts, ...]]:
         """What loaded networks are made ready for."""
-        return self.offload, self.fp8, self.compile
+        return self.offload, self.fp8, self.compile, self.converts
 
     @property
     def denoising(self) -> dict[str, Json]:
         """What may change the bits of latents, for their node's environment; empty for the default."""
         found: dict[str, Json] = {"guidance": "sequential"} if self.sequential else {}
-        return found | {"weights": "fp8"} if self.fp8 else found
+        found |= {"weights": "fp8"} if self.fp8 else {}
+        return found | self._computed_by("unet", "control")
 
     @property
     def moving(self) -> dict[str, Json]:
         """`denoising` for segments: the networks that move frames may be compiled."""
-        compiled: dict[str, Json] = {"compile": self.compile.value} if self.compile is not Compile.off else {}
-        return self.denoising | compiled
+        found = {name: value for name, value in self.denoising.items() if name != "runtime"}
+        found |= {"compile": self.compile.value} if self.compile is not Compile.off else {}
+        return found | self._computed_by("motion", "control")
+
+    def _computed_by(self, *networks: Converts) -> dict[str, Json]:
+        return {"runtime": openvino_runtime.named()} if {*networks} & {*self.converts} else {}
 
     @property
     def enlarging(self) -> dict[str, Json]:
@@ -107,6 +116,7 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
     """Peak memory and time of a job under a plan."""
     nets, pixels, number = job.networks, job.latent_pixels, hardware.number_bytes
     rows = job.rows(sequential=plan.sequential)
+    moved = job.rows(sequential=plan.sequential, clip=True)
     text, unet, motion, control, vae = (
         _weights(network.parameters, plan if network in (nets.unet, nets.motion, nets.control) else Plan())
         * hardware.weight_bytes
@@ -116,7 +126,7 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
     decoding = job.shown_pixels * number * nets.vae.alive * chunk
     handed = nets.residuals if job.controls else 0
     alive = max(nets.motion.alive + handed, nets.control.alive + 2 * handed if job.controls else 0)
-    moving = rows * job.frames * number * max(pixels * alive, _seen_again(plan, job) * nets.motion.alive)
+    moving = moved * job.frames * number * max(pixels * alive, _seen_again(plan, job) * nets.motion.alive)
     picture = rows * pixels * number * nets.unet.alive
     clip = motion + job.controls * control
     if plan.offload is Offload.model:
@@ -162,6 +172,9 @@ def ladder(job: Job, hardware: Hardware) -> tuple[Forecast, ...]:
 
     Plans with fp8 weights come last, before them a second pass in tiles: they alone change what is seen.
     """
+    if job.runtime is Runtime.auto:
+        pays = forecast(Plan(), job, hardware.nominal).computing > _LONG
+        job = replace(job, runtime=Runtime.openvino if pays else Runtime.torch)
     found = sorted(
         (forecast(plan, job, hardware.nominal) for plan in _plans(job, hardware)),
         key=lambda one: (one.plan.fp8, one.plan.tiled, one.seconds, one.plan.deviations),
@@ -199,11 +212,17 @@ def _plans(job: Job, hardware: Hardware) -> list[Plan]:
             tiled=parts,
             # Hooks on every layer, which stream or widen its weights, leave nothing to compile.
             compile=Compile.off if small or where is Offload.group else job.compile,
+            # A conversion wants the process for itself, which decoding between steps does not give.
+            converts=() if turns or hardware.kind is not DeviceKind.cpu else _converts(job),
         )
         for where, small, one, turns, chunk, parts in product(
             offloads, fp8, sequential, alternate, chunks, tiled
         )
     ]
+
+
+def _converts(job: Job) -> tuple[Converts, ...]:
+    return job.converts if job.runtime is Runtime.openvino else ()
 
 
 def _weights(parameters: int, plan: Plan) -> float:
@@ -212,11 +231,12 @@ def _weights(parameters: int, plan: Plan) -> float:
 
 def _seconds(plan: Plan, job: Job, hardware: Hardware, held: float) -> float:
     slower = (1.05 if plan.sequential else 1.0) * (1.02 if plan.alternate else 1.0)
+    slower *= _OPENVINO if plan.converts else 1.0
     slower *= (1.01 if plan.decode_chunk else 1.0) * (1.02 if plan.fp8 else 1.0)
     computing = slower * job.flops(tiled=plan.tiled) / hardware.rate_of(job.family)
     passes = job.segments * (job.steps - job.skipped + (job.hires.steps if job.hires else 0))
-    if job.guided and (plan.sequential or not job.batched):
-        passes *= 1.0 + job.guided
+    if job.clip_guided and (plan.sequential or not job.batched):
+        passes *= 1.0 + job.clip_guided
     carrying = passes * held / _BUS
     if plan.offload is Offload.group:  # the next layers travel while these compute
         return max(computing * 1.05, carrying)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pokora_anime.devices import compiler
+from pokora_anime.devices import compiler, openvino_runtime
 from pokora_anime.devices.forecast.plan import Forecast, Offload, Plan, first_fitting, forecast, ladder
 from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.devices.hardware import GIB, Hardware
@@ -28,7 +28,7 @@ _CPU_TIERS = (
         "base.width=512 base.height=512",
         {"width": 512, "height": 512},
     ),
-    ("fewer steps", "speed=lcm speed.steps=4", {"steps": 4, "guided": 0.0}),
+    ("fewer steps", "speed=lcm speed.steps=4", {"steps": 4, "guided": 0.0, "clip_guided": 0.0}),
     ("plan the shot with nano, render it on a card", "base=nano", {"family": Family.nano}),
 )
 
@@ -37,9 +37,13 @@ def lines(chosen: Forecast, job: Job, hardware: Hardware) -> tuple[str, ...]:
     """What a run is going to do, in one line, and in another what it waits for first."""
     expected = f"about {chosen.peak / GIB:.1f} GB and {duration(chosen.seconds)}"
     told = f"plan: {hardware.name}, {settings(chosen.plan, job, hardware)}; {expected} expected"
-    if chosen.plan.compile is Compile.off:
-        return (told,)
-    return told, f"the first segment compiles: minutes once, kept for later runs in {compiler.kept()}"
+    more: list[str] = []
+    if chosen.plan.compile is not Compile.off:
+        more.append(f"the first segment compiles: minutes once, kept for later runs in {compiler.kept()}")
+    if chosen.plan.converts:
+        kept = openvino_runtime.folder()
+        more.append(f"each network is converted for OpenVINO once, a minute at most, and kept in {kept}")
+    return (told, *more)
 
 
 def settings(plan: Plan, job: Job, hardware: Hardware) -> str:
@@ -47,6 +51,8 @@ def settings(plan: Plan, job: Job, hardware: Hardware) -> str:
     words = [f"{hardware.dtype.value}{' with fp8 weights' if plan.fp8 else ''}"]
     if job.compile is not Compile.off:
         words.append(_COMPILED[plan.compile])
+    if plan.converts:
+        words.append("OpenVINO")
     if hardware.kind is DeviceKind.cuda:
         words.append(_OFFLOADS[plan.offload])
     if job.guided:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+from pokora_anime.devices import openvino_runtime
 from pokora_anime.schema.settings import (
     Chain,
     Compile,
     ControlNetwork,
     Family,
     RunConfig,
+    Runtime,
+    SpeedConfig,
     StillsConfig,
     VideoConfig,
 )
@@ -17,6 +21,7 @@ from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, joi
 from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
 
+Converts = Literal["unet", "motion", "control"]
 OVERLAPPING = 1.6  # how much of a frame tiles cover, counted with their overlaps
 
 
@@ -94,18 +99,20 @@ class Job:
     batched: bool  # as one batch of two
     controls: int
     decode_chunk: int
+    clip_guided: float = 0.0  # the same share of a segment's steps
     steered: float = 0.0  # frames that each ControlNet sees at a step, all segments together
     delivered: int = 0  # pixels of all frames as they are encoded
     draft_steps: int = 0  # of the pass that control maps are read from
     skipped: int = 0  # of a segment's steps, which starts from the keyframe
     hires: Hires | None = None
     compile: Compile = Compile.off
+    runtime: Runtime = Runtime.torch  # auto: openvino if the run is long enough to convert networks for it
+    converts: tuple[Converts, ...] = ()  # which of them it then computes
 
     @classmethod
     def of(cls, config: RunConfig) -> Job:
         """The job that a composed config describes."""
         speed = config.speed
-        on = speed.guidance_scale > 1.0
         video = config if isinstance(config, VideoConfig) else None
         stills = config if isinstance(config, StillsConfig) else None
         return cls(
@@ -116,7 +123,8 @@ class Job:
             segments=_segments(video) if video else 0,
             pictures=stills.count if stills else _keyframes(video),
             steps=speed.steps,
-            guided=max(0.0, speed.guidance_end - speed.guidance_start) if on else 0.0,
+            guided=_guided(speed, speed.guidance_end),
+            clip_guided=_guided(speed, _clip_end(video)) if video else 0.0,
             batched=speed.guidance_batched,
             controls=_controls(video) if video else 0,
             decode_chunk=video.finish.decode_chunk if video else 1,
@@ -126,6 +134,8 @@ class Job:
             skipped=choreography_plan.skipped(video) if video else 0,
             hires=_hires(video) if video and hires_plan.asked(video) else None,
             compile=config.device.compile if video else Compile.off,
+            runtime=openvino_runtime.chosen(config),
+            converts=_converts(config),
         )
 
     @property
@@ -138,9 +148,10 @@ class Job:
         """Of one frame."""
         return (self.width // LATENT_SCALE) * (self.height // LATENT_SCALE)
 
-    def rows(self, *, sequential: bool) -> int:
-        """Rows of a pass at the steps with guidance."""
-        return 2 if self.guided and self.batched and not sequential else 1
+    def rows(self, *, sequential: bool, clip: bool = False) -> int:
+        """Rows of a pass at the steps with guidance, of a picture or of a clip's segment."""
+        guided = self.clip_guided if clip else self.guided
+        return 2 if guided and self.batched and not sequential else 1
 
     @property
     def shown_pixels(self) -> int:
@@ -151,10 +162,10 @@ class Job:
         """Arithmetic of the whole run, decoding included; `tiled`: its second pass sees tiles."""
         nets, passes = self.networks, self.steps * (1.0 + self.guided)
         picture = self.latent_pixels * (passes * nets.unet.megaflops + nets.vae.megaflops)
-        moving = (self.steps - self.skipped) * (1.0 + self.guided) * nets.motion.megaflops
-        steering = (self.steps - self.skipped) * (1.0 + self.guided) * self.controls
+        moving = (self.steps - self.skipped) * (1.0 + self.clip_guided) * nets.motion.megaflops
+        steering = (self.steps - self.skipped) * (1.0 + self.clip_guided) * self.controls
         steered = self.steered * self.latent_pixels * steering * nets.control.megaflops
-        drafted = self.draft_steps * (1.0 + self.guided) * nets.motion.megaflops
+        drafted = self.draft_steps * (1.0 + self.clip_guided) * nets.motion.megaflops
         drafted += nets.vae.megaflops if self.draft_steps else 0.0
         frame = self.latent_pixels * (moving + drafted) + self.shown_pixels * nets.vae.megaflops
         if self.hires is not None:
@@ -163,10 +174,32 @@ class Job:
         return 1e6 * (self.pictures * picture + self.segments * self.frames * frame + steered)
 
 
+def _guided(speed: SpeedConfig, end: float) -> float:
+    """The share of the schedule with CFG, up to `end`."""
+    return max(0.0, end - speed.guidance_start) if speed.guidance_scale > 1.0 else 0.0
+
+
+def _clip_end(config: VideoConfig) -> float:
+    speed = config.speed
+    follows = config.keyframe.enabled
+    return min(speed.guidance_end, speed.clip_guidance_end) if follows else speed.guidance_end
+
+
 def _hires(config: VideoConfig) -> Hires:
     height, width = hires_plan.latent_size(config)
     tiled = config.finish.hires.tiled
     return Hires(latent_pixels=height * width, steps=hires_plan.steps(config), tiled=tiled)
+
+
+def _converts(config: RunConfig) -> tuple[Converts, ...]:
+    """A clip's keyframe is torch's, to the bit: it is one picture, and everything follows from it.
+
+    With auto nano's ControlNets are torch's too: they run for less time than their graphs take to load.
+    """
+    if not isinstance(config, VideoConfig):
+        return ("unet",)
+    small = config.device.runtime is Runtime.auto and config.base.family is Family.nano
+    return ("motion",) if small else ("motion", "control")
 
 
 def _controls(config: VideoConfig) -> int:

@@ -6,9 +6,10 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,30 +53,56 @@ NEEDS = {
     "lora_lcm": ("text", *PICTURES, "unet", "motion"),
 }
 DIFFUSION = ("text", *PICTURES, "unet")  # what every other member needs
+# What trains a member, in `members/`.
+_TRAINERS = {
+    "probe": "train_probe.train_probe",
+    "choreographer": "train_choreographer.train_choreographer",
+    "crisp": "train_crisp.train_crisp",
+    "text": "train_text.train_text",
+    "vae": "train_vae.train_vae",
+    "decoder": "train_decoders.train_decoder",
+    "vae_tiny": "train_decoders.train_vae_tiny",
+    "unet": "train_unet.train_unet",
+    "motion": "train_motion.train_motion",
+    "steering": "train_steering.train_steering",
+    "lora_lcm": "train_lcm.train_lcm",
+    "pose_extractor": "train_extractors.train_pose",
+    "depth_extractor": "train_extractors.train_depth",
+}
+# The same, told which of several members it is.
+_TRAINERS_OF_SEVERAL = {
+    "controlnet_pose": "train_controlnets.train_controlnet",
+    "controlnet_depth": "train_controlnets.train_controlnet",
+    "lora_pastel": "train_style.train_style",
+    "lora_flat_color": "train_style.train_style",
+}
 
 if TYPE_CHECKING:
     from pokora_anime.nano.train.training_loop import Place
 
 
-def train_nano(
-    members: Sequence[str] | None,
-    preset: str,
-    work: Path,
-    export: Path | None,
-    device: str,
-    threads: int,
-    seed: int,
-    start: Path | None = None,
-) -> None:
-    """Trains members (None: all) in order; resumes what a kill interrupted.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What a training is to make, in which folders.
 
-    `start` is a finished family to go on from, in a work folder that has none yet; members that cannot
-    go on from weights are taken over, unless they are named.
+    `members` are trained in order (None: all); `work` keeps what is done and what is begun; the family is
+    shipped to `export`. `start` is a finished family to go on from, in a work folder that has none yet;
+    members that cannot go on from weights are taken over, unless they are named.
+    """
+
+    work: Path
+    members: Sequence[str] | None = None
+    export: Path | None = None
+    start: Path | None = None
+
+
+def train_nano(assignment: Assignment, preset: str, device: str, threads: int, seed: int) -> None:
+    """Trains members in order; resumes what a kill interrupted.
 
     Raises ValueError for what `check` refuses, an unknown preset or device, and a member that another
     process is training in the same folder.
     """
-    chosen = check(members, work, export, start)
+    chosen = check(assignment)
     recipe = make_recipe(preset)
     import torch
 
@@ -84,43 +111,50 @@ def train_nano(
 
     torch.set_num_threads(threads)
     _check_device(device)
-    place = Place(work, device, seed, recipe.previews)
+    place, start = Place(assignment.work, device, seed, recipe.previews), assignment.start
     training_workers.meet()
     if start is not None and training_workers.rank() == 0:
         _begin_family(start, place.family)
     training_workers.wait()
-    kept = kept_from(start) if members is None else ()
+    kept = kept_from(start) if assignment.members is None else ()
     for member in chosen:
-        if (work / "done" / member).exists():
+        if (place.work / "done" / member).exists():
             print(f"{member}: already trained", flush=True)
-            continue
-        if member in kept:
+        elif member in kept:
             print(f"{member}: stays as it is in {start}; --members {member} trains it anew", flush=True)
-            continue
-        started = time.monotonic()
-        with training_workers.only_training(member, work):
-            if member not in ALONE:
-                training_workers.take_core()
-                with suppress(training_workers.OnlyHelped):
-                    _train_member(member, shared_out(recipe, training_workers.count()), place, threads)
-            elif training_workers.rank() == 0:
-                cores = threads * training_workers.count()
-                with training_workers.by_itself():
-                    _train_member(member, recipe, place, cores)
+        else:
+            _train_together(member, recipe, place, threads, assignment.export)
             training_workers.wait()
-            if training_workers.rank() == 0:
-                _finish(member, place, export, time.monotonic() - started)
+
+
+def _train_together(member: str, recipe: Recipe, place: Place, threads: int, export: Path | None) -> None:
+    """One member by all processes that there are, or by the first of them alone."""
+    from pokora_anime.nano.train import training_workers
+
+    started = time.monotonic()
+    with training_workers.only_training(member, place.work):
+        if member not in ALONE:
+            training_workers.take_core()
+            with suppress(training_workers.OnlyHelped):
+                _train_member(member, shared_out(recipe, training_workers.count()), place, threads)
+        elif training_workers.rank() == 0:
+            cores = threads * training_workers.count()
+            with training_workers.by_itself():
+                _train_member(member, recipe, place, cores)
         training_workers.wait()
+        if training_workers.rank() == 0:
+            _finish(member, place, export, time.monotonic() - started)
 
 
-def check(members: Sequence[str] | None, work: Path, export: Path | None, start: Path | None) -> list[str]:
+def check(assignment: Assignment) -> list[str]:
     """The members to train, in order, if these folders will do. Torch-free.
 
     Raises ValueError for an unknown member or one that lacks what it is trained on, for a `start` that
     is no family and for an `export` that would overwrite something else; MachineError if nothing can
     be written in `work`.
     """
-    chosen = _chosen(members)
+    work, start = assignment.work, assignment.start
+    chosen = _chosen(assignment.members)
     if start is not None:
         lacking = [sign for sign in map(_in_family, SIGNS.values()) if sign and not (start / sign).exists()]
         if lacking:
@@ -131,10 +165,10 @@ def check(members: Sequence[str] | None, work: Path, export: Path | None, start:
             started = start is not None and _in_family(sign)
             if need not in chosen[:number] and not (work / sign).exists() and not started:
                 raise ValueError(f"{member} needs {need}, which is not in {work}: add it to --members")
-    if export is not None:
+    if assignment.export is not None:
         from pokora_anime.nano.train.export import refuse_foreign
 
-        refuse_foreign(export)
+        refuse_foreign(assignment.export)
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=work).close()
@@ -220,66 +254,21 @@ def _chosen(members: Sequence[str] | None) -> list[str]:
 
 
 def _train_member(member: str, recipe: Recipe, place: Place, threads: int) -> None:
-    """Imports late: each member's module is needed by that member alone."""
-    if member == "probe":
-        from pokora_anime.nano.train.members.train_probe import train_probe
-
-        train_probe(recipe.probe, place)
-    elif member == "choreographer":
-        from pokora_anime.nano.train.members.train_choreographer import train_choreographer
-
-        train_choreographer(recipe.choreographer, place)
-    elif member == "crisp":
-        from pokora_anime.nano.train.members.train_crisp import train_crisp
-
-        train_crisp(recipe.crisp, place)
-    elif member == "data":
+    if member == "data":
         from pokora_anime.nano.train.drawn_data import render
 
         render(place.work, recipe.data, place.seed, threads)
-    elif member == "text":
-        from pokora_anime.nano.train.members.train_text import train_text
-
-        train_text(recipe.text, place)
-    elif member == "vae":
-        from pokora_anime.nano.train.members.train_vae import train_vae
-
-        train_vae(recipe.vae, place)
     elif member == "latents":
         from pokora_anime.nano.train.members.train_vae import encode_latents
 
         encode_latents(place)
-    elif member == "unet":
-        from pokora_anime.nano.train.members.train_unet import train_unet
+    elif member in _TRAINERS_OF_SEVERAL:
+        _trainer(_TRAINERS_OF_SEVERAL[member])(member, getattr(recipe, member), place)
+    else:
+        _trainer(_TRAINERS[member])(getattr(recipe, member), place)
 
-        train_unet(recipe.unet, place)
-    elif member == "motion":
-        from pokora_anime.nano.train.members.train_motion import train_motion
 
-        train_motion(recipe.motion, place)
-    elif member in ("controlnet_pose", "controlnet_depth"):
-        from pokora_anime.nano.train.members.train_controlnets import train_controlnet
-
-        train_controlnet(member, getattr(recipe, member), place)
-    elif member == "steering":
-        from pokora_anime.nano.train.members.train_steering import train_steering
-
-        train_steering(recipe.steering, place)
-    elif member == "lora_lcm":
-        from pokora_anime.nano.train.members.train_lcm import train_lcm
-
-        train_lcm(recipe.lora_lcm, place)
-    elif member in ("lora_pastel", "lora_flat_color"):
-        from pokora_anime.nano.train.members.train_style import train_style
-
-        train_style(member, getattr(recipe, member), place)
-    elif member in ("pose_extractor", "depth_extractor"):
-        from pokora_anime.nano.train.members import train_extractors
-
-        trainer = train_extractors.train_pose if member == "pose_extractor" else train_extractors.train_depth
-        trainer(getattr(recipe, member), place)
-    elif member in ("decoder", "vae_tiny"):
-        from pokora_anime.nano.train.members import train_decoders
-
-        decoder = train_decoders.train_decoder if member == "decoder" else train_decoders.train_vae_tiny
-        decoder(getattr(recipe, member), place)
+def _trainer(name: str) -> Callable[..., None]:
+    """Imported late: each member's module is needed by that member alone."""
+    module, _, function = name.partition(".")
+    return getattr(import_module(f"pokora_anime.nano.train.members.{module}"), function)

@@ -79,7 +79,18 @@ class Progress:
 
 
 LossOf = Callable[[Dice], Tensor]
-Preview = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What is shown on the way: `show` is told the step, every `every` steps and at the end."""
+
+    show: Callable[[int], None]
+    every: int = 500
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether it is shown after this step of so many."""
+        return step % self.every == 0 or step == steps
 
 
 def train(
@@ -89,7 +100,6 @@ def train(
     loss_of: LossOf,
     place: Place,
     preview: Preview | None = None,
-    preview_every: int = 500,
     before: Sequence[dict[str, Any]] = (),
 ) -> Progress:
     """Minimises `loss_of` over the parameters in place; resumes from the work folder.
@@ -116,9 +126,9 @@ def train(
         if now - saved > SAVE_SECONDS or step == training.steps:
             loop.save()
             saved = now
-        if place.previews and preview is not None and (step % preview_every == 0 or step == training.steps):
+        if place.previews and preview is not None and preview.due(step, training.steps):
             with loop.averaged():
-                preview(step)
+                preview.show(step)
             started = time.monotonic()
     loop.keep_average()
     if training_workers.rank() > 0:

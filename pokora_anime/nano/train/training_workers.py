@@ -7,14 +7,16 @@ many threads, which waits at the end of every small operation.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import torch
+from filelock import Timeout
 from torch import distributed, nn
+
+from pokora_anime.system.files.file_lock import lock
 
 # Whoever started the processes ends them all when one fails; a slow one is worth waiting for.
 PATIENCE = timedelta(days=30)
@@ -71,24 +73,23 @@ def only_training(member: str, work: Path) -> Generator[None]:
 
     Raises ValueError where another training has it.
     """
-    if rank() > 0 or sys.platform == "win32":
+    if rank() > 0:
         yield
         return
-    import fcntl
-
     path = work / "state" / f"{member}.lock"
     path.parent.mkdir(exist_ok=True)
-    with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{member} is being trained in {work} already; wait for that training, stop it, or choose"
-                " another --work"
-            ) from error
-        except OSError:
-            pass  # some network file systems have no locks
+    try:
+        taken = lock(path)
+    except Timeout as error:
+        raise ValueError(
+            f"{member} is being trained in {work} already; wait for that training, stop it, or choose"
+            " another --work"
+        ) from error
+    try:
         yield
+    finally:
+        if taken is not None:
+            taken.release()
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Collection
 
 import numpy as np
 
-import pokora_anime.nano.world.vocabulary as v
+from pokora_anime.nano.world import vocabulary
 from pokora_anime.nano.world.scene import Scene
 
 KEEP = 0.85
-ORDER = tuple(v.ATTRIBUTES)
+ORDER = tuple(vocabulary.ATTRIBUTES)
 
 
 def full_caption(scene: Scene) -> str:
@@ -44,7 +44,7 @@ def caption_with_labels(
     text = ", ".join(_decorated(parts, rng))
     labels = {
         name: values.index(str(getattr(scene, name))) if name in mentioned else -1
-        for name, values in v.ATTRIBUTES.items()
+        for name, values in vocabulary.ATTRIBUTES.items()
     }
     return text, labels
 
@@ -81,7 +81,7 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 def _word(scene: Scene, name: str, rng: np.random.Generator | None) -> str:
     """The value of an attribute, sometimes as a synonym."""
     value = str(getattr(scene, name))
-    forms = v.SYNONYMS.get(name, {}).get(value, ())
+    forms = vocabulary.SYNONYMS.get(name, {}).get(value, ())
     if rng is None or not forms or rng.random() < 0.75:
         return value
     return _pick(rng, forms)
@@ -112,7 +112,7 @@ def _tags(scene: Scene, mentioned: set[str], rng: np.random.Generator | None) ->
 def _hair_phrase(scene: Scene, mentioned: set[str], rng: np.random.Generator) -> str:
     color = _word(scene, "hair_color", rng) if "hair_color" in mentioned else ""
     if "hair_style" in mentioned:
-        return re.sub(r" +", " ", _pick(rng, v.HAIR_PHRASES[scene.hair_style]).format(color))
+        return re.sub(r" +", " ", _pick(rng, vocabulary.HAIR_PHRASES[scene.hair_style]).format(color))
     return f"with {color} hair" if color else ""
 
 
@@ -126,21 +126,21 @@ def _outfit_phrase(scene: Scene, mentioned: set[str], rng: np.random.Generator) 
 
 def _sentence(scene: Scene, mentioned: set[str], rng: np.random.Generator) -> str:
     """Plain English; what does not fit into the main clause follows after commas."""
-    parts = [_pick(rng, v.SUBJECTS), _hair_phrase(scene, mentioned, rng)]
+    parts = [_pick(rng, vocabulary.SUBJECTS), _hair_phrase(scene, mentioned, rng)]
     if "eye_color" in mentioned:
         link = "and" if parts[-1] else "with"
         parts.append(f"{link} {_word(scene, 'eye_color', rng)} eyes")
     parts.append(_outfit_phrase(scene, mentioned, rng))
     if "action" in mentioned:
-        parts.append(_pick(rng, v.ACTION_PHRASES[scene.action]))
+        parts.append(_pick(rng, vocabulary.ACTION_PHRASES[scene.action]))
     if "background" in mentioned:
-        parts.append(_pick(rng, v.PLACE_PHRASES[scene.background]))
+        parts.append(_pick(rng, vocabulary.PLACE_PHRASES[scene.background]))
     tail: list[str] = []
     for name, table in (
-        ("expression", v.EXPRESSION_PHRASES),
-        ("shot", v.SHOT_PHRASES),
-        ("camera", v.CAMERA_PHRASES),
-        ("style", v.STYLE_PHRASES),
+        ("expression", vocabulary.EXPRESSION_PHRASES),
+        ("shot", vocabulary.SHOT_PHRASES),
+        ("camera", vocabulary.CAMERA_PHRASES),
+        ("style", vocabulary.STYLE_PHRASES),
     ):
         if name in mentioned:
             tail.append(_pick(rng, table[str(getattr(scene, name))]))
@@ -156,13 +156,13 @@ def _decorated(parts: list[str], rng: np.random.Generator) -> list[str]:
             parts.insert(int(rng.integers(len(parts) + 1)), word)
     if rng.random() < 0.35:
         count = int(rng.integers(1, 5))
-        chosen = rng.permutation(len(v.QUALITY))[:count]
-        parts = [*(v.QUALITY[int(i)] for i in chosen), *parts]
+        chosen = rng.permutation(len(vocabulary.QUALITY))[:count]
+        parts = [*(vocabulary.QUALITY[int(i)] for i in chosen), *parts]
     return parts
 
 
 def _filler(rng: np.random.Generator) -> str:
     if rng.random() < 0.65:
-        return _pick(rng, v.FILLER)
+        return _pick(rng, vocabulary.FILLER)
     letters = rng.integers(0, 26, size=int(rng.integers(3, 10)))
     return "".join(string.ascii_lowercase[int(i)] for i in letters)

@@ -60,17 +60,7 @@ def sample_scene(rng: np.random.Generator, **fixed: str) -> Scene:
     if chosen["camera"] in ("pan left", "pan right"):
         side = -1.0 if chosen["camera"] == "pan left" else 1.0  # a walker goes where the view goes
     return Scene(
-        hair_color=chosen["hair_color"],
-        hair_style=chosen["hair_style"],
-        eye_color=chosen["eye_color"],
-        expression=chosen["expression"],
-        outfit=chosen["outfit"],
-        outfit_color=chosen["outfit_color"],
-        action=chosen["action"],
-        background=chosen["background"],
-        shot=chosen["shot"],
-        camera=chosen["camera"],
-        style=chosen["style"],
+        **chosen,
         layout_seed=int(rng.integers(64)),
         x=float(uniform(-0.07, 0.07)),
         scale=float(uniform(0.95, 1.05)),

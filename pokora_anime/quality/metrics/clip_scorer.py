@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +12,7 @@ from pokora_anime.quality.metrics import frame_pair_metrics
 from pokora_anime.quality.metrics.features import ColorsAndEdges, Describer, Looks
 from pokora_anime.quality.metrics.metric_series import JoinPicture, Series
 from pokora_anime.quality.metrics.optical_flow import BothFlows, DisFlow
-from pokora_anime.quality.metrics.score_summary import Score, summarise
+from pokora_anime.quality.metrics.score_summary import ClipTiming, Score, summarise
 
 SIDE = 256  # pixels of the shorter side that frames are measured at
 AROUND = 3  # frames shown before and after a join
@@ -53,7 +52,7 @@ class ClipScorer:
         describer: Describer | None = None,
     ) -> None:
         self.joins, self.fps, self.source_fps = tuple(joins), fps, source_fps or fps
-        self._flows: Any = flows or DisFlow()
+        self._flows: BothFlows = flows or DisFlow()
         self._describer = describer or ColorsAndEdges()
         self._series, self._looks = Series(), Looks()
         self._pictures: list[JoinPicture] = []
@@ -89,12 +88,10 @@ class ClipScorer:
 
     def result(self) -> Score:
         """The clip's score; ask once, at its end."""
+        side = min(self._previous.shape[:2]) if self._previous is not None else SIDE
         return summarise(
             self._series,
-            joins=self.joins,
-            fps=self.fps,
-            source_fps=self.source_fps,
-            side=min(self._previous.shape[:2]) if self._previous is not None else SIDE,
+            ClipTiming(joins=self.joins, fps=self.fps, source_fps=self.source_fps, side=side),
             looks=self._looks,
             describer=self._describer,
             flow=self._flows.name,

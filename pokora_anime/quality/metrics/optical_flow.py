@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -15,10 +14,16 @@ from pokora_anime.provenance.stage_records import Image
 
 Flow = npt.NDArray[np.float32]  # [height, width, 2], pixels (x, y)
 Mask = npt.NDArray[np.bool_]  # [height, width]
-# Two frames [h,w,3] to the flow from the first to the second, and back.
-BothFlows = Callable[[Image, Image], tuple[Flow, Flow]]
 
 RAFT_LEAST = 128  # pixels a side: its coarsest correlation needs two cells
+
+
+class BothFlows(Protocol):
+    """Two frames [h,w,3] to the flow from the first to the second, and back."""
+
+    name: str
+
+    def __call__(self, first: Image, second: Image, /) -> tuple[Flow, Flow]: ...
 
 
 class DisFlow:
@@ -50,7 +55,7 @@ class RaftFlow:
         from torchvision.models.optical_flow import raft_large
 
         self._torch, self._updates, self._device = torch, updates, device
-        network: Any = raft_large(weights=None, progress=False)
+        network = cast("torch.nn.Module", raft_large(weights=None, progress=False))
         network.load_state_dict(load_file(weights))
         self._network = network.to(device).eval().requires_grad_(False)
 

@@ -100,34 +100,40 @@ class Score:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipTiming:
+    """When and how large a clip's frames were: `joins` and `source_fps` of its source frames, `fps` of all.
+
+    `side` is the shorter side in pixels that they were measured at.
+    """
+
+    joins: Sequence[int]
+    fps: int
+    source_fps: int
+    side: int
+
+    @property
+    def percent(self) -> float:
+        """What turns pixels a frame into percent of the side a second."""
+        return 100 * self.fps / self.side
+
+    def steps(self, values: Values) -> Values:
+        """Means over the source frames' steps, so that held frames do not pass for stillness."""
+        return source_steps(values, self.fps, self.source_fps)
+
+
 def summarise(
     series: Series,
+    clip: ClipTiming,
     *,
-    joins: Sequence[int],
-    fps: int,
-    source_fps: int,
-    side: int,
     looks: Looks,
     describer: Describer,
     flow: str,
     pictures: tuple[JoinPicture, ...],
 ) -> Score:
     """The score of what was pushed; a clip of fewer than three frames has hardly any values."""
-    found = _Found()
-    percent = 100 * fps / side  # pixels a frame to percent of the side a second
-
-    def steps(name: str) -> Values:
-        """Means over the source frames' steps, so that held frames do not pass for stillness."""
-        values = source_steps(series.values(name), fps, source_fps)
-        return values[np.isfinite(values)]
-
-    found.put("warp_error", _median(steps("warp_error")), "fewer than two frames")
-    found.put("mawe", _mawe(series, side), "nothing moves, so there is nothing to divide by")
-    found.put("median_flow", _median(steps("speed") * percent), "fewer than two frames")
-    found.put("dynamic_degree", _median(steps("fastest") * percent), "fewer than two frames")
-    found.put("motion_smoothness", _smoothness(steps("acceleration"), steps("speeds")), "nothing moves")
-    found.put("flicker", _median(steps("flicker")), "fewer than three frames")
-    found.put("background_flicker", _median(steps("quiet_flicker")), "fewer than three frames")
+    found, fps = _Found(), clip.fps
+    _put_motion(found, series, clip)
     found.put("sharpness", _median(series.values("sharpness")), "no frame")
     found.put("sharpness_hold", _hold(series.values("sharpness"), fps), "fewer than two frames")
     drift = _drift(series, fps)
@@ -137,11 +143,11 @@ def summarise(
     likeness = _consistencies(found, looks, fps)
     value, why = describer.adherence()
     found.put("prompt_adherence", value, why)
-    scores, placements = _joins(found, series, joins, fps, source_fps)
+    scores, placements = _joins(found, series, clip)
     return Score(
         frames=series.frames,
         fps=fps,
-        side=side,
+        side=clip.side,
         flow=flow,
         features=describer.name,
         values=found.values,
@@ -149,7 +155,7 @@ def summarise(
         joins=scores,
         placements=placements,
         cuts=cuts,
-        curves=_curves(series, fps, percent) | {"color_drift": drift} | likeness,
+        curves=_curves(series, fps, clip.percent) | {"color_drift": drift} | likeness,
         pictures=pictures,
     )
 
@@ -167,11 +173,25 @@ class _Found:
             self.reasons[name] = why
 
 
-def _joins(
-    found: _Found, series: Series, joins: Sequence[int], fps: int, source_fps: int
-) -> tuple[tuple[JoinScore, ...], dict[str, float]]:
+def _put_motion(found: _Found, series: Series, clip: ClipTiming) -> None:
+    """What is told from one frame to the next: flow, its errors and flicker."""
+
+    def steps(name: str) -> Values:
+        values = clip.steps(series.values(name))
+        return values[np.isfinite(values)]
+
+    found.put("warp_error", _median(steps("warp_error")), "fewer than two frames")
+    found.put("mawe", _mawe(series, clip.side), "nothing moves, so there is nothing to divide by")
+    found.put("median_flow", _median(steps("speed") * clip.percent), "fewer than two frames")
+    found.put("dynamic_degree", _median(steps("fastest") * clip.percent), "fewer than two frames")
+    found.put("motion_smoothness", _smoothness(steps("acceleration"), steps("speeds")), "nothing moves")
+    found.put("flicker", _median(steps("flicker")), "fewer than three frames")
+    found.put("background_flicker", _median(steps("quiet_flicker")), "fewer than three frames")
+
+
+def _joins(found: _Found, series: Series, clip: ClipTiming) -> tuple[tuple[JoinScore, ...], dict[str, float]]:
     warp, speed, color = (
-        seams(source_steps(series.values(name), fps, source_fps), joins, floor)
+        seams(clip.steps(series.values(name)), clip.joins, floor)
         for name, floor in (("warp_error", WARP_FLOOR), ("speed", SPEED_FLOOR), ("color_step", COLOR_FLOOR))
     )
     if isinstance(warp, str) or isinstance(speed, str) or isinstance(color, str):
@@ -179,25 +199,16 @@ def _joins(
             found.put(name, None, str(warp))
         return (), {}
     # What interpolation spreads over several transitions is added up again.
-    spread = fps / source_fps
+    spread = clip.fps / clip.source_fps
     found.put("seam_ratio", warp.median, "")
     found.put("seam_worst", warp.worst, "")
     found.put("seam_motion", speed.median, "")
     found.put("color_step", max(0.0, color.excess) * spread, "")
-    # Middles begin at frame 1, as the steps' ends do, and have none at the last.
-    ghost = seams(
-        source_steps(np.append(series.values("ghost"), np.nan), fps, source_fps), joins, GHOST_FLOOR
-    )
-    ghosts: dict[int, float] = {}
-    if isinstance(ghost, str):
-        found.put("seam_ghost", None, f"{ghost} (in the last frame it cannot be told)")
-    else:
-        found.put("seam_ghost", ghost.median, "")
-        ghosts = dict(zip(ghost.joins, ghost.ratios, strict=True))
+    ghosts = _ghosts(found, series, clip)
     scores = tuple(
         JoinScore(
             frame=join,
-            seconds=join / source_fps,
+            seconds=join / clip.source_fps,
             warp_ratio=ratio,
             motion_ratio=motion,
             ghost_ratio=ghosts.get(join),
@@ -216,6 +227,17 @@ def _joins(
         "color_step_worst": max(color.values) * spread,
         "color_step_worst_elsewhere": (max(color.values) - color.excess) * spread,
     }
+
+
+def _ghosts(found: _Found, series: Series, clip: ClipTiming) -> dict[int, float]:
+    """By join, how much of another picture shines through its middle frame."""
+    # Middles begin at frame 1, as the steps' ends do, and have none at the last.
+    ghost = seams(clip.steps(np.append(series.values("ghost"), np.nan)), clip.joins, GHOST_FLOOR)
+    if isinstance(ghost, str):
+        found.put("seam_ghost", None, f"{ghost} (in the last frame it cannot be told)")
+        return {}
+    found.put("seam_ghost", ghost.median, "")
+    return dict(zip(ghost.joins, ghost.ratios, strict=True))
 
 
 def _median(values: Values) -> float | None:

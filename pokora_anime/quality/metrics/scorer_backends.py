@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pokora_anime.catalogue import registry, weight_hashes
-from pokora_anime.catalogue.weight_paths import PACKAGE, locate
+from pokora_anime.catalogue.weight_paths import locate
 from pokora_anime.catalogue.weights_advice import refuse_blocked
 from pokora_anime.quality.metrics.features import ColorsAndEdges, Describer
 from pokora_anime.quality.metrics.metric_table import COLORS
 from pokora_anime.quality.metrics.optical_flow import BothFlows, DisFlow
 from pokora_anime.schema.settings import Family
+from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
-PROBE_FOLDER = PACKAGE / "nano" / "weights" / "probe"
+PROBE_FOLDER = NANO_WEIGHTS / "probe"
 
 
 def describer_for(family: Family, prompt: str, device: str = "cpu", probe: Path = PROBE_FOLDER) -> Describer:

@@ -12,7 +12,8 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from pokora_anime.render.worker.granted_paths import PACKAGE, library_folders
+from pokora_anime.render.worker.granted_paths import library_folders
+from pokora_anime.system.files.installed_package import INSTALLED
 
 _COMPILE = """
 import compileall, os, sys
@@ -24,7 +25,7 @@ for line in sys.stdin.read().splitlines():
 
 def compile_later(sources: Iterable[str]) -> None:
     """Start a process of low priority that compiles those of our libraries' files, and do not wait for it."""
-    folders = [PACKAGE, *(Path(folder) for folder in (*library_folders(), sysconfig.get_path("stdlib")))]
+    folders = [INSTALLED, *(Path(folder) for folder in (*library_folders(), sysconfig.get_path("stdlib")))]
     ours = [
         source
         for source in sources

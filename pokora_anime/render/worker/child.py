@@ -176,9 +176,11 @@ def _render(request: Message, answers: IO[bytes]) -> Message:
     config = from_plain(SCHEMAS[request["command"]], request["config"])
     check(config)
     weight_check.check(config)
+    from pokora_anime.networks.converted import kept_conversions
     from pokora_anime.render import pipeline
 
     send(answers, {"uncompiled": _uncompiled()})
+    kept_conversions.hand_over(lambda made: send(answers, {"converted": [str(made)]}))
     root = Path(request["root"])
     if isinstance(config, VideoConfig):
         told = partial(_tell_first, answers) if request.get("first") else None

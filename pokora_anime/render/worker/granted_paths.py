@@ -6,21 +6,22 @@ import mimetypes
 import site
 import sys
 import sysconfig
+from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
 from pokora_anime.catalogue import lockfile, own_rows, weight_hashes, weight_paths
 from pokora_anime.catalogue.needed_weights import locate, needs, watched
-from pokora_anime.devices import compiler
+from pokora_anime.devices import compiler, openvino_runtime
 from pokora_anime.devices.forecast import cards, rates
 from pokora_anime.sandbox.child_environment import DRIVER_FOLDERS
 from pokora_anime.sandbox.grants import Grants
 from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system.files.atomic_files import writing
+from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.system.files.user_folder import data_folder
 
-PACKAGE = Path(__file__).resolve().parents[2]
 _SHARED_LIBRARIES = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", "/nix/store",
     "/gnu/store", "/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo",
@@ -43,14 +44,17 @@ def needed(config: RunConfig, work: Path) -> Grants:
     accelerators = tuple(found for pattern in _ACCELERATORS for found in sorted(glob(pattern)))
     system = (*_SYSTEM, *_FOR_ACCELERATORS) if accelerators else _SYSTEM
     python = (f"{sys.base_prefix}/lib", f"{sys.prefix}/lib", *library_folders())
-    package = (str(PACKAGE), str(conf_dir()))
+    package = (str(INSTALLED), str(conf_dir()))
     # What is forecast follows from these, and nothing that is rendered.
     forecast = (str(rates.path()), *([str(cards.path())] if accelerators else ()))
     builds = compiler.asked(config)
     headers = compiler.headers() if builds else []
+    converted = _converted(config) if openvino_runtime.asked(config) else []
     return Grants(
         read=tuple(
-            dict.fromkeys([*_SHARED_LIBRARIES, *system, *python, *package, *headers, *forecast, *read])
+            dict.fromkeys(
+                [*_SHARED_LIBRARIES, *system, *python, *package, *headers, *converted, *forecast, *read]
+            )
         ),
         look=tuple(look),
         write=(str(work.resolve()), *(_compiled() if builds else ())),
@@ -97,6 +101,14 @@ def _compiled() -> list[str]:
     """The folder of compiled networks, which is there from now on. Raises MachineError SYS-*."""
     folder = compiler.kept()
     with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return [str(folder.resolve())]
+
+
+def _converted(config: RunConfig) -> list[str]:
+    """The folder of this composition's converted networks, read and never written by what renders."""
+    folder = openvino_runtime.kept(config)
+    with suppress(OSError):  # then they cannot be kept, which is no reason not to render
         folder.mkdir(parents=True, exist_ok=True)
     return [str(folder.resolve())]
 

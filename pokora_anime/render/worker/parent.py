@@ -13,12 +13,14 @@ from types import TracebackType
 from typing import IO, NoReturn, Self, cast
 
 from pokora_anime.catalogue import hash_memory
+from pokora_anime.devices import openvino_runtime
 from pokora_anime.devices.forecast import cheaper_settings
 from pokora_anime.errors import Interrupted, MachineError
+from pokora_anime.networks.converted import kept_conversions
 from pokora_anime.provenance.run_layout import LOGS
 from pokora_anime.render.worker import temporary_folders
 from pokora_anime.render.worker.bytecode import compile_later
-from pokora_anime.render.worker.granted_paths import PACKAGE, library_folders, needed, places_of_weights
+from pokora_anime.render.worker.granted_paths import library_folders, needed, places_of_weights
 from pokora_anime.render.worker.messages import Message, receive, send, unpack_error
 from pokora_anime.render.worker.run_paths import command_of, run_folder
 from pokora_anime.sandbox import child_environment
@@ -26,6 +28,7 @@ from pokora_anime.sandbox.grants import Grants
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system import process
+from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.system.processor_cores import usable_cores
 from pokora_anime.system.terminal.interrupts import Relay
 
@@ -90,7 +93,7 @@ class Child:
             self._process = _start(self._environment(config))
             self._ask(
                 {
-                    "package": str(PACKAGE.parent),
+                    "package": str(INSTALLED.parent),
                     "libraries": library_folders(),
                     "prefix": sys.prefix,
                     "grants": grants.to_json(),
@@ -186,9 +189,20 @@ class Child:
             if first is not None and "first" in message and not first(float(message["first"])):
                 self._process.send_signal(signal.SIGINT)
             compile_later(message.get("uncompiled", ()))
+            for made in message.get("converted", ()):
+                self._keep(Path(made))
             if message.keys() & {"path", "stopped", "error", "bug"}:
                 return message
         return None
+
+    def _keep(self, made: Path) -> None:
+        """Keep a converted network that the process has made among its temporary files."""
+        try:
+            if not made.is_relative_to(self._temporary) or ".." in made.parts:
+                raise ValueError(f"{made} lies elsewhere")
+            kept_conversions.adopt(made, openvino_runtime.folder())
+        except (OSError, ValueError) as error:
+            print(f"a converted network cannot be kept: {error}", file=sys.stderr)
 
     def _died(self, folder: Path, *, interrupted: bool) -> NoReturn:
         status = self._process.wait()

@@ -7,8 +7,15 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
-from pokora_anime.choreography import action_words, actions, body, choreographer, front_view, skeleton
-from pokora_anime.choreography import pose_plan as planning
+from pokora_anime.choreography import (
+    action_words,
+    actions,
+    body,
+    choreographer,
+    front_view,
+    pose_plan,
+    skeleton,
+)
 from pokora_anime.errors import MachineError
 from pokora_anime.media import openpose_map
 from pokora_anime.networks.extraction import extractors, vitpose
@@ -53,7 +60,7 @@ def _planned(keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Ar
     size = (config.base.height, config.base.width)
     seen = np.asarray(context.models.pose_extractor()(keyframe.image), np.float32)
     figure = skeleton.read(seen) or skeleton.default_figure(size)
-    order = planning.Order(
+    order = pose_plan.Order(
         stops=stops(config.shot.prompt),
         frames=choreography_plan.frames(config),
         fps=config.shot.fps,
@@ -61,7 +68,7 @@ def _planned(keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Ar
         loop=config.motion.loop,
         front=choreography_plan.from_front(config),
     )
-    joints = planning.plan(context.models.choreographer(), order, figure, size)
+    joints = pose_plan.plan(context.models.choreographer(), order, figure, size)
     return {"pose": joints, "figure": seen}
 
 
@@ -154,7 +161,7 @@ def half_width(config: VideoConfig) -> float | None:
 
 
 def _node(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Node:
-    modules = (body, front_view, actions, choreographer, planning, skeleton, action_words)
+    modules = (body, front_view, actions, choreographer, pose_plan, skeleton, action_words)
     return Node.after(
         [text.node, keyframe.node],
         "choreography",

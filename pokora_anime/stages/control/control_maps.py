@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from pokora_anime.networks.extraction import extractors, vitpose
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
+from pokora_anime.provenance.run_folder import Arrays
 from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe
 from pokora_anime.schema.settings import ControlKind, VideoConfig
 from pokora_anime.stages.run_context import RunContext
@@ -49,7 +49,7 @@ def extract(
     node = _node(keyframe, kinds, config, context, last_attempt)
     maps = context.folder.load(node)
     if maps is None:
-        maps = dict[str, NDArray[Any]]()
+        maps = Arrays()
         for kind in kinds:
             found = read_map(kind, keyframe.image, config, context)
             context.progress.step(kind.value)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from pokora_anime.networks.repeat_text_per_frame import told
-from pokora_anime.stages.control.map_embedding import Hints, hint_embedded
+from pokora_anime.stages.control.map_embedding import Hints, Mapped, hint_embedded
 from pokora_anime.stages.denoising.conditioning import Condition
 from pokora_anime.system.typed_tensors import unflatten
 
@@ -30,7 +30,7 @@ class ControlSource:
 
     def __init__(
         self,
-        network: Any,
+        network: Mapped,
         hint: Tensor,
         *,
         scale: float,
@@ -86,7 +86,12 @@ class ControlSource:
         return [residual * weight.to(residual.dtype) for residual in residuals]
 
     def residuals(
-        self, latents_NCHW: Tensor, timestep: Tensor, embeds_MTD: Tensor, added: Any, weight_N: Tensor
+        self,
+        latents_NCHW: Tensor,
+        timestep: Tensor,
+        embeds_MTD: Tensor,
+        added: dict[str, Tensor] | None,
+        weight_N: Tensor,
     ) -> list[Tensor]:
         """Down residuals followed by the mid residual, each [N, ...], weighted per frame."""
         with hint_embedded(self.network):

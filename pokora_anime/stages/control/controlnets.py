@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from pokora_anime.provenance.stage_records import ControlTrack
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import ControlKind, ControlNetwork, VideoConfig
 from pokora_anime.stages.control.control_source import ControlSource
-from pokora_anime.stages.control.map_embedding import Hints, hint_embedded
+from pokora_anime.stages.control.map_embedding import Hints, Mapped, hint_embedded
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.typed_tensors import from_array
 from pokora_anime.timeline import join_plan
@@ -41,13 +41,11 @@ def of(control: ControlTrack | None, config: VideoConfig, context: RunContext) -
     scales = {kind: settings.scale.get(kind.value, 1.0) for kind in hints}
     dtype = context.models.dtype  # of the arithmetic; weights may be held in fp8
     if hints and settings.network is ControlNetwork.union:
-        network: Any = context.models.union_controlnet()
-        return [
-            UnionSource(network, hints, scales=scales, start=settings.start, end=settings.end, dtype=dtype)
-        ]
+        union = cast(Mapped, context.models.union_controlnet())
+        return [UnionSource(union, hints, scales=scales, start=settings.start, end=settings.end, dtype=dtype)]
     found: list[ControlSource] = []
     for kind, hint in hints.items():
-        network = context.models.controlnet(kind)
+        network = cast(Mapped, context.models.controlnet(kind))
         fading = control.fading.get(kind.value) if control is not None else None
         found.append(
             ControlSource(
@@ -86,7 +84,7 @@ class UnionSource(ControlSource):
 
     def __init__(
         self,
-        network: Any,
+        network: Mapped,
         hints: Mapping[ControlKind, Tensor],
         *,
         scales: Mapping[ControlKind, float],
@@ -109,7 +107,12 @@ class UnionSource(ControlSource):
         return super().together or not all(hints.static for hints in self.hints)
 
     def residuals(
-        self, latents_NCHW: Tensor, timestep: Tensor, embeds_MTD: Tensor, added: Any, weight_N: Tensor
+        self,
+        latents_NCHW: Tensor,
+        timestep: Tensor,
+        embeds_MTD: Tensor,
+        added: dict[str, Tensor] | None,
+        weight_N: Tensor,
     ) -> list[Tensor]:
         """Down residuals followed by the mid residual, each [N, ...], weighted per frame."""
         count = latents_NCHW.shape[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,22 @@ from pokora_anime.stages.control.control_maps import CONFIDENT
 
 LEAST = 5  # frames: a quadratic goes through three points as they are
 DEGREE = 2
+
+
+class _Signal(Protocol):
+    """scipy.signal, which has no types."""
+
+    def savgol_filter(
+        self, x: NDArray[np.float64], window_length: int, polyorder: int, *, mode: str
+    ) -> NDArray[np.float64]: ...
+
+
+class _Ndimage(Protocol):
+    """scipy.ndimage, which has no types."""
+
+    def convolve1d(
+        self, input: NDArray[np.int64], weights: NDArray[np.float64], *, axis: int, mode: str
+    ) -> NDArray[np.int64]: ...
 
 
 def smoothed(joints: NDArray[np.float32], window: int) -> NDArray[np.float32]:
@@ -22,7 +38,7 @@ def smoothed(joints: NDArray[np.float32], window: int) -> NDArray[np.float32]:
     """
     from scipy import signal  # a third of a second, and only drafts need it
 
-    savgol_filter = cast(Any, signal).savgol_filter  # scipy has no types
+    savgol_filter = cast("_Signal", signal).savgol_filter
     window = min(window, len(joints) - 1 + len(joints) % 2)
     if window < LEAST:
         return joints
@@ -44,7 +60,7 @@ def _mostly(seen: NDArray[np.bool_], window: int) -> NDArray[np.bool_]:
     """Whether at least half of the frames around each, as many as there are, see a joint."""
     from scipy import ndimage
 
-    convolve1d = cast(Any, ndimage).convolve1d  # scipy has no types
+    convolve1d = cast("_Ndimage", ndimage).convolve1d
     kernel = np.ones(window)
     counts = convolve1d(seen.astype(np.int64), kernel, axis=0, mode="constant")
     frames = convolve1d(np.ones((len(seen), 1), np.int64), kernel, axis=0, mode="constant")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
+
+
+class Mapped(Protocol):
+    """A ControlNet of diffusers, which types neither what it takes nor what it hands back."""
+
+    controlnet_cond_embedding: Callable[[Tensor], Tensor]
+
+    @property
+    def config(self) -> Mapping[str, int]: ...
+
+    def __call__(
+        self, latents: Tensor, timestep: Tensor, /, **told: object
+    ) -> tuple[list[Tensor], Tensor]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +35,7 @@ class Hints:
     shown: Tensor
 
     @classmethod
-    def of(cls, network: Any, maps: Tensor, dtype: torch.dtype) -> Self:
+    def of(cls, network: Mapped, maps: Tensor, dtype: torch.dtype) -> Self:
         """From a map [3, height, width] in 0..1 for all frames, or maps [frames, 3, height, width]."""
         if maps.dim() == 3:
             return cls(embedded=hint_embedding(network, maps, dtype), shown=maps.new_ones(1))
@@ -66,14 +79,14 @@ class _Embedded(nn.Module):
         return hint
 
 
-def hint_embedding(network: Any, hint: Tensor, dtype: torch.dtype) -> Tensor:
+def hint_embedding(network: Mapped, hint: Tensor, dtype: torch.dtype) -> Tensor:
     """A map's embedding [1, channels, h, w]; it depends on neither the timestep nor the latents."""
     with torch.inference_mode():
         return network.controlnet_cond_embedding(hint[None].to(dtype))
 
 
 @contextmanager
-def hint_embedded(network: Any) -> Generator[None, None, None]:
+def hint_embedded(network: Mapped) -> Generator[None, None, None]:
     """A ControlNet takes hints that are embedded already."""
     embedding = network.controlnet_cond_embedding
     network.controlnet_cond_embedding = _Embedded()

@@ -18,7 +18,7 @@ from typing import IO, Self
 import numpy as np
 
 from pokora_anime.errors import ConfigError, MachineError, PokoraError, RecordError
-from pokora_anime.media import ffmpeg_program as provenance_ffmpeg
+from pokora_anime.media import ffmpeg_program
 from pokora_anime.media.ffmpeg_program import find_ffmpeg, missing, yuv_hashes
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
@@ -49,22 +49,9 @@ def write(
     Raises MachineError SYS-FFMPEG or SYS-DISK; a partial file is removed.
     """
     size, fps = (config.finish.width, config.finish.height), config.finish.fps
-    hashes: list[str] = []
     temporary = context.folder.temporary(VIDEO)
     try:
-        line = command(find_ffmpeg(), size, fps, config, temporary, video_tag(to_plain(config)))
-        with _Ffmpeg(line, context.folder.path) as ffmpeg:
-            for frame in frames:
-                if not hashes:
-                    total = frames_delivered(config.shot.seconds, fps)
-                    context.progress.stage("encode", total=total)
-                hashes.append(rgb_hash(frame))
-                ffmpeg.send(frame)
-                context.progress.step()
-        if not hashes:
-            raise RecordError(
-                "REC-FRAMES", "no frame to encode", fix="start the same command with fresh=true"
-            )
+        hashes = _encoded(frames, temporary, config, context)
         decoded = _decoded(temporary, size, len(hashes), decoded_frame)
         path = context.folder.commit(temporary, VIDEO)
     finally:
@@ -85,6 +72,26 @@ def write(
         sources=tuple(made),
         node=node,
     )
+
+
+def _encoded(frames: Iterator[Image], target: Path, config: VideoConfig, context: RunContext) -> list[str]:
+    """Encodes the frames into a file; their RGB hashes. Raises RecordError where there is none."""
+    finish = config.finish
+    size, tag = (finish.width, finish.height), video_tag(to_plain(config))
+    hashes: list[str] = []
+    with _Ffmpeg(
+        command(find_ffmpeg(), size, finish.fps, config, target, tag), context.folder.path
+    ) as ffmpeg:
+        for frame in frames:
+            if not hashes:
+                total = frames_delivered(config.shot.seconds, finish.fps)
+                context.progress.stage("encode", total=total)
+            hashes.append(rgb_hash(frame))
+            ffmpeg.send(frame)
+            context.progress.step()
+    if not hashes:
+        raise RecordError("REC-FRAMES", "no frame to encode", fix="start the same command with fresh=true")
+    return hashes
 
 
 def _decoded(path: Path, size: tuple[int, int], count: int, take: Callable[[bytes], None]) -> list[str]:
@@ -232,6 +239,6 @@ def _node(made: Sequence[Node], config: VideoConfig, context: RunContext) -> Nod
             "fps": config.finish.fps,
             "size": [config.finish.width, config.finish.height],
         },
-        code=code_hash(sys.modules[__name__], provenance_ffmpeg),
+        code=code_hash(sys.modules[__name__], ffmpeg_program),
         environment=environment(context),
     )

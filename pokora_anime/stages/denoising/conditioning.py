@@ -24,12 +24,12 @@ class Guidance:
     batched: bool = True
 
     @classmethod
-    def of(cls, speed: SpeedConfig) -> Guidance:
-        """The guidance of a speed mode."""
+    def of(cls, speed: SpeedConfig, *, follows: bool = False) -> Guidance:
+        """The guidance of a speed mode; `follows`: of frames that see a keyframe."""
         return cls(
             scale=speed.guidance_scale,
             start=speed.guidance_start,
-            end=speed.guidance_end,
+            end=min(speed.guidance_end, speed.clip_guidance_end) if follows else speed.guidance_end,
             batched=speed.guidance_batched,
         )
 

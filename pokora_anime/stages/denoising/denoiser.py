@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from pokora_anime.stages.control.control_source import ControlSource, added_up, 
 from pokora_anime.stages.denoising.anchor import Anchor, AnchorAtStep
 from pokora_anime.stages.denoising.conditioning import Condition, Guidance
 from pokora_anime.stages.denoising.guidance import combine
+from pokora_anime.system.typed_tensors import Network
 
 UNCONDITIONAL, CONDITIONAL, BOTH = slice(0, 1), slice(1, 2), slice(0, 2)
 
@@ -46,7 +47,7 @@ class SegmentDenoiser:
     held while the networks compute.
     """
 
-    unet: Any
+    unet: Network
     timesteps: Tensor
     condition: Condition
     guidance: Guidance
@@ -123,7 +124,7 @@ class SegmentDenoiser:
 class PictureDenoiser:
     """The UNet of single pictures with its text, guidance and ControlNets; latents [1, C, H, W]."""
 
-    unet: Any
+    unet: Network
     timesteps: Tensor
     condition: Condition
     guidance: Guidance
@@ -153,7 +154,7 @@ class PictureDenoiser:
 
 
 def _answer(
-    unet: Any,
+    unet: Network,
     batch: Tensor,
     timestep: Tensor,
     embeds: Tensor,

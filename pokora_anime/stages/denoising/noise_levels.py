@@ -9,21 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-
-class StepScheduler(Protocol):
-    """The part of a diffusers scheduler that the loop needs."""
-
-    timesteps: Tensor
-    init_noise_sigma: float
-
-    def scale_model_input(self, sample: Tensor, timestep: Tensor) -> Tensor: ...
-    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor: ...
-    def step(self, model_output: Tensor, timestep: Tensor, sample: Tensor, **kwargs: Any) -> Any: ...
+from pokora_anime.networks.schedulers import StepScheduler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

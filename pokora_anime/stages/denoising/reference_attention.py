@@ -8,7 +8,7 @@ log(weight) is added to its logits.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from math import log
@@ -17,6 +17,8 @@ from typing import Any, cast
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
+
+from pokora_anime.provenance.code_hash import code_hash
 
 Part = tuple[int, int]  # first row of the batch that is run, and the one past its last
 
@@ -45,6 +47,7 @@ class Reference:
                 self._layers.append(_Processor(self))
                 processors[name] = self._layers[-1]
         unet.set_attn_processor(processors)
+        unet.reference = self  # who runs the network elsewhere hands on what the layers see
 
     def forget(self) -> None:
         """The next picture is another one, though it may be seen at the same timestep."""
@@ -75,6 +78,27 @@ class Reference:
             return frames()
         finally:
             self.mode = _Mode.off
+
+    def told(self) -> list[float | str]:
+        """What of this becomes part of a converted network: its number, and how it attends."""
+        return [self.bias, code_hash(sys.modules[__name__])[:32]]
+
+    def seen(self) -> tuple[Tensor, ...]:
+        """What the layers keep of the picture for this part of the batch, in their order."""
+        return tuple(layer.pictures[self.part] for layer in self._layers)
+
+    def traced(self, seen: Sequence[Tensor], frames: Callable[[], Sequence[Tensor]]) -> tuple[Tensor, ...]:
+        """What `frames` returns when its layers see this, of which nothing is kept: what a tracer records."""
+        before = [dict(layer.pictures) for layer in self._layers], self.mode
+        self.mode = _Mode.read
+        try:
+            for layer, picture in zip(self._layers, seen, strict=True):
+                layer.pictures[self.part] = picture
+            return tuple(frames())
+        finally:
+            self.mode = before[1]
+            for layer, pictures in zip(self._layers, before[0], strict=True):
+                layer.pictures = pictures
 
 
 def _uncompiled() -> AbstractContextManager[object]:

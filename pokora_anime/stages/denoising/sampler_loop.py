@@ -13,8 +13,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from pokora_anime.networks.schedulers import StepScheduler
 from pokora_anime.stages.denoising.denoiser import Denoiser
-from pokora_anime.stages.denoising.noise_levels import NoiseFloor, SharedNoise, StepScheduler
+from pokora_anime.stages.denoising.noise_levels import NoiseFloor, SharedNoise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

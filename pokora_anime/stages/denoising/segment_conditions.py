@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from pokora_anime.provenance.stage_records import Prompt
@@ -43,7 +41,7 @@ def shared_noise(
 
 def noise_floor(config: VideoConfig, context: RunContext) -> NoiseFloor:
     """How clean the networks see known frames."""
-    levels: Any = context.models.motion_scheduler(config.motion.betas)
+    levels = context.models.motion_scheduler(config.motion.betas)
     levels.set_timesteps(config.speed.steps, device=context.device)
     step = int(config.motion.known_ahead * config.speed.steps)
     return NoiseFloor(step=step, levels=NoiseLevels(scheduler=levels))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from pokora_anime.system.typed_tensors import Network
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
+
+Added = dict[str, Tensor] | None  # what SDXL is told beside the text
 
 OVERLAP = 4  # neighbouring tiles share at least 1 / OVERLAP of their side
 
@@ -52,12 +54,12 @@ def cover(size: tuple[int, int], tile: tuple[int, int]) -> tuple[Tile, ...]:
 class Tiled:
     """A motion UNet that sees one tile at a time; where tiles overlap, its predictions are averaged."""
 
-    def __init__(self, unet: Any, tiles: tuple[Tile, ...]) -> None:
+    def __init__(self, unet: Network, tiles: tuple[Tile, ...]) -> None:
         self._unet, self._tiles = unet, tiles
         self.shares_text = getattr(unet, "shares_text", False)
 
     def __call__(
-        self, latents_BCFHW: Tensor, timestep: Tensor, *, added_cond_kwargs: Any, **named: Any
+        self, latents_BCFHW: Tensor, timestep: Tensor, *, added_cond_kwargs: Added, **named: object
     ) -> tuple[Tensor]:
         """The prediction [B, C, F, H, W] in a tuple, as the network gives it."""
         total = torch.zeros_like(latents_BCFHW, dtype=torch.float32)
@@ -75,7 +77,7 @@ class Tiled:
         return (total / weights,)
 
 
-def _cropped(added: Any, tile: Tile) -> Any:
+def _cropped(added: Added, tile: Tile) -> Added:
     """SDXL's size conditions (original size, crop, shown size) of a tile of a larger frame."""
     if added is None:
         return None

@@ -315,7 +315,7 @@ class _SegmentNetworks:
         context.models.hold(self.plan)
         self.unet = context.models.motion_unet()
         self.prompt = prompt
-        guidance = Guidance.of(config.speed)
+        guidance = Guidance.of(config.speed, follows=keyframe is not None)
         self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
         self.floor = noise_floor(config, context)
         self.anchor = _anchor(keyframe, config, self.unet, self.floor, context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import cast
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from pokora_anime.schema.settings import FinishConfig
 from pokora_anime.stages.picture.retry_smaller import decode_with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite, require_picture
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system.typed_tensors import Vae
 
 
 def decode_chunks(latents: Tensor, asked: int, context: RunContext) -> Iterator[Image]:
@@ -33,7 +34,7 @@ def decode_chunks(latents: Tensor, asked: int, context: RunContext) -> Iterator[
 
 def decode(latents: Tensor, context: RunContext) -> Iterator[Image]:
     """Latents [channels, frames, height, width], decoded all at once, to pictures 8 times as large."""
-    vae: Any = context.models.vae()
+    vae = cast(Vae, context.models.vae())
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     with torch.inference_mode(), context.autocast(), context.execution.turn():
         scaled = latents.transpose(0, 1).to(vae.device, vae.dtype) / vae.config["scaling_factor"] + shift

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pokora_anime.provenance import seed_noise as reference
+from pokora_anime.provenance import seed_noise
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
@@ -26,7 +26,7 @@ CHANNELS = 4  # latent channels of the VAEs of SD2, SDXL and nano
 def for_picture(names: tuple[str, int], context: RunContext) -> Noise:
     """The noise [channels, height, width] of the picture with this name: a keyframe or a still."""
     shape = (CHANNELS, *context.models.latent_size)
-    derivation: dict[str, Json] = {"kind": "picture", "names": list[Json](names)}
+    derivation: dict[str, Json] = {"kind": seed_noise.OF_PICTURE, "names": list[Json](names)}
     return _kept(shape, derivation, context, lambda: torch.randn(shape, generator=context.generator(*names)))
 
 
@@ -38,7 +38,7 @@ def for_frames(start: int, frames: int, share: float, context: RunContext, attem
     `share` of the variance is common to all frames.
     """
     height, width = context.models.latent_size
-    derivation: dict[str, Json] = {"kind": "frames", "start": start, "share": share}
+    derivation: dict[str, Json] = {"kind": seed_noise.OF_FRAMES, "start": start, "share": share}
     if attempt:
         derivation["attempt"] = attempt
     shape = (CHANNELS, frames, height, width)
@@ -47,9 +47,11 @@ def for_frames(start: int, frames: int, share: float, context: RunContext, attem
 
 def for_hires(start: int, frames: int, share: float, size: tuple[int, int], context: RunContext) -> Noise:
     """As `for_frames`, for the second pass; `size`: height and width of its latents."""
-    derivation: dict[str, Json] = {"kind": "hires", "start": start, "share": share}
+    derivation: dict[str, Json] = {"kind": seed_noise.OF_HIRES, "start": start, "share": share}
     shape = (CHANNELS, frames, *size)
-    return _kept(shape, derivation, context, lambda: base_noise(context, start, shape, share, kind="hires"))
+    return _kept(
+        shape, derivation, context, lambda: base_noise(context, start, shape, share, kind=seed_noise.OF_HIRES)
+    )
 
 
 def base_noise(
@@ -58,12 +60,12 @@ def base_noise(
     shape: tuple[int, int, int, int],
     share: float,
     attempt: int = 0,
-    kind: str = "frames",
+    kind: str = seed_noise.OF_FRAMES,
 ) -> Tensor:
     """As `for_frames`, without keeping it; `kind` as in a noise node's derivation."""
     channels, frames, height, width = shape
-    picture, name = (channels, height, width), reference.NAMES[kind]
-    common = torch.randn(picture, generator=context.generator(name, reference.COMMON))
+    picture, name = (channels, height, width), seed_noise.NAMES[kind]
+    common = torch.randn(picture, generator=context.generator(name, seed_noise.COMMON))
     places = [names((name, start + i), attempt) for i in range(frames)]
     own = [torch.randn(picture, generator=context.generator(*place)) for place in places]
     return torch.stack([share**0.5 * common + (1.0 - share) ** 0.5 * noise for noise in own], dim=1)

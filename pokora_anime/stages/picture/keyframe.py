@@ -19,6 +19,7 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json, arrays_hash
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import Arrays
+from pokora_anime.provenance.seed_noise import PICTURE
 from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Still
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
@@ -57,7 +58,7 @@ def render(
 
     It is drawn attending to the identity that it is to be `like`.
     """
-    picture = _Picture(prompt, ("keyframe", attempt), "keyframe.png", like=like)
+    picture = _Picture(prompt, (PICTURE, attempt), "keyframe.png", like=like)
     return _render(picture, config, context)
 
 
@@ -69,7 +70,7 @@ def redraw(
 
     Written to keyframe.png in the first one's place.
     """
-    return _render(_Picture(prompt, ("keyframe", attempt), "keyframe.png", under), config, context)
+    return _render(_Picture(prompt, (PICTURE, attempt), "keyframe.png", under), config, context)
 
 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
@@ -94,7 +95,7 @@ def render_still(prompt: Prompt, config: StillsConfig, context: RunContext) -> K
 
     `config` and `context` are the still's own (config/stills.py).
     """
-    return _render(_Picture(prompt, ("keyframe", 0), None), config, context)
+    return _render(_Picture(prompt, (PICTURE, 0), None), config, context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
@@ -20,11 +20,47 @@ from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle import credential_bytes
 from pokora_anime.submission.chosen_runs import Choice, Run
 
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
 Tell = Callable[[str], None]
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 RECORD = "org.pokora-anime.run"
 FORMATS = {".mp4": "video/mp4", ".png": "image/png"}
 _DAYS = 3650
+
+
+class _Reader(Protocol):
+    def __enter__(self) -> _Reader: ...
+    def __exit__(self, *told: object) -> None: ...
+    def json(self) -> str: ...
+
+
+class _Signers(Protocol):
+    def from_info(self, info: object) -> object: ...
+
+
+class _Settings(Protocol):
+    def from_dict(self, settings: dict[str, Json]) -> object: ...
+
+
+class _Builder(Protocol):
+    def add_ingredient(self, about: str, kind: str, file: IO[bytes]) -> object: ...
+    def sign(self, signer: object, kind: str, source: IO[bytes], target: IO[bytes]) -> object: ...
+
+
+class _C2pa(Protocol):
+    """What is used of c2pa-python, which is not installed where types are checked."""
+
+    C2paError: type[Exception]
+    Signer: _Signers
+    Settings: _Settings
+
+    def Reader(self, kind: str, file: IO[bytes]) -> _Reader: ...
+    def C2paSignerInfo(self, *, alg: bytes, sign_cert: bytes, private_key: bytes, ta_url: None) -> object: ...
+    def Context(self, *, settings: object) -> object: ...
+    def Builder(self, manifest: str, context: object) -> _Builder: ...
 
 
 def available() -> bool:
@@ -55,7 +91,7 @@ def read(path: Path) -> tuple[str, list[str]]:
     """
     import c2pa  # pyright: ignore[reportMissingImports]
 
-    sdk = cast(Any, c2pa)  # the extra is not installed where types are checked
+    sdk = cast("_C2pa", c2pa)
 
     try:
         with path.open("rb") as file, sdk.Reader(FORMATS[path.suffix], file) as reader:
@@ -87,7 +123,7 @@ def misfit(copy: bytes, suffix: str, plain: bytes) -> str:
 def _signed(run: Run, path: Path) -> bytes:
     import c2pa  # pyright: ignore[reportMissingImports]
 
-    sdk = cast(Any, c2pa)  # the extra is not installed where types are checked
+    sdk = cast("_C2pa", c2pa)
 
     kind = FORMATS[path.suffix]
     certificates, key = _certificate()
@@ -97,7 +133,7 @@ def _signed(run: Run, path: Path) -> bytes:
     # No thumbnails: a signed copy has no picture but the one that it is a copy of.
     plain = sdk.Context(settings=sdk.Settings.from_dict({"builder": {"thumbnail": {"enabled": False}}}))
     builder = sdk.Builder(json.dumps(_manifest(run, path.name, kind)), plain)
-    keyframe = run.folder / "keyframe.png"
+    keyframe = run.folder / run_layout.KEYFRAME
     if keyframe.name in run.reading.pictures:
         about = {"title": "keyframe, drawn by the model", "format": "image/png", "relationship": "inputTo"}
         with keyframe.open("rb") as file:
@@ -140,49 +176,52 @@ def _version(record: dict[str, Json]) -> str:
 
 def _certificate() -> tuple[bytes, bytes]:
     """A certificate of its own authority, as the format's profile asks for: chain and private key as PEM."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-    def called(name: str) -> x509.Name:
-        parts = ((NameOID.COMMON_NAME, name), (NameOID.ORGANIZATION_NAME, "pokora_anime"))
-        return x509.Name([x509.NameAttribute(kind, text) for kind, text in parts])
-
-    now = datetime.datetime.now(datetime.UTC)
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root_name = called("pokora_anime bundle root")
-
-    def issued(name: x509.Name, public: ec.EllipticCurvePublicKey, authority: bool) -> x509.Certificate:
-        use = x509.KeyUsage(
-            digital_signature=not authority, key_cert_sign=authority, crl_sign=authority,
-            content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
-            encipher_only=False, decipher_only=False,
-        )  # fmt: skip
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(root_name)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=_DAYS))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .add_extension(use, critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False
-            )
-        )
-        if not authority:
-            purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
-            builder = builder.add_extension(purpose, critical=False)
-        return builder.sign(root_key, hashes.SHA256())
-
-    root = issued(root_name, root_key.public_key(), True)
-    leaf = issued(called("pokora_anime bundle"), key.public_key(), False)
+    root = _issued("pokora_anime bundle root", root_key.public_key(), root_key, authority=True)
+    leaf = _issued("pokora_anime bundle", key.public_key(), root_key, authority=False)
     chain = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (leaf, root))
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return chain, private
+
+
+def _issued(
+    name: str, public: ec.EllipticCurvePublicKey, root: ec.EllipticCurvePrivateKey, *, authority: bool
+) -> x509.Certificate:
+    """A certificate that the root signs: of itself as an authority, or of the key that signs the copies."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    def called(text: str) -> x509.Name:
+        parts = ((NameOID.COMMON_NAME, text), (NameOID.ORGANIZATION_NAME, "pokora_anime"))
+        return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts])
+
+    now = datetime.datetime.now(datetime.UTC)
+    use = x509.KeyUsage(
+        digital_signature=not authority, key_cert_sign=authority, crl_sign=authority,
+        content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
+        encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(root.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(called(name))
+        .issuer_name(called("pokora_anime bundle root"))
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=_DAYS))
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(use, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(signer, critical=False)
+    )
+    if not authority:
+        purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+        builder = builder.add_extension(purpose, critical=False)
+    return builder.sign(root, hashes.SHA256())

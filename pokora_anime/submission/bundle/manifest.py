@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from pokora_anime.errors import ConfigError, RecordError
-from pokora_anime.provenance.hashing import Json, strict_json
+from pokora_anime.provenance.hashing import Json, Table, strict_json
 from pokora_anime.submission import file_names, project
 
-Table = dict[str, Json]
 WORDS = ("tagline", "artistic_statement", "technical_notes")
 _SOURCE: Mapping[str, type] = {"commit": str, "changed": list, "package_sha256": str}
 _DOCUMENTS: Mapping[str, type] = {"poster_jpeg_quality": int, "made_with": dict}

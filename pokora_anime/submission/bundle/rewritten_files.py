@@ -16,7 +16,7 @@ from pokora_anime.catalogue import registry
 from pokora_anime.errors import RecordError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.code_hash import package_hash
-from pokora_anime.provenance.hashing import Json, strict_json
+from pokora_anime.provenance.hashing import Json, Table, strict_json
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle import compliance_page, judge_readme, ro_crate
 from pokora_anime.submission.bundle.file_list import Records
@@ -28,7 +28,6 @@ from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.verify.verdict import Report
 
-Table = dict[str, Json]
 _ROW: Mapping[str, type] = {
     "id": str, "role": str, "name": str, "link": str, "revision": str, "licence": dict, "status": str,
     "data_statement": str, "citation": list, "files": dict,
@@ -59,12 +58,6 @@ def same_code(told: Manifest) -> bool:
 
 def read_weights(folder: Folder, by_run: Records, limits: Limits) -> tuple[Weights, list[Finding]]:
     """weights.json, and BND-WEIGHTS where it is not what the records and the registry say."""
-    used: dict[str, Table] = {}
-    for record in by_run.values():
-        entries = record.get("weights")
-        for entry in entries.values() if isinstance(entries, dict) else ():
-            if isinstance(entry, dict) and isinstance(entry.get("files"), dict):
-                used.setdefault(str(entry.get("row")), {}).update(cast(Table, entry["files"]))
     nothing = Weights(rows=(), checkpoints=(), pinned=False)
     try:
         data = folder.read(file_names.WEIGHTS, limits.json_bytes)
@@ -74,9 +67,25 @@ def read_weights(folder: Folder, by_run: Records, limits: Limits) -> tuple[Weigh
         told = {str(row["id"]): row["files"] for row in rows}
     except (RecordError, KeyError, TypeError, AttributeError):
         return nothing, [finding("BND-WEIGHTS", "not written as pokora writes it", file_names.WEIGHTS)]
-    if told != used or len(told) != len(rows):
+    if told != _used(by_run) or len(told) != len(rows):
         message = "not the weights that the runs' records name"
         return nothing, [finding("BND-WEIGHTS", message, file_names.WEIGHTS)]
+    return _compared(rows)
+
+
+def _used(by_run: Records) -> dict[str, Table]:
+    """By row, the files of weights that the runs' records name."""
+    used: dict[str, Table] = {}
+    for record in by_run.values():
+        entries = record.get("weights")
+        for entry in entries.values() if isinstance(entries, dict) else ():
+            if isinstance(entry, dict) and isinstance(entry.get("files"), dict):
+                used.setdefault(str(entry.get("row")), {}).update(cast(Table, entry["files"]))
+    return used
+
+
+def _compared(rows: Sequence[Table]) -> tuple[Weights, list[Finding]]:
+    """Rows of the right form against this install's registry."""
     known = {row.id: row for row in registry.rows()}
     found: list[Finding] = []
     pinned = True
@@ -95,11 +104,8 @@ def read_weights(folder: Folder, by_run: Records, limits: Limits) -> tuple[Weigh
         wanted = {**one.to_plain(), "revision": one.revision if fixed else row["revision"]}
         if row != wanted or list(row) != list(wanted):
             odd = next((name for name in wanted if row[name] != wanted[name]), "the order")
-            found.append(
-                finding(
-                    "BND-WEIGHTS", "not what the registry says", file_names.WEIGHTS, f"{row['id']}: {odd}"
-                )
-            )
+            where = f"{row['id']}: {odd}"
+            found.append(finding("BND-WEIGHTS", "not what the registry says", file_names.WEIGHTS, where))
     roles = list(ROLES.values())
     order = [(roles.index(str(row["role"])), str(row["id"])) for row in rows if row["role"] in roles]
     if order != sorted(order) or len(order) != len(rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from pokora_anime.provenance.hashing import Json
+from pokora_anime.provenance.hashing import Json, Table
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle.manifest import Manifest
 
@@ -24,7 +24,19 @@ TYPES = {
     ".safetensors": "application/octet-stream",
     ".yaml": "application/yaml",
 }
-Table = dict[str, Json]
+_DESCRIPTOR: Table = {
+    "@id": file_names.CRATE,
+    "@type": "CreativeWork",
+    "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+    "about": {"@id": "./"},
+}
+_CODE: Table = {
+    "@id": f"{file_names.SOURCE}/",
+    "@type": ["Dataset", "SoftwareSourceCode"],
+    "name": "pokora_anime",
+    "programmingLanguage": "Python",
+    "license": "https://spdx.org/licenses/Apache-2.0",
+}
 
 
 def metadata(told: Manifest, rows: Iterable[Table], sizes: Mapping[str, int]) -> bytes:
@@ -32,49 +44,44 @@ def metadata(told: Manifest, rows: Iterable[Table], sizes: Mapping[str, int]) ->
 
     `rows` are those of weights.json, `sizes` the bytes of every sealed file but this one.
     """
-    title, members, runs = told.title, told.members, told.runs
     shown = [name for name in sorted(sizes) if not name.startswith(f"{file_names.SOURCE}/")]
     people: list[Table] = [
         {"@id": f"#member-{number}", "@type": "Person", "name": member["name"], "identifier": member["id"]}
-        for number, member in enumerate(members, start=1)
+        for number, member in enumerate(told.members, start=1)
     ]
     weights = [_weights(one) for one in rows]
-    entry = [name for name in shown if name.startswith(f"{file_names.ENTRY}/")]
-    root: Table = {
+    files = [_file(name, sizes[name]) for name in shown]
+    root, action = _root(told, people, shown), _action(told, weights, shown)
+    graph = [_DESCRIPTOR, root, _CODE, *files, *people, *weights, action]
+    return json.dumps({"@context": CONTEXT, "@graph": graph}, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _root(told: Manifest, people: Iterable[Table], shown: Iterable[str]) -> Table:
+    """The bundle itself."""
+    return {
         "@id": "./",
         "@type": "Dataset",
-        "name": title,
-        "description": told.words["tagline"] or title,
+        "name": told.title,
+        "description": told.words["tagline"] or told.title,
         "datePublished": PUBLISHED,
         "license": "See the documents and source/LICENSE",
         "author": [_reference(person) for person in people],
         "hasPart": [*({"@id": name} for name in shown), {"@id": f"{file_names.SOURCE}/"}],
         "mentions": [{"@id": "#render"}],
     }
-    action: Table = {
+
+
+def _action(told: Manifest, weights: Iterable[Table], shown: Iterable[str]) -> Table:
+    """What made the entry, from what."""
+    entry = [name for name in shown if name.startswith(f"{file_names.ENTRY}/")]
+    return {
         "@id": "#render",
         "@type": "CreateAction",
         "name": "Rendering the entry from text, seeds and registered weights",
         "instrument": [{"@id": f"{file_names.SOURCE}/"}],
-        "object": [*map(_reference, weights), *({"@id": f"{run}/config.yaml"} for run in runs)],
+        "object": [*map(_reference, weights), *({"@id": f"{run}/config.yaml"} for run in told.runs)],
         "result": [{"@id": name} for name in entry],
     }
-    descriptor: Table = {
-        "@id": file_names.CRATE,
-        "@type": "CreativeWork",
-        "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
-        "about": {"@id": "./"},
-    }
-    source: Table = {
-        "@id": f"{file_names.SOURCE}/",
-        "@type": ["Dataset", "SoftwareSourceCode"],
-        "name": "pokora_anime",
-        "programmingLanguage": "Python",
-        "license": "https://spdx.org/licenses/Apache-2.0",
-    }
-    files = [_file(name, sizes[name]) for name in shown]
-    graph = [descriptor, root, source, *files, *people, *weights, action]
-    return json.dumps({"@context": CONTEXT, "@graph": graph}, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def _file(name: str, size: int) -> Table:

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import subprocess
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pokora_anime.errors import ConfigError, MachineError
+from pokora_anime.provenance.code_hash import sources_hash
+from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.submission import file_names
+from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.untrusted.untrusted_names import problem
 
 PACKAGE = "pokora_anime/"
 WEIGHTS = f"{PACKAGE}nano/weights/"
 CONF = "conf/"
 LOCK = "requirements.lock"
+CODE = (".py", ".yaml", ".typ", ".j2")  # what of the package people read
 _SHOWN = 3
-# What a bundle carries of a commit: all that renders, and text beside it. No picture, no archive, nothing
-# that a judge's install has no twin of and that is more than text.
+# What a bundle carries of a commit: all that renders, and text beside it, so that `make lint` runs there. No
+# picture, no archive, nothing that a judge's install has no twin of and that is more than text.
 _TOP = frozenset(
-    (LOCK, "LICENSE", "README.md", "COMPLIANCE.md", "Makefile", "pyproject.toml", "setup.py", ".gitignore")
+    f"{LOCK} LICENSE README.md COMPLIANCE.md CONTRIBUTING.md CHANGELOG.md"
+    " Makefile pyproject.toml setup.py mkdocs.yml .gitignore".split()
 )
 _KINDS: Mapping[str, tuple[str, ...]] = {
     WEIGHTS: ("LICENSE", ".json", ".md", ".safetensors"),
-    PACKAGE: (".py", ".yaml", ".typ", ".j2"),
+    PACKAGE: CODE,
     CONF: (".yaml",),
     "tests/": (".py", ".md"),
-    "docs/": (".md",),
+    "docs/": (".md", ".py", ".css"),
+    "examples/": (".md", ".py", ".sh", ".txt", ".yaml"),
+    "benchmarks/": (".md", ".py"),
 }
 
 
@@ -63,12 +70,22 @@ def rendering(name: str) -> bool:
 
 def package_hash(files: Mapping[str, bytes]) -> str:
     """As `provenance.code_hash.package_hash`, over files whose names begin with the package's folder."""
-    digest = hashlib.sha256()
-    sources = {name.removeprefix(PACKAGE): data for name, data in files.items() if name.endswith(".py")}
-    for name in sorted(sources):
-        digest.update(f"{name}|{len(sources[name])}|".encode())
-        digest.update(sources[name])
-    return digest.hexdigest()
+    return sources_hash(
+        {name.removeprefix(PACKAGE): data for name, data in files.items() if name.endswith(".py")}
+    )
+
+
+@cache
+def installed() -> dict[str, Path]:
+    """This install's files that take part in a rendering, by their names in a checkout."""
+    inside = INSTALLED / CONF  # where an install keeps what a checkout has beside the package
+    found = {f"{PACKAGE}{name}": path for name, path in _below(INSTALLED) if not path.is_relative_to(inside)}
+    found |= {f"{CONF}{name}": path for name, path in _below(conf_dir())}
+    return {name: path for name, path in sorted(found.items()) if belongs(name) and path.is_file()}
+
+
+def _below(folder: Path) -> Iterator[tuple[str, Path]]:
+    return ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*"))
 
 
 def read(root: Path, *, weights: bool, working_tree: bool = False) -> Source:

@@ -29,7 +29,7 @@ def files(folder: Folder, told: Manifest) -> Iterator[Finding]:
             yield finding("BND-STRAY", "the manifest lists a file that it cannot seal", name)
         elif name not in folder.sizes:
             yield finding("BND-MISSING", "a file of the bundle is missing", name)
-        elif _sha256(folder, name) != digest:
+        elif folder.readable_sha256(name) != digest:
             yield finding("BND-HASH", "a file was changed", name, expected=f"sha256 {digest[:12]}")
     for name in folder.sizes:
         if file_names.sealed(name) and name not in told.files:
@@ -38,9 +38,9 @@ def files(folder: Folder, told: Manifest) -> Iterator[Finding]:
     if file_names.SUMS not in folder.sizes:
         yield finding("BND-MISSING", "a file of the bundle is missing", file_names.SUMS)
         return
-    sums[file_names.MANIFEST] = _sha256(folder, file_names.MANIFEST)
+    sums[file_names.MANIFEST] = folder.readable_sha256(file_names.MANIFEST)
     wanted = hashlib.sha256(manifest.sums(sums)).hexdigest()
-    if _sha256(folder, file_names.SUMS) != wanted:
+    if folder.readable_sha256(file_names.SUMS) != wanted:
         yield finding("BND-HASH", "the checksums are not those of the manifest", file_names.SUMS)
 
 
@@ -57,7 +57,7 @@ def signature(folder: Folder, told: Manifest, key: str, limits: Limits) -> Itera
         yield finding(
             "SIG-KEY", "another key signed", file_names.STATEMENT, envelope.fingerprint, expected=key
         )
-    digests = {name: _sha256(folder, name) for name in folder.sizes if seal.signed(name)}
+    digests = {name: folder.readable_sha256(name) for name in folder.sizes if seal.signed(name)}
     if seal.build(digests, told.draft) != envelope.payload:
         message = "the statement is not about this bundle, or a signed copy was changed"
         yield finding("SIG-CONTENT", message, file_names.STATEMENT)
@@ -114,10 +114,3 @@ def container(path: Path, folder: Folder) -> Iterator[Finding]:
             path.name,
             fix="if it was packed anew, unpack it and verify the folder",
         )
-
-
-def _sha256(folder: Folder, name: str) -> str:
-    try:
-        return folder.sha256(name)
-    except Unreadable:
-        return ""

@@ -8,8 +8,7 @@ from dataclasses import replace
 from pokora_anime.errors import PokoraError, RecordError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.run_reading import read_run
-from pokora_anime.rules import closed_config
-from pokora_anime.rules import contest_limits as contests
+from pokora_anime.rules import closed_config, contest_limits
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle.manifest import Manifest
 from pokora_anime.submission.bundle.rewritten_files import same_code
@@ -85,7 +84,7 @@ def make(folder: Folder, told: Manifest, runs: Sequence[str]) -> Documents:
     )
     commit = str(told.source["commit"])
     made = content.collect(project, choice, checkpoints, commit=commit, draft=told.draft)
-    return document_set.make(made, checkpoints, contests.load(told.contest))
+    return document_set.make(made, checkpoints, contest_limits.load(told.contest))
 
 
 def _run(folder: Folder, name: str) -> Run:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pokora_anime.errors import ConfigError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.rules import contest_limits as contests
+from pokora_anime.rules import contest_limits
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle.manifest import Manifest
 from pokora_anime.submission.documents import document_set, typst_pdf, untrusted_pdf
@@ -28,7 +28,7 @@ def check(
     `again`: the documents that this install makes of the bundle's runs, None where it could not.
     """
     try:
-        most = contests.load(told.contest).writeup_pages
+        most = contest_limits.load(told.contest).writeup_pages
     except ConfigError:
         most = 4
     named = document_set.must_name(told.title, told.members, rows)

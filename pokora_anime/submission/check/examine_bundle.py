@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.submission import file_names
-from pokora_anime.submission.bundle import file_list as closed_list
-from pokora_anime.submission.bundle import manifest
-from pokora_anime.submission.bundle.file_list import MOST_RUNS
+from pokora_anime.submission.bundle import file_list, manifest
+from pokora_anime.submission.bundle.file_list import MOST_RUNS, Records
 from pokora_anime.submission.bundle.manifest import Manifest
-from pokora_anime.submission.check import contents_check as contents
-from pokora_anime.submission.check import rules_check as rules
+from pokora_anime.submission.check import contents_check, rules_check
 from pokora_anime.untrusted.container import Unreadable, finding
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import LIMITS, Limits
@@ -46,7 +44,11 @@ def examine_and_show(
                     folder, shown(path), key=key, contest=contest, limits=limits, pictures=pictures
                 )
             else:
-                report, show = _bundle(path, folder, key, contest, limits, pictures)
+                told = read_manifest(folder, limits)
+                bundle = _Bundle(
+                    folder=folder, told=told, key=key, contest=contest or told.contest, limits=limits
+                )
+                report, show = bundle.examined(path, pictures=pictures)
             return replace(report, seconds=time.monotonic() - started), show
     except Unreadable as error:
         return Report(subject=shown(path), integrity=tuple(found), unreadable=error.line()), Exhibits()
@@ -69,58 +71,91 @@ def read_manifest(folder: Folder, limits: Limits) -> Manifest:
         raise Unreadable("BND-MANIFEST", shown(got), expected="a bundle as pokora writes it") from error
 
 
-def _bundle(path: Path, folder: Folder, key: str, contest: str, limits: Limits, pictures: bool) -> Examined:
-    # Only a bundle needs them, and `pokora verify` of a run starts sooner without.
-    from pokora_anime.submission.bundle import rewritten_files
-    from pokora_anime.submission.check import source_check
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bundle:
+    """A bundle on the way to its verdict; `key` must have signed it, `contest` is the one it is judged by."""
 
-    told = read_manifest(folder, limits)
-    judged_by = contest or told.contest
-    listed = listed_runs(folder, limits)
-    by_run = closed_list.records(folder, listed, limits)
-    weights, odd_weights = rewritten_files.read_weights(folder, by_run, limits)
-    integrity = [
-        *folder.findings,
-        *contents.files(folder, told),
-        *contents.signature(folder, told, key, limits),
-        *closed_list.check(folder, told, by_run),
-        *source_check.check(folder, told, limits),
-        *contents.signed_copies(folder, closed_list.of(told, by_run), limits),
-        *contents.container(path, folder),
-        *odd_weights,
-    ]
-    policy = [*rules.check(folder, told, judged_by)]
-    facts = {"title": shown(told.title, 120), "contest": shown(told.contest, 60)}
-    show = Exhibits()
-    runs: list[tuple[str, Report]] = []
-    for name in listed:
-        report, exhibits = _run(folder, name, key, judged_by, limits, pictures and not show.graph)
-        show = exhibits if exhibits.graph else show
-        runs.append((name, report))
-        if report.unreadable:
-            integrity.append(finding("BND-RUN", "a run that cannot be read", name, report.unreadable))
-        integrity += [_inside(name, one) for one in report.integrity]
-        policy += [_inside(name, one) for one in report.policy]
-        policy += rules.code(by_run[name], name, told)
-    as_packed = runs
-    if judged_by != told.contest:  # the page inside was written for the bundle's own contest
-        as_packed = [(name, _run(folder, name, key, told.contest, limits, False)[0]) for name in listed]
-    integrity += rewritten_files.check(folder, told, weights, as_packed, limits)
-    integrity += _documents(folder, told, weights.rows, listed, limits, sound=not _blocked(integrity, runs))
-    for _, report in runs:
-        facts |= {name: text for name, text in report.facts.items() if name not in facts}
-    facts |= {
-        "members": shown(", ".join(f"{one['name']} ({one['id']})" for one in told.members), 400),
-        "source": f"commit {shown(told.source['commit'], 60)}",
-        "runs": ", ".join(map(shown, told.runs)),
-    }
-    return Report(
-        subject=shown(path),
-        facts=facts,
-        integrity=few(integrity, limits),
-        policy=few(policy, limits),
-        contest=judged_by,
-    ), show
+    folder: Folder
+    told: Manifest
+    key: str
+    contest: str
+    limits: Limits
+
+    def examined(self, path: Path, *, pictures: bool) -> Examined:
+        """Everything that is found in it, and the pictures of the first run that has some."""
+        # Only a bundle needs them, and `pokora verify` of a run starts sooner without.
+        from pokora_anime.submission.bundle import rewritten_files
+
+        folder, told, limits = self.folder, self.told, self.limits
+        listed = listed_runs(folder, limits)
+        by_run = file_list.records(folder, listed, limits)
+        weights, odd_weights = rewritten_files.read_weights(folder, by_run, limits)
+        integrity = [*self._sealed(path, by_run), *odd_weights]
+        policy = [*rules_check.check(folder, told, self.contest)]
+        show, runs = Exhibits(), list[tuple[str, Report]]()
+        for name in listed:
+            report, exhibits = self._run(name, self.contest, pictures=pictures and not show.graph)
+            show = exhibits if exhibits.graph else show
+            runs.append((name, report))
+            if report.unreadable:
+                integrity.append(finding("BND-RUN", "a run that cannot be read", name, report.unreadable))
+            integrity += [_inside(name, one) for one in report.integrity]
+            policy += [_inside(name, one) for one in report.policy]
+            policy += rules_check.code(by_run[name], name, told)
+        integrity += rewritten_files.check(folder, told, weights, self._as_packed(runs), limits)
+        sound = not _blocked(integrity, runs)
+        integrity += _documents(folder, told, weights.rows, listed, limits, sound=sound)
+        return Report(
+            subject=shown(path),
+            facts=self._facts(runs),
+            integrity=few(integrity, limits),
+            policy=few(policy, limits),
+            contest=self.contest,
+        ), show
+
+    def _sealed(self, path: Path, by_run: Records) -> Iterator[Finding]:
+        """What is found in the files, the signature, the source and the archive itself."""
+        from pokora_anime.submission.check import source_check
+
+        folder, told, limits = self.folder, self.told, self.limits
+        yield from folder.findings
+        yield from contents_check.files(folder, told)
+        yield from contents_check.signature(folder, told, self.key, limits)
+        yield from file_list.check(folder, told, by_run)
+        yield from source_check.check(folder, told, limits)
+        yield from contents_check.signed_copies(folder, file_list.of(told, by_run), limits)
+        yield from contents_check.container(path, folder)
+
+    def _run(self, name: str, contest: str, *, pictures: bool) -> Examined:
+        root, key, limits = self.folder.root / name, self.key, self.limits
+        if not root.is_dir():
+            return Report(subject=name, unreadable="the folder is not there"), Exhibits()
+        try:
+            inside = Folder(root, limits)
+            return examine_folder(inside, name, key=key, contest=contest, limits=limits, pictures=pictures)
+        except Unreadable as error:
+            return Report(subject=name, unreadable=error.line()), Exhibits()
+        except ConfigError:  # a contest that this install does not know
+            inside = Folder(root, limits)
+            return examine_folder(inside, name, key=key, contest="", limits=limits, pictures=pictures)
+
+    def _as_packed(self, runs: Sequence[tuple[str, Report]]) -> Sequence[tuple[str, Report]]:
+        """The runs judged by the bundle's own contest, which the page inside was written for."""
+        own = self.told.contest
+        if self.contest == own:
+            return runs
+        return [(name, self._run(name, own, pictures=False)[0]) for name, _ in runs]
+
+    def _facts(self, runs: Sequence[tuple[str, Report]]) -> dict[str, str]:
+        told = self.told
+        facts = {"title": shown(told.title, 120), "contest": shown(told.contest, 60)}
+        for _, report in runs:
+            facts |= {name: text for name, text in report.facts.items() if name not in facts}
+        return facts | {
+            "members": shown(", ".join(f"{one['name']} ({one['id']})" for one in told.members), 400),
+            "source": f"commit {shown(told.source['commit'], 60)}",
+            "runs": ", ".join(map(shown, told.runs)),
+        }
 
 
 def _documents(
@@ -152,20 +187,6 @@ def _blocked(integrity: Sequence[Finding], runs: Sequence[tuple[str, Report]]) -
         report.unreadable or any(one.severity is Severity.block for one in report.integrity)
         for _, report in runs
     )
-
-
-def _run(folder: Folder, name: str, key: str, contest: str, limits: Limits, pictures: bool) -> Examined:
-    root = folder.root / name
-    if not root.is_dir():
-        return Report(subject=name, unreadable="the folder is not there"), Exhibits()
-    try:
-        inside = Folder(root, limits)
-        return examine_folder(inside, name, key=key, contest=contest, limits=limits, pictures=pictures)
-    except Unreadable as error:
-        return Report(subject=name, unreadable=error.line()), Exhibits()
-    except ConfigError:  # a contest that this install does not know
-        inside = Folder(root, limits)
-        return examine_folder(inside, name, key=key, contest="", limits=limits, pictures=pictures)
 
 
 def _inside(run: str, one: Finding) -> Finding:

@@ -9,7 +9,7 @@ from pokora_anime.errors import ConfigError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.rules import contest_limits as contests
+from pokora_anime.rules import contest_limits
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle.manifest import Manifest
 from pokora_anime.untrusted.container import finding
@@ -26,7 +26,7 @@ def check(folder: Folder, told: Manifest, contest: str) -> Iterator[Finding]:
             ineligible=True,
         )
     try:
-        limits = contests.load(contest)
+        limits = contest_limits.load(contest)
     except ConfigError as error:
         yield finding(
             "SUB-CONTEST", "a contest whose limits are not known here", file_names.MANIFEST, error.got

@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 
 from pokora_anime.findings import Finding, Severity
-from pokora_anime.provenance.code_hash import PACKAGE as INSTALLED
-from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.submission import file_names
 from pokora_anime.submission.bundle import source_tree
 from pokora_anime.submission.bundle.manifest import Manifest
@@ -49,7 +47,7 @@ def package_hash_of(folder: Folder) -> str:
 
 def _data(folder: Folder, same: bool) -> Iterator[Finding]:
     """What renders and is no code: equal to what this install has, name by name."""
-    ours = installed()
+    ours = {name: path for name, path in source_tree.installed().items() if not name.endswith(".py")}
     theirs = {
         name.removeprefix(PREFIX)
         for name in folder.sizes
@@ -57,7 +55,7 @@ def _data(folder: Folder, same: bool) -> Iterator[Finding]:
     }
     for name in sorted(theirs | set(ours)):
         if name in theirs:
-            if name in ours and _sha256(folder, PREFIX + name) == _file_hash(ours[name]):
+            if name in ours and folder.readable_sha256(PREFIX + name) == _file_hash(ours[name]):
                 continue
             message = "a data file that is not the one of this install, which has the same code"
         elif source_tree.optional(name):
@@ -69,26 +67,6 @@ def _data(folder: Folder, same: bool) -> Iterator[Finding]:
         else:
             message = "a data file that is not the one of this install: see `pokora reproduce --trust-source`"
             yield _review(message, PREFIX + name)
-
-
-@cache
-def installed() -> dict[str, Path]:
-    """This install's data files that take part in a rendering, by their names in a checkout."""
-    conf = conf_dir()
-    found = {
-        f"{source_tree.PACKAGE}{path.relative_to(INSTALLED).as_posix()}": path
-        for path in INSTALLED.rglob("*")
-    }
-    inside = (
-        f"{source_tree.PACKAGE}{source_tree.CONF}"  # where an install keeps what a checkout has beside it
-    )
-    found = {name: path for name, path in found.items() if not name.startswith(inside)}
-    found |= {f"{source_tree.CONF}{path.relative_to(conf).as_posix()}": path for path in conf.rglob("*.yaml")}
-    return {
-        name: path
-        for name, path in found.items()
-        if source_tree.belongs(name) and not name.endswith(".py") and path.is_file()
-    }
 
 
 def _no_text(folder: Folder, name: str) -> str:
@@ -109,13 +87,6 @@ def _read(folder: Folder, name: str) -> bytes:
         return folder.read(name, max(MOST_TEXT, folder.sizes[name]))
     except Unreadable:
         return b""
-
-
-def _sha256(folder: Folder, name: str) -> str:
-    try:
-        return folder.sha256(name)
-    except Unreadable:
-        return ""
 
 
 @cache

@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from pokora_anime.provenance.hashing import Json
-from pokora_anime.provenance.operations import MOTION
+from pokora_anime.provenance import run_layout
+from pokora_anime.provenance.hashing import Json, Table
+from pokora_anime.provenance.operations import (
+    CONTROL,
+    ENCODE,
+    FINISH,
+    KEYFRAME,
+    MOTION,
+    PROMPT,
+    Operation,
+)
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.submission.chosen_runs import Choice, Run
@@ -16,13 +25,12 @@ from pokora_anime.submission.documents.checkpoint_list import Checkpoint
 from pokora_anime.submission.documents.command_line import command_line
 from pokora_anime.submission.documents.score_rows import scores
 from pokora_anime.submission.project import Project
-from pokora_anime.timeline import choreography_plan, join_plan
-from pokora_anime.timeline import draft_plan as draft
+from pokora_anime.timeline import choreography_plan, draft_plan, join_plan
 
 MISSING = "MISSING"
 FILM = 8
+_OF_A_VIDEO = ("technical", "technical_short", "facts", "diagram", "film", "maps", "scores")
 POSTER_CHARACTERS = 900
-Table = dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,26 +60,16 @@ def collect(
         "stills": _stills(choice, pictures),
         "commands": [*_commands(choice)],
         "fetch": _fetch(checkpoints),
-        "technical": [],
-        "technical_short": [],
-        "facts": [],
-        "diagram": [],
-        "film": [],
-        "maps": [],
-        "scores": [],
-        "prompt": "",
-        "prefix": "",
-        "negative": "",
         "apart": choice.apart,
-        "key": "",
+        **{name: [] for name in _OF_A_VIDEO},
+        **dict.fromkeys(("prompt", "prefix", "negative", "key"), ""),
     }
     if choice.video is not None:
         data |= _video(choice.video, checkpoints, pictures)
     elif choice.stills:
         run = choice.stills[0]
-        data["technical"] = [*prose.technical(run.config, run.reading, checkpoints)]
-        data["technical_short"] = data["technical"]
-        data |= _typed(run)
+        technical = [*prose.technical(run.config, run.reading, checkpoints)]
+        data |= {"technical": [*technical], "technical_short": [*technical], **_typed(run)}
     data["hue"] = figures.hue([pictures[name] for name in pictures if name.startswith(("film", "still"))])
     return Content(data=data, pictures=pictures)
 
@@ -163,8 +161,8 @@ def _video(run: Run, checkpoints: tuple[Checkpoint, ...], pictures: dict[str, Im
         pictures[f"film-{number}"] = frame
         film.append({"file": f"film-{number}", "time": f"{index / delivered.fps:.1f} s"})
     maps: list[Json] = []
-    for name, told in sorted(reading.pictures.items(), key=lambda pair: pair[0] != "keyframe.png"):
-        if name == "sheet.png":
+    for name, told in sorted(reading.pictures.items(), key=lambda pair: pair[0] != run_layout.KEYFRAME):
+        if name == run_layout.SHEET:
             continue
         label = "keyframe" if told.array == "image" else told.array
         pictures[f"map-{label}"] = reading.picture(name)
@@ -203,61 +201,33 @@ def _facts(config: VideoConfig, run: Run) -> list[Json]:
 def _diagram(config: VideoConfig, run: Run, maps: list[Json]) -> list[Table]:
     """The boxes of the pipeline as it ran: title, two lines, and the picture below it."""
     segments = sum(node.op == MOTION.name for node in run.reading.nodes)
-    drawn = [cast(Table, entry) for entry in maps]
-    base, finish = config.base, config.finish
-    boxes: list[Table] = [
-        {"title": "Prompt", "lines": ["text, weights", f"seed {config.seed}"], "picture": "", "op": "prompt"}
-    ]
+    base, finish, crf = config.base, config.finish, config.encode.crf
+    boxes = [_box(PROMPT, "Prompt", "text, weights", f"seed {config.seed}")]
     if config.keyframe.enabled:
-        boxes.append(
-            {
-                "title": "Keyframe",
-                "lines": [f"{prose.BASES[base.family.value].split(',')[0]}, {base.width} px", _speed(config)],
-                "picture": "map-keyframe",
-                "op": "keyframe",
-            }
-        )
+        drawn = f"{prose.BASES[base.family.value].split(',')[0]}, {base.width} px"
+        boxes.append(_box(KEYFRAME, "Keyframe", drawn, _speed(config), picture="map-keyframe"))
     if config.control.kinds:
-        found = [str(entry["file"]) for entry in drawn if entry["label"] != "keyframe"]
-        boxes.append(
-            {
-                "title": "Control",
-                "lines": [
-                    ", ".join(kind.value for kind in config.control.kinds),
-                    _steered(config),
-                ],
-                "picture": found[0] if found else "",
-                "op": "control",
-            }
-        )
+        found = [str(entry["file"]) for entry in cast(list[Table], maps) if entry["label"] != "keyframe"]
+        kinds = ", ".join(kind.value for kind in config.control.kinds)
+        boxes.append(_box(CONTROL, "Control", kinds, _steered(config), picture=found[0] if found else ""))
+    frames = f"AnimateDiff, {config.motion.frames} frames"
     carried = f"{config.motion.overlap} latent{'s' if config.motion.overlap > 1 else ''} carried on"
-    between = prose.INTERPOLATIONS[config.finish.interpolation]
-    delivered: list[Table] = [
-        {
-            "title": f"Motion ×{segments}",
-            "lines": [f"AnimateDiff, {config.motion.frames} frames", carried],
-            "picture": f"film-{FILM // 2}",
-            "op": "motion",
-        },
-        {
-            "title": "Finish",
-            "lines": [f"{config.shot.fps} to {finish.fps} fps, {between}", f"{finish.width}×{finish.height}"],
-            "picture": f"film-{FILM - 1}",
-            "op": "finish",
-        },
-        {
-            "title": "Encode",
-            "lines": [f"H.264, crf {config.encode.crf}", f"{config.shot.seconds:g} s"],
-            "picture": "",
-            "op": "encode",
-        },
+    rates = f"{config.shot.fps} to {finish.fps} fps, {prose.INTERPOLATIONS[finish.interpolation]}"
+    size = f"{finish.width}×{finish.height}"
+    return [
+        *boxes,
+        _box(MOTION, f"Motion ×{segments}", frames, carried, picture=f"film-{FILM // 2}"),
+        _box(FINISH, "Finish", rates, size, picture=f"film-{FILM - 1}"),
+        _box(ENCODE, "Encode", f"H.264, crf {crf}", f"{config.shot.seconds:g} s"),
     ]
-    boxes += delivered
-    return boxes
+
+
+def _box(operation: Operation, title: str, *lines: str, picture: str = "") -> Table:
+    return {"title": title, "lines": [*lines], "picture": picture, "op": operation.name}
 
 
 def _steered(config: VideoConfig) -> str:
-    if draft.wanted(config):
+    if draft_plan.wanted(config):
         return "from each drafted frame"
     if choreography_plan.wanted(config):
         return "planned for each frame"

@@ -8,7 +8,7 @@ from typing import cast
 
 from pokora_anime.errors import RecordError
 from pokora_anime.provenance import run_layout
-from pokora_anime.provenance.hashing import Json, strict_json
+from pokora_anime.provenance.hashing import Json, Table, strict_json
 from pokora_anime.quality.metrics.metric_table import FINAL, GENERATED, METRICS, Verdict
 from pokora_anime.quality.scorecard import SCORECARD
 
@@ -18,7 +18,6 @@ _STAGES = (GENERATED, FINAL)
 _SCORE = set(
     "frames fps measured_at flow features values reasons joins placements cuts curves verdicts".split()
 )
-Table = dict[str, Json]
 
 
 def scores(folder: Path) -> list[Json]:

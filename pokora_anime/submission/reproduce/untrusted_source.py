@@ -7,22 +7,22 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from pokora_anime.errors import MachineError, RecordError
 from pokora_anime.provenance import run_layout
 from pokora_anime.render.worker import temporary_folders
-from pokora_anime.render.worker.granted_paths import PACKAGE as INSTALLED
 from pokora_anime.render.worker.granted_paths import library_folders, needed, places_of_weights
 from pokora_anime.render.worker.run_paths import command_of
 from pokora_anime.sandbox import child_environment
-from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.submission import file_names
-from pokora_anime.submission.bundle.source_tree import PACKAGE
+from pokora_anime.submission.bundle.source_tree import CODE, installed, rendering
 from pokora_anime.system import process
+from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.system.processor_cores import usable_cores
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.untrusted_names import shown
@@ -56,12 +56,12 @@ os._exit(0)
 def difference(folder: Folder) -> str:
     """How the bundle's package and conf/ differ from the installed ones, as a unified diff; bounded."""
     lines: list[str] = []
-    ours = _installed()
+    ours = {name: path for name, path in installed().items() if name.endswith(CODE)}
     prefix = f"{file_names.SOURCE}/"
     theirs = {
         name.removeprefix(prefix): folder.root / name
         for name in folder.sizes
-        if name.startswith((prefix + PACKAGE, f"{prefix}conf/")) and name.endswith((".py", ".yaml", ".typ"))
+        if rendering(name.removeprefix(prefix)) and name.startswith(prefix) and name.endswith(CODE)
     }
     changed = 0
     for name in sorted({*ours, *theirs}):
@@ -84,28 +84,11 @@ def render(config: RunConfig, root: Path, source: Path) -> Path:
     Raises MachineError SYS-GUARD where this system cannot confine a process, SYS-RENDER where it failed.
     """
     home = temporary_folders.make(root)
-    grants = needed(config, root)
-    grants = replace(grants, read=(*grants.read, str(source.resolve())))
-    header = {
-        "package": str(INSTALLED.parent),
-        "source": str(source.resolve()),
-        "libraries": library_folders(),
-        "prefix": sys.prefix,
-        "grants": grants.to_json(),
-        "wanted": "require",
-        "writes": "run",
-        "temporary": str(home),
-        "encoding": sys.stderr.encoding or "utf-8",
-        "started": process.started(),
-        "command": command_of(config),
-        "config": to_plain(config),
-        "root": str(root),
-    }
     threads = config.device.threads or usable_cores()
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT],
-            input=json.dumps(header).encode() + b"\n",
+            input=json.dumps(_header(config, root, source, home)).encode() + b"\n",
             env=_environment(config, home, threads),
             stdout=sys.stderr.fileno(),
             check=False,
@@ -130,21 +113,29 @@ def render(config: RunConfig, root: Path, source: Path) -> Path:
     return found[0]
 
 
+def _header(config: RunConfig, root: Path, source: Path, home: Path) -> Mapping[str, object]:
+    """What the confined process is told in its first line."""
+    grants = needed(config, root)
+    grants = replace(grants, read=(*grants.read, str(source.resolve())))
+    return {
+        "package": str(INSTALLED.parent),
+        "source": str(source.resolve()),
+        "libraries": library_folders(),
+        "prefix": sys.prefix,
+        "grants": grants.to_json(),
+        "wanted": "require",
+        "writes": "run",
+        "temporary": str(home),
+        "encoding": sys.stderr.encoding or "utf-8",
+        "started": process.started(),
+        "command": command_of(config),
+        "config": to_plain(config),
+        "root": str(root),
+    }
+
+
 def _environment(config: RunConfig, home: Path, threads: int) -> dict[str, str]:
     return child_environment.clean(os.environ, home, threads, places_of_weights(config))
-
-
-def _installed() -> dict[str, Path]:
-    package = {f"{PACKAGE}{path.relative_to(INSTALLED).as_posix()}": path for path in INSTALLED.rglob("*.py")}
-    package |= {
-        f"{PACKAGE}{path.relative_to(INSTALLED).as_posix()}": path
-        for suffix in ("yaml", "typ")
-        for path in INSTALLED.rglob(f"*.{suffix}")
-    }
-    conf = conf_dir()
-    groups = {f"conf/{path.relative_to(conf).as_posix()}": path for path in conf.rglob("*.yaml")}
-    inside = f"{PACKAGE}conf/"  # where an installed package keeps conf/, which a checkout has beside it
-    return {name: path for name, path in package.items() if not name.startswith(inside)} | groups
 
 
 def _lines(path: Path) -> list[str]:

@@ -4,73 +4,79 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from pokora_anime.errors import MachineError
 
-_BUSY = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+# What file systems without locks answer (some network ones); and that a process would wait for itself.
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+_OWNER = 1  # where the holder's pid stands: Windows lets nobody read byte 0, which is the lock
+_DIGITS = 20
+
+
+def lock(path: Path) -> BaseFileLock | None:
+    """The lock of a file, taken at once; the system frees it when the process dies, however it dies.
+
+    None on a file system without locks. Raises filelock.Timeout where another holds it.
+    """
+    from filelock import FileLock  # late: it is slow to import
+
+    taken = FileLock(path, blocking=False, thread_local=False, fallback_to_soft=False)
+    try:
+        taken.acquire()
+    except OSError as error:
+        if isinstance(error, TimeoutError) or error.errno not in _NO_LOCKS:
+            raise
+        return None
+    return taken
 
 
 class FolderLock:
-    """Held from creation to `release`; the system frees it when the process dies, however it dies.
+    """Held from creation to `release`. Raises MachineError SYS-LOCK when another run holds it.
 
-    Raises MachineError SYS-LOCK when another run holds it. On file systems without locks it does nothing.
+    On file systems without locks it does nothing.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._handle: IO[bytes] | None = (folder / ".lock").open("a+b", buffering=0)
+        from filelock import Timeout
+
+        path = folder / ".lock"
         try:
-            _lock(self._handle)
-        except OSError as error:
-            owner = self._owner()
-            self.release()
-            if error.errno in _BUSY:
-                raise MachineError(
-                    "SYS-LOCK",
-                    f"another run with this key is running{owner} in {folder}",
-                    expected="one run at a time in a run folder",
-                    fix="wait until it has finished, stop it, or change the seed",
-                ) from error
-            return
-        self._write_owner()
+            self._lock = lock(path)
+        except Timeout as error:
+            raise MachineError(
+                "SYS-LOCK",
+                f"another run with this key is running{_owner(path)} in {folder}",
+                expected="one run at a time in a run folder",
+                fix="wait until it has finished, stop it, or change the seed",
+            ) from error
+        _write_owner(path)
 
     def release(self) -> None:
         """Lets the next run in; may be called again."""
-        if self._handle is not None:
-            self._handle.close()
-            self._handle = None
-
-    def _owner(self) -> str:
-        if self._handle is None:
-            return ""
-        try:
-            self._handle.seek(1 if sys.platform == "win32" else 0)
-            text = self._handle.read(20).decode(errors="replace").strip()
-        except OSError:
-            return ""
-        return f" (pid {text})" if text.isdigit() else ""
-
-    def _write_owner(self) -> None:
-        if self._handle is None:
-            return
-        try:
-            self._handle.truncate(0)
-            # Windows locks bytes and lets nobody read them: byte 0 is the lock, the pid follows it.
-            self._handle.write((" " if sys.platform == "win32" else "").encode() + str(os.getpid()).encode())
-        except OSError:
-            return  # the pid is a courtesy; a full disk shows up where it matters
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
-if sys.platform == "win32":
-    import msvcrt
+def _owner(path: Path) -> str:
+    try:
+        with path.open("rb", buffering=0) as handle:
+            handle.seek(_OWNER)
+            text = handle.read(_DIGITS).decode(errors="replace").strip()
+    except OSError:
+        return ""
+    return f" (pid {text})" if text.isdigit() else ""
 
-    def _lock(handle: IO[bytes]) -> None:
-        handle.seek(0)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
 
-    def _lock(handle: IO[bytes]) -> None:
-        fcntl.flock(handle.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _write_owner(path: Path) -> None:
+    try:
+        with path.open("r+b", buffering=0) as handle:
+            handle.seek(_OWNER)
+            handle.write(str(os.getpid()).ljust(_DIGITS).encode())
+    except OSError:
+        return  # the pid is a courtesy; a full disk shows up where it matters

@@ -17,7 +17,8 @@ from pokora_anime.provenance.operations import (
     Spans,
     of,
 )
-from pokora_anime.schema.settings import Compile, DType, RunConfig, StillsConfig, VideoConfig
+from pokora_anime.provenance.seed_noise import PICTURE
+from pokora_anime.schema.settings import Compile, DType, RunConfig, Runtime, StillsConfig, VideoConfig
 from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, shot_plan
 from pokora_anime.timeline.frame_timing import frames_generated
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
@@ -157,6 +158,12 @@ def _formats(record: Record, config: RunConfig) -> Iterable[Finding]:
             message = "a node that was compiled otherwise than the config asks"
             expected = config.device.compile.value
             yield finding("POL-PARAMS", message, step.name, shown(compiled, 40), expected=expected)
+        if "runtime" in told and config.device.runtime is Runtime.torch:
+            message, got = (
+                "a node that another runtime computed than the config asks",
+                shown(told["runtime"], 40),
+            )
+            yield finding("POL-PARAMS", message, step.name, got, expected=Runtime.torch.value)
         if problem := surroundings.node_problem(told):
             message = "a node that tells something else than where it ran"
             yield finding("POL-PARAMS", message, step.name, problem)
@@ -184,7 +191,7 @@ def _places(record: Record, config: RunConfig) -> Iterable[Finding]:
 
 def _attempts(record: Record, config: VideoConfig) -> Iterable[Finding]:
     """Only the last keyframe that may be tried is mapped although it shows nobody."""
-    last: list[Json] = ["keyframe", config.control.attempts - 1]
+    last: list[Json] = [PICTURE, config.control.attempts - 1]
     steps = record.by_id
     for step in record.steps:
         if "last_attempt" in of(step.op).free:
@@ -207,11 +214,11 @@ def _still(step: Step, record: Record, config: RunConfig) -> Table | None:
     if isinstance(config, VideoConfig):
         planned = choreography_plan.wanted(config)  # whose keyframe is drawn again from the same noise
         attempts = config.best_of if config.best_of > 1 else 1 if planned else config.control.attempts
-        places: list[Json] = [["keyframe", attempt] for attempt in range(attempts)]
+        places: list[Json] = [[PICTURE, attempt] for attempt in range(attempts)]
     else:
         steps = record.by_id
         results = [steps[made].parents for made in record.results if made in steps]
-        places = [["keyframe", 0]] if results.count((step.id,)) == 1 else []
+        places = [[PICTURE, 0]] if results.count((step.id,)) == 1 else []
     if not isinstance(part, list) or not any(_same(part, place) for place in places):
         return None
     return {"generator": [*part, "steps"], "derivation": {"kind": of(step.op).noise, "names": part}}

@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import cast
 
-import pokora_anime
 from pokora_anime.catalogue import finishing_networks, registry, weight_hashes
 from pokora_anime.catalogue.registry import JUDGE, Row
 from pokora_anime.catalogue.weight_hashes import MANIFEST
@@ -17,6 +16,7 @@ from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.operations import Makes, Need, of
 from pokora_anime.rules.case import uses
 from pokora_anime.schema.settings import ControlKind, ControlNetwork, RunConfig, VideoConfig
+from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.timeline import choreography_plan
 from pokora_anime.untrusted.container import finding
 from pokora_anime.untrusted.untrusted_names import brief, shown
@@ -167,7 +167,7 @@ def _plays(row: Row, role: str) -> bool:
 @cache
 def _shipped(repo: str, folder: str) -> Mapping[str, str]:
     """What the package's own manifest says of the weights in one of its folders."""
-    root = Path(pokora_anime.__file__).parent / repo.removeprefix("package:")
+    root = INSTALLED / repo.removeprefix("package:")
     listed = cast(dict[str, str], json.loads((root / MANIFEST).read_text(encoding="utf-8")))
     prefix = f"{folder}/" if folder else ""
     return {name.removeprefix(prefix): digest for name, digest in listed.items() if name.startswith(prefix)}

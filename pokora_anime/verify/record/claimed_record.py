@@ -1,51 +1,24 @@
-"""A run's record as it claims to be: its shape is checked, nothing in it is believed yet."""
+"""A run's record as a stranger claims it to be: its shape is checked, nothing in it is believed yet.
+
+`provenance.run_reading` ends at the first thing that does not hold, as whoever works with finished runs
+wants it. Verification names everything that does not hold, so here a node may be of an unknown operation,
+without its parents or under a false id; the shape is told once for both, in `provenance.record_shape`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from pokora_anime.provenance import run_layout
-from pokora_anime.provenance.hashing import Json, text_hash
+from pokora_anime.provenance.hashing import Json, Table, text_hash
+from pokora_anime.provenance.record_shape import NODE, RECORD, misfit, summary_misfit
 from pokora_anime.untrusted import strict_json
 from pokora_anime.untrusted.container import Unreadable
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import brief, shown
-
-Table = dict[str, Json]
-
-# Shapes: a type, [shape of every item], {"": shape of every value} or {key: shape}.
-_NODE = {
-    "id": str,
-    "op": str,
-    "params": dict,
-    "parents": [str],
-    "inputs": [str],
-    "weights": {"": str},
-    "code": str,
-    "environment": dict,
-    "output": str,
-}
-_SUMMARY = {"command": str, "config": dict, "guard": object}
-_VIDEO = {"video": str, "frames": int, "fps": int, "width": int, "height": int}
-_STILLS = {"stills": [str]}
-_RECORD = {
-    "format": int,
-    "status": str,
-    "key": str,
-    "summary": dict,
-    "nodes": [_NODE],
-    "results": [str],
-    "pictures": {"": {"node": str, "array": str}},
-    "weights": {"": {"row": str, "files": {"": str}}},
-    "files": {"": str},
-    "ledger": {"lines": int, "head": str},
-    "code": {"version": str, "sha256": str},
-    "environment": dict,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,62 +126,24 @@ def read_record(folder: Folder, limits: Limits) -> Record:
             expected=f"format {run_layout.FORMAT}",
             fix="render again with this version, or verify with the version that rendered it",
         )
-    _check(value, limits)
-    nodes = cast(list[Table], value["nodes"])
-    return Record(
-        data=data,
-        content=value,
-        steps=tuple(_step(node) for node in nodes),
-        files=cast(dict[str, str], value["files"]),
-    )
-
-
-def step_of(node: Json) -> Step | None:
-    """A node of the ledger; None for what has not the shape of one."""
-    return _step(cast(Table, node)) if not misfit(node, _NODE) else None
-
-
-def misfit(value: Json, shape: object, where: str = "") -> str:
-    """Where and how a value has another shape than told; "" if it fits."""
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            return f"{where} is no list"
-        inner = cast(list[object], shape)[0]
-        return next((found for item in value if (found := misfit(item, inner, f"{where}[]"))), "")
-    if isinstance(shape, dict):
-        return _misfit_table(value, cast(dict[str, object], shape), where)
-    fits = isinstance(value, cast(type, shape)) and not (shape is int and isinstance(value, bool))
-    return "" if fits else f"{where} is no {cast(type, shape).__name__}"
-
-
-def _misfit_table(value: Json, shape: dict[str, object], where: str) -> str:
-    if not isinstance(value, dict):
-        return f"{where} is no object"
-    keys = list(value) if "" in shape else list(shape)
-    if set(keys) != set(value):
-        return f"{where} has the keys {shown(sorted(value), 200)}, expected {', '.join(keys)}"
-    pairs = ((key, shape.get("", shape.get(key))) for key in keys)
-    return next((found for key, inner in pairs if (found := misfit(value[key], inner, f"{where}.{key}"))), "")
-
-
-def _check(value: Table, limits: Limits) -> None:
-    reason = misfit(value, _RECORD, "record")
-    if not reason:
-        summary = cast(Table, value["summary"])
-        shapes: Mapping[str, Mapping[str, object]] = {"video": _VIDEO, "stills": _STILLS}
-        command = summary.get("command")
-        delivered = shapes.get(command) if isinstance(command, str) else None
-        reason = (
-            "an unknown command"
-            if delivered is None
-            else misfit(summary, {**_SUMMARY, **delivered}, "summary")
-        )
+    reason = misfit(value, {**RECORD, "nodes": [NODE]}, "record") or summary_misfit(value["summary"])
     if not reason and len(cast(list[Json], value["nodes"])) > limits.nodes:
         reason = f"more than {limits.nodes} nodes"
     if reason:
         raise Unreadable(
             "SRC-FORMAT", f"{run_layout.RECORD}: {reason}", expected="a record as pokora writes it"
         )
+    return Record(
+        data=data,
+        content=value,
+        steps=tuple(_step(node) for node in cast(list[Table], value["nodes"])),
+        files=cast(dict[str, str], value["files"]),
+    )
+
+
+def step_of(node: Json) -> Step | None:
+    """A node of the ledger; None for what has not the shape of one."""
+    return _step(cast(Table, node)) if not misfit(node, NODE) else None
 
 
 def _step(node: Table) -> Step:

@@ -13,15 +13,13 @@ from pokora_anime.provenance.hashing import arrays_hash
 from pokora_anime.provenance.operations import EACH_KIND, STILL, Makes, of
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import ControlKind
-from pokora_anime.untrusted import png_pictures
-from pokora_anime.untrusted import stored_arrays as files
+from pokora_anime.untrusted import png_pictures, stored_arrays
 from pokora_anime.untrusted.container import Unreadable, finding
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.verify.record.claimed_record import Record, Step
 
-SHEET = "sheet.png"
 KINDS = frozenset(kind.value for kind in ControlKind)
 NodeArrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -57,9 +55,9 @@ class Arrays:
     def _read(self, folder: Folder, step: Step, name: str, left: int, limits: Limits) -> None:
         try:
             if left < 0:
-                raise files.BadArrays(f"more than {limits.array_bytes} bytes of arrays in all")
-            stored = files.parse(folder.read(name, limits.array_bytes), limits)
-        except (files.BadArrays, Unreadable) as error:
+                raise stored_arrays.BadArrays(f"more than {limits.array_bytes} bytes of arrays in all")
+            stored = stored_arrays.parse(folder.read(name, limits.array_bytes), limits)
+        except (stored_arrays.BadArrays, Unreadable) as error:
             self.findings.append(finding("INT-ARRAY", "a node's arrays cannot be read", step.name, error))
             return
         if stored.metadata != {"node": step.id}:
@@ -128,7 +126,7 @@ def _expected_pictures(record: Record, arrays: Arrays) -> dict[str, tuple[Step, 
     results = [steps[result] for result in record.results if result in steps]
     drawn = [step for step in results if of(step.op).makes is Makes.file]
     names = (
-        [SHEET]
+        [run_layout.SHEET]
         if record.command == "video"
         else [run_layout.still_name(index) for index in range(len(drawn))]
     )

@@ -21,6 +21,7 @@ SET_BY_RUN = (
     "__CF_USER_TEXT_ENCODING",
 )  # fmt: skip
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+_-]{0,39}")
+_RUNTIME = re.compile(r"openvino [0-9]{4}(\.[0-9]{1,4}){1,3}")
 _PROCESSOR = re.compile(r"[0-9A-Za-z][0-9A-Za-z ()@.,+/_-]{0,63}")
 _LEVELS, _NETWORKS = ("landlock", "process", "none"), ("closed", "tcp closed", "open")
 _WANTED, _WRITES = ("auto", "require", "off"), ("run", "sweep")
@@ -100,6 +101,7 @@ _NODE: Mapping[str, Check] = {
 # What a plan adds where it computes otherwise than the config alone says.
 _EXTRA: Mapping[str, Check] = {
     "compile": _one_of("default", "max-autotune"),
+    "runtime": _matching(_RUNTIME),
     "guidance": _one_of("sequential"),
     "weights": _one_of("fp8"),
     "hires": _one_of("tiled"),

@@ -13,6 +13,7 @@ from pokora_anime.findings import Finding
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.operations import Makes, of
+from pokora_anime.provenance.record_shape import FRAMES, misfit
 from pokora_anime.rules import closed_config
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.timeline import shot_plan
@@ -22,10 +23,9 @@ from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.verify.record import shot_records
-from pokora_anime.verify.record.claimed_record import Record, Table, misfit
+from pokora_anime.verify.record.claimed_record import Record, Table
 from pokora_anime.verify.video import mp4_form, mp4_frames, mp4_timing, sheet_check
 
-_FRAMES = {"count": int, "fps": int, "width": int, "height": int, "rgb_sha256": [str], "yuv_sha256": [str]}
 FOREIGN = "the video's container is not as pokora writes it"
 
 
@@ -46,7 +46,7 @@ def read_frames(folder: Folder, limits: Limits) -> Frames:
         value = strict_json.parse(folder.read(run_layout.FRAMES, limits.json_bytes), limits)
     except strict_json.BadJson as error:
         raise Unreadable(error.code, error.reason) from error
-    if reason := misfit(value, _FRAMES, "frames"):
+    if reason := misfit(value, FRAMES, "frames"):
         raise Unreadable("INT-FRAMES", reason)
     fields = cast(Table, value)
     rgb, yuv = (cast(list[str], fields[name]) for name in ("rgb_sha256", "yuv_sha256"))

@@ -8,13 +8,13 @@ import numpy as np
 
 from pokora_anime.findings import Finding
 from pokora_anime.media import yuv
+from pokora_anime.provenance.run_layout import SHEET
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.contact_sheet import FRAMES, SheetCollector
 from pokora_anime.untrusted import png_pictures
 from pokora_anime.untrusted.container import Unreadable, finding
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import Limits
-from pokora_anime.verify.record.stored_contents import SHEET
 from pokora_anime.verify.video.frame_figures import Figures, picture_figures
 from pokora_anime.verify.video.mp4_frames import Shape
 from pokora_anime.verify.video.thresholds import Bound

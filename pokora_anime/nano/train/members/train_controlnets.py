@@ -16,7 +16,7 @@ from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import diffusion, drawn_data
 from pokora_anime.nano.train.members import train_text
 from pokora_anime.nano.train.members.train_vae import load_latents, load_vae, to_rgb
-from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
+from pokora_anime.nano.train.training_loop import Dice, Place, Preview, begin, train, write_record
 from pokora_anime.nano.world.caption import full_caption
 from pokora_anime.nano.world.joint_picture import openpose_map
 
@@ -51,7 +51,7 @@ def hints(member: str, drawn: drawn_data.Drawn, index: NDArray[np.int64], place:
     return torch.from_numpy(maps).to(place.device).permute(0, 3, 1, 2).float() / 255
 
 
-def train_controlnet(member: str, training: Training, place: Place, preview_every: int = 250) -> None:
+def train_controlnet(member: str, training: Training, place: Place) -> None:
     """Trains one ControlNet on stills and writes it."""
     torch.manual_seed(place.seed)
     encoders = train_text.load(place)
@@ -86,8 +86,8 @@ def train_controlnet(member: str, training: Training, place: Place, preview_ever
         _preview(member, unet, control, encoders, place, path)
         control.save_pretrained(place.family / member)
 
-    named = list(control.named_parameters())
-    progress = train(member, training, named, loss_of, place, preview, preview_every, before)
+    shown = Preview(show=preview, every=250)
+    progress = train(member, training, list(control.named_parameters()), loss_of, place, shown, before)
     gain = GAIN.get(member, 1.0)
     strengthen(control, gain)
     control.save_pretrained(place.family / member)

@@ -24,7 +24,7 @@ from pokora_anime.nano.train import diffusion, drawn_data
 from pokora_anime.nano.train.lora_layers import add_lora, begin_lora, save_lora, share_lora
 from pokora_anime.nano.train.members import train_motion, train_steering, train_text
 from pokora_anime.nano.train.members.train_vae import load_latents
-from pokora_anime.nano.train.training_loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.training_loop import Dice, Place, Preview, train, write_record
 
 GRID = 50  # LCMScheduler's original_inference_steps
 SOLVER_STEPS = 6  # of the teacher, from wherever the trajectory is joined to its end
@@ -37,7 +37,7 @@ FRAMES_A_STILL = 16  # clips in a batch: one for so many items
 Network = Callable[[Tensor, Tensor, diffusion.Conditions], Tensor]  # latents, timesteps, told: velocity
 
 
-def train_lcm(training: Training, place: Place, preview_every: int = 150) -> None:
+def train_lcm(training: Training, place: Place) -> None:
     """Distils guidance and many steps into a LoRA and writes it."""
     torch.manual_seed(place.seed)
     encoders = train_text.load(place)
@@ -68,7 +68,7 @@ def train_lcm(training: Training, place: Place, preview_every: int = 150) -> Non
         diffusion.preview(pipeline, path, place, num_inference_steps=4, guidance_scale=1.0)
         save_lora(student, place.family / "lora_lcm")
 
-    progress = train("lora_lcm", training, named, loss_of, place, preview, preview_every, before)
+    progress = train("lora_lcm", training, named, loss_of, place, Preview(show=preview, every=150), before)
     save_lora(student, place.family / "lora_lcm")
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     write_record("lora_lcm", training, progress, place, scores)

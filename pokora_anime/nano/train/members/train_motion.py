@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
 from diffusers import UNetMotionModel
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pokora_anime.nano import family, sizes
@@ -15,7 +17,7 @@ from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import diffusion, drawn_data
 from pokora_anime.nano.train.members import train_text
 from pokora_anime.nano.train.members.train_vae import load_latents, load_vae, to_rgb
-from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
+from pokora_anime.nano.train.training_loop import Dice, Place, Preview, begin, train, write_record
 from pokora_anime.nano.world.caption import caption_with_labels, full_caption
 from pokora_anime.nano.world.scene import Scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
@@ -28,11 +30,75 @@ OWN_ALONE, SHARED = 0.15, (0.3, 0.9)  # share of clips without common noise; how
 PREVIEW_STEPS, PREVIEW_GUIDANCE = 12, 4.0
 
 
-def train_motion(training: Training, place: Place, preview_every: int = 125) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Clips as they were drawn: latents [B,F,4,32,32], joints [B,F,18,3], and what is said of each."""
+
+    latents: Tensor
+    joints: NDArray[np.float32]
+    captions: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """Clips as a network sees them: noised, what it is told, and the velocity [B,4,F,32,32] to find.
+
+    Known frames [B,F] are nearly clean and do not count.
+    """
+
+    noisy: Tensor
+    timesteps: Tensor
+    told: diffusion.Conditions
+    velocity: Tensor
+    known: Tensor
+    weights: Tensor  # [B*F,1,32,32]: what counts more
+
+    def loss(self, found: Tensor) -> Tensor:
+        """The mean square by which a velocity is off."""
+        error = (found.float() - self.velocity).square()
+        weights = self.weights.view(len(error), 1, *error.shape[2:]) * ~self.known[:, None, :, None, None]
+        return (error * weights).sum() / (weights.sum() * error.shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """What makes lessons of clips."""
+
+    encoders: train_text.TextEncoders
+    schedule: diffusion.Schedule
+    place: Place
+
+    @classmethod
+    def load(cls, place: Place) -> Self:
+        """With the text encoders of the work folder."""
+        encoders = train_text.load(place)
+        return cls(encoders=encoders, schedule=diffusion.Schedule.of(place.device), place=place)
+
+    def lesson(self, batch: Batch, dice: Dice) -> Lesson:
+        """These clips under noise that the dice give."""
+        place, clips = self.place, len(batch.captions)
+        told = diffusion.conditions(self.encoders, batch.captions, dice, place)
+        clean = batch.latents.to(place.device).transpose(1, 2)  # [B,4,F,32,32]
+        noise = clip_noise(dice, clean)
+        timesteps = diffusion.noisy_timesteps(dice, clips, place)
+        known = known_frames(dice.numpy, clips, clean.shape[2]).to(place.device)
+        nearly = (timesteps * NEARLY_CLEAN * dice.numpy.random()).long()
+        levels = torch.where(known, nearly[:, None], timesteps[:, None])
+        noisy, velocity = self.schedule.noised(clean, noise, levels[:, None, :, None, None])
+        return Lesson(
+            noisy=noisy,
+            timesteps=timesteps,
+            told=told,
+            velocity=velocity,
+            known=known,
+            weights=diffusion.attention_to(batch.joints.reshape(-1, 18, 3), place),
+        )
+
+
+def train_motion(training: Training, place: Place) -> None:
     """Trains the temporal layers on clip latents and writes them as a MotionAdapter."""
     torch.manual_seed(place.seed)
-    encoders = train_text.load(place)
-    schedule = diffusion.Schedule.of(place.device)
+    teacher = Teacher.load(place)
     latents = np.asarray(load_latents(place, "clips"))
     drawn = drawn_data.load(place.work, "clips", place.seed)
     assert drawn.joints is not None
@@ -49,29 +115,18 @@ def train_motion(training: Training, place: Place, preview_every: int = 125) -> 
     def loss_of(dice: Dice) -> Tensor:
         index = dice.numpy.integers(len(latents), size=training.batch)
         captions = [clip_caption(scenes[i], dice.numpy) for i in index]
-        told = diffusion.conditions(encoders, captions, dice, place)
-        clean = diffusion.take(latents, index, place).transpose(1, 2)  # [B,4,F,32,32]
-        noise = clip_noise(dice, clean)
-        timesteps = diffusion.noisy_timesteps(dice, training.batch, place)
-        known = known_frames(dice.numpy, len(index), clean.shape[2]).to(place.device)  # [B,F]
-        levels = torch.where(
-            known, (timesteps * NEARLY_CLEAN * dice.numpy.random()).long()[:, None], timesteps[:, None]
-        )
-        noisy, velocity = schedule.noised(clean, noise, levels[:, None, :, None, None])
-        error = (predict(motion, noisy, timesteps, told).float() - velocity).square()
-        weights = diffusion.attention_to(joints[index].reshape(-1, 18, 3), place)
-        weights = weights.view(len(index), 1, *error.shape[2:]) * ~known[:, None, :, None, None]
-        return (error * weights).sum() / (weights.sum() * error.shape[1])
+        taken = diffusion.take(latents, index, place)
+        lesson = teacher.lesson(Batch(latents=taken, joints=joints[index], captions=captions), dice)
+        return lesson.loss(predict(motion, lesson.noisy, lesson.timesteps, lesson.told))
 
     def preview(step: int) -> None:
-        frames = sample_clips(
-            motion, encoders, place, drawn_data.load(place.work, "held_out", place.seed).scenes[:4]
-        )
+        held_out = drawn_data.load(place.work, "held_out", place.seed).scenes[:4]
+        frames = sample_clips(motion, teacher.encoders, place, held_out)
         path = place.work / "previews" / f"motion-{step:05d}.png"
         diffusion.write_grid(frames[:, ::2].reshape(-1, *frames.shape[2:]), path, frames.shape[1] // 2)
         save_adapter(motion, place)
 
-    progress = train("motion", training, named, loss_of, place, preview, preview_every, before)
+    progress = train("motion", training, named, loss_of, place, Preview(show=preview, every=125), before)
     save_adapter(motion, place)
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     write_record("motion", training, progress, place, scores, "motion_adapter")

@@ -23,9 +23,9 @@ from torch import Tensor
 from pokora_anime.nano import family, sizes
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import diffusion, drawn_data
-from pokora_anime.nano.train.members import train_motion, train_text
+from pokora_anime.nano.train.members import train_motion
 from pokora_anime.nano.train.members.train_vae import load_latents
-from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
+from pokora_anime.nano.train.training_loop import Dice, Place, Preview, begin, train, write_record
 from pokora_anime.nano.world.joint_picture import openpose_map
 from pokora_anime.nano.world.scene import Scene
 from pokora_anime.stages.control.map_embedding import hint_embedded
@@ -126,14 +126,13 @@ def strengths(rng: np.random.Generator, clips: int, place: Place) -> Tensor:
     return torch.from_numpy(drawn).float().to(place.device)
 
 
-def train_steering(training: Training, place: Place, preview_every: int = 500) -> None:
+def train_steering(training: Training, place: Place) -> None:
     """Trains motion adapter and pose ControlNet on clips under their pose tracks; goes on from both.
 
     Raises ValueError where one of them is not in the work folder.
     """
     torch.manual_seed(place.seed)
-    encoders = train_text.load(place)
-    schedule = diffusion.Schedule.of(place.device)
+    teacher = train_motion.Teacher.load(place)
     free, posed = (_Clips.of(place, kind) for kind in ("clips", "posed"))
     unet, control, before = load_networks(place)
     named = [(n, p) for n, p in unet.named_parameters() if "motion_modules" in n]
@@ -144,27 +143,21 @@ def train_steering(training: Training, place: Place, preview_every: int = 500) -
     def loss_of(dice: Dice) -> Tensor:
         strength = strengths(dice.numpy, training.batch, place)
         drawn = [(posed if strong else free).drawn(dice.numpy) for strong in strength.tolist()]
-        told = diffusion.conditions(encoders, [one.caption for one in drawn], dice, place)
-        joints = np.stack([one.joints for one in drawn])
-        clean = torch.stack([one.latents for one in drawn]).to(place.device).transpose(1, 2)
-        noise = train_motion.clip_noise(dice, clean)
-        timesteps = diffusion.noisy_timesteps(dice, training.batch, place)
-        known = train_motion.known_frames(dice.numpy, len(drawn), clean.shape[2]).to(place.device)
-        nearly = (timesteps * train_motion.NEARLY_CLEAN * dice.numpy.random()).long()
-        levels = torch.where(known, nearly[:, None], timesteps[:, None])
-        noisy, velocity = schedule.noised(clean, noise, levels[:, None, :, None, None])
-        steering = Steering.of(control, draw_maps(joints, place), strength)
-        error = (predict(unet, noisy, timesteps, told, steering).float() - velocity).square()
-        weights = diffusion.attention_to(joints.reshape(-1, 18, 3), place)
-        weights = weights.view(len(drawn), 1, *error.shape[2:]) * ~known[:, None, :, None, None]
-        return (error * weights).sum() / (weights.sum() * error.shape[1])
+        batch = train_motion.Batch(
+            latents=torch.stack([one.latents for one in drawn]),
+            joints=np.stack([one.joints for one in drawn]),
+            captions=[one.caption for one in drawn],
+        )
+        lesson = teacher.lesson(batch, dice)
+        steering = Steering.of(control, draw_maps(batch.joints, place), strength)
+        return lesson.loss(predict(unet, lesson.noisy, lesson.timesteps, lesson.told, steering))
 
     def keep(step: int) -> None:
         del step
         train_motion.save_adapter(unet, place)
         control.save_pretrained(place.family / "controlnet_pose")
 
-    progress = train("steering", training, named, loss_of, place, keep, preview_every, before)
+    progress = train("steering", training, named, loss_of, place, Preview(show=keep), before)
     keep(progress.step)
     scores = {"last_loss": float(np.mean(progress.losses[-100:]))}
     for folder in ("motion_adapter", "controlnet_pose"):

@@ -16,7 +16,7 @@ from pokora_anime.nano.train import diffusion, drawn_data
 from pokora_anime.nano.train.lora_layers import STYLE_RANK, add_lora, save_lora
 from pokora_anime.nano.train.members import train_text
 from pokora_anime.nano.train.members.train_vae import load_latents
-from pokora_anime.nano.train.training_loop import Dice, Place, train, write_record
+from pokora_anime.nano.train.training_loop import Dice, Place, Preview, train, write_record
 from pokora_anime.nano.world.caption import caption
 
 EMPTY = 0.1
@@ -49,9 +49,7 @@ def train_style(member: str, training: Training, place: Place) -> None:
     train_lora(member, training, Examples(latents=latents, caption=describe, joints=drawn.joints), place)
 
 
-def train_lora(
-    member: str, training: Training, examples: Examples, place: Place, preview_every: int = 125
-) -> None:
+def train_lora(member: str, training: Training, examples: Examples, place: Place) -> None:
     """Trains a LoRA of the family's UNet on any examples and writes it to the family's folder `member`.
 
     Its record holds the loss over the same examples and noise without and with the LoRA.
@@ -86,7 +84,7 @@ def train_lora(
         diffusion.preview(pipeline, place.work / "previews" / f"{member}-{step:05d}.png", place)
         save_lora(unet, place.family / member)
 
-    progress = train(member, training, named, loss_of, place, preview, preview_every)
+    progress = train(member, training, named, loss_of, place, Preview(show=preview, every=125))
     save_lora(unet, place.family / member)
     write_record(member, training, progress, place, _scores(unet, loss_on, len(examples.latents), place))
 

@@ -13,13 +13,13 @@ from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import diffusion, drawn_data
 from pokora_anime.nano.train.members import train_text
 from pokora_anime.nano.train.members.train_vae import load_latents
-from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
+from pokora_anime.nano.train.training_loop import Dice, Place, Preview, begin, train, write_record
 from pokora_anime.nano.world.scene import Scene
 
 EMPTY = 0.1
 
 
-def train_unet(training: Training, place: Place, preview_every: int = 250) -> None:
+def train_unet(training: Training, place: Place) -> None:
     """Trains the UNet from nothing and writes its EMA weights."""
     torch.manual_seed(place.seed)
     encoders = train_text.load(place)
@@ -47,7 +47,7 @@ def train_unet(training: Training, place: Place, preview_every: int = 250) -> No
         unet.save_pretrained(place.family / "unet")
 
     named = list(unet.named_parameters())
-    progress = train("unet", training, named, loss_of, place, preview, preview_every, before)
+    progress = train("unet", training, named, loss_of, place, Preview(show=preview, every=250), before)
     unet.save_pretrained(place.family / "unet")
     write_record("unet", training, progress, place, {"last_loss": float(np.mean(progress.losses[-200:]))})
 

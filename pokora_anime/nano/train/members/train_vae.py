@@ -15,7 +15,7 @@ from torch.nn import functional
 from pokora_anime.nano import family, sizes
 from pokora_anime.nano.recipe import Training
 from pokora_anime.nano.train import drawn_data, training_workers
-from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
+from pokora_anime.nano.train.training_loop import Dice, Place, Preview, begin, train, write_record
 
 CROP = 128
 EDGE_WEIGHT, TINT_WEIGHT = 0.5, 2.0
@@ -73,7 +73,8 @@ def train_vae(training: Training, place: Place) -> None:
         cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
         print(f"vae: step {step} PSNR {psnr(found, to_tensor(rgb, place.device)):.2f} dB", flush=True)
 
-    progress = train("vae", training, list(vae.named_parameters()), loss_of, place, preview, 400, before)
+    shown = Preview(show=preview, every=400)
+    progress = train("vae", training, list(vae.named_parameters()), loss_of, place, shown, before)
     vae.requires_grad_(False)
     standardise(vae, _latents(vae, drawn.rgb[:256], place))
     score = held_out_psnr(vae, place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-import pokora_anime.nano.world.palette as palette
+from pokora_anime.nano.world import palette
 from pokora_anime.nano.world.canvas import Canvas, Points, rotate
 from pokora_anime.nano.world.character.face import draw_face
 from pokora_anime.nano.world.character.hair import draw_back_hair, draw_front_hair

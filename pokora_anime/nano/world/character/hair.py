@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-import pokora_anime.nano.world.palette as palette
+from pokora_anime.nano.world import palette
 from pokora_anime.nano.world.canvas import Canvas, Points, spline
 from pokora_anime.nano.world.character.head import HeadFrame, mirrored
 from pokora_anime.nano.world.palette import RGB, mix

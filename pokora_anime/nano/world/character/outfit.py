@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import pokora_anime.nano.world.palette as palette
+from pokora_anime.nano.world import palette
 from pokora_anime.nano.world.canvas import Canvas, Points, rotate, spline
 from pokora_anime.nano.world.character.hair import draw_bow
 from pokora_anime.nano.world.character.head import mirrored

@@ -1,0 +1,1 @@
+"""UNets and ControlNets as OpenVINO runs them: converted once for each shape, and kept."""
