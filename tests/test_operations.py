@@ -40,7 +40,7 @@ LIST = Path(operations.__file__)
 # Lists of words that are no operations, though two or more of them are spelled like some.
 OTHER_WORDS = {
     "cli/history/show.py": "keys of a summary",
-    "config/timeline_file.py": "sections of a file",
+    "config/over_time/timeline_file.py": "sections of a file",
     "history/embedded_texts.py": "keys of texts in a PNG",
     "provenance/run_layout.py": "keys of texts in a PNG",
     "stages/motion/hires.py": "sections of the config",

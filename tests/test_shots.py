@@ -12,8 +12,8 @@ from support import once_per_session as once
 from support import replay_runs
 from support.forged_run import Forgery, codes
 
-from pokora_anime.config import shots_file
 from pokora_anime.config.compose import compose_video
+from pokora_anime.config.over_time import shots_file
 from pokora_anime.errors import PokoraError
 from pokora_anime.provenance.run_reading import read_run
 from pokora_anime.quality.finished_score import score_run, video_frames

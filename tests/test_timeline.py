@@ -14,7 +14,7 @@ from support.forged_run import Forgery, codes
 from pokora_anime.cli.render.render import parse
 from pokora_anime.config import gate
 from pokora_anime.config.compose import compose_video, unresolved
-from pokora_anime.config.timeline_checks import clamped
+from pokora_anime.config.over_time.timeline_checks import clamped
 from pokora_anime.errors import PokoraError
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.replay.examine_replay import replay

@@ -9,8 +9,9 @@ import shlex
 from collections.abc import Collection
 
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
-from pokora_anime.config import field_checks, shot_checks, timeline_checks
+from pokora_anime.config import field_checks
 from pokora_anime.config.field_checks import Narrower, Problem
+from pokora_anime.config.over_time import shot_checks, timeline_checks
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.findings import Severity, of_severity
 from pokora_anime.prompt import open_words, prompt_choices, prompt_length

@@ -9,7 +9,7 @@ device.memory_gb=0 (the plan that devices/ makes), and motion.betas=auto, which 
 
 from __future__ import annotations
 
-from pokora_anime.config import timeline_checks
+from pokora_anime.config.over_time import timeline_checks
 from pokora_anime.prompt import prompt_choices
 from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.system.processor_cores import usable_cores

@@ -109,10 +109,10 @@ class Models:
         if camera is not None and motion is not None:
             self.camera = (Lora(row=camera, folder=self._checked(camera), weight=motion.lora_weight),)
         self.notes: tuple[str, ...] = tuple(notes)
+        self.strengths: dict[str, float] = {}  # of LoRAs in the motion UNet, where they are others
         self.converting = Converting(
             group=openvino_runtime.folder() / "unnamed", dtype=dtype, threads=torch.get_num_threads()
         )
-        self.strengths: dict[str, float] = {}  # of LoRAs in the motion UNet, where they are others
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -326,7 +326,7 @@ class Models:
         """A network as the plan's runtime computes it."""
         if (role if role in PLACED else "control") not in self._plan.converts:
             return load()
-        loras = self.motion_lora_weights if role == "motion" else self.lora_weights
+        loras = self.motion_lora_weights | self.strengths if role == "motion" else self.lora_weights
         weights: dict[str, Json] = {**self.weights_hash(role)}
         merged: dict[str, Json] = {**loras} if role in PLACED else {}
         identity: dict[str, Json] = {"files": weights, "loras": merged}

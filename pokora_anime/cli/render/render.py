@@ -41,8 +41,8 @@ class Request:
     out: Path = Path("outputs")
     multirun: bool = False
     guard: str = "auto"
-    typed: list[str] = field(default_factory=list)  # the overrides without those of a still
     track: str = ""  # what finished runs are told to
+    typed: list[str] = field(default_factory=list)  # the overrides without those of a still
     still: Origin | None = None  # the still whose settings are taken
     shown: str = ""  # the part of the config that is printed instead: job, hydra or all
     yes: bool = False  # a sweep of many jobs is meant
@@ -94,11 +94,6 @@ def main(command: str, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _may_read_maps(request: Request) -> bool:
-    """Whether a clip from a still that shows nobody may be steered by the picture's maps instead."""
-    return request.still is not None and not any(re.match(r"control[.=]", word) for word in request.typed)
-
-
 def _sweep(command: str, request: Request, wishes: Wishes) -> int:
     """Render a grid, and tell of its finished jobs."""
     from pokora_anime.cli.render import search, sweep
@@ -117,11 +112,16 @@ def _told_clamped(command: str, overrides: Sequence[str]) -> None:
     """Name on stderr what a contest's bounds changed of a timeline's weights."""
     if any(word.startswith("timeline.lora=") for word in overrides):
         from pokora_anime.config.compose import unresolved
-        from pokora_anime.config.timeline_checks import clamped
+        from pokora_anime.config.over_time.timeline_checks import clamped
 
         typed = unresolved(command, overrides)
         for line in clamped(typed) if isinstance(typed, VideoConfig) else []:
             print(line, file=sys.stderr)
+
+
+def _may_read_maps(request: Request) -> bool:
+    """Whether a clip from a still that shows nobody may be steered by the picture's maps instead."""
+    return request.still is not None and not any(re.match(r"control[.=]", word) for word in request.typed)
 
 
 def _agree(folder: Path, still: Origin) -> None:
@@ -218,11 +218,11 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
         elif name == "--cfg":
             request.shown = _part(value if equals else rest.pop(0) if rest and rest[0] in PARTS else PARTS[0])
         elif name == "timeline" and equals:
-            from pokora_anime.config import timeline_file
+            from pokora_anime.config.over_time import timeline_file
 
             request.overrides += timeline_file.overrides(Path(value))
         elif name == "shots" and equals and not value.startswith("["):
-            from pokora_anime.config import shots_file
+            from pokora_anime.config.over_time import shots_file
 
             request.overrides.append(shots_file.override(Path(value)))
         elif name == "track" and equals:
@@ -360,13 +360,13 @@ def words(request: Request) -> list[str]:
     """The request as words to type, a prompt of the environment written out."""
     out = [] if request.out == Request().out else ["--out", str(request.out)]
     guard = [] if request.guard == Request().guard else [f"guard={request.guard}"]
+    track = [f"track={request.track}"] if request.track else []
     flags = [
         flag
         for flag, on in (("--multirun", request.multirun), ("--yes", request.yes), ("--open", request.open))
         if on
     ]
     keep = [] if request.keep is None else [f"keep={request.keep}"]
-    track = [f"track={request.track}"] if request.track else []
     return [*flags, *request.overrides, *keep, *guard, *track, *out]
 
 

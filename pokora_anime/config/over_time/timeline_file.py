@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from pokora_anime.config.over_time.timeline_checks import MOST_POINTS
 from pokora_anime.config.overrides import quote
-from pokora_anime.config.timeline_checks import MOST_POINTS
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import Curve
 from pokora_anime.system.did_you_mean import nearest

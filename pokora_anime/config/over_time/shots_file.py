@@ -10,9 +10,9 @@ import math
 from pathlib import Path
 from typing import cast
 
+from pokora_anime.config.over_time.shot_checks import MOST_SHOTS
+from pokora_anime.config.over_time.timeline_file import read_text
 from pokora_anime.config.overrides import quote
-from pokora_anime.config.shot_checks import MOST_SHOTS
-from pokora_anime.config.timeline_file import read_text
 from pokora_anime.errors import ConfigError
 from pokora_anime.prompt.prompt_text import check_text
 from pokora_anime.schema.settings import Camera
