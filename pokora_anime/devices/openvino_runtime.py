@@ -77,5 +77,6 @@ def kept(config: RunConfig) -> Path:
     }
     if isinstance(config, VideoConfig):
         told["motion"] = [config.motion.frames, config.motion.anchor.value, config.motion.lora]
+        told["clip_guidance_end"] = config.speed.clip_guidance_end
         told["control"] = [kind.value for kind in config.control.kinds]
     return folder() / text_hash(told)[:16]
