@@ -41,7 +41,9 @@ LIST = Path(operations.__file__)
 OTHER_WORDS = {
     "cli/history/show.py": "keys of a summary",
     "config/over_time/timeline_file.py": "sections of a file",
+    "devices/forecast/workload.py": "kinds of networks",
     "history/embedded_texts.py": "keys of texts in a PNG",
+    "history/gallery/gallery_tables.py": "columns of a table",
     "provenance/run_layout.py": "keys of texts in a PNG",
     "stages/motion/hires.py": "sections of the config",
 }
