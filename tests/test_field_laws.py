@@ -29,6 +29,8 @@ NUMBERS = [
     (command, one)
     for command, one in EVERY
     if one.law.typed and one.kind in (int, float) and (command == "video" or one.key == "count")
+    # Of a key point or a shot the clip and its list say more: tests/test_timeline.py, tests/test_shots.py.
+    if not one.key.startswith(("timeline.", "shots[]"))
 ]
 # What else must be set for a number at its border to fit the others.
 BESIDE: dict[str, dict[str, object]] = {
@@ -43,7 +45,8 @@ BESIDE: dict[str, dict[str, object]] = {
 @pytest.fixture(scope="module")
 def configs() -> dict[str, RunConfig]:
     """A config of each command in which no field makes another's range smaller."""
-    video = compose("video", ["speed=hq", "control.source=keyframe", "style.loras=[{id:pastel}]"])
+    weights = "timeline.lora=[{frame:0,value:0.8,id:pastel}]"
+    video = compose("video", ["speed=hq", "control.source=keyframe", "style.loras=[{id:pastel}]", weights])
     return {"video": video, "stills": compose("stills", ["speed=hq"])}
 
 

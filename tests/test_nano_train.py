@@ -29,7 +29,15 @@ from pokora_anime.errors import MachineError
 from pokora_anime.nano import family
 from pokora_anime.nano.nano_extractors import PoseExtractor
 from pokora_anime.nano.recipe import MEMBERS, Training, make_recipe
-from pokora_anime.nano.train import check, copy_family, kept_from, shared_out, train_nano, training_workers
+from pokora_anime.nano.train import (
+    Assignment,
+    check,
+    copy_family,
+    kept_from,
+    shared_out,
+    train_nano,
+    training_workers,
+)
 from pokora_anime.nano.train.export import LARGEST_FAMILY, LARGEST_FILE, STYLES, export_family
 from pokora_anime.nano.train.lora_layers import (
     LORA_FILE,
@@ -60,7 +68,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(train_lcm, "SOLVER_STEPS", 3)
         patch.setattr(text, "HELD_OUT", 64)
         # One thread: beside other work, several threads wait for one another at every operation.
-        train_nano(None, "small", work, None, "cpu", 1, 0)
+        train_nano(Assignment(work=work), "small", "cpu", 1, 0)
     return work
 
 
@@ -82,8 +90,8 @@ from pokora_anime.nano.train import drawn_data
 if __name__ == "__main__":
     cv2.setNumThreads(2)
     cv2.GaussianBlur(np.zeros((2048, 2048, 3), np.uint8), (9, 9), 2)
-    few = Data(stills=2, clips=1, held_out=1, pastel=1, flat_color=1, posed=1)
-    drawn_data.render(Path(sys.argv[1]), few, 0, 2)
+    counts = Data(stills=2, clips=1, held_out=1, pastel=1, flat_color=1, posed=1)
+    drawn_data.render(Path(sys.argv[1]), counts, 0, 2)
 """
 
 
@@ -313,7 +321,7 @@ def _predicted(unet: UNet2DConditionModel, *loras: tuple[Path, float]) -> torch.
         Lora(row=replace(row, id=f"lora-{i}", files=(path.name,)), folder=path.parent, weight=weight)
         for i, (path, weight) in enumerate(loras)
     ]
-    merge_into_unet(merged, chosen, unet.config)
+    merge_into_unet(merged, chosen)
     generator = torch.Generator().manual_seed(1)
     noise, context, pooled = (
         torch.randn(shape, generator=generator) for shape in ((1, 4, 16, 16), (1, 77, 256), (1, 128))
@@ -406,7 +414,7 @@ def test_a_trained_style_ships_in_both_formats(exported: Path, member: str) -> N
 
 def test_unknown_members_and_presets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown member 'unett'"):
-        train_nano(["unett"], "small", tmp_path, None, "cpu", 1, 0)
+        train_nano(Assignment(members=["unett"], work=tmp_path), "small", "cpu", 1, 0)
     with pytest.raises(ValueError, match="unknown preset"):
         make_recipe("huge")
     assert MEMBERS[0] == "data"
@@ -414,24 +422,24 @@ def test_unknown_members_and_presets_are_refused(tmp_path: Path) -> None:
 
 def test_a_member_without_what_it_is_trained_on_is_refused(tmp_path: Path, trained: Path) -> None:
     with pytest.raises(ValueError, match=r"lora_pastel needs unet, .* add it to --members"):
-        check(["data", "text", "vae", "latents", "lora_pastel"], tmp_path, None, None)
-    assert check(["lora_pastel", "unet"], trained, None, None) == ["unet", "lora_pastel"]
+        check(Assignment(members=["data", "text", "vae", "latents", "lora_pastel"], work=tmp_path))
+    assert check(Assignment(members=["lora_pastel", "unet"], work=trained)) == ["unet", "lora_pastel"]
 
 
 def test_a_start_that_is_no_family_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not a nano family: it has no"):
-        check(None, tmp_path / "work", None, tmp_path)
+        check(Assignment(work=tmp_path / "work", start=tmp_path))
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MachineError, match="SYS-IO: cannot write in"):
-        check(None, tmp_path / "file" / "work", None, None)
+        check(Assignment(work=tmp_path / "file" / "work"))
 
 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--device xpu cannot be used here"):
-        train_nano(["text"], "small", tmp_path, None, "xpu", 1, 0)
+        train_nano(Assignment(members=["text"], work=tmp_path), "small", "xpu", 1, 0)
 
 
 def test_one_member_is_trained_once_at_a_time(tmp_path: Path) -> None:
@@ -460,7 +468,7 @@ def test_a_start_is_gone_on_from_and_kept_in_the_record(
     exported: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data").symlink_to(trained / "data")
-    train_nano(["vae"], "small", tmp_path, None, "cpu", 1, 0, exported)
+    train_nano(Assignment(members=["vae"], work=tmp_path, start=exported), "small", "cpu", 1, 0)
     assert "vae: goes on from weights trained before" in capsys.readouterr().out
     first, second = (
         json.loads((root / "vae" / "training.json").read_text()) for root in (exported, tmp_path / "family")

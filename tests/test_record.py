@@ -116,13 +116,15 @@ def test_the_order_of_operations_is_closed() -> None:
     assert parents_fit("motion", ["prompt", "noise"])
     assert parents_fit("motion", ["prompt", "noise", "keyframe", "control", "motion"])
     assert parents_fit("finish", ["motion", "motion"])
+    assert parents_fit("encode", ["finish", "finish"])  # of two shots
     for op, parents in [
         ("motion", ["prompt"]),
         ("motion", ["noise", "prompt"]),
         ("motion", ["prompt", "noise", "motion", "motion", "motion"]),
         ("finish", []),
         ("finish", ["keyframe"]),
-        ("encode", ["finish", "finish"]),
+        ("encode", ["finish", "motion"]),
+        ("encode", []),
         ("still", ["control"]),
         ("paste", ["keyframe"]),
     ]:

@@ -188,11 +188,12 @@ print("after", file=sys.stderr)
     ],
 )
 def test_each_preset_is_a_grid(preset: str, jobs: int) -> None:
-    assert sorted(path.stem for path in (conf_dir() / "sweep").glob("*.yaml")) == sorted(PRESETS)
+    assert sorted(path.stem for path in (conf_dir() / "sweep").glob("*.yaml")) == sorted([*PRESETS, SEARCH])
     assert counted(f"sweep={preset}") == jobs
     assert counted(f"sweep={preset}", "seed=5,6") >= 2
 
 
+SEARCH = "search"  # no grid: its trials are asked for one after the other
 PRESETS = "grid overlap seeds styles style_weight speed_quality prompts draft_then_final".split()
 
 

@@ -13,6 +13,7 @@ from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
 from pokora_anime.catalogue.registry import JUDGE, Kind
 from pokora_anime.catalogue.weights_advice import leave_out
 from pokora_anime.rules.checkpoint_facts import Facts, of_row
+from pokora_anime.schema.curves import lora_names
 from pokora_anime.schema.settings import ContestConfig, ControlNetwork, MapSource, RunConfig, VideoConfig
 
 
@@ -68,11 +69,7 @@ def _uses(config: RunConfig) -> Iterator[Use]:
         yield _use(config, "base.vae", base.vae, Kind.vae)
     if speed.lora_role is not None:
         yield _use(config, "speed.lora_role", speed.lora_role, Kind.speed_lora, speed.lora_weight)
-    tags = shot_loras(config.shot)
-    tagged = {registry.style_role(lora.id) for lora in tags}
-    for lora in merge_loras(config.style.loras, tags):
-        where = "shot.prompt" if registry.style_role(lora.id) in tagged else "style.loras"
-        yield _use(config, where, lora.id, Kind.style_lora, lora.weight)
+    yield from _styles(config)
     motion = _use(config, "base.motion_adapter", base.motion_adapter, Kind.motion)
     yield replace(motion, loaded=isinstance(config, VideoConfig))
     if isinstance(config, VideoConfig):
@@ -93,6 +90,20 @@ def _uses(config: RunConfig) -> Iterator[Use]:
             yield _use(config, "best_of", JUDGE, Kind.scorer)
     for wish in finishing_networks.asked(config):
         yield _use(config, wish.where, wish.name, wish.kind)
+
+
+def _styles(config: RunConfig) -> Iterator[Use]:
+    """Style LoRAs, those that only a timeline names last: a settled config has each in style.loras too."""
+    tags = shot_loras(config.shot)
+    tagged = {registry.style_role(lora.id) for lora in tags}
+    loras = merge_loras(config.style.loras, tags)
+    for lora in loras:
+        where = "shot.prompt" if registry.style_role(lora.id) in tagged else "style.loras"
+        yield _use(config, where, lora.id, Kind.style_lora, lora.weight)
+    known = {registry.style_role(lora.id) for lora in loras}
+    for name in lora_names(config.timeline) if isinstance(config, VideoConfig) else ():
+        if registry.style_role(name) not in known:
+            yield _use(config, "timeline.lora", name, Kind.style_lora)
 
 
 def _use(config: RunConfig, where: str, name: str, kind: Kind, strength: float | None = None) -> Use:

@@ -58,6 +58,12 @@ def with_value(config: RunConfig, slot: str, value: object) -> dict[str, Any]:
     """The config as plain data with `value` in one place, named as in closed.STRINGS."""
     plain: Any = copy.deepcopy(to_plain(config))
     plain["style"]["loras"] = [{"id": "pastel", "weight": 0.8}]
+    if slot.startswith("shots[]"):
+        plain["shots"] = [
+            {"prompt": "1girl", "seconds": 4.0, "camera": "free", "seed": None, "joined": False}
+        ]
+    elif slot.startswith("timeline.lora[]"):
+        plain["timeline"]["lora"] = [{"frame": 0, "value": 0.8, "curve": "linear", "id": "pastel"}]
     inside, steps = plain, re.findall(r"[^.\[\]{}]+|\[\]|\{\}", slot)
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         key = 0 if step == "[]" else next(iter(inside)) if step == "{}" else step
@@ -313,7 +319,7 @@ PROMPT_ATTACKS = {
     "1girl, <lora:pаstelAnimeXL:0.8>": "GATE-LOOKALIKE",  # a Cyrillic letter
     "1girl, <lora:lcm-lora-sdxl:0.8>": "GATE-KIND",
 }
-PROMPTS = ("shot.prompt", "shot.prefix", "shot.negative", "shot.typed")
+PROMPTS = ("shot.prompt", "shot.prefix", "shot.negative", "shot.typed", "shots[].prompt")
 
 
 def found_in(plain: object) -> set[str]:
@@ -519,13 +525,18 @@ def test_an_honest_word_passes(override: str) -> None:
     assert screen("video", override) == []
 
 
+FILES = ("shots=", "timeline=")  # names of text files, which are read before what stands in them is screened
+
+
 def test_every_command_of_the_help_pages_and_the_docs_passes() -> None:
     root = Path(__file__).parents[2]
     told = [path.read_text() for path in (root / "README.md", *(root / "docs").glob("*.md"))]
     text = "\n".join([pages.VIDEO, pages.STILLS, pages.SWEEP, pages.CHECK, *told])
     lines = text.replace("\\\n", " ").splitlines()
     typed = [shlex.split(line, comments=True)[2:] for line in lines if line.lstrip().startswith("pokora ")]
-    overrides = [word for line in typed for word in line if "=" in word and not word.startswith("-")]
+    overrides = [
+        word for line in typed for word in line if "=" in word and not word.startswith(("-", *FILES))
+    ]
     assert len(overrides) > 20
     assert [override for override in overrides if screen("video", override)] == []
 

@@ -200,8 +200,8 @@ def test_frames_composited_before_they_were_encoded(tmp_path: Path, monkeypatch:
     """A patch drawn into every frame after finish; hashes, sheet and MP4 are made after it."""
     honest = Run.watch
 
-    def drawn(run: Run, frames: Iterator[Image]) -> Iterator[Image]:
-        yield from honest(run, (painted(frame) for frame in frames))
+    def drawn(run: Run, frames: Iterator[Image], shot: int = 0) -> Iterator[Image]:
+        yield from honest(run, (painted(frame) for frame in frames), shot)
 
     def painted(frame: Image) -> Image:
         frame[20:36, 20:36] = (255, 0, 255)
