@@ -153,8 +153,8 @@ def planned_row(bench: Bench, one: Asked, made: nano_flow.Clip, track: NDArray[n
 
 def in_place(bench: Bench, one: Asked, made: nano_flow.Clip, track: NDArray[np.float32] | None) -> Row:
     """How many limb ends are where a track has them, and how many it has, in a clip and in its poses
-    drawn; None without a track."""
-    if track is None:
+    drawn; None without a track, and where a camera has moved the frames away from it."""
+    if track is None or one.scene.camera != "static":
         return {"pck": None}
     twin = np.stack([frame.rgb for frame in drawn_twin(one.scene, track, FPS, SIZE)])
     joints = (bench.studio.joints(clip) for clip in (made, twin))
