@@ -322,7 +322,7 @@ def test_a_result_or_a_sheet_that_does_not_fit_on_the_disk_is_no_bug(
     monkeypatch.setattr(Image.Image, "save", full)
     monkeypatch.setattr(sweep, "_still_frames", lambda _: [np.zeros((8, 8, 3), np.uint8)])
     with pytest.raises(MachineError, match="SYS-DISK"):
-        sweep._write_result(tmp_path, {"number": 0}, 0.0)
+        sweep.write_result(tmp_path, {"number": 0}, 0.0)
     with pytest.raises(MachineError, match="SYS-DISK"):
         sweep._write_sheet(tmp_path, "stills", [{"path": "", "label": "one"}])
 

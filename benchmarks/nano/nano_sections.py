@@ -113,7 +113,9 @@ def clips(bench: Bench, count: int) -> None:
         made, track = bench.studio.steered(one.text, one.index)
         if one.index < SHOWN:
             write_strip(bench.pictures / f"{one.index:03d}.png", made)
-        bench.rows.add("clips", one.index, clip_row(bench, one, made) | in_place(bench, one, made, track))
+        found = bench.studio.joints(made)
+        row = clip_row(bench, one, made, found) | in_place(bench, one, found, track)
+        bench.rows.add("clips", one.index, row)
 
 
 def planned(bench: Bench, count: int) -> None:
@@ -151,19 +153,17 @@ def planned_row(bench: Bench, one: Asked, made: nano_flow.Clip, track: NDArray[n
     }
 
 
-def in_place(bench: Bench, one: Asked, made: nano_flow.Clip, track: NDArray[np.float32] | None) -> Row:
-    """How many limb ends are where a track has them, and how many it has, in a clip and in its poses
-    drawn; None without a track, and where a camera has moved the frames away from it."""
+def in_place(bench: Bench, one: Asked, found: NDArray[np.float32], track: NDArray[np.float32] | None) -> Row:
+    """How many limb ends are where a track has them, and how many it has, of a clip's joints and of its
+    poses drawn; None without a track, and where a camera has moved the frames away from it."""
     if track is None or one.scene.camera != "static":
         return {"pck": None}
     twin = np.stack([frame.rgb for frame in drawn_twin(one.scene, track, FPS, SIZE)])
-    joints = (bench.studio.joints(clip) for clip in (made, twin))
-    ours, drawn = (placed(track, found) for found in joints)
-    return {"pck": ours, "drawn_pck": drawn}
+    return {"pck": placed(track, found), "drawn_pck": placed(track, bench.studio.joints(twin))}
 
 
-def clip_row(bench: Bench, one: Asked, made: nano_flow.Clip) -> Row:
-    """Everything that is measured on one clip and on its drawn twin."""
+def clip_row(bench: Bench, one: Asked, made: nano_flow.Clip, found: NDArray[np.float32]) -> Row:
+    """Everything that is measured on one clip, whose joints were `found`, and on its drawn twin."""
     frames = [draw_frame(one.scene, one.time + k / FPS, SIZE) for k in range(len(made))]
     twin = np.stack([frame.rgb for frame in frames])
     walking = one.scene.action == "walking"
@@ -188,7 +188,7 @@ def clip_row(bench: Bench, one: Asked, made: nano_flow.Clip) -> Row:
         "drawn_flow": nano_flow.flow_magnitude(twin, FPS),
         "smoothness": nano_flow.smoothness(made, FPS),
         "drawn_smoothness": nano_flow.smoothness(twin, FPS),
-        "constancy": constancy(made, bench.studio.joints(made)),
+        "constancy": constancy(made, found),
         "drawn_constancy": constancy(twin, np.stack([frame.joints for frame in frames])),
     }
     if one.scene.camera == "static" and not walking:

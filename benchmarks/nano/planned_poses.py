@@ -13,6 +13,7 @@ from pokora_anime.choreography import skeleton
 from pokora_anime.choreography.actions import NAMES
 from pokora_anime.choreography.choreographer import Choreographer
 from pokora_anime.choreography.pose_plan import Order, plan
+from pokora_anime.nano.train.posed_clips import STILL_ACTION, figure_of
 from pokora_anime.nano.world.draw import Frame
 from pokora_anime.nano.world.posed_figure import draw_posed
 from pokora_anime.nano.world.scene import Scene
@@ -24,7 +25,6 @@ from pokora_anime.stages.run_context import RunContext
 
 Track = NDArray[np.float32]  # [frames,18,3]: x, y in pixels, presence
 FARTHEST = 0.5  # trunks: a joint that is farther off than that is simply elsewhere
-STANDING = "standing"  # what a drawn scene does while its poses come from elsewhere
 
 
 def steering(segment: Segment, config: VideoConfig, context: RunContext) -> Iterator[NDArray[np.float32]]:
@@ -42,7 +42,7 @@ def steering(segment: Segment, config: VideoConfig, context: RunContext) -> Iter
 
 def drawn_twin(scene: Scene, track: Track, fps: float, size: int) -> list[Frame]:
     """The scene drawn in the poses of a track."""
-    still = replace(scene, action=STANDING, camera="static")
+    still = replace(scene, action=STILL_ACTION, camera="static")
     before = [track[0], *track[:-1]]
     pairs = enumerate(zip(before, track, strict=True))
     return [draw_posed(still, k / fps, now, then, size) for k, (then, now) in pairs]
@@ -52,10 +52,7 @@ def tracks_of_actions(
     model: Choreographer, track: Track, seed: int, fps: float, size: int
 ) -> dict[str, Track]:
     """What would have been planned for the figure of a track, had another action been asked for."""
-    first = track[0].copy()
-    first[:, 2] = 1
-    figure = skeleton.read(first)
-    assert figure is not None
+    figure = figure_of(track[0])
     return {
         name: plan(
             model,

@@ -16,6 +16,7 @@ from pokora_anime.history import run_origin
 from pokora_anime.history.run_folders import folders
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.quality.scorecard import SCORECARD
 
 MAX_REPORT = 4 << 20  # bytes of a scorecard or of timings
 
@@ -73,7 +74,7 @@ def run(folder: Path) -> Run:
 
 def score(folder: Path) -> dict[str, int] | None:
     """How many numbers of a run's scorecard are good, fair and bad, over both stages; None without one."""
-    card = report(folder / run_layout.REPORTS / "scorecard.json")
+    card = report(folder / run_layout.REPORTS / SCORECARD)
     stages = [stage for stage in card.values() if isinstance(stage, dict)]
     verdicts = [
         cast(dict[str, Json], told) for stage in stages if isinstance(told := stage.get("verdicts"), dict)

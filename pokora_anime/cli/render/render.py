@@ -95,16 +95,15 @@ def main(command: str, arguments: Sequence[str]) -> int:
 
 
 def _sweep(command: str, request: Request, wishes: Wishes) -> int:
-    """Render a grid, and tell of its finished jobs."""
+    """Render a grid or search, and tell of its finished jobs."""
     from pokora_anime.cli.render import search, sweep
 
-    if search.WORD in request.overrides:
-        return search.run(command, request.overrides, request.out)
-    status = sweep.run(command, request.overrides, request.out, wishes)
+    kind = search if search.WORD in request.overrides else sweep
+    status = kind.run(command, request.overrides, request.out, wishes)
     if request.track:
         from pokora_anime.cli.render import tracking
 
-        tracking.log_sweep(command, request.overrides, request.out)
+        tracking.log_sweep(kind.folder_of(command, request.overrides, request.out), request.out)
     return status
 
 

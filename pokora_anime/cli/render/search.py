@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from pokora_anime.cli.render import sweep
+from pokora_anime.cli.render.sweep import Wishes
 from pokora_anime.config.compose import compose
 from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, PokoraError
-from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.run_layout import REPORTS
 from pokora_anime.quality.metrics.metric_table import BY_ID, FINAL
 from pokora_anime.quality.overall import OVERALL, overall
@@ -52,7 +52,12 @@ class Space:
     fixed: list[str] = field(default_factory=list[str])
 
 
-def run(command: str, overrides: Sequence[str], root: Path) -> int:
+def folder_of(command: str, overrides: Sequence[str], root: Path) -> Path:
+    """Where the search of these overrides lies."""
+    return sweep.named(command, overrides, root)
+
+
+def run(command: str, overrides: Sequence[str], root: Path, wishes: Wishes | None = None) -> int:
     """Search; prints one line a trial, the best one and the sweep's folder last. 1 if no trial finished.
 
     Raises ConfigError for what is no search, MachineError SYS-EXTRA without Optuna.
@@ -67,10 +72,10 @@ def run(command: str, overrides: Sequence[str], root: Path) -> int:
     wish, words = wish_of(command, overrides)
     limits = _composed([word for word in words if "(" not in word and "," not in word]).contest
     space = bounded(space_of(command, words), limits)
-    folder = (root / "sweep" / f"{command}-{text_hash([command, *overrides])[:12]}").absolute()
-    sweep.clear(folder)
-    best = _search(wish, space, folder)
-    status = sweep.report(folder, command)
+    folder, wishes = folder_of(command, overrides, root), wishes or Wishes()
+    with sweep.opened(folder, wishes, wish.trials):
+        best = _search(wish, space, folder)
+    status = sweep.report(folder, command, wishes)
     if best:
         print(f"best: {best}", file=sys.stderr)
     return status

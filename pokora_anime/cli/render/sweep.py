@@ -18,7 +18,7 @@ from pokora_anime.cli.render import launchers, sweep_jobs
 from pokora_anime.config.compose import translate, typed
 from pokora_anime.config.overrides import prepare, quote
 from pokora_anime.errors import Interrupted, MachineError, PokoraError
-from pokora_anime.history.gallery import gallery_files
+from pokora_anime.history.gallery import gallery_files, gallery_runs
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.schema.config_groups import conf_dir, prompt_keys, register_schemas
 from pokora_anime.system.files.atomic_files import write_atomic, writing
@@ -57,22 +57,36 @@ def run(command: str, overrides: Sequence[str], root: Path, wishes: Wishes | Non
     wishes = wishes or Wishes()
     ready = prepare(command, overrides, multirun=True)
     total = sweep_size.count(command, ready, yes=wishes.yes, out=root)
-    folder = (root / "sweep" / f"{command}-{text_hash([command, *ready])[:12]}").absolute()
+    folder = named(command, ready, root)
     added = launchers.prepare(ready)
+    with opened(folder, wishes, None if total is None else total + wishes.keep):
+        _launch(command, folder, [*added, *ready])
+        for number, words in enumerate(_best(folder, wishes.keep), start=len(results(folder))):
+            _launch(command, folder, [*added, *words], again=number)
+    return report(folder, command, wishes)
+
+
+def folder_of(command: str, overrides: Sequence[str], root: Path) -> Path:
+    """Where the grid of these overrides lies."""
+    return named(command, prepare(command, overrides, multirun=True), root)
+
+
+def named(command: str, words: Sequence[str], root: Path) -> Path:
+    """The folder of a sweep below the output folder: the same words have the same one."""
+    return (root / "sweep" / f"{command}-{text_hash([command, *words])[:12]}").absolute()
+
+
+@contextmanager
+def opened(folder: Path, wishes: Wishes, total: int | None) -> Generator[None, None, None]:
+    """An empty sweep folder that knows what started it and of how many jobs; its processes end with it."""
     _clear(folder)
     with writing(folder):
-        gallery_files.begin_sweep(folder, wishes.typed, None if total is None else total + wishes.keep)
+        gallery_files.begin_sweep(folder, wishes.typed, total)
     try:
-        _launch(command, folder, [*added, *ready])
-        for number, words in enumerate(_best(folder, wishes.keep), start=len(_results(folder))):
-            _launch(command, folder, [*added, *words], again=number)
+        yield
     finally:
-        _worker(folder).close()
+        worker(folder).close()
         launchers.end(folder)
-    status = _report(folder, command)
-    if wishes.show:
-        _open(folder)
-    return status
 
 
 def _launch(command: str, folder: Path, ready: Sequence[str], again: int | None = None) -> None:
@@ -95,20 +109,18 @@ def _launch(command: str, folder: Path, ready: Sequence[str], again: int | None 
         raise translate(error) from error
     except Exception as error:
         # A job's own error is in its result and the others have run; what is nowhere is raised.
-        if all(result.get("error") != _line(error) for result in _results(folder)):
+        if all(result.get("error") != _line(error) for result in results(folder)):
             launchers.explain(error)
             raise
 
 
 def _best(folder: Path, keep: int) -> list[list[str]]:
     """What is typed for the best drafts, by the share of good numbers, without what made them drafts."""
-    from pokora_anime.history.gallery import gallery_runs
-
     if not keep:
         return []
     entries = {one.path: one for one in gallery_runs.of_sweep(folder)}
-    done = [result for result in _results(folder) if "path" in result and "error" not in result]
-    scored = [(one.overall, result) for result in done if (one := entries.get(Path(result["path"])))]
+    done = [result for result in results(folder) if "path" in result and "error" not in result]
+    scored = [(one.good_share, result) for result in done if (one := entries.get(Path(result["path"])))]
     ranked = sorted(scored, key=lambda one: -(one[0] if one[0] is not None else -1.0))
     for share, result in ranked[:keep]:
         told = f"{share:.0f} % good" if share is not None else "no score"
@@ -159,11 +171,11 @@ def _job(command: str, composed: DictConfig) -> float:
     try:
         # A sweep lies in ROOT/sweep/NAME, its runs in ROOT/sweep/NAME/COMMAND/NAME.
         config = typed(command, composed)
-        worker = _worker(folder)
-        worker.label = label
+        renderer = worker(folder)
+        renderer.label = label
         with labelled(label):
             note(config)
-            rendered = _in_turn(lambda: render(config, folder.parent.parent, "auto", worker))
+            rendered = _in_turn(lambda: render(config, folder.parent.parent, "auto", renderer))
             key.sign(rendered)
         result["path"] = str(rendered)
         quality_gate.require(config, rendered)
@@ -172,9 +184,9 @@ def _job(command: str, composed: DictConfig) -> float:
     except Exception as error:
         result["error"] = _line(error)
         with suppress(MachineError):  # the job's error comes first
-            _write_result(folder, result, started)
+            write_result(folder, result, started)
         raise
-    return _write_result(folder, result, started)
+    return write_result(folder, result, started)
 
 
 def _words(composed: DictConfig, overrides: Sequence[str]) -> list[str]:
@@ -213,7 +225,7 @@ def _in_turn(attempt: Callable[[], Path]) -> Path:
 
 
 @cache
-def _worker(folder: Path) -> Worker:
+def worker(folder: Path) -> Worker:
     """What renders this sweep's jobs in this process; a launcher may run several of them here."""
     from pokora_anime.render.worker.parent import Worker
 
@@ -225,7 +237,7 @@ def _line(error: Exception) -> str:
     return " ".join(line.split())
 
 
-def _write_result(folder: Path, result: dict[str, Any], started: float) -> float:
+def write_result(folder: Path, result: dict[str, Any], started: float) -> float:
     """Put a job's result where the report finds it; returns the job's seconds. Raises MachineError."""
     seconds = time.monotonic() - started
     result["seconds"] = round(seconds, 1)
@@ -240,7 +252,7 @@ def _clear(folder: Path) -> None:
     """An empty sweep folder: results of an earlier start of the same sweep would be counted twice."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("job-*.json"):
+        for old in folder.glob(gallery_runs.JOBS):
             old.unlink()
     except OSError as error:
         raise MachineError(
@@ -263,27 +275,31 @@ def _command_line(words: list[str]) -> Generator[None, None, None]:
             os.environ["HYDRA_FULL_ERROR"] = full_error
 
 
-def _results(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("job-*.json"))]
+def results(folder: Path) -> list[dict[str, Any]]:
+    """What the jobs of a sweep wrote of themselves so far."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(gallery_runs.JOBS))]
 
 
-def _report(folder: Path, command: str) -> int:
-    results = _results(folder)
-    for result in results:
-        result["label"] = _label(result["overrides"], [other["overrides"] for other in results])
-    failed = [result for result in results if "error" in result]
-    for result in results:
+def report(folder: Path, command: str, wishes: Wishes) -> int:
+    """Tell of a sweep's jobs, and write its sheet and its gallery; 1 if one failed."""
+    found = results(folder)
+    for result in found:
+        result["label"] = _label(result["overrides"], [other["overrides"] for other in found])
+    failed = [result for result in found if "error" in result]
+    for result in found:
         outcome = f"failed: {result['error']}" if "error" in result else result["path"]
         part = f"{result['part']} " if "part" in result else ""
         print(f"{part}{result['label']}: {outcome}")
-    done = [result for result in results if "path" in result]
+    done = [result for result in found if "path" in result]
     if done:
         _write_sheet(folder, command, done)
     print(f"gallery: {gallery_files.write_sweep(folder)}", file=sys.stderr)
     if failed:
-        print(f"pokora: {len(failed)} of {len(results)} renders failed", file=sys.stderr)
+        print(f"pokora: {len(failed)} of {len(found)} renders failed", file=sys.stderr)
     print(folder)
-    return 1 if failed or not results else 0
+    if wishes.show:
+        _open(folder)
+    return 1 if failed or not found else 0
 
 
 def _write_sheet(folder: Path, command: str, done: Sequence[dict[str, Any]]) -> None:
@@ -332,24 +348,3 @@ def _label(overrides: list[str], all_overrides: list[list[str]]) -> str:
     """What sets one job apart from the others, keys without their section."""
     apart = [one for one in overrides if not all(one in other for other in all_overrides)]
     return " ".join(re.sub(r"^\w+\.(?=\w+=)", "", one) for one in apart or overrides)
-
-
-def clear(folder: Path) -> None:
-    """An empty sweep folder."""
-    _clear(folder)
-
-
-def report(folder: Path, command: str) -> int:
-    """End the sweep's processes and tell of its jobs; 1 if one failed."""
-    _worker(folder).close()
-    return _report(folder, command)
-
-
-def worker(folder: Path) -> Worker:
-    """What renders this sweep's jobs."""
-    return _worker(folder)
-
-
-def write_result(folder: Path, result: dict[str, Any], started: float) -> float:
-    """Put a job's result where the report finds it; returns the job's seconds. Raises MachineError."""
-    return _write_result(folder, result, started)

@@ -16,9 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pokora_anime.config.overrides import prepare
+from pokora_anime.cli.render import sweep
 from pokora_anime.errors import ConfigError, MachineError
-from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.provenance.run_layout import RECORD, REPORTS
 from pokora_anime.provenance.run_reading import read_run
 from pokora_anime.quality.metrics.metric_table import STAGES
@@ -59,12 +58,9 @@ def log_run(folder: Path, overrides: Sequence[str], root: Path) -> None:
     _log([(folder, overrides)], root)
 
 
-def log_sweep(command: str, overrides: Sequence[str], root: Path) -> None:
-    """The same of every finished job of a sweep, which lies where sweep.py has put it."""
-    ready = prepare(command, overrides, multirun=True)
-    folder = root / "sweep" / f"{command}-{text_hash([command, *ready])[:12]}"
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("job-*.json"))]
-    _log([(Path(one["path"]), one["overrides"]) for one in results if "path" in one], root)
+def log_sweep(folder: Path, root: Path) -> None:
+    """The same of every finished job of a sweep."""
+    _log([(Path(one["path"]), one["overrides"]) for one in sweep.results(folder) if "path" in one], root)
 
 
 def _log(runs: Sequence[tuple[Path, Sequence[str]]], root: Path) -> None:

@@ -273,7 +273,7 @@ def _beside(one: Entry, name: str, place: Place) -> str:
 
 
 def _rounded(one: Entry) -> dict[str, float]:
-    told = one.scores | ({"run.overall": one.overall} if one.overall is not None else {})
+    told = one.scores | ({"run.overall": one.good_share} if one.good_share is not None else {})
     told |= {"run.seconds": one.seconds} if one.seconds is not None else {}
     told |= {"run.changed": one.changed} if one.changed else {}
     return {

@@ -22,6 +22,7 @@ from pokora_anime.history.run_origin import Origin
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.quality.metrics.metric_table import METRICS, STAGES
+from pokora_anime.quality.scorecard import SCORECARD
 from pokora_anime.schema.config_groups import prompt_keys
 from pokora_anime.system.files.atomic_files import write_atomic
 from pokora_anime.untrusted.untrusted_names import shown
@@ -76,7 +77,7 @@ class Entry:
         return None if value is None else _value(value)
 
     @property
-    def overall(self) -> float | None:
+    def good_share(self) -> float | None:
         """The share of good numbers in all, fair ones counted half, 0..100; None without a scorecard."""
         told = [*self.verdicts.values()]
         return 100 * (told.count("good") + told.count("fair") / 2) / len(told) if told else None
@@ -95,10 +96,10 @@ class Entry:
 
 def of_root(root: Path) -> list[Entry]:
     """The entries of all runs below an output folder, newest first; jobs of sweeps that failed included."""
-    found = [one for folder in folders(root) for one in of_run(folder, _sweep_of(root, folder))]
-    for sweep in sorted(root.glob("sweep/*")):
-        if sweep.is_dir():
-            found += [one for one in _failed(sweep, jobs(sweep)) if one.path is None]
+    told = {sweep: jobs(sweep) for sweep in sorted(root.glob("sweep/*")) if sweep.is_dir()}
+    found = [one for folder in folders(root) for one in of_run(folder, _job_of(folder, told))]
+    for sweep, its_jobs in told.items():
+        found += [one for one in _failed(sweep, its_jobs) if one.path is None]
     for one in found:
         one.keys = {name: value for name, value in one.keys.items() if name in (*FACETS, "command", "sweep")}
     return found
@@ -138,12 +139,12 @@ def _place(job: Mapping[str, Json]) -> Path | None:
     return Path(place) if isinstance(place, str) and place and "\0" not in place else None
 
 
-def _sweep_of(root: Path, folder: Path) -> dict[str, Json] | None:
-    """The job that made a run below `root`, where a sweep did."""
-    above = folder.parent.parent
-    if above.parent != root / "sweep":
+def _job_of(folder: Path, told: Mapping[Path, Sequence[dict[str, Json]]]) -> dict[str, Json] | None:
+    """The job that made a run, where one of the sweeps did that have `told` of theirs."""
+    sweep = folder.parent.parent
+    if sweep not in told:
         return None
-    return next((job for job in jobs(above) if _same_folder(_place(job), folder)), {"sweep": above.name})
+    return next((job for job in told[sweep] if _same_folder(_place(job), folder)), {"sweep": sweep.name})
 
 
 def _same_folder(one: Path | None, other: Path) -> bool:
@@ -282,7 +283,7 @@ def _facets(command: str, plain: Mapping[str, Json], sweep: str) -> dict[str, Va
 
 def scores(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
     """The numbers of a run's scorecard by "stage.metric", and their verdicts; empty without one."""
-    card = run_list.report(folder / run_layout.REPORTS / "scorecard.json")
+    card = run_list.report(folder / run_layout.REPORTS / SCORECARD)
     values: dict[str, float] = {}
     verdicts: dict[str, str] = {}
     for stage in STAGES:

@@ -80,8 +80,7 @@ def track_of(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Joints [FRAMES,18,3] of a figure of the scene in a motion drawn from all actions, and those LAG
     seconds before each."""
-    figure = skeleton.read(_everywhere(draw_frame(scene, time, PICTURE).joints))
-    assert figure is not None
+    figure = figure_of(draw_frame(scene, time, PICTURE).joints)
     motion = Motion.drawn(rng)
     seconds = np.arange(FRAMES) / FPS
     both = np.concatenate([seconds, seconds - LAG])
@@ -90,8 +89,10 @@ def track_of(
     return joints[:FRAMES], joints[FRAMES:]
 
 
-def _everywhere(joints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Joints of a drawing that are all known, in the frame or not."""
+def figure_of(joints: NDArray[np.float32]) -> skeleton.Figure:
+    """The figure of a drawing's joints [18,3]: all of them are known, in the frame or not."""
     known = joints.copy()
     known[:, 2] = 1
-    return known
+    figure = skeleton.read(known)
+    assert figure is not None
+    return figure
