@@ -22,6 +22,8 @@ FAMILIES = {
     "GATE": ("The gate", 1, "Something that would come in from outside: nothing is rendered."),
     "RULE": ("Contest rules", 1, "It renders, and is no entry, or somebody has to decide."),
     "WGT": ("Weights", 3, "Weights that are missing, damaged, or of another kind."),
+    "DAT": ("Data sets", 2, "Drawings to train on that are missing, unusable or of no free licence."),
+    "TRN": ("Training", 6, "A LoRA that cannot be trained, or was trained and kept and is not good enough."),
     "SYS": ("Machine", 4, "What the machine lacks: a driver, memory, disk, a program, the network."),
     "REC": ("Run folders", 5, "A run whose files are not what its record says."),
     "QUA": ("Quality", 6, "A clip that was rendered and kept, and is not as good as `quality.min` asks."),

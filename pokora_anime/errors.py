@@ -52,6 +52,18 @@ class WeightsError(PokoraError):
     exit_code = 3
 
 
+class DataError(PokoraError):
+    """Drawings to train on, missing, unusable or of no free licence (codes DAT-*)."""
+
+    exit_code = 2
+
+
+class TrainingError(PokoraError):
+    """A LoRA that cannot be trained, or was trained and kept and is not good enough (codes TRN-*)."""
+
+    exit_code = 6
+
+
 class PictureError(WeightsError):
     """Numbers that came out of the networks and are no picture (codes WGT-NAN, WGT-BLANK)."""
 

@@ -130,6 +130,12 @@ def _models(arguments: list[str]) -> int:
     return models.main(arguments)
 
 
+def _data(arguments: list[str]) -> int:
+    from pokora_anime.cli.workshop import data_command
+
+    return data_command.main(arguments)
+
+
 def _words(arguments: list[str]) -> int:
     from pokora_anime.cli.render import words
 
@@ -173,8 +179,9 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "key": (_key, "the key that signs finished runs"),
     "doctor": (_doctor, "what this machine can do, and what to type next"),
     "models": (_models, "list, fetch, check, cite and add weights"),
+    "data": (_data, "drawings of your own as data sets, with licence and source: to train on"),
     "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
-    "train": (_train, "train the nano family from nothing"),
+    "train": (_train, "train a style or a character of your own, or the nano family from nothing"),
     "bench": (_bench, "measure this machine"),
 }
 

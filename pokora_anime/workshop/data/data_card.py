@@ -1,0 +1,108 @@
+"""The data card: what a training was shown, who made it and under which licence. Torch-free.
+
+The fields follow the shortest useful part of Datasheets for Datasets (arXiv 1803.09010).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import cast
+
+from pokora_anime.catalogue.licences import LICENCES
+from pokora_anime.provenance.hashing import Json, Table
+from pokora_anime.workshop.data.data_set import DataSet
+
+_SHOWN = 12
+
+
+def table(data: DataSet) -> Table:
+    """The card as data: every picture by the hash of its file, no picture itself."""
+    sides = sorted(min(entry.width, entry.height) for entry in data.entries)
+    words = Counter(tag for entry in data.entries for tag in _tags(entry.caption))
+    licences: list[Json] = [
+        {"id": name, "name": LICENCES[name].name, "link": LICENCES[name].link, "pictures": count}
+        for name, count in Counter(entry.licence for entry in data.entries).most_common()
+    ]
+    sources: list[Json] = [
+        {"source": source, "author": author, "pictures": count}
+        for (source, author), count in Counter((e.source, e.author) for e in data.entries).most_common()
+    ]
+    pictures: list[Json] = [
+        {
+            "name": entry.name,
+            "file_sha256": entry.original,
+            "pixels_sha256": entry.pixels,
+            "size": [entry.width, entry.height],
+            "licence": entry.licence,
+            "source": entry.source,
+            "caption": entry.caption,
+        }
+        for entry in data.entries
+    ]
+    return {
+        "kind": "pokora_anime data card",
+        "id": data.id,
+        "version": data.version,
+        "statement": data.statement,
+        "licences": licences,
+        "sources": sources,
+        "sides": {"least": sides[0], "median": sides[len(sides) // 2], "most": sides[-1]},
+        "captioned": sum(bool(entry.caption) for entry in data.entries),
+        "tags": [[tag, count] for tag, count in words.most_common(_SHOWN)],
+        "pictures": pictures,
+    }
+
+
+def to_json(value: Table) -> bytes:
+    """As the card and data.json are written."""
+    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def markdown(card: Table) -> str:
+    """The card for readers."""
+    sides, pictures = cast(Table, card["sides"]), cast(list[Table], card["pictures"])
+    lines = [
+        f"# Data card: {card['id']}",
+        "",
+        f"{card['statement']}. Version {card['version']} is the hash of everything below.",
+        "",
+        "| Licence | Pictures |",
+        "|---|---|",
+        *(
+            f"| [{row['name']}]({row['link']}) ({row['id']}) | {row['pictures']} |"
+            for row in cast(list[Table], card["licences"])
+        ),
+        "",
+        "| Source | Author | Pictures |",
+        "|---|---|---|",
+        *(
+            f"| {_cell(row['source'])} | {_cell(row['author'])} | {row['pictures']} |"
+            for row in cast(list[Table], card["sources"])
+        ),
+        "",
+        f"Shorter sides: {sides['least']} to {sides['most']} pixels, half of them at most {sides['median']}."
+        f" With a caption: {card['captioned']} of {len(pictures)}.",
+        "",
+        "Used for: training a LoRA. The pictures themselves are in no LoRA, run or bundle; each is told by",
+        "the hash of its file and of its pixels.",
+        "",
+        "| Picture | Size | Licence | Source | Caption | File (sha256) |",
+        "|---|---|---|---|---|---|",
+        *(_row(row) for row in pictures),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(row: Table) -> str:
+    width, height = cast(list[Json], row["size"])
+    cells = (row["name"], f"{width}x{height}", row["licence"], row["source"], row["caption"])
+    return f"| {' | '.join(map(_cell, cells))} | `{str(row['file_sha256'])[:16]}` |"
+
+
+def _cell(value: Json) -> str:
+    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _tags(caption: str) -> list[str]:
+    return [tag for part in caption.lower().split(",") if (tag := part.strip())]
