@@ -1,4 +1,4 @@
-"""Draws one character in 24 pictures with captions: what `pokora data add` and `pokora train lora` start from.
+"""Draws one character in 24 captioned pictures: what `pokora data add` and `pokora train lora` begin with.
 
 python examples/draw_character.py FOLDER [--hair green] [--hair-style twintails] [--eyes red] ...
 
@@ -47,7 +47,9 @@ def caption(scene: Scene) -> str:
 
 def main() -> None:
     """Draw, and write PNG and text files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--seed", type=int, default=7)

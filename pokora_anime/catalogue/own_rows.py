@@ -41,7 +41,9 @@ def _check_base(row: Row) -> str:
 
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-SLOTS = ("character", "aesthetic")
+CHARACTER = "character"
+SLOTS = (CHARACTER, "aesthetic")
+CARDS = ("data-card.md", "data-card.json")  # beside a LoRA that was trained here: what it was shown
 _KINDS = (Kind.style_lora, Kind.motion_lora, Kind.base)
 
 

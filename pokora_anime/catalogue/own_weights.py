@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
+from pokora_anime.catalogue import own_rows
 from pokora_anime.catalogue.checkpoint import own_base
 from pokora_anime.catalogue.licences import LICENCES, Terms, open_ids
 from pokora_anime.catalogue.lora.lora_header import LoraHeader, read_header
@@ -33,7 +34,9 @@ MIN_STATEMENT = 20  # characters; less says nothing about where data came from
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewLora:
-    """What `pokora models add` is told. `slot` is character, aesthetic, or empty for a style."""
+    """What `pokora models add` is told. `slot` is character, aesthetic, or empty for a style; `data_set` and
+    `cards` are the version of a data set that it was trained on here, and its data card by file name.
+    """
 
     id: str
     file: Path
@@ -44,6 +47,20 @@ class NewLora:
     author: str = ""
     title: str = ""
     page: str = ""
+    data_set: str = ""
+    cards: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+def rivals(new: NewLora, taken: Mapping[str, str], *, replace: bool = False) -> list[Row]:
+    """The user's rows whose place a LoRA would take, if it may be registered at all.
+
+    Raises ConfigError CFG-OWN, WeightsError WGT-BLOCKED; the file is not looked at.
+    """
+    _check_words(new.id, new.licence, taken)
+    _check_statement(new.data_statement)
+    found = [row for row in rows() if row.id == new.id or (new.slot and _same_slot(row, new))]
+    _refuse_rivals(found, new.slot, replace=replace)
+    return found
 
 
 def add(
@@ -55,10 +72,7 @@ def add(
     a word that will not do, WeightsError WGT-BLOCKED for a licence that may not be used, WGT-FIT for a file
     that is no LoRA for this base, MachineError SYS-*.
     """
-    _check_words(new.id, new.licence, taken)
-    _check_statement(new.data_statement)
-    rivals = [row for row in rows() if row.id == new.id or (new.slot and _same_slot(row, new))]
-    _refuse_rivals(rivals, new.slot, replace=replace)
+    others = rivals(new, taken, replace=replace)
     header = read_header(new.file)
     header.check(new.id, new.family)
     from pokora_anime.catalogue.lora.lora_check import check  # torch: not for those who only list or compose
@@ -69,7 +83,7 @@ def add(
             "CFG-OWN", f"--slot {new.slot} for a motion LoRA", expected="no slot", fix="leave --slot out"
         )
     entry = _entry(new, checked.motion, *_copy(new))
-    _register(entry, rivals)
+    _register(entry, others)
     return parse(entry), header, checked
 
 
@@ -81,26 +95,26 @@ def add_base(
     Raises what `add` and `own_base.make` raise.
     """
     _check_words(new.id, new.licence, taken)
-    rivals = [row for row in rows() if row.id == new.id]
-    _refuse_rivals(rivals, "", replace=replace)
+    others = [row for row in rows() if row.id == new.id]
+    _refuse_rivals(others, "", replace=replace)
     entry, prediction = own_base.make(new)
-    _register(entry, rivals)
+    _register(entry, others)
     return parse(entry), prediction
 
 
-def _refuse_rivals(rivals: list[Row], slot: str, *, replace: bool) -> None:
-    if rivals and not replace:
-        what = "base" if rivals[0].kind is Kind.base else "LoRA"
+def _refuse_rivals(others: list[Row], slot: str, *, replace: bool) -> None:
+    if others and not replace:
+        what = "base" if others[0].kind is Kind.base else "LoRA"
         raise ConfigError(
             "CFG-OWN",
-            f"{slot or rivals[0].id} is taken by your {what} {rivals[0].id} ({rivals[0].families[0].value})",
+            f"{slot or others[0].id} is taken by your {what} {others[0].id} ({others[0].families[0].value})",
             fix=f"choose another --id{' or --slot' if slot else ''}, or --replace it",
         )
 
 
-def _register(entry: Mapping[str, Json], rivals: list[Row]) -> None:
+def _register(entry: Mapping[str, Json], others: list[Row]) -> None:
     """Write a row into the user's registry in the place of its rivals, whose files go."""
-    kept = [row.id for row in rows() if row not in rivals]
+    kept = [row.id for row in rows() if row not in others]
     stored = yaml.safe_load(path().read_text(encoding="utf-8")) if path().is_file() else None
     entries = [one for one in stored or () if one["id"] in kept]
     with writing(path().parent):
@@ -108,7 +122,7 @@ def _register(entry: Mapping[str, Json], rivals: list[Row]) -> None:
             path(), yaml.safe_dump([*entries, dict(entry)], sort_keys=False, allow_unicode=True).encode()
         )
     new = folder_of(parse(entry))
-    for row in rivals:
+    for row in others:
         if folder_of(row) != new:
             shutil.rmtree(folder_of(row), ignore_errors=True)
 
@@ -117,7 +131,7 @@ def _same_slot(row: Row, new: NewLora) -> bool:
     return row.role == new.slot and new.family in row.families
 
 
-def _check_words(identifier: str, licence_id: str, taken: dict[str, str]) -> None:
+def _check_words(identifier: str, licence_id: str, taken: Mapping[str, str]) -> None:
     if not ID.fullmatch(identifier):
         raise ConfigError(
             "CFG-OWN", f"--id {identifier!r}", expected="small letters, digits and -, at most 40"
@@ -166,10 +180,15 @@ def _copy(new: NewLora) -> tuple[str, int]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+        for name in own_rows.CARDS:
+            (folder / name).unlink(missing_ok=True)
+            if name in new.cards:
+                write_atomic(folder / name, new.cards[name])
     return digest.hexdigest(), size
 
 
 def _entry(new: NewLora, motion: bool, sha256: str, size: int) -> dict[str, Json]:
+    known: dict[str, Json] = {"data_set": new.data_set} if new.data_set else {}
     return {
         "id": new.id,
         "kind": (Kind.motion_lora if motion else Kind.style_lora).value,
@@ -185,4 +204,5 @@ def _entry(new: NewLora, motion: bool, sha256: str, size: int) -> dict[str, Json
         "author": new.author,
         "title": new.title,
         "page": new.page,
+        **known,
     }

@@ -89,6 +89,7 @@ class Row:
     title: str = ""
     author: str = ""
     data_statement: str = ""
+    data_set: str = ""  # of a LoRA trained here: id@version; the data card lies beside the file
     origin: str = ""  # of a base of others: the file that it was converted from, and its sha256
     page: str = ""
 

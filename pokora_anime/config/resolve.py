@@ -1,6 +1,7 @@
 """What a config leaves open, decided once: from what was typed to what is rendered and recorded. Torch-free.
 
-Here: the prompt's {a|b}, the camera's move, a timeline's weights, the number of threads. Before, in conf/:
+Here: who is shown where a character's LoRA says it, the prompt's {a|b}, the camera's move, a timeline's
+weights, the number of threads. Before, in conf/:
 what follows from the base or the speed (`for_${base}`, `${base.known_ahead}`). After, because a run's key
 must not depend on the machine that renders it: device.kind and device.dtype (devices/machine.py),
 device.memory_gb=0 (the plan that devices/ makes), and motion.betas=auto, which follows from the networks
@@ -9,6 +10,8 @@ device.memory_gb=0 (the plan that devices/ makes), and motion.betas=auto, which 
 
 from __future__ import annotations
 
+from pokora_anime.catalogue import own_rows, registry
+from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
 from pokora_anime.config.over_time import timeline_checks
 from pokora_anime.prompt import prompt_choices
 from pokora_anime.schema.settings import RunConfig, VideoConfig
@@ -18,6 +21,7 @@ from pokora_anime.timeline import camera_choice, shot_plan
 
 def resolve(config: RunConfig) -> RunConfig:
     """The same config with nothing left open that can be decided without torch; twice is once."""
+    config.base.fill_open = config.base.fill_open and not _shows_a_character(config)
     prompt_choices.settle(config.shot, config.seed)
     if isinstance(config, VideoConfig):
         shot_plan.settle(config)
@@ -26,3 +30,10 @@ def resolve(config: RunConfig) -> RunConfig:
         timeline_checks.settle(config)
     config.device.threads = config.device.threads or usable_cores()
     return config
+
+
+def _shows_a_character(config: RunConfig) -> bool:
+    """Whether an own LoRA of a character takes part: words that the seed chooses would speak against her."""
+    loras = merge_loras(config.style.loras, shot_loras(config.shot))
+    shown = [registry.find_style(lora.id, config.base.family) for lora in loras if lora.weight > 0]
+    return any(row is not None and row.own and row.role == own_rows.CHARACTER for row in shown)

@@ -36,6 +36,10 @@ DESCRIPTION = "The shipped family from nothing; a killed training goes on where 
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, check and train; returns the exit status."""
+    if arguments[:1] == ["lora"]:
+        from pokora_anime.cli.workshop import train_lora
+
+        return train_lora.main(arguments[1:])
     options = _parser().parse_args(list(arguments))
     threads = options.threads or (usable_cores() if options.processes == 1 else 1)
     assignment = Assignment(
@@ -185,9 +189,13 @@ def _end_with_the_command() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
-        prog="pokora train", description="Train models from nothing but this package's own drawings."
+        prog="pokora train",
+        description="Train the nano family from this package's own drawings (nano), or a style or a"
+        " character of your own (lora --help).",
     )
-    families = parser.add_subparsers(dest="family", required=True, metavar="nano", parser_class=OneLineParser)
+    families = parser.add_subparsers(
+        dest="family", required=True, metavar="nano|lora", parser_class=OneLineParser
+    )
     nano = families.add_parser("nano", description=DESCRIPTION)
     nano.add_argument("--preset", choices=("full", "small"), default="full", help="small: seconds, for tests")
     nano.add_argument("--members", nargs="+", choices=MEMBERS, help="train only these (default: all)")

@@ -35,7 +35,9 @@ def main(arguments: Sequence[str]) -> int:
         "add": _add, "list": _list, "show": _show, "diff": _diff, "check": _check,
     }  # fmt: skip
     if action not in actions:
-        raise ConfigError("CFG-COMMAND", f"data {action}", expected="|".join(actions), fix="`pokora data --help`")
+        raise ConfigError(
+            "CFG-COMMAND", f"data {action}", expected="|".join(actions), fix="`pokora data --help`"
+        )
     return actions[action](rest)
 
 
@@ -117,7 +119,9 @@ def _show(arguments: list[str]) -> int:
 def _diff(arguments: list[str]) -> int:
     from pokora_anime.workshop.data import data_checks, data_store
 
-    parser = _parser("diff", "What changed from one data set or version to another; status 1 if anything did.")
+    parser = _parser(
+        "diff", "What changed from one data set or version to another; status 1 if anything did."
+    )
     parser.add_argument("first", help="mychar@VERSION")
     parser.add_argument("second", help="mychar, or mychar@VERSION")
     typed = parser.parse_args(arguments)
@@ -141,5 +145,7 @@ def _check(arguments: list[str]) -> int:
     findings = data_checks.check(stored)
     print("\n".join(finding.line() for finding in findings), end="\n" if findings else "")
     count = len(stored.data.entries)
-    print(f"{stored.data.name}: {count} pictures, {f'{len(findings)} damaged' if findings else 'all as added'}")
+    print(
+        f"{stored.data.name}: {count} pictures, {f'{len(findings)} damaged' if findings else 'all as added'}"
+    )
     return 1 if findings else 0

@@ -1,4 +1,4 @@
-"""Pictures of a folder become a version of a data set: what cannot be used is left out and told. Torch-free."""
+"""A folder of pictures becomes a version of a data set; what is unusable is left out and told. Torch-free."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ def add(folder: Path, identifier: str, told: Told, *, few: bool = False) -> Adde
     """
     if not ID.fullmatch(identifier):
         raise DataError(
-            "DAT-ID", f"--id {identifier!r}", expected="small letters, digits and -, at most 40"
+            "DAT-ID",
+            f"--id {identifier!r}",
+            expected="small letters, digits and -, at most 40",
+            fix="--id mychar",
         )
     check_licence(told.licence, "--licence")
     _check_source(told.source)
@@ -214,9 +217,13 @@ def _about(
     height, width = rgb.shape[:2]
     if caption.problem:
         fix = "write what changes from picture to picture, and not what is always so"
-        yield _finding(caption.code, "a caption that is missing or not read as it is", where, caption.problem, fix)
+        yield _finding(
+            caption.code, "a caption that is missing or not read as it is", where, caption.problem, fix
+        )
     if drawing.transparent:
-        yield _finding("DAT-ALPHA", "transparent places became white", where, "", "draw a ground if white is wrong")
+        yield _finding(
+            "DAT-ALPHA", "transparent places became white", where, "", "draw a ground if white is wrong"
+        )
     if drawing.turned:
         yield _finding("DAT-TURNED", "it was turned upright, as its EXIF data ask", where, "", "")
     if rgb.shape != drawing.rgb.shape:
@@ -224,7 +231,7 @@ def _about(
         yield _finding("DAT-SCALED", "it was made smaller: no base is trained on more", where, got, "")
     cut = size_buckets.cropped(width, height, size_buckets.nearest(width, height, 768, 64))
     if cut > _CROPPED:
-        got, fix = f"{cut:.0%} of {width}x{height}", "crop it yourself: at most 1 to 2"
+        got, fix = f"{cut:.0%} of {width}x{height}", "crop it yourself, to 1 by 2 at most"
         yield _finding("DAT-CROPPED", "a training would cut much of it off", where, got, fix)
     if float(np.asarray(Pictures.fromarray(rgb).resize((32, 32)), np.float64).std()) < _PLAIN:
         yield _finding("DAT-PLAIN", "a picture that shows next to nothing", where, "", "take it out")

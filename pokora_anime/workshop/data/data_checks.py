@@ -36,7 +36,10 @@ def check(stored: Stored) -> list[Finding]:
         if not sound:
             found.append(_damaged("a picture that was changed or is gone", entry.file, got))
         caption = (stored.folder / entry.file).with_suffix(".txt")
-        if not caption.is_file() or caption.read_text(encoding="utf-8", errors="replace").strip() != entry.caption:
+        if (
+            not caption.is_file()
+            or caption.read_text(encoding="utf-8", errors="replace").strip() != entry.caption
+        ):
             found.append(_damaged("a caption that was changed or is gone", f"{entry.file[:-4]}.txt", ""))
     card = data_card.table(stored.data)
     for name, wanted in (

@@ -25,7 +25,13 @@ from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.workshop.data import data_card, data_report
 from pokora_anime.workshop.data.data_set import ID, DataSet, Entry, parse
 
-DATA, CARD, CARD_DATA, REPORT, CURRENT = "data.json", "data-card.md", "data-card.json", "report.html", "current"
+DATA, CARD, CARD_DATA, REPORT, CURRENT = (
+    "data.json",
+    "data-card.md",
+    "data-card.json",
+    "report.html",
+    "current",
+)
 _MOST_LISTED = 200
 
 
@@ -104,7 +110,9 @@ def find(name: str) -> Stored:
         several = f"one of {', '.join(f'{identifier}@{one}' for one in known)}"
         raise DataError(
             "DAT-UNKNOWN",
-            f"no data set {shown(name)}" if len(chosen) != 2 else f"{shown(name)} is the beginning of several",
+            f"no data set {shown(name)}"
+            if len(chosen) != 2
+            else f"{shown(name)} is the beginning of several",
             expected=several if known else "one of `pokora data list`",
             fix=f"did you mean {close}?" if close and not known else "pokora data list",
         )

@@ -92,9 +92,7 @@ def decode(data: bytes) -> Drawing:
             "a whole picture",
             "save it anew from its source",
         ) from error
-    return Drawing(
-        rgb=rgb, sha256=hashlib.sha256(data).hexdigest(), turned=turned, transparent=transparent
-    )
+    return Drawing(rgb=rgb, sha256=hashlib.sha256(data).hexdigest(), turned=turned, transparent=transparent)
 
 
 def _check_size(width: int, height: int) -> None:

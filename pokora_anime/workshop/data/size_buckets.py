@@ -9,7 +9,7 @@ from PIL import Image as Pictures
 
 from pokora_anime.untrusted.png_pictures import Image
 
-STEEPEST = 2.0  # the longer side in shorter ones
+STEEPEST = 2.25  # the longer side in shorter ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -1,0 +1,155 @@
+"""`pokora train lora`: a style or a character of one's own, from a data set to a registered LoRA. Torch-free
+until it is trained."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pokora_anime.catalogue.licences import open_ids
+from pokora_anime.cli.parser import OneLineParser, whole
+from pokora_anime.errors import ConfigError
+from pokora_anime.schema.settings import Family
+from pokora_anime.system.processor_cores import usable_cores
+from pokora_anime.workshop import lora_workshop
+from pokora_anime.workshop.data import data_adding, data_store
+from pokora_anime.workshop.data.data_set import DataSet
+from pokora_anime.workshop.judging.style_record import Author
+from pokora_anime.workshop.training.lora_settings import DEFAULTS, Layers, LoraSettings, Role
+
+DESCRIPTION = """Trains a LoRA on a data set, judges it, and registers it with licence and data card. A killed
+training goes on where it was when the same command is typed again. Its page, index.html in its folder, shows
+the loss and samples while it runs."""
+EXAMPLES = """Try
+  pokora train lora --data mychar --base nano --role character
+  pokora train lora --data mystyle --base sdxl --role style --steps 2000 --rank 16"""
+HELD_OUT = 12  # one picture of so many is not trained on
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, train, judge and register; returns the exit status."""
+    typed = _parser().parse_args(list(arguments))
+    data = data_store.find(typed.data)
+    settings = _settings(typed, data.data)
+    assignment = lora_workshop.Assignment(
+        settings=settings,
+        data=data,
+        author=Author(name=typed.author, title=typed.title, licence=_licence(typed.licence, data.data)),
+        work=typed.work or Path("outputs/train/lora") / settings.id,
+        register=not typed.no_register,
+        replace=typed.replace,
+        fresh=typed.fresh,
+        words=(f"device.threads={typed.threads or usable_cores()}", f"device.kind={typed.device}"),
+    )
+    made = lora_workshop.make(assignment, _tell)
+    _tell(f"{made.file}: look at {made.page}")
+    if not made.registered:
+        _tell(f"not registered: pokora models add {made.file} --help")
+        return 0
+    _tell(f"registered: <lora:{settings.id}:1> in the prompt, or style.loras=[{{id:{settings.id},weight:1}}]")
+    base = "" if settings.base is Family.nano else f" base={settings.base.value}"
+    _tell(f"try it: pokora video{base} shot.prompt='1girl, waving, beach, <lora:{settings.id}:1>'")
+    return 0
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _licence(typed: str, data: DataSet) -> str:
+    """The LoRA's licence: as typed, else the data's where they have one. Raises ConfigError, DataError."""
+    if typed:
+        data_adding.check_licence(typed, "--licence")
+        return typed
+    if len(data.licences) > 1:
+        raise ConfigError(
+            "CFG-OWN",
+            f"{data.name} holds pictures under {' and '.join(data.licences)}",
+            expected="the licence that the LoRA is to have",
+            fix=f"--licence {data.licences[0]}",
+        )
+    return data.licences[0]
+
+
+def _settings(typed: argparse.Namespace, data: DataSet) -> LoraSettings:
+    base = Family(typed.base)
+    usual, steps = DEFAULTS[base], typed.steps or DEFAULTS[base].steps
+    role = Role(typed.role)
+    held_out = typed.held_out if typed.held_out is not None else len(data.entries) // HELD_OUT
+    return LoraSettings(
+        id=typed.id or data.id,
+        data=data.name,
+        base=base,
+        role=role,
+        rank=typed.rank,
+        steps=steps,
+        batch=typed.batch or usual.batch,
+        rate=typed.rate or usual.rate,
+        dropout=typed.caption_dropout,
+        held_out=held_out,
+        prior=typed.prior,
+        every=typed.every or max(1, steps // 6),
+        seed=typed.seed,
+        layers=Layers(typed.layers) if typed.layers else usual.layers,
+        dora=typed.dora,
+        flip=typed.flip or (role is Role.style and not typed.no_flip),
+        trigger=" ".join(typed.trigger.split()),
+    )
+
+
+def _between(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = -1.0
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"expected a number from {low:g} to {high:g}, got {text!r}")
+        return number
+
+    return read
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog="pokora train lora",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", required=True, help="mychar, or mychar@VERSION: see `pokora data list`")
+    parser.add_argument("--base", required=True, choices=[family.value for family in Family])
+    parser.add_argument("--role", required=True, choices=[role.value for role in Role])
+    parser.add_argument("--id", default="", help="how prompts name it (default: as the data set)")
+    parser.add_argument("--rank", type=whole(1, 128), default=8, help="size of each layer")
+    parser.add_argument("--steps", type=whole(1, 100_000), help="default: what fits the base")
+    parser.add_argument("--batch", type=whole(1, 64), help="pictures a step (default: what fits the base)")
+    parser.add_argument(
+        "--rate", type=_between(1e-7, 1e9), help="learning rate (default: what fits the base)"
+    )
+    parser.add_argument("--seed", type=whole(0), default=0)
+    parser.add_argument("--trigger", default="", help="a word that calls it; without one it always acts")
+    parser.add_argument(
+        "--caption-dropout", type=_between(0, 1), default=0.1, help="share of captions left out"
+    )
+    parser.add_argument("--held-out", type=whole(0), help="pictures that it does not see (default: 1 of 12)")
+    parser.add_argument(
+        "--prior", type=whole(0, 500), default=0, help="pictures of the base's own to keep to"
+    )
+    parser.add_argument("--every", type=whole(1), help="steps between two looks (default: a sixth)")
+    parser.add_argument("--layers", choices=[one.value for one in Layers], help="which are changed")
+    parser.add_argument("--dora", action="store_true", help="DoRA: magnitude and direction apart")
+    parser.add_argument("--flip", action="store_true", help="show mirrored pictures too (styles: always)")
+    parser.add_argument("--no-flip", action="store_true", help="never mirror a style's pictures")
+    parser.add_argument("--licence", default="", help=f"of the LoRA: {', '.join(open_ids())}")
+    parser.add_argument("--author", default="", help="who made it, for the citation")
+    parser.add_argument("--title", default="", help="its name, for the citation")
+    parser.add_argument("--work", type=Path, help="default: outputs/train/lora/ID")
+    parser.add_argument("--fresh", action="store_true", help="begin anew")
+    parser.add_argument("--replace", action="store_true", help="take the place of the one that is registered")
+    parser.add_argument("--no-register", action="store_true", help="only train and judge")
+    parser.add_argument("--threads", type=whole(1), help="default: all cores")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    return parser

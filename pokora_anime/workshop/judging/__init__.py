@@ -1,0 +1,1 @@
+"""What a trained LoRA does, measured before it is registered."""

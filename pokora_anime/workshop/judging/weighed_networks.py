@@ -1,0 +1,71 @@
+"""The networks of a base with a LoRA that is not registered yet, at a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pokora_anime.catalogue import registry
+from pokora_anime.catalogue.lora.lora_merge import Lora
+from pokora_anime.catalogue.registry_row import Kind, Row, Status
+from pokora_anime.config.compose import compose
+from pokora_anime.networks.loader import Models
+from pokora_anime.schema.settings import Family, RunConfig
+from pokora_anime.workshop.training.sample_pictures import stills
+from pokora_anime.workshop.training.training_base import TrainingBase
+
+
+class Weighed:
+    """Pictures by a base with one LoRA file at any weight, at the base's own speed where that is here."""
+
+    def __init__(self, base: TrainingBase, file: Path) -> None:
+        self._base, self._file = base, file
+        self.config = _quick(base)
+        self._models: Models = base.networks(self.config)
+        self._others = self._models.loras
+        self._weight: float | None = None
+
+    def stills(self, prompts: Sequence[str], seeds: Sequence[int], weight: float) -> NDArray[np.uint8]:
+        """Pictures uint8 [N, height, width, 3]."""
+        if weight != self._weight:
+            self._models.free("unet")
+            own = Lora(
+                row=_row(self._file, self._base.config.base.family), folder=self._file.parent, weight=weight
+            )
+            self._models.loras = (*self._others, own) if weight else self._others
+            self._weight = weight
+        return stills(self._base, self._models, self.config, prompts, seeds)
+
+    def free(self) -> None:
+        """Drop the networks."""
+        self._models.free("unet", "vae", "text")
+
+
+def _quick(base: TrainingBase) -> RunConfig:
+    """The base's config at lcm where it has that LoRA, else as it was trained, in fewer steps."""
+    family = base.config.base.family
+    row = registry.find("lcm", family)
+    if row is not None and (row.id in base.folders or row.packaged):
+        lcm = compose("stills", [f"base={family.value}", "style=none", "speed=lcm"])
+        return replace(lcm, base=base.config.base, shot=base.config.shot)
+    return base.config
+
+
+def _row(file: Path, family: Family) -> Row:
+    """A row that only this process knows."""
+    return Row(
+        id=file.stem,
+        kind=Kind.style_lora,
+        role=file.stem,
+        families=(family,),
+        repo=f"own:{file.stem}",
+        published=(file.name,),
+        files=(file.name,),
+        licence="CC0-1.0",
+        citation=(),
+        status=Status.review,
+    )

@@ -1,0 +1,202 @@
+"""From a data set to a registered LoRA: trained, judged, told in style.json, registered.
+
+Torch-free until something is trained: what cannot be is refused first.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pokora_anime.catalogue import own_rows, own_weights, registry
+from pokora_anime.errors import DataError, TrainingError
+from pokora_anime.system.files import file_lock
+from pokora_anime.system.files.atomic_files import writing
+from pokora_anime.system.files.user_folder import data_folder
+from pokora_anime.workshop.data import data_checks
+from pokora_anime.workshop.data.data_store import Stored
+from pokora_anime.workshop.judging import style_record
+from pokora_anime.workshop.judging.style_record import Author
+from pokora_anime.workshop.training.lora_settings import LoraSettings, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pokora_anime.workshop.judging.lora_verdict import Verdict
+    from pokora_anime.workshop.training.training_base import TrainingBase
+
+Tell = Callable[[str], None]
+_OWN = ("state.pt", "latents.safetensors", "index.html", "weights.png", "nearest.png", style_record.FILE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What is to be made, of what, where; `replace` takes the place of a LoRA that is registered."""
+
+    settings: LoraSettings
+    data: Stored
+    author: Author
+    work: Path
+    register: bool = True
+    replace: bool = False
+    fresh: bool = False
+    words: Sequence[str] = ()
+    folders: Mapping[str, Path] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The LoRA, what was measured, its page, and whether it is registered."""
+
+    file: Path
+    verdict: Verdict
+    page: Path
+    registered: bool
+
+
+def make(assignment: Assignment, tell: Tell) -> Made:
+    """Train, judge, record and register. Raises PokoraError TRN-*, DAT-*, CFG-OWN, WGT-*, SYS-*."""
+    settings, work = assignment.settings, assignment.work
+    refuse(assignment)
+    with alone(settings.id), writing(work):
+        if assignment.fresh:
+            clear(work, settings.id)
+        work.mkdir(parents=True, exist_ok=True)
+        return _made(assignment, tell)
+
+
+def refuse(assignment: Assignment) -> None:
+    """Everything that can be refused before torch is imported."""
+    settings, data = assignment.settings, assignment.data.data
+    if settings.held_out >= len(data.entries):
+        raise TrainingError(
+            "TRN-HELD-OUT",
+            f"--held-out {settings.held_out} of {len(data.entries)} pictures",
+            expected=f"at most {len(data.entries) - 1}",
+            fix="leave --held-out out",
+        )
+    if assignment.register:
+        own_weights.rivals(new_lora(assignment), _taken(), replace=_may_replace(assignment))
+    if found := data_checks.check(assignment.data):
+        raise DataError(found[0].code, f"{found[0].where}: {found[0].message}", fix=found[0].fix)
+
+
+def _made(assignment: Assignment, tell: Tell) -> Made:
+    from pokora_anime.workshop.judging import lora_verdict
+    from pokora_anime.workshop.training import training_page
+    from pokora_anime.workshop.training.lora_training import LoraTraining
+    from pokora_anime.workshop.training.training_base import TrainingBase
+
+    settings, data, work = assignment.settings, assignment.data, assignment.work
+    base = TrainingBase(settings.base.value, assignment.words, assignment.folders)
+    _tell_long_captions(base, data, tell)
+    training = LoraTraining(settings, data, base, work)
+    tell(f"page: {work / training_page.PAGE}")
+    file = training.run(tell)
+    standing = training.loop.standing
+    training.base.models.free("unet", "vae")
+    tell("judging")
+    verdict = lora_verdict.judge(settings, data, base, file, work)
+    page = training_page.write(work, settings, standing, verdict.lines())
+    scores = verdict.to_plain()
+    table = style_record.record(settings, data.data, assignment.author, file, scores, standing.seconds)
+    style_record.write(table, work)
+    for name, found in verdict.lines():
+        tell(f"{name}: {found}")
+    verdict.require()
+    registered = assignment.register and _register(assignment, file)
+    return Made(file=file, verdict=verdict, page=page, registered=registered)
+
+
+def _register(assignment: Assignment, file: Path) -> bool:
+    new = replace(new_lora(assignment), file=file, cards=_cards(assignment.data))
+    own_weights.add(new, _taken(), replace=_may_replace(assignment))
+    return True
+
+
+def _cards(data: Stored) -> dict[str, bytes]:
+    return {name: (data.folder / name).read_bytes() for name in own_rows.CARDS}
+
+
+def new_lora(assignment: Assignment) -> own_weights.NewLora:
+    """What `pokora models add` would be told."""
+    settings, author = assignment.settings, assignment.author
+    return own_weights.NewLora(
+        id=settings.id,
+        file=Path(),
+        family=settings.base,
+        slot=own_rows.CHARACTER if settings.role is Role.character else "",
+        licence=author.licence,
+        data_statement=assignment.data.data.statement,
+        author=author.name,
+        title=author.title,
+        data_set=assignment.data.data.name,
+    )
+
+
+def _may_replace(assignment: Assignment) -> bool:
+    """Whether the place is free to take: asked for, or held by what this very training made."""
+    if assignment.replace:
+        return True
+    try:
+        made = json.loads((assignment.work / style_record.FILE).read_bytes())
+        digest = str(made["file"]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    new = new_lora(assignment)
+    others = [
+        row
+        for row in own_rows.rows()
+        if row.id == new.id or (new.slot and row.role == new.slot and new.family in row.families)
+    ]
+    return bool(others) and all(digest in row.sha256.values() for row in others)
+
+
+def _taken() -> dict[str, str]:
+    return {name: row.id for row in registry.shipped() for name in row.names}
+
+
+@contextmanager
+def alone(identifier: str) -> Generator[None]:
+    """Held while an id is trained. Raises TrainingError TRN-BUSY where another process trains it."""
+    from filelock import Timeout
+
+    folder = data_folder() / "trainings"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held = file_lock.lock(folder / f"{identifier}.lock")
+        except Timeout as error:
+            raise TrainingError(
+                "TRN-BUSY",
+                f"{identifier} is being trained by another process",
+                expected="one training of an id at a time",
+                fix="wait until it has finished, stop it, or choose another --id",
+            ) from error
+    try:
+        yield
+    finally:
+        if held is not None:
+            held.release()
+
+
+def clear(work: Path, identifier: str) -> None:
+    """Take away what a training wrote, and nothing else."""
+    for name in (*_OWN, f"{identifier}.safetensors"):
+        (work / name).unlink(missing_ok=True)
+    shutil.rmtree(work / "samples", ignore_errors=True)
+
+
+def _tell_long_captions(base: TrainingBase, data: Stored, tell: Tell) -> None:
+    from pokora_anime.workshop.training.training_base import CHUNK
+
+    longer = [one.name for one in data.data.entries if base.tokens(one.caption) > CHUNK]
+    if longer:
+        tell(
+            f"{len(longer)} captions are longer than {CHUNK} tokens and are read up to there: {longer[0]}..."
+        )

@@ -1,0 +1,78 @@
+"""What a training of a LoRA is told, and what it takes where nothing is said. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import cast
+
+from pokora_anime.provenance.hashing import Table, text_hash
+from pokora_anime.schema.settings import Family
+
+
+class Role(Enum):
+    """What the pictures have in common."""
+
+    character = "character"
+    style = "style"
+
+
+class Layers(Enum):
+    """Which layers of the UNet are changed."""
+
+    attention = "attention"
+    all = "all"  # convolutions too: what a small network needs to learn a shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSettings:
+    """One training. `data` is id@version, `rate` AdamW's, `dropout` the share of captions that are left out,
+    `held_out` the number of pictures that it does not see, `prior` the number of pictures of the base's own
+    that it is to keep making, `every` the steps between two looks.
+    """
+
+    id: str
+    data: str
+    base: Family
+    role: Role
+    rank: int
+    steps: int
+    batch: int
+    rate: float
+    dropout: float
+    held_out: int
+    prior: int
+    every: int
+    seed: int
+    layers: Layers
+    dora: bool
+    flip: bool
+    trigger: str
+
+    def to_plain(self) -> Table:
+        """As it is recorded."""
+        table = cast(Table, asdict(self))
+        return {**table, "base": self.base.value, "role": self.role.value, "layers": self.layers.value}
+
+    @property
+    def key(self) -> str:
+        """The hash of all of it: a training is only ever resumed with the same settings."""
+        return text_hash(self.to_plain())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What fits a base: measured for nano, as published trainers have it for the others."""
+
+    steps: int
+    batch: int
+    rate: float
+    layers: Layers
+
+
+DEFAULTS: Mapping[Family, Defaults] = {
+    Family.nano: Defaults(steps=300, batch=8, rate=2e-3, layers=Layers.all),
+    Family.sdxl: Defaults(steps=1200, batch=1, rate=1e-4, layers=Layers.attention),
+    Family.sd2: Defaults(steps=1200, batch=2, rate=1e-4, layers=Layers.attention),
+}

@@ -1,0 +1,157 @@
+"""One training of a LoRA from its settings to its file: resumed where a kill left it, looked at meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pokora_anime.errors import MachineError, TrainingError
+from pokora_anime.quality.contact_sheet import contact_sheet
+from pokora_anime.system.files.atomic_files import write_atomic, writing
+from pokora_anime.untrusted.png_pictures import encode_jpeg
+from pokora_anime.workshop.data.data_store import Stored
+from pokora_anime.workshop.training import latent_cache, lora_adapter, lora_state, training_page
+from pokora_anime.workshop.training.latent_cache import Example
+from pokora_anime.workshop.training.lora_loop import SAVE_SECONDS, LoraLoop, refuse_full_disk
+from pokora_anime.workshop.training.lora_settings import LoraSettings
+from pokora_anime.workshop.training.sample_pictures import denoised, stills
+from pokora_anime.workshop.training.training_base import TrainingBase
+
+SAMPLES = 4
+SAMPLE_STEPS = 12  # of denoising: enough to see what is learnt
+REPORT_SECONDS = 15.0
+
+
+class LoraTraining:
+    """A training in a folder: `run` makes the rest of its steps and writes the file."""
+
+    def __init__(self, settings: LoraSettings, data: Stored, base: TrainingBase, work: Path) -> None:
+        self.settings, self.base, self.work = settings, base, work
+        examples = latent_cache.examples(data, settings, base, work)
+        self.held = _spread(examples, settings.held_out)
+        self.seen = [one for one in examples if one not in self.held]
+        self.prompts = [one.caption or "1girl" for one in _spread(examples, SAMPLES)]
+        self.prior = self._own_pictures(examples)
+        for caption in ("", self._negative(), *(one.caption for one in (*examples, *self.prior))):
+            base.told([caption], (base.side, base.side))
+        base.forget_text()
+        self.unet: Any = base.models.unet()
+        trained = lora_adapter.add_adapter(self.unet, settings)
+        refuse_full_disk(work, sum(one.numel() for _, one in trained))
+        self.loop = LoraLoop(settings, base, trained, work)
+
+    @property
+    def file(self) -> Path:
+        """What comes of it."""
+        return self.work / f"{self.settings.id}.safetensors"
+
+    def run(self, tell: Callable[[str], None]) -> Path:
+        """Trains to the end; the LoRA's path. Raises TrainingError TRN-NAN, MachineError SYS-*."""
+        standing = self.loop.standing
+        if standing.step:
+            tell(f"goes on at step {standing.step} of {self.settings.steps}")
+        if not standing.held_out and not standing.step:
+            self.loop.look(self.held, self._show)
+        saved = reported = time.monotonic()
+        while standing.step < self.settings.steps:
+            self._advance(tell)
+            now, step = time.monotonic(), standing.step
+            if step % self.settings.every == 0 or step == self.settings.steps:
+                self.loop.look(self.held, self._show)
+                saved = time.monotonic()
+            elif now - saved > SAVE_SECONDS:
+                self.loop.save()
+                training_page.write(self.work, self.settings, standing)
+                saved = time.monotonic()
+            if now - reported > REPORT_SECONDS or step == self.settings.steps:
+                tell(self._line())
+                reported = now
+        lora_adapter.save_lora(self.unet, self.settings, self.file)
+        training_page.write(self.work, self.settings, standing)
+        return self.file
+
+    def _advance(self, tell: Callable[[str], None]) -> None:
+        try:
+            self.loop.advance(self.seen, self.prior)
+        except TrainingError as error:
+            path = self.loop.path
+            if path.exists():
+                kept = lora_state.resume(path, self.settings.key, self.loop.trained, self.loop.optimiser)
+                lora_adapter.save_lora(self.unet, self.settings, self.file)
+                tell(f"kept: {self.file}, as it was at step {kept.step}")
+                training_page.write(self.work, self.settings, replace(kept, stopped=error.line()))
+            raise
+
+    def _line(self) -> str:
+        standing, total = self.loop.standing, self.settings.steps
+        speed = standing.step / max(standing.seconds, 1e-9)
+        recent = standing.losses[-50:]
+        held = f"  held out {standing.held_out[-1][1]:.4f}" if standing.held_out else ""
+        return (
+            f"step {standing.step}/{total}  loss {sum(recent) / max(1, len(recent)):.4f}{held}"
+            f"  {speed:.2f} steps/s  {(total - standing.step) / max(speed, 1e-9):.0f} s left"
+        )
+
+    def _show(self, step: int) -> None:
+        """Samples of this step, and the page."""
+        pictures = stills(
+            self.base, self.base.models, self._sampled(), self.prompts, range(len(self.prompts))
+        )
+        sheet = encode_jpeg(contact_sheet(list(pictures), len(pictures)), 88)
+        folder = self.work / training_page.SAMPLES
+        with writing(folder, len(sheet)):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(folder / f"step-{step:05d}.jpg", sheet)
+        training_page.write(self.work, self.settings, self.loop.standing)
+
+    def _sampled(self) -> Any:
+        config = self.base.config
+        return replace(config, speed=replace(config.speed, steps=min(SAMPLE_STEPS, config.speed.steps)))
+
+    def _negative(self) -> str:
+        return self.base.config.shot.negative
+
+    def _own_pictures(self, examples: Sequence[Example]) -> list[Example]:
+        """Pictures of the base's own, which it is to keep making (prior preservation, arXiv 2208.12242)."""
+        count = self.settings.prior
+        if not count:
+            return []
+        bare = replace(self.settings, trigger="")
+        trigger = self.settings.trigger
+        captions = [one.caption.removeprefix(f"{trigger}, ").removeprefix(trigger) for one in examples]
+        prompts = [latent_cache.captioned(captions[i % len(captions)], bare) for i in range(count)]
+        latents = denoised(
+            self.base, self.base.models, self._sampled(), prompts, range(10_000, 10_000 + count)
+        )
+        width, height = self.base.config.base.width, self.base.config.base.height
+        bucket = latent_cache.Bucket(width=width, height=height)
+        return [
+            Example(name=f"prior {i}", caption=prompt, bucket=bucket, latents=(latent.cpu(),))
+            for i, (prompt, latent) in enumerate(zip(prompts, latents, strict=True))
+        ]
+
+
+def _spread(examples: Sequence[Example], count: int) -> list[Example]:
+    """So many of them, evenly spaced."""
+    if not count:
+        return []
+    places = np.linspace(0, len(examples) - 1, min(count, len(examples))).round().astype(int)
+    return [examples[int(index)] for index in dict.fromkeys(places.tolist())]
+
+
+def write_png(path: Path, picture: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    """A picture uint8 [height, width, 3] as a PNG. Raises MachineError SYS-*."""
+    made, data = cv2.imencode(".png", picture[..., ::-1])
+    if not made:
+        raise MachineError("SYS-IO", f"{path} could not be encoded", fix="free some memory")
+    with writing(path.parent, data.nbytes):
+        write_atomic(path, data.tobytes())
+
+
+Folders = Mapping[str, Path]

@@ -1,0 +1,32 @@
+"""What the UNet is to predict for noisy latents, and how much each timestep counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+GAMMA = 5.0  # of min-SNR (Hang et al., arXiv 2303.09556)
+
+
+def timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
+    """Uniform timesteps [count], stratified over the batch for a calmer loss."""
+    drawn = (torch.arange(count) + torch.rand(count, generator=generator)) / count * steps
+    return drawn.long().clamp(0, steps - 1)
+
+
+def noised(clean: Tensor, noise: Tensor, kept: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
+    """Noisy latents and the target. `kept` [B] is the share of the signal (alphas_cumprod).
+
+    epsilon: the noise; v_prediction: the velocity (Salimans and Ho, arXiv 2202.00512).
+    """
+    alpha, sigma = (part.sqrt().view(-1, 1, 1, 1) for part in (kept, 1 - kept))
+    target = alpha * noise - sigma * clean if prediction == "v_prediction" else noise
+    return alpha * clean + sigma * noise, target
+
+
+def loss_weights(kept: Tensor, prediction: str) -> Tensor:
+    """Weights [B]: min-SNR for epsilon; 1 for velocity, whose error is that of the picture times SNR + 1."""
+    if prediction == "v_prediction":
+        return torch.ones_like(kept)
+    snr = kept / (1 - kept).clamp_min(1e-8)
+    return snr.clamp_max(GAMMA) / snr.clamp_min(1e-8)

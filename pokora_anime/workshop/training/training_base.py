@@ -1,0 +1,133 @@
+"""The base that a LoRA is trained for: its UNet, its text, its autoencoder and its noise schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from pokora_anime.catalogue import registry
+from pokora_anime.catalogue.needed_weights import check_available, locate
+from pokora_anime.config.compose import compose
+from pokora_anime.devices.machine import Machine, settle
+from pokora_anime.networks.loader import Models
+from pokora_anime.schema.settings import RunConfig
+from pokora_anime.system.typed_tensors import from_array
+from pokora_anime.untrusted.png_pictures import Image
+
+CHUNK = 75  # tokens of a caption that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a UNet is told: text [B, 77, channels]; SDXL also pooled text [B, channels] and sizes [B, 6]."""
+
+    text: Tensor
+    pooled: Tensor | None
+    sizes: Tensor | None
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of a UNet."""
+        added = None if self.pooled is None else {"text_embeds": self.pooled, "time_ids": self.sizes}
+        return {"encoder_hidden_states": self.text, "added_cond_kwargs": added, "return_dict": False}
+
+
+class TrainingBase:
+    """A base on this machine's device. Raises WeightsError WGT-MISSING for what is not here.
+
+    `words` are more keys of `pokora video`; `folders` override, by row id, where weights are looked for.
+    """
+
+    def __init__(
+        self, family: str, words: Sequence[str] = (), folders: Mapping[str, Path] | None = None
+    ) -> None:
+        self.config: RunConfig = compose("stills", [f"base={family}", "style=none", "speed=hq", *words])
+        check_available(self.config, folders)
+        self.machine: Machine = settle(self.config.device)
+        self.folders = dict(folders or {})
+        self.models = self.networks(self.config)
+        self._texts: dict[str, tuple[Tensor, Tensor | None]] = {}
+        scheduler: Any = self.models.scheduler()
+        self.alphas: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
+        self.prediction = str(scheduler.config.prediction_type)
+
+    def networks(self, config: RunConfig) -> Models:
+        """The networks of a composition of this base."""
+        machine = self.machine
+        return Models(config.base, config.speed, (), machine.device, machine.dtype, folders=self.folders)
+
+    @property
+    def device(self) -> torch.device:
+        return self.machine.device
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of a square picture."""
+        return round((self.config.base.width * self.config.base.height) ** 0.5)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """What the networks compute in."""
+        if self.machine.dtype is torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.machine.dtype)
+
+    def told(self, captions: Sequence[str], size: tuple[int, int]) -> Told:
+        """Captions and the pictures' width and height in pixels, as the base is told them."""
+        texts = [self._text(caption) for caption in captions]
+        text = torch.stack([hidden for hidden, _ in texts]).to(self.device, self.models.dtype)
+        pooled = [one for _, one in texts if one is not None]
+        if not pooled:
+            return Told(text, None, None)
+        width, height = size
+        ids = torch.tensor([[height, width, 0, 0, height, width]] * len(captions), dtype=torch.float32)
+        told = torch.stack(pooled).to(self.device, self.models.dtype)
+        return Told(text, told, ids.to(self.device, self.models.dtype))
+
+    def _text(self, caption: str) -> tuple[Tensor, Tensor | None]:
+        if caption not in self._texts:
+            stack = self.models.text_stack()
+            chunks = [[stack.tokens(caption, which)[:CHUNK]] for which in range(len(stack.tokenizers))]
+            hidden, pooled = stack.encode(chunks)
+            if stack.zero_empty and not caption:
+                hidden = torch.zeros_like(hidden)
+                pooled = None if pooled is None else torch.zeros_like(pooled)
+            # They were made in inference mode, which autograd takes nothing from.
+            self._texts[caption] = hidden[0].clone(), None if pooled is None else pooled.clone()
+        return self._texts[caption]
+
+    def forget_text(self) -> None:
+        """The text encoders are not needed any more: every caption has been read."""
+        self.models.free_text()
+
+    def tokens(self, caption: str) -> int:
+        """How many tokens a caption has; 75 are read."""
+        return len(self.models.text_stack().tokens(caption))
+
+    @torch.no_grad()
+    def encoded(self, pictures: Sequence[Image]) -> list[Tensor]:
+        """Latents [channels, height, width] of pictures, as the UNet knows them.
+
+        A run's own autoencoder refuses to encode, so this one is loaded beside it, and dropped.
+        """
+        base = self.config.base
+        row = registry.get(base.vae or base.weights, base.family)
+        folder = self.folders.get(row.id) or locate(row)
+        assert folder is not None
+        kind = cast(Any, AutoencoderKL)
+        part = folder if base.vae else folder / "vae"
+        vae = kind.from_pretrained(part, variant=row.variant, use_safetensors=True, local_files_only=True)
+        vae = vae.to(self.device, torch.float32).eval()
+        shift = getattr(vae.config, "shift_factor", None) or 0.0
+        found: list[Tensor] = []
+        for picture in pictures:
+            given = from_array(np.array(picture)).to(self.device).permute(2, 0, 1)[None]
+            mean = vae.encode(given.float() / 127.5 - 1).latent_dist.mean
+            found.append(((mean - shift) * vae.config.scaling_factor)[0].float().cpu())
+        return found
