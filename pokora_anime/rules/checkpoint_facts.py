@@ -33,6 +33,7 @@ class Facts:
     own: bool
     empty: bool
     data_statement: str
+    data_set: str
     link: str
 
 
@@ -65,5 +66,6 @@ def of_row(row: Row) -> Facts:
         own=row.own and not row.slot,
         empty=row.slot,
         data_statement=row.data_statement,
+        data_set=row.data_set,
         link=row.link,
     )

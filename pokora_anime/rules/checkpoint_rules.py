@@ -146,7 +146,10 @@ def training_data(case: Case) -> Iterator[Finding]:
         message, stated = f"{what}, whose training data must be free", use.weights.data_statement
         got = f"{use.weights.id}: {stated or 'nothing is stated'}"
         if stated:
-            yield review("RULE-TRAINING-DATA", message, use.where, got, "free data")
+            card = (
+                f"read its data card: pokora data show {use.weights.data_set}" if use.weights.data_set else ""
+            )
+            yield review("RULE-TRAINING-DATA", message, use.where, got, "free data", fix=card)
         else:
             fix = "`pokora models add --help`"
             yield block("RULE-TRAINING-DATA", message, use.where, got, "a statement", fix=fix)

@@ -18,6 +18,7 @@ from pokora_anime.submission import entry_rules, file_names
 from pokora_anime.submission.bundle import (
     compliance_page,
     credentials,
+    data_cards,
     judge_readme,
     manifest,
     rewritten_files,
@@ -123,6 +124,7 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
             files[own] = files[entry[own]]
     sources = source.files if source else dict[str, bytes]()
     files |= {f"{file_names.SOURCE}/{name}": text for name, text in sources.items()}
+    files |= data_cards.carried(judged.checkpoints)
     files[file_names.CITATIONS] = bibtex(judged.checkpoints).encode()
     rows = [one.to_plain() for one in judged.checkpoints]
     files[file_names.WEIGHTS] = rewritten_files.to_json([*rows])

@@ -22,6 +22,7 @@ RUNS = "runs"
 SOURCE = "source"
 SCORECARD = "reports/scorecard.json"  # of a run, below its folder
 CREDENTIALS = "credentials"
+CARDS = "data-cards"  # of LoRAs that were trained with the workshop
 WRITEUP, POSTER = f"{ENTRY}/writeup.pdf", f"{ENTRY}/poster.pdf"
 CITATIONS = f"{ENTRY}/citations.bib"
 VIDEO = f"{ENTRY}/video.mp4"
@@ -32,6 +33,11 @@ FIXED = (MANIFEST, SUMS, STATEMENT, README, CRATE, WEIGHTS, REPORT, WRITEUP, POS
 def still(index: int) -> str:
     """The entry's still with this index, counted from 0."""
     return f"{ENTRY}/still-{index + 1}.png"
+
+
+def data_cards(row: str) -> tuple[str, str]:
+    """The data card of an own LoRA: for programs, and for readers."""
+    return f"{CARDS}/{row}.json", f"{CARDS}/{row}.md"
 
 
 def signed_copy(delivered: str) -> str:

@@ -145,7 +145,7 @@ def _may_replace(assignment: Assignment) -> bool:
         return True
     try:
         made = json.loads((assignment.work / style_record.FILE).read_bytes())
-        digest = str(made["file"]["sha256"])
+        digest = str(made["file"]["sha256"]) if made["id"] == assignment.settings.id else ""
     except (OSError, ValueError, KeyError, TypeError):
         return False
     new = new_lora(assignment)
@@ -154,7 +154,7 @@ def _may_replace(assignment: Assignment) -> bool:
         for row in own_rows.rows()
         if row.id == new.id or (new.slot and row.role == new.slot and new.family in row.families)
     ]
-    return bool(others) and all(digest in row.sha256.values() for row in others)
+    return bool(digest and others) and all(digest in row.sha256.values() for row in others)
 
 
 def _taken() -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from pokora_anime.catalogue import own_rows
 from pokora_anime.errors import RecordError
 from pokora_anime.findings import Finding
 from pokora_anime.provenance import run_layout
@@ -48,6 +49,7 @@ def of(told: Manifest, by_run: Records) -> Listed:
         sealed = [name for name in files if run_layout.listed(name)] if isinstance(files, dict) else []
         own = [run_layout.RECORD, run_layout.LEDGER, run_layout.STATEMENT, *sealed]
         needed |= {f"{run}/{name}" for name in own}
+        allowed |= {name for row in _own_rows(record) for name in file_names.data_cards(row)}
         made = delivered(record)
         allowed |= {f"{run}/{file_names.SCORECARD}"} if run_layout.VIDEO in made else set()
         for name in made:
@@ -58,6 +60,14 @@ def of(told: Manifest, by_run: Records) -> Listed:
     needed |= set(entry)
     allowed |= {file_names.signed_copy(name) for name in entry}
     return Listed(needed=frozenset(needed), allowed=frozenset(allowed), entry=entry)
+
+
+def _own_rows(record: Mapping[str, Json]) -> Iterator[str]:
+    """The weights that a record names by an id that a user may give."""
+    entries = record.get("weights")
+    for entry in entries.values() if isinstance(entries, dict) else ():
+        if isinstance(entry, dict) and own_rows.ID.fullmatch(str(entry.get("row"))):
+            yield str(entry["row"])
 
 
 def delivered(record: Mapping[str, Json]) -> list[str]:

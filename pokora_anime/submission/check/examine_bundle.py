@@ -84,7 +84,7 @@ class _Bundle:
     def examined(self, path: Path, *, pictures: bool) -> Examined:
         """Everything that is found in it, and the pictures of the first run that has some."""
         # Only a bundle needs them, and `pokora verify` of a run starts sooner without.
-        from pokora_anime.submission.bundle import rewritten_files
+        from pokora_anime.submission.bundle import data_cards, rewritten_files
 
         folder, told, limits = self.folder, self.told, self.limits
         listed = listed_runs(folder, limits)
@@ -102,6 +102,7 @@ class _Bundle:
             integrity += [_inside(name, one) for one in report.integrity]
             policy += [_inside(name, one) for one in report.policy]
             policy += rules_check.code(by_run[name], name, told)
+        integrity += data_cards.check(folder, weights.rows, limits)
         integrity += rewritten_files.check(folder, told, weights, self._as_packed(runs), limits)
         sound = not _blocked(integrity, runs)
         integrity += _documents(folder, told, weights.rows, listed, limits, sound=sound)

@@ -10,14 +10,15 @@ from collections import Counter
 from typing import cast
 
 from pokora_anime.catalogue.licences import LICENCES
-from pokora_anime.provenance.hashing import Json, Table
-from pokora_anime.workshop.data.data_set import DataSet
+from pokora_anime.errors import PokoraError
+from pokora_anime.provenance.hashing import Json, Table, strict_json
+from pokora_anime.workshop.data.data_set import FORMAT, DataSet, parse
 
 _SHOWN = 12
 
 
 def table(data: DataSet) -> Table:
-    """The card as data: every picture by the hash of its file, no picture itself."""
+    """The card as data: every picture by its hashes, none itself. The version is the hash of its rows."""
     sides = sorted(min(entry.width, entry.height) for entry in data.entries)
     words = Counter(tag for entry in data.entries for tag in _tags(entry.caption))
     licences: list[Json] = [
@@ -27,18 +28,6 @@ def table(data: DataSet) -> Table:
     sources: list[Json] = [
         {"source": source, "author": author, "pictures": count}
         for (source, author), count in Counter((e.source, e.author) for e in data.entries).most_common()
-    ]
-    pictures: list[Json] = [
-        {
-            "name": entry.name,
-            "file_sha256": entry.original,
-            "pixels_sha256": entry.pixels,
-            "size": [entry.width, entry.height],
-            "licence": entry.licence,
-            "source": entry.source,
-            "caption": entry.caption,
-        }
-        for entry in data.entries
     ]
     return {
         "kind": "pokora_anime data card",
@@ -50,7 +39,7 @@ def table(data: DataSet) -> Table:
         "sides": {"least": sides[0], "median": sides[len(sides) // 2], "most": sides[-1]},
         "captioned": sum(bool(entry.caption) for entry in data.entries),
         "tags": [[tag, count] for tag, count in words.most_common(_SHOWN)],
-        "pictures": pictures,
+        "pictures": data.to_plain()["pictures"],
     }
 
 
@@ -95,9 +84,8 @@ def markdown(card: Table) -> str:
 
 
 def _row(row: Table) -> str:
-    width, height = cast(list[Json], row["size"])
-    cells = (row["name"], f"{width}x{height}", row["licence"], row["source"], row["caption"])
-    return f"| {' | '.join(map(_cell, cells))} | `{str(row['file_sha256'])[:16]}` |"
+    cells = (row["name"], f"{row['width']}x{row['height']}", row["licence"], row["source"], row["caption"])
+    return f"| {' | '.join(map(_cell, cells))} | `{str(row['original'])[:16]}` |"
 
 
 def _cell(value: Json) -> str:
@@ -106,3 +94,20 @@ def _cell(value: Json) -> str:
 
 def _tags(caption: str) -> list[str]:
     return [tag for part in caption.lower().split(",") if (tag := part.strip())]
+
+
+def misfit(card: bytes, page: bytes, statement: str) -> str:
+    """Why two files of a stranger are no card of the data that the statement names; "" if they are."""
+    try:
+        told = cast(Table, strict_json(card, "the data card"))
+        data = parse({"format": FORMAT, "id": told["id"], "pictures": told["pictures"]}, "the data card")
+        wanted = table(data)
+    except (PokoraError, KeyError, TypeError, ValueError, AttributeError):
+        return "no data card as pokora writes it"
+    if to_json(wanted) != card or markdown(wanted).encode() != page:
+        return "its numbers or its words are not those of its pictures"
+    return (
+        ""
+        if f"(data set {data.name})" in statement
+        else f"the weights name another data set than {data.name}"
+    )

@@ -14,6 +14,7 @@ from pokora_anime.untrusted.untrusted_names import problem
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 VERSION = 12  # hex digits
 FORMAT = 1
+_TOLD = 3  # sources that the statement names
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -69,7 +70,9 @@ class DataSet:
     @property
     def statement(self) -> str:
         """What a registered LoRA says of its training data."""
-        kinds, origins = " and ".join(self.licences), "; ".join(self.sources)
+        kinds, origins = " and ".join(self.licences), "; ".join(self.sources[:_TOLD])
+        if len(self.sources) > _TOLD:
+            origins += f"; and {len(self.sources) - _TOLD} other sources"
         return f"{len(self.entries)} pictures under {kinds}, {origins} (data set {self.name})"
 
     def to_plain(self) -> Table:

@@ -14,7 +14,7 @@ from PIL import ImageOps
 
 from pokora_anime.untrusted.png_pictures import Image
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 MOST_BYTES = 64 * 2**20
 MOST_PIXELS = 40_000_000
@@ -81,7 +81,7 @@ def decode(data: bytes) -> Drawing:
             "DAT-FORMAT",
             "no picture of a known format",
             f"it begins with {data[:4]!r}",
-            ", ".join(name for name in FORMATS if name != "MPO"),
+            ", ".join(FORMATS),
             "save it as PNG",
         ) from error
     except (OSError, SyntaxError, ValueError, OverflowError, MemoryError, EOFError) as error:

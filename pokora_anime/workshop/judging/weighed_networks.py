@@ -34,7 +34,9 @@ class Weighed:
         if weight != self._weight:
             self._models.free("unet")
             own = Lora(
-                row=_row(self._file, self._base.config.base.family), folder=self._file.parent, weight=weight
+                row=own_row(self._file, self._base.config.base.family),
+                folder=self._file.parent,
+                weight=weight,
             )
             self._models.loras = (*self._others, own) if weight else self._others
             self._weight = weight
@@ -55,7 +57,7 @@ def _quick(base: TrainingBase) -> RunConfig:
     return base.config
 
 
-def _row(file: Path, family: Family) -> Row:
+def own_row(file: Path, family: Family) -> Row:
     """A row that only this process knows."""
     return Row(
         id=file.stem,

@@ -11,9 +11,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn import functional
 
 from pokora_anime.system.files.atomic_files import write_atomic, writing
-from pokora_anime.system.typed_tensors import stored
+from pokora_anime.system.typed_tensors import from_array, stored
 from pokora_anime.untrusted.png_pictures import Image
 from pokora_anime.workshop.data import size_buckets
 from pokora_anime.workshop.data.data_store import Stored
@@ -23,16 +24,19 @@ from pokora_anime.workshop.training.training_base import TrainingBase
 
 FILE = "latents.safetensors"
 STEP = 64  # pixels: what every base can halve often enough
+DETAIL, MOST_DETAIL = 0.8, 16.0  # the share of a cell's weight that follows how much is drawn there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A picture's latents [channels, height, width], mirrored too where asked, its bucket and caption."""
+    """A picture's latents [channels, height, width], mirrored too where asked, how much each cell of them
+    counts [1, height, width], its bucket and caption."""
 
     name: str
     caption: str
     bucket: Bucket
     latents: tuple[Tensor, ...]
+    details: tuple[Tensor, ...]
 
 
 def examples(data: Stored, settings: LoraSettings, base: TrainingBase, work: Path) -> list[Example]:
@@ -49,17 +53,35 @@ def examples(data: Stored, settings: LoraSettings, base: TrainingBase, work: Pat
             for turned in _mirrored(size_buckets.fitted(data.picture(one), bucket), settings)
         ]
         found = dict(zip(names, base.encoded(shown), strict=True))
+        found |= {f"{name}/detail": detail(one, found[name]) for name, one in zip(names, shown, strict=True)}
         _keep(found, settings, work / FILE)
-    words = [captioned(one.caption, settings) for one in entries]
     return [
         Example(
             name=one.name,
-            caption=text,
+            caption=captioned(one.caption, settings),
             bucket=bucket,
             latents=tuple(found[f"{one.name}{ending}"] for ending in _endings(settings)),
+            details=tuple(found[f"{one.name}{ending}/detail"] for ending in _endings(settings)),
         )
-        for one, bucket, text in zip(entries, sizes, words, strict=True)
+        for one, bucket in zip(entries, sizes, strict=True)
     ]
+
+
+def detail(picture: Image, latent: Tensor) -> Tensor:
+    """How much each cell of a picture's latent counts [1, height, width], 1 on the mean.
+
+    More where much is drawn: an iris covers a hundredth of a picture, a sky half of it, and with equal
+    weights the sky is learnt.
+    """
+    height, width = latent.shape[1:]
+    pixels = from_array(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+    mean = functional.adaptive_avg_pool2d(pixels, (height, width))
+    square = functional.adaptive_avg_pool2d(pixels.square(), (height, width))
+    spread = (square - mean.square()).clamp_min(0).sqrt().mean(1, keepdim=True)
+    near = functional.avg_pool2d(spread, 3, 1, 1, count_include_pad=False)
+    much = (near / near.mean().clamp_min(1e-4)).square()
+    weights = 1 - DETAIL + DETAIL * much.clamp_max(MOST_DETAIL)
+    return (weights / weights.mean())[0]
 
 
 def captioned(caption: str, settings: LoraSettings) -> str:
@@ -84,7 +106,8 @@ def _kept(path: Path, settings: LoraSettings, names: Sequence[str]) -> dict[str,
         found, about = stored(path)
     except (OSError, SafetensorError):
         return None
-    fits = about.get("of") == _of(settings) and set(found) == set(names)
+    wanted = {*names, *(f"{name}/detail" for name in names)}
+    fits = about.get("of") == _of(settings) and set(found) == wanted
     return {name: tensor.float() for name, tensor in found.items()} if fits else None
 
 
@@ -95,6 +118,10 @@ def _keep(found: dict[str, Tensor], settings: LoraSettings, path: Path) -> None:
         write_atomic(path, data)
 
 
-def batch_of(chosen: Sequence[Example], generator: np.random.Generator) -> Tensor:
-    """Latents [B, channels, height, width] of examples of one bucket, each mirrored or not."""
-    return torch.stack([one.latents[int(generator.integers(len(one.latents)))] for one in chosen])
+def batch_of(chosen: Sequence[Example], generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Latents [B, channels, height, width] of examples of one bucket, each mirrored or not, and details
+    [B, 1, height, width]."""
+    which = [int(generator.integers(len(one.latents))) for one in chosen]
+    latents = [one.latents[index] for one, index in zip(chosen, which, strict=True)]
+    details = [one.details[index] for one, index in zip(chosen, which, strict=True)]
+    return torch.stack(latents), torch.stack(details)

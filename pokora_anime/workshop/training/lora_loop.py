@@ -29,6 +29,8 @@ SAVE_SECONDS = 20.0
 LOOKS = 4  # noises and timesteps at which each held-out picture is looked at
 PRIOR_WEIGHT = 1.0
 
+Given = tuple[Tensor, Tensor, Tensor, Tensor]  # clean latents, noise, timesteps, details
+
 
 class LoraLoop:
     """One training in a folder; `advance` makes a step, `save` keeps it."""
@@ -84,12 +86,12 @@ class LoraLoop:
         """The loss over a batch, its gradients added up; in smaller parts where memory runs out."""
         chosen = chosen_from(examples, self.settings.batch, dice.numpy)
         captions = ["" if dice.numpy.random() < self.settings.dropout else one.caption for one in chosen]
-        clean = batch_of(chosen, dice.numpy)
+        clean, details = batch_of(chosen, dice.numpy)
         noise = dice.normal(*clean.shape)
         moments = noise_targets.timesteps(len(clean), len(self.base.alphas), dice.torch)
         while True:
             try:
-                return self._in_parts(chosen[0], captions, clean, noise, moments)
+                return self._in_parts(chosen[0], captions, (clean, noise, moments, details))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or self.split >= len(clean):
                     raise
@@ -97,30 +99,26 @@ class LoraLoop:
             self.optimiser.zero_grad(set_to_none=True)
             print(f"memory ran out: each batch is computed in {self.split} parts from here on", flush=True)
 
-    def _in_parts(
-        self, first: Example, captions: Sequence[str], clean: Tensor, noise: Tensor, moments: Tensor
-    ) -> float:
-        total, size = 0.0, (first.bucket.width, first.bucket.height)
-        for rows in np.array_split(np.arange(len(clean)), self.split):
+    def _in_parts(self, first: Example, captions: Sequence[str], given: Given) -> float:
+        total, count, size = 0.0, len(captions), (first.bucket.width, first.bucket.height)
+        for rows in np.array_split(np.arange(count), self.split):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            given = (clean[part], noise[part], moments[part])
-            loss = self.errors(given, captions[part], size).sum() / len(clean)
+            some = given[0][part], given[1][part], given[2][part], given[3][part]
+            loss = self.errors(some, captions[part], size).sum() / count
             loss.backward()  # pyright: ignore[reportUnknownMemberType]  # untyped
             total += float(loss.detach())
         return total
 
-    def errors(
-        self, given: tuple[Tensor, Tensor, Tensor], captions: Sequence[str], size: tuple[int, int]
-    ) -> Tensor:
-        """The weighted error [B] of clean latents, noise and timesteps."""
-        clean, noise, moments = (one.to(self.base.device) for one in given)
+    def errors(self, given: Given, captions: Sequence[str], size: tuple[int, int]) -> Tensor:
+        """The weighted error [B] of a prediction for clean latents, noise and timesteps."""
+        clean, noise, moments, details = (one.to(self.base.device) for one in given)
         kept = self.base.alphas[moments]
         noisy, target = noise_targets.noised(clean, noise, kept, self.base.prediction)
         told = self.base.told(captions, size)
         with self.base.autocast():
             found = self.unet(noisy.to(self.base.models.dtype), moments, **told.arguments())[0].float()
         weights = noise_targets.loss_weights(kept, self.base.prediction)
-        return (found - target).square().mean((1, 2, 3)) * weights
+        return ((found - target).square() * details).mean((1, 2, 3)) * weights
 
     @torch.no_grad()
     def held_out_loss(self, examples: Sequence[Example]) -> float:
@@ -130,7 +128,7 @@ class LoraLoop:
             dice = Dice.of(self.settings.seed, "held-out", index)
             clean = torch.stack([one.latents[0]] * LOOKS)
             moments = noise_targets.timesteps(LOOKS, len(self.base.alphas), dice.torch)
-            given = (clean, dice.normal(*clean.shape), moments)
+            given = (clean, dice.normal(*clean.shape), moments, torch.stack([one.details[0]] * LOOKS))
             size = (one.bucket.width, one.bucket.height)
             found.append(float(self.errors(given, [one.caption] * LOOKS, size).mean()))
         return float(np.mean(found)) if found else math.nan

