@@ -29,9 +29,14 @@ from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, MachineError, PokoraError, TrainingError
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import sample_scene
+from pokora_anime.render.worker import granted_paths
 from pokora_anime.schema.settings import Family
+from pokora_anime.submission.bundle import data_cards
+from pokora_anime.submission.documents.checkpoint_list import Checkpoint
+from pokora_anime.untrusted.folder_listing import Folder
+from pokora_anime.untrusted.read_limits import LIMITS
 from pokora_anime.workshop import lora_workshop
-from pokora_anime.workshop.data import data_adding
+from pokora_anime.workshop.data import data_adding, data_store
 from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.judging import copy_check, lora_verdict, seen_traits, weighed_networks
 from pokora_anime.workshop.judging.style_record import Author
@@ -106,6 +111,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainingBase]:
         found = {name: TrainingBase(name, WORDS, place) for name, place in places.items()}
         for base in found.values():
             base.models.unet()
+            base.models.vae()
     return found
 
 
@@ -315,20 +321,7 @@ def test_a_lora_is_judged_told_and_registered(
     monkeypatch.setattr(lora_verdict, "SWEPT", 1)
     monkeypatch.setattr(lora_verdict, "PICTURES", {Family.nano: 2})
     words = ["--data", "mika", "--base", "nano", "--role", "character", "--work", str(tmp_path)]
-    short = [
-        "--steps",
-        "2",
-        "--batch",
-        "1",
-        "--rate",
-        "0.02",
-        "--held-out",
-        "0",
-        "--every",
-        "2",
-        "--threads",
-        "1",
-    ]
+    short = "--steps 2 --batch 1 --rate 0.02 --held-out 0 --every 2 --threads 1".split()
     assert train_lora.main([*words, *short]) == 0
     assert "<lora:mika:1>" in capsys.readouterr().out
     told = json.loads((tmp_path / "style.json").read_bytes())
@@ -340,6 +333,7 @@ def test_a_lora_is_judged_told_and_registered(
     assert card.read_bytes() == data.card.read_bytes()
     assert row.sha256 == {"mika.safetensors": told["file"]["sha256"]}
     _is_used_as_a_character()
+    _goes_into_a_bundle(tmp_path / "bundle")
     with pytest.raises(ConfigError, match="CFG-OWN: character is taken"):
         train_lora.main([*words, *short, "--id", "other"])
     same = lora_workshop.Assignment(
@@ -355,6 +349,30 @@ def _is_used_as_a_character() -> None:
     assert compose("video", ["shot.prompt=1girl, waving, <lora:mika:0>"]).base.fill_open
     (finding,) = [one for one in gate.examine(named) if one.code == "RULE-TRAINING-DATA"]
     assert "data set mika@" in finding.got and "pokora data show mika@" in finding.fix
+
+
+def _goes_into_a_bundle(folder: Path) -> None:
+    """Its card, which a judge's install writes again from its rows."""
+    row = registry.any_row("mika")
+    files = data_cards.carried([Checkpoint(row=row, files=row.sha256)])
+    told = [{"id": "mika", "data_statement": row.data_statement}]
+    assert sorted(files) == ["data-cards/mika.json", "data-cards/mika.md"]
+    for change in (b"", b"drawn by the nano world"):
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(
+                content.replace(change, b"drawn by a friend of mine") if change else content
+            )
+        found = list(data_cards.check(Folder(folder, LIMITS), told, LIMITS))
+        assert [one.code for one in found] == (["BND-CARD"] if change else [])
+
+
+def test_a_run_is_granted_no_data_set(tmp_path: Path) -> None:
+    granted = granted_paths.needed(compose("video", []), tmp_path)
+    datasets = data_store.root().resolve()
+    for path in (*granted.read, *granted.look, *granted.write):
+        place = Path(path).resolve()
+        assert not datasets.is_relative_to(place) and not place.is_relative_to(datasets)
 
 
 def test_targets_and_weights_are_those_of_the_prediction() -> None:
