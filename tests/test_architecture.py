@@ -19,7 +19,8 @@ PACKAGE = ROOT / "pokora_anime"
 # From the ground up: each imports from those before it alone. CONTRIBUTING.md says what lies where.
 FLOORS = (
     *("errors", "findings", "system", "untrusted", "provenance", "signing", "media", "schema", "sandbox"),
-    *("nano.world", "choreography", "nano", "catalogue", "workshop.data", "prompt", "timeline", "rules", "config", "devices"),
+    *("nano.world", "choreography", "nano", "catalogue", "workshop.data", "prompt", "timeline", "rules"),
+    *("config", "devices"),
     *("networks", "stages", "motion_pipeline", "quality", "verify", "render", "replay", "history"),
     *("submission", "nano.train", "workshop", "cli", "benchmarks"),
 )

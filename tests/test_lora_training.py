@@ -134,7 +134,7 @@ def quiet(_: str) -> None:
     return
 
 
-@pytest.mark.parametrize("stop", [1, 4, 5])
+@pytest.mark.parametrize("stop", [2, 5])
 def test_a_broken_off_training_ends_in_the_same_bytes(training: Training, stop: int) -> None:
     whole = training("whole").run(quiet)
     begun = training("parts")
@@ -360,9 +360,8 @@ def _goes_into_a_bundle(folder: Path) -> None:
     for change in (b"", b"drawn by the nano world"):
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(
-                content.replace(change, b"drawn by a friend of mine") if change else content
-            )
+            other = content.replace(change, b"found on a page") if change else content
+            (folder / name).write_bytes(other)
         found = list(data_cards.check(Folder(folder, LIMITS), told, LIMITS))
         assert [one.code for one in found] == (["BND-CARD"] if change else [])
 
