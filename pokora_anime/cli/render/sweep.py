@@ -14,11 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pokora_anime.cli.render import launchers, sweep_jobs
+from pokora_anime.cli.render import launchers
 from pokora_anime.config.compose import translate, typed
 from pokora_anime.config.overrides import prepare, quote
 from pokora_anime.errors import Interrupted, MachineError, PokoraError
 from pokora_anime.history.gallery import gallery_files, gallery_runs
+from pokora_anime.jobs import sweep_jobs
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.schema.config_groups import conf_dir, prompt_keys, register_schemas
 from pokora_anime.system.files.atomic_files import write_atomic, writing
@@ -151,7 +152,7 @@ def _job(command: str, composed: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
 
     from pokora_anime.cli.judge import key
-    from pokora_anime.cli.render.render_job import note, render
+    from pokora_anime.jobs.render_job import note, render
     from pokora_anime.quality import quality_gate
 
     hydra_config = HydraConfig.get()

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pokora_anime.cli.render import sweep_jobs
 from pokora_anime.config.compose import translate, typed
 from pokora_anime.errors import ConfigError
+from pokora_anime.jobs import sweep_jobs
 from pokora_anime.schema.config_groups import conf_dir, register_schemas
 
 if TYPE_CHECKING:
