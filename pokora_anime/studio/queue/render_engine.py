@@ -1,0 +1,100 @@
+"""Renders videos and stills in one process that stays, so that the next starts warm. Torch-free."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from pokora_anime.errors import Interrupted, MachineError, PokoraError
+from pokora_anime.jobs import render_job
+from pokora_anime.render.worker.parent import Worker
+from pokora_anime.signing import statement
+from pokora_anime.studio.queue import job_reading
+from pokora_anime.studio.queue.job_board import JobBoard
+from pokora_anime.studio.queue.job_reading import Sent
+from pokora_anime.studio.queue.job_record import Job
+from pokora_anime.studio.workspaces import Workspace
+
+_LOCKED_SECONDS = 15.0  # that a rendering process of a killed server may take to end
+DEADLY = ("SYS-MEMORY", "SYS-RENDER")  # the rendering process was ended
+
+
+class RenderEngine:
+    """One rendering process at a time; another workspace gets another one."""
+
+    def __init__(self, board: JobBoard, sign: bool = True) -> None:
+        self._board, self._sign = board, sign
+        self._worker: Worker | None = None
+        self._stopping = threading.Event()
+
+    def render(self, job: Job, workspace: Workspace) -> Path:
+        """The finished run's folder. Raises what the run raises, KeyboardInterrupt where it was stopped."""
+        self._stopping.clear()
+        config = job_reading.composed(Sent(job.command, job.words))
+        worker = self._of(workspace)
+        worker.watch = lambda report: self._report(job.id, report)
+        folder = self._once_free(partial(render_job.render, config, workspace.outputs, worker=worker))
+        if self._sign:
+            self._signed(job.id, folder)
+        return folder
+
+    def interrupt(self) -> None:
+        """Stop what is rendered; its finished segments stay."""
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.interrupt()
+
+    def close(self) -> None:
+        """End the process."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def _of(self, workspace: Workspace) -> Worker:
+        if self._worker is None or self._worker.folder != workspace.renders:
+            self.close()
+            workspace.renders.mkdir(parents=True, exist_ok=True)
+            self._worker = Worker(workspace.renders)
+        return self._worker
+
+    def _report(self, job_id: str, report: dict[str, object]) -> None:
+        self._board.report(job_id, report)
+        if self._stopping.is_set() and self._worker is not None:  # asked while the process still started
+            self._stopping.clear()
+            self._worker.interrupt()
+
+    def _once_free(self, attempt: Callable[[], Path]) -> Path:
+        """The attempt, made again while the process of a killed server still holds the run's folder."""
+        waited = 0.0
+        while True:
+            if self._stopping.is_set():
+                raise KeyboardInterrupt
+            try:
+                return attempt()
+            except MachineError as error:
+                if error.code != "SYS-LOCK" or waited >= _LOCKED_SECONDS:
+                    raise
+                self._stopping.wait(0.5)
+                waited += 0.5
+
+    def _signed(self, job_id: str, folder: Path) -> None:
+        try:
+            if statement.signed_by(folder) is None:
+                self._board.line(job_id, f"signed with {statement.sign_run(folder)}")
+        except PokoraError as error:
+            self._board.line(job_id, f"finished, but not signed: {error.line()}")
+
+
+def segments_of(folder: Path) -> int:
+    """How many parts of a run are finished, whatever becomes of it."""
+    with suppress(OSError):
+        return sum(1 for _ in (folder / "stages").iterdir())
+    return 0
+
+
+def stopped(error: BaseException) -> bool:
+    """Whether a run ended because somebody asked for it."""
+    return isinstance(error, KeyboardInterrupt | Interrupted)
