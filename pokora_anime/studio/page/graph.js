@@ -1,0 +1,134 @@
+// A run's record as a graph: layers from left to right, drawn in SVG; arrow keys walk along its edges.
+
+import { h, put, s } from "./dom.js";
+import { t } from "./strings.js";
+
+const WIDE = 148;
+const HIGH = 44;
+const GAP_X = 56;
+const GAP_Y = 18;
+const SWEEPS = 6;
+
+/** Where each node stands: {places: Map id -> {x, y, layer, order}, width, height}. */
+export function layout(nodes) {
+  const known = new Map(nodes.map((node) => [node.id, node]));
+  const parents = new Map(nodes.map((node) => [node.id, (node.parents ?? []).filter((id) => known.has(id))]));
+  const layer = new Map();
+  const depth = (id) => {
+    if (!layer.has(id)) {
+      layer.set(id, 0);
+      layer.set(id, Math.max(-1, ...parents.get(id).map(depth)) + 1);
+    }
+    return layer.get(id);
+  };
+  nodes.forEach((node) => depth(node.id));
+  const children = new Map(nodes.map((node) => [node.id, []]));
+  for (const [id, from] of parents) for (const one of from) children.get(one).push(id);
+  // What has no parents stands just before what needs it first.
+  for (const node of nodes) {
+    const next = children.get(node.id).map((id) => layer.get(id));
+    if (!parents.get(node.id).length && next.length) layer.set(node.id, Math.min(...next) - 1);
+  }
+  const rows = [];
+  for (const node of nodes) (rows[layer.get(node.id)] ??= []).push(node.id);
+  const layers = [...rows].map((row) => row ?? []);
+  const y = new Map();
+  const stack = (row) => row.forEach((id, index) => y.set(id, index - (row.length - 1) / 2));
+  layers.forEach(stack);
+  const middle = (ids, other) => (ids.length ? ids.reduce((all, id) => all + y.get(id), 0) / ids.length : other);
+  for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
+    const near = sweep % 2 ? children : parents;
+    for (const row of sweep % 2 ? [...layers].reverse() : layers) {
+      const wish = new Map(row.map((id) => [id, middle(near.get(id), y.get(id))]));
+      row.sort((one, other) => wish.get(one) - wish.get(other));
+      spread(row, wish, y);
+    }
+  }
+  const low = Math.min(...y.values());
+  const high = Math.max(...y.values());
+  const places = new Map(nodes.map((node) => [node.id, { x: layer.get(node.id) * (WIDE + GAP_X), y: (y.get(node.id) - low) * (HIGH + GAP_Y), layer: layer.get(node.id) }]));
+  return { places, parents, children, layers, width: layers.length * (WIDE + GAP_X) - GAP_X, height: (high - low) * (HIGH + GAP_Y) + HIGH };
+}
+
+/** Each as near to its wish as its neighbours in the row allow, all shifted so that the sum of ways is least. */
+function spread(row, wish, y) {
+  let last = -Infinity;
+  for (const id of row) {
+    last = Math.max(wish.get(id), last + 1);
+    y.set(id, last);
+  }
+  const shift = row.reduce((all, id) => all + wish.get(id) - y.get(id), 0) / (row.length || 1);
+  for (const id of row) y.set(id, y.get(id) + shift);
+}
+
+const KINDS = [[/noise/, "noise"], [/prompt|text|words/, "text"], [/keyframe|still|picture|draw/, "picture"], [/choreo|control|map|pose/, "maps"], [/motion|segment|window|draft/, "motion"], [/encode|video|finish|frame|sheet|preview/, "video"]];
+const kind = (node) => KINDS.find(([pattern]) => pattern.test(node.operation))?.[1] ?? "other";
+
+/** The graph as an element: the drawing, and what the chosen node says. */
+export function graphView(nodes) {
+  const plan = layout(nodes);
+  const by = new Map(nodes.map((node) => [node.id, node]));
+  const told = h("div", { class: "node-facts", "aria-live": "polite" });
+  const edges = s("g", { class: "edges" });
+  const boxes = s("g");
+  const drawn = new Map();
+  const lines = [];
+  for (const node of nodes) {
+    for (const from of plan.parents.get(node.id)) {
+      const [a, b] = [plan.places.get(from), plan.places.get(node.id)];
+      const [x1, y1, x2, y2] = [a.x + WIDE, a.y + HIGH / 2, b.x, b.y + HIGH / 2];
+      const bend = Math.max(24, (x2 - x1) / 2);
+      const line = s("path", { d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}` });
+      lines.push({ line, from, to: node.id });
+      edges.append(line);
+    }
+  }
+  const choose = (id, focus = false) => {
+    const node = by.get(id);
+    for (const [other, box] of drawn) {
+      box.setAttribute("tabindex", other === id ? "0" : "-1");
+      box.setAttribute("aria-pressed", String(other === id));
+    }
+    for (const { line, from, to } of lines) line.setAttribute("class", from === id || to === id ? "near" : "");
+    put(told, facts(node, plan, by, (next) => choose(next, true)));
+    if (focus) drawn.get(id).focus();
+  };
+  for (const node of nodes) {
+    const { x, y } = plan.places.get(node.id);
+    const box = s("g", {
+      class: `node ${kind(node)}`, transform: `translate(${x} ${y})`, role: "button", tabindex: -1,
+      "aria-label": t("graph.node", { name: node.label || node.operation, n: plan.parents.get(node.id).length }), "aria-pressed": "false",
+      on: { click: () => choose(node.id), focus: () => choose(node.id), keydown: (event) => walk(event, node.id) },
+    }, s("rect", { width: WIDE, height: HIGH, rx: 11 }), s("rect", { class: "mark", width: 5, height: HIGH - 16, x: 8, y: 8, rx: 2.5 }),
+    s("text", { x: 22, y: 19, text: cut(node.label || node.operation, 18) }), s("text", { class: "second", x: 22, y: 34, text: cut(node.label && node.label !== node.operation ? node.operation : node.id.slice(0, 12), 20) }));
+    drawn.set(node.id, box);
+    boxes.append(box);
+  }
+  const walk = (event, id) => {
+    const row = plan.layers[plan.places.get(id).layer];
+    const beside = row.indexOf(id);
+    const next = {
+      ArrowLeft: plan.parents.get(id)[0], ArrowRight: plan.children.get(id)[0],
+      ArrowUp: row[beside - 1], ArrowDown: row[beside + 1], Home: nodes[0].id, End: nodes[nodes.length - 1].id,
+    };
+    if (!(event.key in next)) return;
+    event.preventDefault();
+    if (next[event.key]) choose(next[event.key], true);
+  };
+  const drawing = s("svg", { class: "graph", viewBox: `-8 -8 ${plan.width + 16} ${plan.height + 16}`, width: plan.width + 16, height: plan.height + 16, role: "group", "aria-label": t("graph.title", { n: nodes.length }) }, edges, boxes);
+  choose(nodes[nodes.length - 1].id);
+  return h("div", { class: "graph-box" }, h("div", { class: "scroll" }, drawing), told);
+}
+
+function facts(node, plan, by, choose) {
+  const link = (id) => h("button", { type: "button", class: "chip", text: by.get(id).label || by.get(id).operation, on: { click: () => choose(id) } });
+  const params = Object.entries(node.params ?? {});
+  return [
+    h("h3", { text: node.label || node.operation }), h("p", { class: "hint" }, h("code", { text: `${node.operation} ${node.id.slice(0, 16)}` })),
+    plan.parents.get(node.id).length ? h("p", { class: "chips" }, h("span", { class: "hint", text: t("graph.from") }), plan.parents.get(node.id).map(link)) : null,
+    plan.children.get(node.id).length ? h("p", { class: "chips" }, h("span", { class: "hint", text: t("graph.to") }), plan.children.get(node.id).map(link)) : null,
+    h("dl", { class: "facts" }, params.map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", { text: typeof value === "object" ? JSON.stringify(value) : String(value) })))),
+  ];
+}
+
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
