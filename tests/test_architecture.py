@@ -21,7 +21,7 @@ FLOORS = (
     *("errors", "findings", "system", "untrusted", "provenance", "signing", "media", "schema", "sandbox"),
     *("nano.world", "choreography", "nano", "catalogue", "prompt", "timeline", "rules", "config", "devices"),
     *("networks", "stages", "motion_pipeline", "quality", "verify", "render", "replay", "history"),
-    *("submission", "jobs", "nano.train", "studio", "cli", "benchmarks"),
+    *("submission", "jobs", "nano.train", "studio", "client", "cli", "benchmarks"),
 )
 MOST_FILES = 15  # in a folder
 # Stages hand records on through pipeline.py; what several of them share is no stage.

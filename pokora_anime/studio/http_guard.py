@@ -6,7 +6,8 @@ Host against DNS rebinding, origin against other sites' pages, size and kind of 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -44,10 +45,21 @@ _HEADERS = {
 class HttpGuard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, access: Access, names: Collection[str], *, any_address: bool) -> None:
-        """`names`: what the server may be called; `any_address`: also by any IP address, as 0.0.0.0 is."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Access,
+        names: Collection[str],
+        *,
+        any_address: bool,
+        count: Callable[[str, int], object],
+    ) -> None:
+        """`names`: what the server may be called; `any_address`: also by any IP address, as 0.0.0.0 is.
+
+        `count` is told the method and status of each answer, and no word of it.
+        """
         self._app, self._access, self._names = app, access, {name.lower() for name in names}
-        self._any_address = any_address
+        self._any_address, self._count = any_address, count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; an answer of ours where it may not pass."""
@@ -55,7 +67,7 @@ class HttpGuard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        answered = _with_headers(send)
+        answered = _with_headers(send, partial(self._count, scope["method"]))
         body = _Body(receive)
         try:
             self._judge(scope)
@@ -164,9 +176,10 @@ class _Body:
         return message
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, count: Callable[[int], object]) -> Send:
     async def answered(message: Message) -> None:
         if message["type"] == "http.response.start":
+            count(message["status"])
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)

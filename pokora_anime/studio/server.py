@@ -6,7 +6,7 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import psutil
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.exceptions import HTTPException
@@ -60,14 +60,21 @@ def application(config: StudioConfig, root: Path, renders: Renders | None = None
     for module in _ROUTERS:
         app.include_router(module.router)
     _problems(app)
-    _counted(app, services.registry)
     return app
 
 
 def guarded(app: FastAPI, config: StudioConfig) -> HttpGuard:
     """The application behind what every request has to pass."""
     names = {"localhost", "127.0.0.1", "::1", config.host, *([config.name] if config.name else [])}
-    return HttpGuard(app, app.state.services.access, names, any_address=not config.loopback)
+    services: Services = app.state.services
+    answers = Counter("pokora_answers", "Answers", ["method", "status"], registry=services.registry)
+    return HttpGuard(
+        app,
+        services.access,
+        names,
+        any_address=not config.loopback,
+        count=lambda method, status: answers.labels(method, str(status)).inc(),
+    )
 
 
 def serve(config: StudioConfig, root: Path, *, show: bool = False) -> None:
@@ -100,7 +107,7 @@ def serve(config: StudioConfig, root: Path, *, show: bool = False) -> None:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     app.state.services.queue.start()
     yield
     app.state.services.queue.stop()
@@ -138,6 +145,8 @@ def _problems(app: FastAPI) -> None:
     def http(request: Request, error: Exception) -> Response:
         del request
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, Problem):  # a body that was cut off while it was read
+            return error.__cause__.response()
         code = {404: "API-MISSING", 405: "API-METHOD"}.get(error.status_code, "API-BODY")
         return Problem(error.status_code, code, str(error.detail), expected="what /api describes").response()
 
@@ -150,19 +159,6 @@ def _problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, fault)
-
-
-def _counted(app: FastAPI, registry: CollectorRegistry) -> None:
-    """Counts answers by method and status for /metrics; no path and no word of a request is kept."""
-    answers = Counter("pokora_answers", "Answers of the API", ["method", "status"], registry=registry)
-
-    @app.middleware("http")
-    async def count(request: Request, call_next) -> Response:
-        response: Response = await call_next(request)
-        answers.labels(request.method, str(response.status_code)).inc()
-        return response
-
-    del count
 
 
 class _Jobs(Collector):

@@ -53,7 +53,7 @@ class Wishes:
 
 def run(command: str, overrides: Sequence[str], root: Path, wishes: Wishes | None = None) -> int:
     """Render the grid; prints one line a job and the sweep's folder last. 1 if any job failed."""
-    from pokora_anime.cli.render import sweep_size
+    from pokora_anime.jobs import sweep_size
 
     wishes = wishes or Wishes()
     ready = prepare(command, overrides, multirun=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -157,7 +157,7 @@ _EXAMPLES = (
 def _setting(setting: Setting, plain: object) -> dict[str, object]:
     value = plain
     for name in setting.key.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+        value = cast(dict[str, object], value).get(name) if isinstance(value, dict) else None
     law = setting.law
     return {
         "key": setting.key,

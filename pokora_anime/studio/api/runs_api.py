@@ -24,6 +24,7 @@ from pokora_anime.studio.workspaces import run_id
 
 router = APIRouter(prefix="/api", tags=["jobs"])
 STREAM_SECONDS = 0.25  # between two looks at a job that is watched
+_MOST_STILLS = 64
 PICTURES = {
     "keyframe": run_layout.KEYFRAME,
     "choreography": f"{run_layout.REPORTS}/{run_layout.CHOREOGRAPHY}",
@@ -174,10 +175,15 @@ def pictures(job: Job, asking: Caller) -> dict[str, str | None]:
     if not job.run:
         return found
     folder = asking.workspace.outputs / job.run
-    for kind, name in PICTURES.items():
+    named = PICTURES
+    if job.command == "stills":
+        named = {f"still-{one + 1}": run_layout.still_name(one) for one in range(_MOST_STILLS)}
+    for kind, name in named.items():
         try:
             told = os.stat(folder / name)
         except OSError:
+            if job.command == "stills":
+                break  # they are drawn one after the other
             continue
         if job.started is not None or job.state.over:
             found[kind] = f"/api/runs/{job.id}/files/{name}?t={told.st_mtime_ns // 1_000_000}"

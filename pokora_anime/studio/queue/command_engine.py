@@ -52,7 +52,8 @@ class CommandEngine:
         ]
         with subprocess.Popen(
             line, cwd=workspace.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,             text=True, encoding="utf-8", errors="replace", start_new_session=True, env=_environment(),
+            stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+            start_new_session=True, env=_environment(),
         ) as process:  # fmt: skip
             self._process = process
             for text in iter(cast("_Lines", process.stdout).readline, ""):

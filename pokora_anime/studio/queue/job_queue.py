@@ -7,20 +7,16 @@ was lost with a killed server is given again at the next start.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import filelock
-from huey import SqliteHuey
-from huey.consumer import Consumer
-from huey.registry import Message
-from huey.serializer import Serializer
 
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.studio.problems import Problem, plain
@@ -31,9 +27,9 @@ from pokora_anime.studio.queue.job_reading import Sent
 from pokora_anime.studio.queue.job_record import RUNS, Job, Lane, State, new_job
 from pokora_anime.studio.queue.job_store import JobStore
 from pokora_anime.studio.queue.render_engine import DEADLY, RenderEngine, segments_of, stopped
+from pokora_anime.studio.queue.turns import Turns
 from pokora_anime.studio.workspaces import Workspace, Workspaces
 
-_POLL_SECONDS = 0.2  # of a lane that is idle
 _log = logging.getLogger("pokora.studio")
 
 
@@ -71,42 +67,27 @@ class JobQueue:
         state.mkdir(parents=True, exist_ok=True)
         self._held = _hold(state / "server.lock")
         self.store = JobStore(state / "jobs.db")
-        self._hueys = {
-            lane: SqliteHuey(
-                lane.value, filename=str(state / "turns.db"), results=False, serializer=_Json(), fsync=True
-            )
+        self._turns = {
+            lane: Turns(lane.value, state / "turns.db", partial(self._turn, lane), self._at_once[lane])
             for lane in Lane
         }
-        self._turns = {
-            lane: huey.task(name=f"turn_{lane.value}")(self._turn(lane)) for lane, huey in self._hueys.items()
-        }
-        self._consumers: list[Consumer] = []
 
     def start(self) -> None:
         """Works off from now on; what a killed server left running goes on from its segments."""
         for job in self.store.recover():
             _log.info("job %s goes on", job.id)
-        for lane, huey in self._hueys.items():
-            huey.flush()
-            for _ in self.store.waiting(lane):
-                self._turns[lane]()
-            consumer = _Consumer(
-                huey, workers=self._at_once[lane], periodic=False, initial_delay=0.05,
-                max_delay=_POLL_SECONDS, check_worker_health=False,
-            )  # fmt: skip
-            consumer.start()
-            self._consumers.append(consumer)
+        for lane, turns in self._turns.items():
+            turns.start(len(self.store.waiting(lane)))
 
     def stop(self) -> None:
         """Ends what runs, which waits again, and lets go of everything."""
         self._ending = True
         for job_id in list(self._running):
             self._interrupt(job_id)
-        for consumer in self._consumers:
-            consumer.stop_flag.set()
-        for consumer in self._consumers:
-            for _, worker in consumer.worker_threads:
-                worker.join(timeout=15)
+        for turns in self._turns.values():
+            turns.stop()
+        for turns in self._turns.values():
+            turns.join()
         self._renders.close()
         self.store.close()
         self._held.release()
@@ -132,7 +113,7 @@ class JobQueue:
         """A job as it is. Raises Problem 429."""
         kept, new = self.store.add(job, self.most_waiting, idempotency)
         if new:
-            self._turns[kept.lane]()
+            self._turns[kept.lane].give()
             self.board.changed()
         return kept, new
 
@@ -149,7 +130,7 @@ class JobQueue:
     def retry(self, job_id: str, user: str, version: int | None = None) -> Job:
         """A job that failed or was cancelled waits again. Raises Problem."""
         job = self.store.retry(job_id, user, version, self.most_waiting)
-        self._turns[job.lane]()
+        self._turns[job.lane].give()
         self.board.changed()
         return job
 
@@ -164,13 +145,10 @@ class JobQueue:
         with self._lock:
             return [job.id for job in self._running.values() if job.user == user]
 
-    def _turn(self, lane: Lane) -> Any:  # huey's decorator takes any function
-        def turn() -> None:
-            job = None if self._ending else self.store.take(lane)
-            if job is not None:
-                self._work(job)
-
-        return turn
+    def _turn(self, lane: Lane) -> None:
+        job = None if self._ending else self.store.take(lane)
+        if job is not None:
+            self._work(job)
 
     def _work(self, job: Job) -> None:
         with self._lock:
@@ -211,7 +189,7 @@ class JobQueue:
             segments = segments_of(workspace.outputs / job.run) if job.run else 0
             if self.store.died(job.id, segments, told).state is State.queued:
                 self.board.line(job.id, f"{error.got}; it goes on")
-                self._turns[job.lane]()
+                self._turns[job.lane].give()
             return
         self.store.end(job.id, State.failed, told)
 
@@ -245,23 +223,6 @@ class LocalRenders:
     def close(self) -> None:
         """End the process."""
         self._engine.close()
-
-
-class _Consumer(Consumer):
-    """In the server's own process, which has signal handlers of its own."""
-
-    def _set_signal_handlers(self) -> None:
-        pass
-
-
-class _Json(Serializer):
-    """Messages as JSON: nothing that is read from a file here is ever unpickled."""
-
-    def _serialize(self, data: Any) -> bytes:
-        return json.dumps(list(data)).encode()
-
-    def _deserialize(self, data: bytes) -> Any:
-        return Message(*json.loads(data))
 
 
 def _hold(path: Path) -> filelock.BaseFileLock:

@@ -6,14 +6,12 @@ belongs to the terminal, is refused here by name; the rest meets the same gate a
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pokora_anime.errors import ConfigError
 from pokora_anime.jobs import judgement
 from pokora_anime.jobs.job_estimate import Jobs
 from pokora_anime.schema.settings import RunConfig
@@ -21,9 +19,7 @@ from pokora_anime.studio.problems import Problem
 
 MOST_WORDS = 300
 MOST_CHARACTERS = 20_000  # of a word
-MOST_SWEEP_JOBS = 200
-SWEEP_WORDS = ("keep", "track")  # options of `pokora sweep`, of which the first is taken
-_WORD = re.compile(r"[~+]{0,2}[A-Za-z][\w./@:-]*(=.*)?", re.ASCII | re.DOTALL)
+_SEARCH = "sweep=search"
 _OUTSIDE = {
     "timeline": "a file on the server",
     "guard": "the server's own affair",
@@ -49,33 +45,52 @@ class Sent:
                 expected=f"at most {MOST_WORDS} of {MOST_CHARACTERS} characters",
             )  # fmt: skip
         for word in words:
-            _refuse(command, word)
-        from pokora_anime.config.overrides import settled
+            _refuse_options(command, word)
+        from pokora_anime.config.overrides import prepare, settled
 
+        sweep = command == "sweep"
+        typed = _of_runs(words) if sweep else list(words)
+        prepare("video" if sweep else command, typed, multirun=sweep)
+        for word in typed:
+            _refuse_hydra(word)
         return cls(command, tuple(settled(words)))
 
 
-def _refuse(command: str, word: str) -> None:
+def _of_runs(words: Sequence[str]) -> list[str]:
+    """The words of a sweep that are settings of its runs: neither how many are kept nor how a search goes."""
+    search = _SEARCH in words
+    return [word for word in words if not word.startswith(("keep=", *(("search.",) if search else ())))]
+
+
+def _refuse_options(command: str, word: str) -> None:
+    """What in a shell stands beside the settings. Raises ConfigError GATE-CONFIG, Problem."""
     from pokora_anime.config import gate
 
     gate.refuse_options([word])
-    key, equals, value = word.partition("=")
-    name = key.lstrip("+~").lower()
-    if not _WORD.fullmatch(word) or not (equals or key.startswith("~")):
+    name, equals, value = word.partition("=")
+    if word.startswith("-") or not (equals or word.startswith("~")):
         raise Problem(
             422, "CFG-SYNTAX", f"the word {word[:80]!r}", expected="key=value",
             fix="the studio takes settings, no options: `pokora` in a shell has the rest",
         )  # fmt: skip
-    kind = _OUTSIDE.get(name)
+    kind = _OUTSIDE.get(name.lower())
     if name == "shots" and not value.startswith("["):
         kind = "a file on the server"
-    if name.startswith(("hydra.", "hydra/")):
-        kind = "how the command line starts jobs"
     if kind or (name == "keep" and command != "sweep"):
-        raise Problem(
-            422, "CFG-STUDIO", f"{word[:80]}: {kind or 'of one run'}",
-            expected="settings of the run itself", fix=f"leave out {name}=",
-        )  # fmt: skip
+        raise _of_shells(word, kind or "of a sweep")
+
+
+def _refuse_hydra(word: str) -> None:
+    """How a shell starts jobs, of what the gate lets pass there. Raises Problem."""
+    if word.lstrip("+~").lower().startswith(("hydra.", "hydra/")):
+        raise _of_shells(word, "how the command line starts jobs")
+
+
+def _of_shells(word: str, kind: str) -> Problem:
+    return Problem(
+        422, "CFG-STUDIO", f"{word[:80]}: {kind}", expected="settings of the run itself",
+        fix=f"leave out {word.partition('=')[0]}=",
+    )  # fmt: skip
 
 
 def composed(sent: Sent) -> RunConfig:
@@ -107,25 +122,31 @@ def checked(sent: Sent) -> dict[str, object]:
 
 
 def listed(sent: Sent, out: Path = Path("outputs")) -> Jobs:
-    """The jobs that it comes to, each judged by the gate. Raises ConfigError, PromptError."""
-    several = sent.command == "sweep"
-    words = [word for word in sent.words if not word.startswith("keep=")]
-    with _hydra:
-        if not several:
-            from pokora_anime.config import gate
+    """The jobs that it comes to, each judged by the gate; of a search what all its trials share.
 
+    Raises ConfigError, PromptError.
+    """
+    from pokora_anime.config import gate
+    from pokora_anime.config.compose import compose
+    from pokora_anime.config.overrides import prepare
+    from pokora_anime.jobs import sweep_jobs, sweep_size
+
+    with _hydra:
+        if sent.command != "sweep":
             config = _composed(sent)
             gate.refuse(config)
             return Jobs(labels=[], configs=[config], at_once=1, out=out)
-        jobs = Jobs.of("sweep", words, out, several=True)
-    if len(jobs.configs) > MOST_SWEEP_JOBS:
-        raise ConfigError(
-            "CFG-RANGE",
-            f"{len(jobs.configs)} jobs",
-            expected=f"at most {MOST_SWEEP_JOBS} in one sweep of the studio",
-            fix="sweep fewer values, or use `pokora sweep --yes` in a shell",
-        )
-    return jobs
+        words = _of_runs(sent.words)
+        if not any(word.startswith("sweep=") for word in words):
+            words.insert(0, sweep_jobs.DEFAULT_SWEEP)
+        ready = prepare("video", words, multirun=True)
+        if _SEARCH not in words and sweep_size.count("video", ready, yes=False, out=out) is not None:
+            return Jobs.of("sweep", words, out, several=True)
+        shared = {*sweep_jobs.constant(ready)}
+        fixed = [word for word in words if word.lstrip("+").partition("=")[0] in shared]
+        config = compose("video", fixed)
+        gate.refuse(config)
+        return Jobs(labels=["search"], configs=[config], at_once=1, out=out)
 
 
 def label(config: RunConfig) -> str:
