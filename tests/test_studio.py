@@ -146,8 +146,9 @@ def test_what_the_gate_refuses_in_a_shell_it_refuses_here_by_the_same_code(
 @pytest.mark.parametrize(
     ("word", "code"),
     [
-        ("--out=/tmp/x", "CFG-SYNTAX"), ("--from=outputs/a.png", "CFG-SYNTAX"), ("--prompt-file", "CFG-SYNTAX"),
-        ("--config-dir=/tmp", "GATE-CONFIG"), ("timeline=a.yaml", "CFG-STUDIO"), ("shots=a.yaml", "CFG-STUDIO"),
+        ("--out=/tmp/x", "CFG-SYNTAX"), ("--from=outputs/a.png", "CFG-SYNTAX"),
+        ("--prompt-file", "CFG-SYNTAX"), ("--config-dir=/tmp", "GATE-CONFIG"),
+        ("timeline=a.yaml", "CFG-STUDIO"), ("shots=a.yaml", "CFG-STUDIO"),
         ("guard=off", "CFG-STUDIO"), ("track=mlflow", "CFG-STUDIO"), ("keep=3", "CFG-STUDIO"),
         ("picture", "CFG-SYNTAX"), ("shot.promt=x", "CFG-KEY"), ("seed=-1", "CFG-RANGE"),
         ("hydra.launcher.n_jobs=2", "CFG-STUDIO"),
@@ -237,7 +238,8 @@ def test_the_studios_own_page_may_ask(server: StudioServer) -> None:
     "path",
     [
         "/api/gallery/..%2f..%2fstudio.log", "/api/gallery/0000000000000000/files/record.json",
-        "/page/..%2f__init__.py", "/page/../studio_settings.py", "/api/submission/bundles/..%2f..%2fstudio.log",
+        "/page/..%2f__init__.py", "/page/../studio_settings.py",
+        "/api/submission/bundles/..%2f..%2fstudio.log",
         "/api/runs/..%2f..%2fetc/files/passwd", "/api/runs/0/files/..%2f..%2f..%2fetc%2fpasswd",
     ],
 )  # fmt: skip
@@ -289,7 +291,8 @@ def test_the_page_speaks_three_languages() -> None:
     ("words", "code"),
     [
         (["studio.port=x"], "CFG-TYPE"), (["studio.port=70000"], "CFG-RANGE"), (["studio.prot=1"], "CFG-KEY"),
-        (["port"], "CFG-SYNTAX"), (["studio.engine=slurm"], "CFG-RANGE"), (["studio.host=0.0.0.0"], "CFG-STUDIO"),
+        (["port"], "CFG-SYNTAX"), (["studio.engine=slurm"], "CFG-RANGE"),
+        (["studio.host=0.0.0.0"], "CFG-STUDIO"),
         (["studio.host=a b", "studio.tokens=x"], "CFG-STUDIO"),
     ],
 )  # fmt: skip
