@@ -90,7 +90,7 @@ export async function mount(root) {
   const bundle = (one) => {
     const proof = h("div", { "aria-live": "polite" });
     const press = button(t("run.verify"), () => verified({ bundle: one.name }, proof, press), { sign: "shield" });
-    return h("li", { class: "bundle" }, h("div", { class: "row" }, icon("enter"), h("div", {}, h("b", { text: one.name }), h("p", { class: "hint", text: `${bytes(one.bytes)} · ${ago(one.when)}` })),
+    return h("li", { class: "bundle" }, h("div", { class: "row" }, icon("enter"), h("div", {}, h("b", { text: one.name }), h("p", { class: "hint", text: `${bytes(one.bytes)} · ${ago(one.when)}` }), (one.documents ?? []).length ? h("p", { class: "links" }, one.documents.map((file) => h("a", { href: file.url, target: "_blank", rel: "noopener", text: file.name.split("-").pop() }))) : null),
       h("span", { class: "row push" }, press, h("a", { class: "button", href: one.url, download: one.name }, icon("download"), h("span", { text: t("enter.download") })))), proof);
   };
   const summary = h("p", { class: "pill" });
@@ -118,8 +118,14 @@ export async function mount(root) {
 
 function check(one) {
   return h("li", { class: one.ok ? "done" : "open" }, icon(one.ok ? "check" : "warn"),
-    h("div", {}, h("p", {}, h("span", { class: "unseen", text: t(one.ok ? "enter.done" : "enter.to_do") }), one.text), !one.ok && one.fix ? h("p", { class: "fix", text: one.fix }) : null),
+    h("div", {}, h("p", {}, h("span", { class: "unseen", text: t(one.ok ? "enter.done" : "enter.to_do") }), one.text), !one.ok && one.fix ? h("p", { class: "fix", text: one.fix }) : null, details(one)),
     one.code ? h("code", { class: "code", text: one.code }) : null);
+}
+
+/** What a line of the checklist found in particular. */
+function details({ ok, details: told }) {
+  const lines = (Array.isArray(told) ? told : told ? [told] : []).map((one) => (typeof one === "string" ? one : one.line ?? one.message ?? JSON.stringify(one)));
+  return !ok && lines.length ? h("ul", { class: "hint" }, lines.map((line) => h("li", { text: line }))) : null;
 }
 
 function pickable(run, picked, pick) {

@@ -3,7 +3,7 @@
 import { call, enc, get, post } from "./api.js";
 import { announce, button, debounced, h, icon, linkButton, put, select, toast } from "./dom.js";
 import { complain } from "./problems.js";
-import { ago, duration, named, number, t } from "./strings.js";
+import { ago, duration, named, number, t, verdictOf } from "./strings.js";
 
 const PAGE = 48;
 const SORTS = ["newest", "score", "seed", "seconds"];
@@ -43,7 +43,7 @@ async function runs(root, query) {
     }
   };
   const show = () => {
-    const kept = shown.filter((run) => (!state.entry || run.entry === state.entry) && (!state.sweep || run.sweep === state.sweep));
+    const kept = shown.filter((run) => (!state.entry || verdictOf(run.entry) === state.entry) && (!state.sweep || run.sweep === state.sweep));
     const focused = document.activeElement?.closest?.("[data-run]")?.dataset.run;
     put(grid, kept.map((run) => card(run, { picked, pick, like, drop })));
     sweepOptions();
@@ -139,10 +139,17 @@ export async function binned(run, gone, back) {
   try {
     await call("DELETE", `/api/gallery/${enc(run.id)}`);
     gone();
-    toast(t("bin.done", { name: run.prompt || run.path }), { closeWords: t("close"), seconds: 10, action: { words: t("bin.undo"), run: () => post(`/api/bin/${enc(run.id)}/restore`).then(back).catch(complain) } });
+    toast(t("bin.done", { name: run.prompt || run.path }), { closeWords: t("close"), seconds: 10, action: { words: t("bin.undo"), run: () => undo(run).then(back).catch(complain) } });
   } catch (problem) {
     complain(problem);
   }
+}
+
+/** Puts the latest of a run's remains back. */
+async function undo(run) {
+  const { runs } = await get("/api/bin");
+  const place = runs.find((one) => one.id === run.id || one.id.startsWith(`${run.id}-`)) ?? runs.find((one) => one.path === run.path);
+  return post(`/api/bin/${enc(place?.id ?? run.id)}/restore`);
 }
 
 function card(run, { picked, pick, like, drop }) {
@@ -161,13 +168,23 @@ function card(run, { picked, pick, like, drop }) {
   h("a", { class: "card-link", href: `/gallery/${enc(run.id)}`, tabindex: -1, data: { part: "link" }, "aria-label": `${name}, ${t("run.seed", { n: run.seed })}` }, screen),
   h("div", { class: "badges" },
     run.status !== "finished" ? h("span", { class: "pill", data: { state: run.status }, text: named("status", run.status), title: run.problem || null }) : null,
-    run.entry ? h("span", { class: "pill", data: { verdict: run.entry }, text: named("verdict", run.entry) }) : null),
+    entryPill(run)),
   h("div", { class: "run-tools" },
     button(t(run.favourite ? "run.unlike" : "run.like"), () => like(run), { sign: "star", bare: true, kind: "small", "aria-pressed": String(Boolean(run.favourite)), data: { part: "like" } }),
     run.video || run.poster ? button(t("gallery.pick"), () => pick(run), { sign: "compare", bare: true, kind: "small", "aria-pressed": String(picked.has(run.id)), data: { part: "pick" } }) : null,
     button(t("run.bin"), () => drop(run), { sign: "bin", bare: true, kind: "small", data: { part: "bin" } })),
   h("div", { class: "run-words" }, h("p", { text: name }),
     h("small", { class: "hint" }, score(run), [run.video ? duration(run.seconds) : run.stills?.length ? t("run.stills", { n: run.stills.length }) : "", t("run.seed", { n: run.seed }), ago(run.when)].filter(Boolean).join(" · "))));
+}
+
+/** Whether a run is an entry; what passes has a sign alone. */
+function entryPill(run) {
+  const verdict = verdictOf(run.entry);
+  if (!verdict) return null;
+  const words = `${t("fact.entry")}: ${named("verdict", verdict)}`;
+  return verdict === "PASS"
+    ? h("span", { class: "pill", data: { verdict }, role: "img", "aria-label": words, title: words }, icon("check"))
+    : h("span", { class: "pill", data: { verdict }, text: named("verdict", verdict) });
 }
 
 /** A run's score as a small ring. */

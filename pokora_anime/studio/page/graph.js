@@ -6,13 +6,54 @@ import { t } from "./strings.js";
 const WIDE = 148;
 const HIGH = 44;
 const GAP_X = 56;
-const GAP_Y = 18;
-const SWEEPS = 6;
+const STEP = 62; // of a row
+const SWEEPS = 24;
 
-/** Where each node stands: {places: Map id -> {x, y, layer, order}, width, height}. */
+/** Where each node stands, and by which way each edge goes: long ones get a place in every layer between. */
 export function layout(nodes) {
-  const known = new Map(nodes.map((node) => [node.id, node]));
-  const parents = new Map(nodes.map((node) => [node.id, (node.parents ?? []).filter((id) => known.has(id))]));
+  const known = new Set(nodes.map((node) => node.id));
+  const parents = new Map(nodes.map((node) => [node.id, [...new Set(node.parents ?? [])].filter((id) => known.has(id))]));
+  const children = new Map(nodes.map((node) => [node.id, []]));
+  for (const [id, from] of parents) for (const one of from) children.get(one).push(id);
+  const layer = layered(nodes, parents, children);
+  const layers = Array.from({ length: Math.max(...layer.values()) + 1 }, () => []);
+  for (const node of nodes) layers[layer.get(node.id)].push(node.id);
+  const [before, after] = [new Map(nodes.map((node) => [node.id, []])), new Map(nodes.map((node) => [node.id, []]))];
+  const ways = [];
+  // Edges of one node to the same layer share their way: a bundle, and a narrower drawing.
+  for (const [id, from] of parents) {
+    for (const one of from) {
+      const way = [one];
+      for (let at = layer.get(one) + 1; at < layer.get(id); at += 1) {
+        const lane = `${one} ${at}`;
+        if (!before.has(lane)) {
+          layers[at].push(lane);
+          before.set(lane, []);
+          after.set(lane, []);
+        }
+        way.push(lane);
+      }
+      way.push(id);
+      ways.push({ from: one, to: id, way });
+      for (let step = 1; step < way.length; step += 1) {
+        if (before.get(way[step]).includes(way[step - 1])) continue;
+        before.get(way[step]).push(way[step - 1]);
+        after.get(way[step - 1]).push(way[step]);
+      }
+    }
+  }
+  const y = heights(layers, before, after, known);
+  const low = Math.min(...y.values());
+  const high = Math.max(...y.values());
+  const x = new Map(layers.flatMap((row, index) => row.map((id) => [id, index * (WIDE + GAP_X)])));
+  const places = new Map([...y].map(([id, at]) => [id, { x: x.get(id), y: (at - low) * STEP, layer: 0 }]));
+  for (const [id, at] of layer) places.get(id).layer = at;
+  const rows = layers.map((row) => row.filter((id) => known.has(id)));
+  return { places, parents, children, ways, layers: rows, width: layers.length * (WIDE + GAP_X) - GAP_X, height: (high - low) * STEP + HIGH };
+}
+
+/** The layer of each node: behind its last parent; what has none stands just before its first child. */
+function layered(nodes, parents, children) {
   const layer = new Map();
   const depth = (id) => {
     if (!layer.has(id)) {
@@ -22,39 +63,38 @@ export function layout(nodes) {
     return layer.get(id);
   };
   nodes.forEach((node) => depth(node.id));
-  const children = new Map(nodes.map((node) => [node.id, []]));
-  for (const [id, from] of parents) for (const one of from) children.get(one).push(id);
-  // What has no parents stands just before what needs it first.
   for (const node of nodes) {
     const next = children.get(node.id).map((id) => layer.get(id));
-    if (!parents.get(node.id).length && next.length) layer.set(node.id, Math.min(...next) - 1);
+    if (!parents.get(node.id).length && next.length) layer.set(node.id, Math.max(0, Math.min(...next) - 1));
   }
-  const rows = [];
-  for (const node of nodes) (rows[layer.get(node.id)] ??= []).push(node.id);
-  const layers = [...rows].map((row) => row ?? []);
+  return layer;
+}
+
+/** The height of each node and lane in rows: near what it hangs on, by turns from both sides. */
+function heights(layers, before, after, known) {
   const y = new Map();
-  const stack = (row) => row.forEach((id, index) => y.set(id, index - (row.length - 1) / 2));
-  layers.forEach(stack);
+  const room = (id) => (known.has(id) ? 0.5 : 0.16);
+  for (const row of layers) row.forEach((id, index) => y.set(id, index - (row.length - 1) / 2));
   const middle = (ids, other) => (ids.length ? ids.reduce((all, id) => all + y.get(id), 0) / ids.length : other);
   for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
-    const near = sweep % 2 ? children : parents;
+    const near = sweep % 2 ? after : before;
     for (const row of sweep % 2 ? [...layers].reverse() : layers) {
-      const wish = new Map(row.map((id) => [id, middle(near.get(id), y.get(id))]));
+      const both = sweep >= SWEEPS / 2;
+      const wish = new Map(row.map((id) => [id, middle(both ? [...before.get(id), ...after.get(id)] : near.get(id), y.get(id))]));
       row.sort((one, other) => wish.get(one) - wish.get(other));
-      spread(row, wish, y);
+      spread(row, wish, y, room);
     }
   }
-  const low = Math.min(...y.values());
-  const high = Math.max(...y.values());
-  const places = new Map(nodes.map((node) => [node.id, { x: layer.get(node.id) * (WIDE + GAP_X), y: (y.get(node.id) - low) * (HIGH + GAP_Y), layer: layer.get(node.id) }]));
-  return { places, parents, children, layers, width: layers.length * (WIDE + GAP_X) - GAP_X, height: (high - low) * (HIGH + GAP_Y) + HIGH };
+  return y;
 }
 
 /** Each as near to its wish as its neighbours in the row allow, all shifted so that the sum of ways is least. */
-function spread(row, wish, y) {
+function spread(row, wish, y, room) {
   let last = -Infinity;
+  let before = 0;
   for (const id of row) {
-    last = Math.max(wish.get(id), last + 1);
+    last = Math.max(wish.get(id), last + before + room(id));
+    before = room(id);
     y.set(id, last);
   }
   const shift = row.reduce((all, id) => all + wish.get(id) - y.get(id), 0) / (row.length || 1);
@@ -73,15 +113,10 @@ export function graphView(nodes) {
   const boxes = s("g");
   const drawn = new Map();
   const lines = [];
-  for (const node of nodes) {
-    for (const from of plan.parents.get(node.id)) {
-      const [a, b] = [plan.places.get(from), plan.places.get(node.id)];
-      const [x1, y1, x2, y2] = [a.x + WIDE, a.y + HIGH / 2, b.x, b.y + HIGH / 2];
-      const bend = Math.max(24, (x2 - x1) / 2);
-      const line = s("path", { d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}` });
-      lines.push({ line, from, to: node.id });
-      edges.append(line);
-    }
+  for (const { from, to, way } of plan.ways) {
+    const line = s("path", { d: curve(way.map((id) => plan.places.get(id))) });
+    lines.push({ line, from, to });
+    edges.append(line);
   }
   const choose = (id, focus = false) => {
     const node = by.get(id);
@@ -118,6 +153,20 @@ export function graphView(nodes) {
   const drawing = s("svg", { class: "graph", viewBox: `-8 -8 ${plan.width + 16} ${plan.height + 16}`, width: plan.width + 16, height: plan.height + 16, role: "group", "aria-label": t("graph.title", { n: nodes.length }) }, edges, boxes);
   choose(nodes[nodes.length - 1].id);
   return h("div", { class: "graph-box" }, h("div", { class: "scroll" }, drawing), told);
+}
+
+/** A line from the right side of the first place, through those between, to the left side of the last. */
+function curve(places) {
+  let [x, y] = [places[0].x + WIDE, places[0].y + HIGH / 2];
+  let path = `M${x} ${y}`;
+  places.slice(1).forEach((place, index) => {
+    const [nx, ny] = [place.x, place.y + HIGH / 2];
+    const bend = (nx - x) / 2;
+    path += `C${x + bend} ${y} ${nx - bend} ${ny} ${nx} ${ny}`;
+    if (index < places.length - 2) path += `H${place.x + WIDE}`;
+    [x, y] = [place.x + WIDE, ny];
+  });
+  return path;
 }
 
 function facts(node, plan, by, choose) {

@@ -93,6 +93,14 @@ export function jobView({ changed = () => {} } = {}) {
 
   const pictures = (job) => {
     const found = job.pictures ?? {};
+    const stills = Object.keys(found).filter((kind) => /^still/.test(kind) && found[kind]);
+    if (stills.length) {
+      screen.classList.add("many");
+      const there = stills.map((kind, index) => picture(kept, kind, found[kind], t("run.still", { n: index + 1 })));
+      if (screen.childElementCount !== there.length || screen.firstChild !== there[0]) put(screen, there);
+      side.hidden = true;
+      return;
+    }
     const main = found.video ? "video" : found.preview ? "preview" : found.keyframe ? "keyframe" : found.poster ? "poster" : "";
     put(side, ["keyframe", "choreography"].filter((kind) => found[kind] && kind !== main).map((kind) =>
       h("figure", {}, picture(kept, kind, found[kind], t(`picture.${kind}`)), h("figcaption", { text: t(`picture.${kind}`) }))));
@@ -150,7 +158,7 @@ export function jobView({ changed = () => {} } = {}) {
   };
   const element = h("article", { class: "job" },
     h("div", { class: "job-head" }, h("div", {}, name, state), actions), error,
-    h("div", { class: "job-stage" }, screen, side), left, bars, runs,
+    h("div", { class: "job-stage" }, screen, h("div", { class: "job-side" }, left, bars, side)), runs,
     h("div", { class: "command-box" }, command, button(t("copy"), async () => toast(t((await copy(command.textContent)) ? "copied" : "not_copied"), { closeWords: t("close"), seconds: 3 }), { sign: "copy", bare: true, kind: "small" })),
     h("details", { class: "log-box" }, h("summary", { text: t("job.log") }), log));
   return { element, show };

@@ -3,7 +3,7 @@
 import { enc, idempotencyKey, post } from "./api.js";
 import { said } from "./problems.js";
 import { announce, button, copy, debounced, h, icon, put, toast } from "./dom.js";
-import { bytes, duration, has, named, number, t } from "./strings.js";
+import { bytes, duration, has, named, number, t, verdictOf } from "./strings.js";
 import { commandLine, wordsOf } from "./words.js";
 
 const QUIET = 250; // ms without typing before the server is asked
@@ -48,7 +48,8 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
       put(again);
       return;
     }
-    verdict(value.verdict, has(`verdict.${value.verdict}.why`) ? t(`verdict.${value.verdict}.why`, { contest: value.contest || t("judge.contest") }) : "");
+    const name = verdictOf(value.verdict);
+    verdict(name, has(`verdict.${name}.why`) ? t(`verdict.${name}.why`, { contest: value.contest || t("judge.contest") }) : "");
     put(findings, (value.findings ?? []).map((one) => finding(one, apply, schema)));
     if (value.command_line) line.textContent = withOrigin(value.command_line, draft);
     put(again, value.finished ? [t("judge.finished"), " ", h("a", { href: `/gallery/${enc(value.finished)}`, text: t("judge.see") })] : null);
@@ -128,7 +129,7 @@ export function finding(one, apply = null, schema = null) {
   const pair = apply && /(?:^|[\s`'"])([a-z][\w.]*)=([\w.+-]+)/.exec(one.fix ?? "");
   const known = pair && schema && (pair[1] in schema.groups || (schema.settings.video ?? []).some((setting) => setting.key === pair[1]));
   return h("li", { class: ["finding", level] },
-    icon(level === "bad" ? "block" : level === "fair" ? "warn" : "check"),
+    icon(level === "bad" ? "block" : level === "fair" ? "warn" : "info"),
     h("div", {},
       h("p", {}, one.message, one.where ? h("span", { class: "hint", text: ` ${one.where}` }) : null),
       one.got ? h("p", { class: "hint" }, `${t("problem.got")} `, h("q", { text: one.got })) : null,

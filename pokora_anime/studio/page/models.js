@@ -5,7 +5,7 @@ import { announce, button, h, put } from "./dom.js";
 import { OVER, bar, follow, share } from "./job.js";
 import { complain } from "./problems.js";
 import { keep, recall } from "./state.js";
-import { bytes, duration, named, t } from "./strings.js";
+import { bytes, duration, named, t, verdictOf } from "./strings.js";
 
 /** Shows the models; returns what ends it. */
 export async function mount(root) {
@@ -25,16 +25,16 @@ export async function mount(root) {
   };
   const show = () => {
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = models.filter((one) => wanted.every((word) => `${one.id} ${one.role} ${one.repo} ${one.licence} ${one.state}`.toLowerCase().includes(word)));
+    const found = models.filter((one) => wanted.every((word) => `${one.id} ${one.title ?? ""} ${one.role} ${(one.families ?? []).join(" ")} ${one.repo} ${one.licence} ${one.state}`.toLowerCase().includes(word)));
     put(body, found.map(row), found.length ? null : h("tr", {}, h("td", { colspan: 6, class: "hint", text: t("models.none") })));
   };
   const row = (one) => {
     const place = progress.get(one.id) ?? h("div", { class: "fetching" });
     progress.set(one.id, place);
     const busy = going.has(one.id);
-    const fetched = ["here", "packaged"].includes(one.state);
+    const fetched = ["here", "packaged", "own"].includes(one.state);
     return h("tr", {},
-      h("th", { scope: "row" }, h("b", { text: one.id }), h("small", { class: "hint", text: [one.role, one.repo].filter(Boolean).join(" · ") }), one.note ? h("small", { class: "hint", text: one.note }) : null),
+      h("th", { scope: "row" }, h("b", { text: one.title || one.id }), h("small", { class: "hint", text: [one.title && one.title !== one.id ? one.id : "", one.role, (one.families ?? []).join(", "), one.repo].filter(Boolean).join(" · ") }), one.note ? h("small", { class: "hint", text: one.note }) : null),
       h("td", { data: { label: t("models.licence") } }, one.licence || "–"),
       h("td", { data: { label: t("models.entry") } }, entry(one.entry)),
       h("td", { class: "number", data: { label: t("models.size") } }, bytes(one.bytes)),
@@ -83,6 +83,7 @@ export async function mount(root) {
 }
 
 function entry(text) {
-  const verdict = /^(PASS|REVIEW|BLOCK)/i.exec(text ?? "")?.[1].toUpperCase();
-  return verdict ? h("span", {}, h("span", { class: "pill", data: { verdict }, text: named("verdict", verdict) }), h("span", { class: "hint", text: text.slice(verdict.length).replace(/^[:\s]+/, " ") })) : text || "–";
+  const verdict = verdictOf(text);
+  const more = /^(?:PASS|REVIEW|BLOCK)[:\s]+(.+)/i.exec(text ?? "")?.[1] ?? "";
+  return verdict ? h("span", {}, h("span", { class: "pill", data: { verdict }, text: named("verdict", verdict) }), more ? h("span", { class: "hint", text: ` ${more}` }) : null) : "–";
 }

@@ -30,8 +30,18 @@ export function promptEditor({ vocabulary, read, write, placeholder }) {
   };
   const judge = (parts) => {
     unknown = (parts ?? []).filter((part) => !part.known).map((part) => part.text);
-    put(note, unknown.length ? [icon("warn"), h("span", { text: t("prompt.unknown", { words: unknown.join(", ") }) })] : null);
+    const near = (parts ?? []).filter((part) => !part.known && part.near);
+    put(note, unknown.length ? [icon("warn"), h("span", { text: t("prompt.unknown", { words: unknown.join(", ") }) }),
+      near.map((part) => h("button", { type: "button", class: "chip", text: t("prompt.near", { word: part.near }), title: part.text, on: { click: () => swap(part.text, part.near) } }))] : null);
     put(marks, marked(text.value, unknown));
+  };
+  const swap = (old, word) => {
+    const at = text.value.toLowerCase().indexOf(old.toLowerCase());
+    if (at < 0) return;
+    text.value = text.value.slice(0, at) + word + text.value.slice(at + old.length);
+    write(text.value);
+    draw();
+    text.focus();
   };
   const show = () => {
     text.value = read();

@@ -7,7 +7,7 @@ import { graphView } from "./graph.js";
 import { film } from "./job.js";
 import { finding } from "./judge.js";
 import { complain, go } from "./problems.js";
-import { bytes, date, duration, named, number, t } from "./strings.js";
+import { bytes, date, duration, named, number, t, verdictOf } from "./strings.js";
 
 /** Shows a run. */
 export async function mount(root, { id }) {
@@ -19,7 +19,7 @@ export async function mount(root, { id }) {
     h("div", { class: "run-top" }, picture(run), facts(run, proof)),
     run.status !== "finished" && run.problem ? h("p", { class: "card fair", text: run.problem }) : null,
     proof,
-    Object.keys(run.scorecard ?? {}).length ? scorecard(run.scorecard) : null,
+    Object.keys(run.scorecard ?? {}).length ? scorecard(run.scorecard, run.pictures?.report) : null,
     graph,
     files(run.files ?? [])));
   get(`/api/gallery/${enc(id)}/graph`).then(({ nodes }) => {
@@ -58,7 +58,7 @@ function facts(run, proof) {
     h("p", { class: "kicker" }, h("a", { href: "/gallery", text: t("tab.gallery") }), ` / ${t(`command.${run.command}`)}`),
     h("h1", { text: run.prompt || run.path }),
     h("p", { class: "row" }, score(run), run.status ? h("span", { class: "pill", data: { state: run.status }, text: named("status", run.status) }) : null,
-      run.entry ? h("span", { class: "pill", data: { verdict: run.entry }, text: `${t("fact.entry")}: ${named("verdict", run.entry)}` }) : null),
+      run.entry ? h("span", { class: "pill", data: { verdict: verdictOf(run.entry) }, text: `${t("fact.entry")}: ${named("verdict", verdictOf(run.entry))}` }) : null),
     h("div", { class: "row actions" }, linkButton(t("run.again"), `/?again=${enc(run.id)}`, { sign: "again", kind: "primary" }), like, verify,
       linkButton(t("run.compare"), `/gallery?compare=${enc(run.id)}`, { sign: "compare" }),
       button(t("run.bin"), () => binned(run, () => go("/gallery"), () => go(`/gallery/${enc(run.id)}`)), { sign: "bin", kind: "quiet" })),
@@ -72,9 +72,14 @@ export async function verified(what, place, pressed) {
   pressed.disabled = true;
   put(place, h("p", { class: "card hint", text: t("verify.busy") }));
   try {
-    const { verdict, findings, seconds } = await post("/api/verify", what);
+    const told = await post("/api/verify", what);
+    const findings = told.findings ?? found(told);
+    const areas = Object.entries(told.verdicts ?? {}).filter(([, one]) => one !== "not run");
+    const verdict = verdictOf(told.verdict ?? worst(told, areas, findings));
     put(place, h("section", { class: "card verify" },
-      h("div", { class: "light", data: { verdict } }, icon({ PASS: "check", REVIEW: "warn" }[verdict] ?? "block"), h("div", {}, h("b", { text: named("verdict", verdict) }), h("small", { text: t("verify.took", { time: duration(seconds), n: findings.length }) }))),
+      h("div", { class: "light", data: { verdict } }, icon({ PASS: "check", REVIEW: "warn" }[verdict] ?? "block"), h("div", {}, h("b", { text: named("verified", verdict) }), h("small", { text: t("verify.took", { time: duration(told.seconds), n: findings.length }) })),
+        h("span", { class: "row push" }, areas.map(([area, one]) => h("span", { class: "pill", data: { verdict: verdictOf(one) }, text: `${named("area", area)}: ${named("verdict", verdictOf(one))}` })))),
+      told.unreadable ? h("p", { class: "bad", text: told.unreadable }) : null,
       h("ul", { class: "findings" }, findings.map((one) => finding(one)))));
   } catch (problem) {
     put(place);
@@ -84,14 +89,27 @@ export async function verified(what, place, pressed) {
   }
 }
 
-function scorecard(card) {
+/** The findings of a report, and of the reports in it. */
+function found(value) {
+  if (Array.isArray(value)) return value.flatMap((one) => (one?.code && one.severity ? [one] : found(one)));
+  return value && typeof value === "object" ? Object.values(value).flatMap(found) : [];
+}
+
+function worst(told, areas, findings) {
+  if (told.unreadable) return "BLOCK";
+  const all = [...areas.map(([, one]) => verdictOf(one)), ...findings.map((one) => ({ block: "BLOCK", review: "REVIEW" })[one.severity] ?? "PASS")];
+  return ["BLOCK", "REVIEW"].find((one) => all.includes(one)) ?? "PASS";
+}
+
+function scorecard(card, report) {
   const stages = Object.keys(card);
   const metrics = [...new Set(stages.flatMap((stage) => Object.keys(card[stage])))];
+  const label = (metric) => stages.map((stage) => card[stage][metric]?.label).find(Boolean) ?? metric.replaceAll("_", " ");
   const cell = (one) => one ? h("td", { class: ["number", one.verdict] }, h("span", { text: typeof one.value === "number" ? number(one.value, 3) : "–" }), one.verdict ? h("small", { text: named("metric_verdict", one.verdict) }) : null) : h("td", { text: "–" });
-  return h("section", { class: "card" }, h("h2", { text: t("run.scorecard") }),
+  return h("section", { class: "card scorecard" }, h("div", { class: "head" }, h("h2", { text: t("run.scorecard") }), report ? h("a", { href: report, target: "_blank", rel: "noopener", text: t("run.report") }) : null),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("run.scorecard") }, h("table", {},
       h("thead", {}, h("tr", {}, h("th", { scope: "col", text: t("run.metric") }), stages.map((stage) => h("th", { scope: "col", class: "number", text: named("scored", stage) })))),
-      h("tbody", {}, metrics.map((metric) => h("tr", {}, h("th", { scope: "row", text: metric.replaceAll("_", " ") }), stages.map((stage) => cell(card[stage][metric]))))))));
+      h("tbody", {}, metrics.map((metric) => h("tr", {}, h("th", { scope: "row", text: label(metric) }), stages.map((stage) => cell(card[stage][metric]))))))));
 }
 
 function files(list) {

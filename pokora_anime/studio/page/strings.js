@@ -74,3 +74,12 @@ export function ago(when) {
 
 /** A moment as a date and time. */
 export const date = (when) => (when ? new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(when * 1000) : "–");
+
+/** A judgement in the server's words as one of PASS, REVIEW and BLOCK; others as they stand. */
+export function verdictOf(text) {
+  const low = String(text ?? "").toLowerCase();
+  if (/review/.test(low)) return "REVIEW";
+  if (/^(not\b|block|fail|invalid|refus|bad|in?eligible\b)/.test(low) && low !== "eligible") return "BLOCK";
+  if (/^(pass|eligible|allowed|ok|valid|good|holds)/.test(low)) return "PASS";
+  return text ?? "";
+}

@@ -91,7 +91,7 @@ function ordered(jobs) {
 
 function row(job, chosen, done, jobs) {
   const last = Math.max(...jobs.filter((one) => one.state === "queued").map((one) => one.position ?? 0));
-  const thumb = job.pictures?.poster ?? job.pictures?.keyframe;
+  const thumb = job.pictures?.poster ?? job.pictures?.keyframe ?? job.pictures?.["still-1"];
   const queued = job.state === "queued";
   const whole = share(job.progress);
   return h("li", { class: ["queue-row", job.id === chosen && "chosen"], data: { id: job.id } },
