@@ -386,6 +386,16 @@ def test_two_studios_do_not_share_a_folder(server: StudioServer, capsys: pytest.
     assert "API-SERVER" in capsys.readouterr().err
 
 
+def test_a_browser_that_is_closed_ends_its_stream_alone(server: StudioServer, client: Client) -> None:
+    for _ in range(5):
+        where = urlsplit(server.address)
+        connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=30)
+        connection.request("GET", "/api/events")
+        assert connection.getresponse().readline().startswith(b"event: queue")
+        connection.close()
+    assert client.health()["status"] == "ok"
+
+
 # Jobs
 
 
@@ -432,6 +442,24 @@ def test_killed_servers_and_workers_lose_and_double_nothing(
         assert [one["seed"] for one in client.gallery(favourites=1)] == [2]
         client.delete(str(done[2].run))
         assert len(client.gallery()) == 2
+    finally:
+        server.stop()
+    monkeypatch.chdir(tmp_path)
+    assert main(["stills", *STILL, "seed=2"]) == 0
+    (typed,) = (tmp_path / "outputs" / "stills").iterdir()
+    assert (typed / "still-1.png").read_bytes() == (tmp_path / "studio.png").read_bytes()
+
+
+@pytest.mark.ray
+def test_a_cluster_of_ray_renders_the_same_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    server = StudioServer(tmp_path / "studio", "studio.engine=ray")
+    client = server.start()
+    try:
+        done = client.wait(client.add("stills", [*STILL, "seed=2"]).id, 240)
+        assert done.state == "finished", done.error
+        assert any(line.startswith("signed with") for line in done.lines)
+        client.save(done, "still-1.png", tmp_path / "studio.png")
     finally:
         server.stop()
     monkeypatch.chdir(tmp_path)
