@@ -85,5 +85,5 @@ export async function mount(root) {
 function entry(text) {
   const verdict = verdictOf(text);
   const more = /^(?:PASS|REVIEW|BLOCK)[:\s]+(.+)/i.exec(text ?? "")?.[1] ?? "";
-  return verdict ? h("span", {}, h("span", { class: "pill", data: { verdict }, text: named("verdict", verdict) }), more ? h("span", { class: "hint", text: ` ${more}` }) : null) : "–";
+  return verdict ? h("span", {}, h("span", { class: "pill", data: { verdict }, text: named("models.entry", verdict) }), more ? h("span", { class: "hint", text: ` ${more}` }) : null) : "–";
 }
