@@ -143,6 +143,6 @@ export function finding(one, apply = null, schema = null) {
       one.got ? h("p", { class: "hint" }, `${t("problem.got")} `, h("q", { text: one.got })) : null,
       one.expected ? h("p", { class: "hint", text: `${t("problem.expected")} ${one.expected}` }) : null,
       one.fix ? h("p", { class: "fix" }, h("b", { text: `${t("problem.fix")} ` }), one.fix) : null,
-      known ? button(t("judge.apply", { word: `${pair[1]}=${pair[2]}` }), () => apply(pair[1], pair[2]), { kind: "small", sign: "check" }) : null),
-    one.code ? h("code", { class: "code", text: one.code }) : null);
+      known ? button(t("judge.apply", { word: `${pair[1]}=${pair[2]}` }), () => apply(pair[1], pair[2]), { kind: "small", sign: "check" }) : null,
+      one.code ? h("code", { class: "code", text: one.code }) : null));
 }

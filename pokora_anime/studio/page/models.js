@@ -69,7 +69,7 @@ export async function mount(root) {
         return;
       }
       const left = state.progress?.left_seconds;
-      put(place, bar(named("state", state.state), state.state === "queued" ? 0 : share(state.progress), left ? duration(left) : ""),
+      put(place, bar(named("state", state.state), state.state === "queued" ? 0 : share(state), left ? duration(left) : ""),
         button(t("job.cancel"), () => post(`/api/runs/${enc(job)}/cancel`).catch(complain), { sign: "close", bare: true, kind: "small" }));
     }));
   };
