@@ -2,7 +2,7 @@
 
 import { getSchema, post } from "./api.js";
 import { announce, button, h, icon, put, select, toast } from "./dom.js";
-import { complain, said, trouble } from "./problems.js";
+import { complain, go, said, trouble } from "./problems.js";
 import { keep, listen, recall } from "./state.js";
 import { LANGUAGES, lang, preferred, speak, t } from "./strings.js";
 
@@ -133,7 +133,7 @@ document.addEventListener("click", (event) => {
   const address = new URL(link.href);
   if (link.hasAttribute("download") || link.target || !VIEWS.some(([pattern]) => pattern.test(address.pathname))) return;
   event.preventDefault();
-  if (address.href !== location.href) void go(address.pathname + address.search);
+  if (address.href !== location.href) go(address.pathname + address.search);
 });
 window.addEventListener("popstate", () => void show(true));
 window.addEventListener("unhandledrejection", (event) => {

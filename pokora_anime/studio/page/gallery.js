@@ -123,7 +123,7 @@ async function runs(root, query) {
   const filters = h("div", { class: "filters", role: "search" }, search,
     select(SORTS.map((name) => [name, t(`sort.${name}`)]), state.sort, (value) => change({ sort: value }), { "aria-label": t("gallery.sort") }),
     select([["", t("gallery.all_commands")], ["video", t("command.video")], ["stills", t("command.stills")]], state.command, (value) => change({ command: value }), { "aria-label": t("gallery.command") }),
-    select([["", t("gallery.all_entries")], ...["PASS", "REVIEW", "BLOCK"].map((name) => [name, named("verdict", name)])], state.entry, (value) => change({ entry: value }), { "aria-label": t("gallery.entry") }),
+    select([["", t("gallery.all_entries")], ...["PASS", "REVIEW", "BLOCK"].map((name) => [name, t(`entry.${name}`)])], state.entry, (value) => change({ entry: value }), { "aria-label": t("gallery.entry") }),
     h("span", {}, sweeps), liked, linkButton(t("bin.title"), "/gallery?bin=1", { sign: "bin", kind: "quiet" }), count);
   put(root, h("h1", { class: "unseen", text: t("tab.gallery") }), filters, grid, empty, more, tray);
   tray.hidden = true;
@@ -180,11 +180,11 @@ function card(run, { picked, pick, like, drop }) {
 /** Whether a run is an entry; what passes has a sign alone. */
 function entryPill(run) {
   const verdict = verdictOf(run.entry);
-  if (!verdict) return null;
-  const words = `${t("fact.entry")}: ${named("verdict", verdict)}`;
+  if (verdict !== "PASS" && verdict !== "REVIEW") return null; // most clips are for trying, which is no fault
+  const words = named("entry", verdict);
   return verdict === "PASS"
     ? h("span", { class: "pill", data: { verdict }, role: "img", "aria-label": words, title: words }, icon("check"))
-    : h("span", { class: "pill", data: { verdict }, text: named("verdict", verdict) });
+    : h("span", { class: "pill", data: { verdict }, text: named("entry", verdict) });
 }
 
 /** A run's score as a small ring. */

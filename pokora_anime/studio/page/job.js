@@ -38,11 +38,14 @@ export function pill(job) {
   return h("span", { class: "pill", data: { state: job.state }, text: words });
 }
 
-/** The whole of a job's work, 0 to 1; null where it cannot be said. */
-export function share(progress) {
-  const stages = progress?.stages ?? [];
-  const total = stages.reduce((all, one) => all + (one.total || 0), 0);
-  if (total) return Math.min(1, stages.reduce((all, one) => all + Math.min(one.done || 0, one.total || 0), 0) / total);
+/** How much of a job's work is done, 0 to 1; null where it cannot be said: stages to come are not known. */
+export function share({ command, started, progress }) {
+  const left = progress?.left_seconds;
+  if (started && left !== null && left !== undefined) {
+    const past = Math.max(0, Date.now() / 1000 - started);
+    return past + left > 0 ? past / (past + left) : null;
+  }
+  if (["video", "stills", "sweep"].includes(command)) return null;
   return progress?.total ? Math.min(1, progress.done / progress.total) : null;
 }
 
@@ -60,7 +63,12 @@ export function bar(words, value, extra = "") {
 export function stages(progress) {
   if (!progress) return [];
   const listed = progress.stages?.length ? progress.stages : [{ name: progress.stage, done: progress.done, total: progress.total }];
-  return listed.filter((one) => one.name).map((one) => bar(named("stage", one.name), one.total ? Math.min(1, one.done / one.total) : one.done ? null : 0, one.total ? `${number(one.done, 0)}/${number(one.total, 0)}` : ""));
+  const shown = listed.filter((one) => one.name);
+  const now = shown.findIndex((one) => one.name === progress.stage);
+  return shown.map((one, index) => {
+    const part = one.total ? Math.min(1, one.done / one.total) : index < now ? 1 : null;
+    return bar(named("stage", one.name), part, one.total ? `${number(one.done, 0)}/${number(one.total, 0)}` : "");
+  });
 }
 
 /** What can be done with a job: cancel, go on, move. `done` gets the job that comes back. */
@@ -122,7 +130,7 @@ export function jobView({ changed = () => {} } = {}) {
     screen.classList.toggle("busy", job.state === "running");
   };
   const progress = (job) => {
-    const whole = share(job.progress);
+    const whole = share(job);
     put(bars, job.state === "running" || job.state === "failed" || job.state === "cancelled" ? stages(job.progress) : []);
     const seconds = job.progress?.left_seconds;
     const detail = job.progress?.detail;

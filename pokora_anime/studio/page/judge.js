@@ -3,11 +3,12 @@
 import { enc, idempotencyKey, post } from "./api.js";
 import { said } from "./problems.js";
 import { announce, button, copy, debounced, h, icon, put, toast } from "./dom.js";
+import { keep, recall } from "./state.js";
 import { bytes, duration, has, named, number, t, verdictOf } from "./strings.js";
 import { commandLine, wordsOf } from "./words.js";
 
 const QUIET = 250; // ms without typing before the server is asked
-const SIGNS = { PASS: "check", REVIEW: "warn", BLOCK: "block", ERROR: "block", WAIT: "clock" };
+const SIGNS = { PASS: "check", REVIEW: "warn", TRY: "play", BLOCK: "block", ERROR: "block", WAIT: "clock" };
 
 /** The panel; `apply` takes a key and a value of a finding's fix, `parts` hears what the prompt's parts are. */
 export function judgePanel({ draft, schema, apply, parts, started }) {
@@ -48,12 +49,19 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
       put(again);
       return;
     }
-    const name = verdictOf(value.verdict);
+    const found = value.findings ?? [];
+    const told = verdictOf(value.verdict);
+    // What offends nothing and is no entry, such as a base for trying, is no alarm.
+    const name = told === "BLOCK" && !found.some((one) => one.severity === "block") && found.length ? "TRY" : told;
     verdict(name, has(`verdict.${name}.why`) ? t(`verdict.${name}.why`, { contest: value.contest || t("judge.contest") }) : "");
-    put(findings, (value.findings ?? []).map((one) => finding(one, apply, schema)));
+    const grave = found.filter((one) => one.severity !== "note");
+    const notes = found.filter((one) => one.severity === "note");
+    put(findings, grave.map((one) => finding(one, apply, schema)),
+      notes.length ? h("li", {}, h("details", { open: recall("notes_open", false), on: { toggle: (event) => keep("notes_open", event.target.open) } },
+        h("summary", { class: "hint", text: t("judge.notes", { n: notes.length }) }), h("ul", { class: "findings" }, notes.map((one) => finding(one, apply, schema))))) : null);
     if (value.command_line) line.textContent = withOrigin(value.command_line, draft);
     put(again, value.finished ? [t("judge.finished"), " ", h("a", { href: `/gallery/${enc(value.finished)}`, text: t("judge.see") })] : null);
-    parts(value.prompt?.parts ?? []);
+    parts(value.prompt?.parts ?? [], found.find((one) => one.code === "PRM-CHOSEN")?.got ?? "");
   };
   const showEstimate = ({ status, value }) => {
     if (status === "rejected") {
@@ -135,6 +143,6 @@ export function finding(one, apply = null, schema = null) {
       one.got ? h("p", { class: "hint" }, `${t("problem.got")} `, h("q", { text: one.got })) : null,
       one.expected ? h("p", { class: "hint", text: `${t("problem.expected")} ${one.expected}` }) : null,
       one.fix ? h("p", { class: "fix" }, h("b", { text: `${t("problem.fix")} ` }), one.fix) : null,
-      known ? button(t("judge.apply", { word: `${pair[1]}=${pair[2]}` }), () => apply(pair[1], pair[2]), { kind: "small", sign: "check" }) : null),
-    one.code ? h("code", { class: "code", text: one.code }) : null);
+      known ? button(t("judge.apply", { word: `${pair[1]}=${pair[2]}` }), () => apply(pair[1], pair[2]), { kind: "small", sign: "check" }) : null,
+      one.code ? h("code", { class: "code", text: one.code }) : null));
 }

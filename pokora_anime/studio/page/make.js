@@ -67,7 +67,7 @@ function form(root, schema, draft, rebuild) {
   const judge = judgePanel({
     draft, schema,
     apply: (key, value) => { set(key, value); rebuild(); },
-    parts: (parts) => prompt.judge(parts),
+    parts: (parts, chosen) => prompt.judge(parts, chosen),
     started: (job) => go(`/watch/${enc(job.id)}`),
   });
   const prompt = promptEditor({

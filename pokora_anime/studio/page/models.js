@@ -69,7 +69,7 @@ export async function mount(root) {
         return;
       }
       const left = state.progress?.left_seconds;
-      put(place, bar(named("state", state.state), state.state === "queued" ? 0 : share(state.progress), left ? duration(left) : ""),
+      put(place, bar(named("state", state.state), state.state === "queued" ? 0 : share(state), left ? duration(left) : ""),
         button(t("job.cancel"), () => post(`/api/runs/${enc(job)}/cancel`).catch(complain), { sign: "close", bare: true, kind: "small" }));
     }));
   };
@@ -85,5 +85,5 @@ export async function mount(root) {
 function entry(text) {
   const verdict = verdictOf(text);
   const more = /^(?:PASS|REVIEW|BLOCK)[:\s]+(.+)/i.exec(text ?? "")?.[1] ?? "";
-  return verdict ? h("span", {}, h("span", { class: "pill", data: { verdict }, text: named("verdict", verdict) }), more ? h("span", { class: "hint", text: ` ${more}` }) : null) : "–";
+  return verdict ? h("span", {}, h("span", { class: "pill", data: { verdict }, text: named("models.entry", verdict) }), more ? h("span", { class: "hint", text: ` ${more}` }) : null) : "–";
 }

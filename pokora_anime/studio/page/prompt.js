@@ -15,6 +15,7 @@ export function promptEditor({ vocabulary, read, write, placeholder }) {
     id, rows: 3, maxlength: 4000, spellcheck: "false", autocomplete: "off", "aria-describedby": "prompt-note", placeholder,
     on: { input: () => { write(text.value); draw(); }, scroll: () => { marks.scrollTop = text.scrollTop; } },
   });
+  const drawn = h("p", { class: "hint", hidden: true });
   let unknown = [];
 
   const sheet = vocabulary.length ? wordSheet(vocabulary, () => text.value, (value) => {
@@ -28,7 +29,9 @@ export function promptEditor({ vocabulary, read, write, placeholder }) {
     put(marks, marked(text.value, unknown));
     sheet?.show();
   };
-  const judge = (parts) => {
+  const judge = (parts, chosen = "") => {
+    drawn.textContent = chosen ? t("prompt.chosen", { words: chosen }) : "";
+    drawn.hidden = !chosen;
     unknown = (parts ?? []).filter((part) => !part.known).map((part) => part.text);
     const near = (parts ?? []).filter((part) => !part.known && part.near);
     put(note, unknown.length ? [icon("warn"), h("span", { text: t("prompt.unknown", { words: unknown.join(", ") }) }),
@@ -48,7 +51,7 @@ export function promptEditor({ vocabulary, read, write, placeholder }) {
     draw();
   };
   const element = h("div", { class: "prompt" },
-    h("div", { class: "grow" }, marks, text), note, sheet?.element);
+    h("div", { class: "grow" }, marks, text), note, sheet?.element, drawn);
   return { element, text, show, judge };
 }
 

@@ -58,7 +58,7 @@ function facts(run, proof) {
     h("p", { class: "kicker" }, h("a", { href: "/gallery", text: t("tab.gallery") }), ` / ${t(`command.${run.command}`)}`),
     h("h1", { text: run.prompt || run.path }),
     h("p", { class: "row" }, score(run), run.status ? h("span", { class: "pill", data: { state: run.status }, text: named("status", run.status) }) : null,
-      run.entry ? h("span", { class: "pill", data: { verdict: verdictOf(run.entry) }, text: `${t("fact.entry")}: ${named("verdict", verdictOf(run.entry))}` }) : null),
+      run.entry ? h("span", { class: "pill", data: { verdict: verdictOf(run.entry) === "BLOCK" ? "TRY" : verdictOf(run.entry) }, text: named("entry", verdictOf(run.entry)) }) : null),
     h("div", { class: "row actions" }, linkButton(t("run.again"), `/?again=${enc(run.id)}`, { sign: "again", kind: "primary" }), like, verify,
       linkButton(t("run.compare"), `/gallery?compare=${enc(run.id)}`, { sign: "compare" }),
       button(t("run.bin"), () => binned(run, () => go("/gallery"), () => go(`/gallery/${enc(run.id)}`)), { sign: "bin", kind: "quiet" })),

@@ -52,7 +52,7 @@ export async function mount(root, { id }) {
     unfollow = follow(which, (job, what) => {
       replace(job);
       view.show(job, what);
-      if (what === "job") show();
+      if (what === "job" || what === "picture") show();
       else shareOf(list, job);
     });
   };
@@ -93,7 +93,7 @@ function row(job, chosen, done, jobs) {
   const last = Math.max(...jobs.filter((one) => one.state === "queued").map((one) => one.position ?? 0));
   const thumb = job.pictures?.poster ?? job.pictures?.keyframe ?? job.pictures?.["still-1"];
   const queued = job.state === "queued";
-  const whole = share(job.progress);
+  const whole = share(job);
   return h("li", { class: ["queue-row", job.id === chosen && "chosen"], data: { id: job.id } },
     h("a", { href: `/watch/${enc(job.id)}`, "aria-current": job.id === chosen ? "true" : null, data: { focus: `a-${job.id}` } },
       h("span", { class: "thumb" }, thumb ? h("img", { src: thumb, alt: "", loading: "lazy" }) : icon(job.command === "stills" ? "gallery" : "film")),
@@ -107,7 +107,7 @@ function row(job, chosen, done, jobs) {
 
 function shareOf(list, job) {
   const track = list.querySelector(`[data-id="${CSS.escape(job.id)}"] .track`);
-  const whole = share(job.progress);
+  const whole = share(job);
   track?.classList.toggle("unknown", whole === null);
   track?.firstChild.style.setProperty("--done", whole ?? 0.3);
 }
