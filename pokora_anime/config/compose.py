@@ -12,7 +12,7 @@ from pokora_anime.config.overrides import prepare
 from pokora_anime.config.resolve import resolve
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema import settings
-from pokora_anime.schema.config_groups import SCHEMAS, conf_dir, register_schemas
+from pokora_anime.schema.config_groups import COMPOSING, SCHEMAS, conf_dir, register_schemas
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.system.did_you_mean import nearest
 
@@ -57,7 +57,7 @@ def unresolved(command: str, overrides: Sequence[str] = ()) -> RunConfig:
     refuse_sweeps(ready)
     register_schemas()
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with COMPOSING, initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = hydra_compose(command, overrides=ready)
     except (HydraException, OmegaConfBaseException) as error:
         raise translate(error) from error
