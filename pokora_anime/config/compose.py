@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
@@ -108,8 +108,18 @@ def translate(error: Exception) -> ConfigError:
             what = wrong.groupdict()
             kind = expected or _KINDS.get(what.get("kind", ""), what.get("kind", ""))
             got = f"{key}={what['value']}" if "value" in what else key
-            return ConfigError("CFG-TYPE", got, expected=kind)
+            return ConfigError("CFG-TYPE", got, expected=kind, fix=_way_out(key, what, kind))
     return ConfigError("CFG-SYNTAX", f"{key}: {text}" if key else text, fix="`pokora video --help`")
+
+
+def _way_out(key: str, what: Mapping[str, str | None], kind: str) -> str:
+    """A word that would do: the nearest of those that are allowed, or the page that tells more."""
+    words = kind.split(", ")
+    plain = key.partition("[")[0]
+    if len(words) > 1 and key:
+        best = nearest(what.get("value") or "", words) or words[0]
+        return f"{key}={best}" if plain == key else f"did you mean {best}?"
+    return f"`pokora video --help {plain}`" if key else ""
 
 
 _KINDS = {"Integer": "a whole number", "Float": "a number"}
