@@ -116,7 +116,7 @@ async function runs(root, query) {
   }, { sign: "star", kind: "quiet", "aria-pressed": String(state.favourites) });
   const sweeps = h("span", { class: "sweeps" });
   const sweepOptions = () => {
-    const names = [...new Set(shown.map((run) => run.sweep).filter(Boolean))];
+    const names = [...new Set(shown.map((run) => run.sweep).filter((name) => name && name !== "studio"))];
     put(sweeps, names.length || state.sweep ? select([["", t("gallery.all_sweeps")], ...names.map((name) => [name, name])], state.sweep, (value) => change({ sweep: value }), { "aria-label": t("gallery.sweep") }) : null);
   };
   const empty = h("div", { class: "empty", hidden: true }, icon("gallery"), h("h2"), linkButton(t("queue.make"), "/", { sign: "make", kind: "primary" }));

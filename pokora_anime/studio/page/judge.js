@@ -54,8 +54,9 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
     // What offends nothing and is no entry, such as a base for trying, is no alarm.
     const name = told === "BLOCK" && !found.some((one) => one.severity === "block") && found.length ? "TRY" : told;
     verdict(name, has(`verdict.${name}.why`) ? t(`verdict.${name}.why`, { contest: value.contest || t("judge.contest") }) : "");
-    const grave = found.filter((one) => one.severity !== "note");
-    const notes = found.filter((one) => one.severity === "note");
+    const minor = (one) => one.severity === "note" || (name === "TRY" && one.severity !== "block");
+    const grave = found.filter((one) => !minor(one));
+    const notes = found.filter(minor);
     put(findings, grave.map((one) => finding(one, apply, schema)),
       notes.length ? h("li", {}, h("details", { open: recall("notes_open", false), on: { toggle: (event) => keep("notes_open", event.target.open) } },
         h("summary", { class: "hint", text: t("judge.notes", { n: notes.length }) }), h("ul", { class: "findings" }, notes.map((one) => finding(one, apply, schema))))) : null);

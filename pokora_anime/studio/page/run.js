@@ -52,7 +52,7 @@ function facts(run, proof) {
   const verify = button(t("run.verify"), () => verified({ run: run.id }, proof, verify), { sign: "shield" });
   const rows = [
     [t("fact.seed"), String(run.seed)], [t("fact.seconds"), run.video ? duration(run.seconds) : ""],
-    [t("fact.when"), date(run.when)], [t("fact.sweep"), run.sweep], [t("fact.folder"), run.path],
+    [t("fact.when"), date(run.when)], [t("fact.sweep"), run.sweep === "studio" ? "" : run.sweep], [t("fact.folder"), run.path],
   ].filter(([, value]) => value);
   return h("div", { class: "run-facts" },
     h("p", { class: "kicker" }, h("a", { href: "/gallery", text: t("tab.gallery") }), ` / ${t(`command.${run.command}`)}`),
