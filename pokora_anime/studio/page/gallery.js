@@ -3,7 +3,7 @@
 import { call, enc, get, post } from "./api.js";
 import { announce, button, debounced, h, icon, linkButton, put, select, toast } from "./dom.js";
 import { complain } from "./problems.js";
-import { ago, duration, named, number, t, verdictOf } from "./strings.js";
+import { ago, named, number, t, verdictOf } from "./strings.js";
 
 const PAGE = 48;
 const SORTS = ["newest", "score", "seed", "seconds"];
@@ -174,7 +174,7 @@ function card(run, { picked, pick, like, drop }) {
     run.video || run.poster ? button(t("gallery.pick"), () => pick(run), { sign: "compare", bare: true, kind: "small", "aria-pressed": String(picked.has(run.id)), data: { part: "pick" } }) : null,
     button(t("run.bin"), () => drop(run), { sign: "bin", bare: true, kind: "small", data: { part: "bin" } })),
   h("div", { class: "run-words" }, h("p", { text: name }),
-    h("small", { class: "hint" }, score(run), [run.video ? duration(run.seconds) : run.stills?.length ? t("run.stills", { n: run.stills.length }) : "", t("run.seed", { n: run.seed }), ago(run.when)].filter(Boolean).join(" · "))));
+    h("small", { class: "hint" }, score(run), [run.stills?.length ? t("run.stills", { n: run.stills.length }) : "", t("run.seed", { n: run.seed }), ago(run.when)].filter(Boolean).join(" · "))));
 }
 
 /** Whether a run is an entry; what passes has a sign alone. */

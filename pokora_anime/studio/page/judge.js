@@ -31,15 +31,22 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
     const mine = (waiting = new AbortController());
     const options = { signal: mine.signal };
     const asked = body();
-    const [checked, guessed] = await Promise.allSettled([post("/api/check", asked, options), post("/api/estimate", asked, options)]);
-    if (mine.signal.aborted) return;
-    showCheck(checked);
-    showEstimate(guessed);
+    const shown = async (path, show) => {
+      const [answer] = await Promise.allSettled([post(path, asked, options)]);
+      if (!mine.signal.aborted) show(answer);
+    };
+    await Promise.all([shown("/api/check", showCheck), shown("/api/estimate", showEstimate)]);
   }, QUIET);
 
+  let time = "";
+  const inBrief = (words = time) => {
+    time = words;
+    put(brief, h("b", { text: named("verdict", light.dataset.verdict) }), h("span", { text: time }));
+  };
   const verdict = (name, words) => {
     light.dataset.verdict = brief.dataset.verdict = name;
     put(light, icon(SIGNS[name] ?? "warn"), h("div", {}, h("b", { text: named("verdict", name) }), h("small", { text: words })));
+    inBrief();
   };
   const showCheck = ({ status, value, reason }) => {
     if (status === "rejected") {
@@ -67,7 +74,7 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
   const showEstimate = ({ status, value }) => {
     if (status === "rejected") {
       put(estimate);
-      put(brief, h("b", { text: named("verdict", light.dataset.verdict) }));
+      inBrief("");
       return;
     }
     const one = value.seconds ?? {};
@@ -79,7 +86,7 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
     ];
     put(estimate, rows.filter(Boolean).map(([name, what, more]) => h("div", {}, h("dt", { text: name }), h("dd", {}, h("b", { text: what }), more && h("small", { text: more })))),
       value.note && h("p", { class: "hint", text: value.note }));
-    put(brief, h("b", { text: named("verdict", light.dataset.verdict) }), h("span", { text: duration(one.total) }));
+    inBrief(duration(one.total));
   };
 
   const update = () => {

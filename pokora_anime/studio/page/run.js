@@ -51,7 +51,7 @@ function facts(run, proof) {
   }, { sign: "star", "aria-pressed": String(Boolean(run.favourite)) });
   const verify = button(t("run.verify"), () => verified({ run: run.id }, proof, verify), { sign: "shield" });
   const rows = [
-    [t("fact.seed"), String(run.seed)], [t("fact.seconds"), run.video ? duration(run.seconds) : ""],
+    [t("fact.seed"), String(run.seed)], [t("fact.seconds"), run.seconds ? duration(run.seconds) : ""],
     [t("fact.when"), date(run.when)], [t("fact.sweep"), run.sweep === "studio" ? "" : run.sweep], [t("fact.folder"), run.path],
   ].filter(([, value]) => value);
   return h("div", { class: "run-facts" },
