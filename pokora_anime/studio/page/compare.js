@@ -115,7 +115,7 @@ function differences([one, other]) {
   const cell = (value) => h("td", { class: ["number", value?.verdict] }, typeof value?.value === "number" ? number(value.value, 3) : "–");
   return h("section", { class: "card" }, h("h2", { text: t("compare.differences") }),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("compare.differences") }, h("table", {},
-      h("thead", {}, h("tr", {}, h("th"), h("th", { scope: "col", text: "A" }), h("th", { scope: "col", text: "B" }))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "unseen", text: t("compare.what") })), h("th", { scope: "col", text: "A" }), h("th", { scope: "col", text: "B" }))),
       h("tbody", {},
         h("tr", {}, h("th", { scope: "row", text: t("compare.overall") }), h("td", {}, score(one)), h("td", {}, score(other))),
         keys.map((key) => h("tr", {}, h("th", { scope: "row" }, h("code", { text: key })), h("td", { text: a[key] ?? "–" }), h("td", { text: b[key] ?? "–" }))),

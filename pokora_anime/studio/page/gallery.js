@@ -163,7 +163,7 @@ function card(run, { picked, pick, like, drop }) {
   };
   const stop = () => screen.querySelector("video")?.remove();
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  return h("article", { class: ["run", picked.has(run.id) && "picked"], role: "listitem", data: { run: run.id },
+  return h("div", { class: ["run", picked.has(run.id) && "picked"], role: "listitem", data: { run: run.id },
     on: { mouseenter: calm ? () => {} : play, mouseleave: stop, focusin: calm ? () => {} : play, focusout: (event) => { if (!event.currentTarget.contains(event.relatedTarget)) stop(); } } },
   h("a", { class: "card-link", href: `/gallery/${enc(run.id)}`, tabindex: -1, data: { part: "link" }, "aria-label": `${name}, ${t("run.seed", { n: run.seed })}` }, screen),
   h("div", { class: "badges" },

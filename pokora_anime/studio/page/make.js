@@ -81,7 +81,7 @@ function form(root, schema, draft, rebuild) {
       changed();
     },
   });
-  const heading = h("h2", { class: "prompt-head" });
+  const heading = h("h2", { id: "prompt-title" });
   const title = () => { heading.textContent = several() ? t("prompt.shot", { n: draft.at + 1 }) : t("prompt.title"); };
   const shots = draft.command === "stills" ? null : shotEditor({
     draft, cameras: settings["motion.camera"]?.members ?? ["free"],
