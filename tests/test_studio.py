@@ -146,8 +146,9 @@ def test_what_the_gate_refuses_in_a_shell_it_refuses_here_by_the_same_code(
 @pytest.mark.parametrize(
     ("word", "code"),
     [
-        ("--out=/tmp/x", "CFG-SYNTAX"), ("--from=outputs/a.png", "CFG-SYNTAX"), ("--prompt-file", "CFG-SYNTAX"),
-        ("--config-dir=/tmp", "GATE-CONFIG"), ("timeline=a.yaml", "CFG-STUDIO"), ("shots=a.yaml", "CFG-STUDIO"),
+        ("--out=/tmp/x", "CFG-SYNTAX"), ("--from=outputs/a.png", "CFG-SYNTAX"),
+        ("--prompt-file", "CFG-SYNTAX"), ("--config-dir=/tmp", "GATE-CONFIG"),
+        ("timeline=a.yaml", "CFG-STUDIO"), ("shots=a.yaml", "CFG-STUDIO"),
         ("guard=off", "CFG-STUDIO"), ("track=mlflow", "CFG-STUDIO"), ("keep=3", "CFG-STUDIO"),
         ("picture", "CFG-SYNTAX"), ("shot.promt=x", "CFG-KEY"), ("seed=-1", "CFG-RANGE"),
         ("hydra.launcher.n_jobs=2", "CFG-STUDIO"),
@@ -237,7 +238,8 @@ def test_the_studios_own_page_may_ask(server: StudioServer) -> None:
     "path",
     [
         "/api/gallery/..%2f..%2fstudio.log", "/api/gallery/0000000000000000/files/record.json",
-        "/page/..%2f__init__.py", "/page/../studio_settings.py", "/api/submission/bundles/..%2f..%2fstudio.log",
+        "/page/..%2f__init__.py", "/page/../studio_settings.py",
+        "/api/submission/bundles/..%2f..%2fstudio.log",
         "/api/runs/..%2f..%2fetc/files/passwd", "/api/runs/0/files/..%2f..%2f..%2fetc%2fpasswd",
     ],
 )  # fmt: skip
@@ -289,7 +291,8 @@ def test_the_page_speaks_three_languages() -> None:
     ("words", "code"),
     [
         (["studio.port=x"], "CFG-TYPE"), (["studio.port=70000"], "CFG-RANGE"), (["studio.prot=1"], "CFG-KEY"),
-        (["port"], "CFG-SYNTAX"), (["studio.engine=slurm"], "CFG-RANGE"), (["studio.host=0.0.0.0"], "CFG-STUDIO"),
+        (["port"], "CFG-SYNTAX"), (["studio.engine=slurm"], "CFG-RANGE"),
+        (["studio.host=0.0.0.0"], "CFG-STUDIO"),
         (["studio.host=a b", "studio.tokens=x"], "CFG-STUDIO"),
     ],
 )  # fmt: skip
@@ -383,6 +386,16 @@ def test_two_studios_do_not_share_a_folder(server: StudioServer, capsys: pytest.
     assert "API-SERVER" in capsys.readouterr().err
 
 
+def test_a_browser_that_is_closed_ends_its_stream_alone(server: StudioServer, client: Client) -> None:
+    for _ in range(5):
+        where = urlsplit(server.address)
+        connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=30)
+        connection.request("GET", "/api/events")
+        assert connection.getresponse().readline().startswith(b"event: queue")
+        connection.close()
+    assert client.health()["status"] == "ok"
+
+
 # Jobs
 
 
@@ -429,6 +442,24 @@ def test_killed_servers_and_workers_lose_and_double_nothing(
         assert [one["seed"] for one in client.gallery(favourites=1)] == [2]
         client.delete(str(done[2].run))
         assert len(client.gallery()) == 2
+    finally:
+        server.stop()
+    monkeypatch.chdir(tmp_path)
+    assert main(["stills", *STILL, "seed=2"]) == 0
+    (typed,) = (tmp_path / "outputs" / "stills").iterdir()
+    assert (typed / "still-1.png").read_bytes() == (tmp_path / "studio.png").read_bytes()
+
+
+@pytest.mark.ray
+def test_a_cluster_of_ray_renders_the_same_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    server = StudioServer(tmp_path / "studio", "studio.engine=ray")
+    client = server.start()
+    try:
+        done = client.wait(client.add("stills", [*STILL, "seed=2"]).id, 240)
+        assert done.state == "finished", done.error
+        assert any(line.startswith("signed with") for line in done.lines)
+        client.save(done, "still-1.png", tmp_path / "studio.png")
     finally:
         server.stop()
     monkeypatch.chdir(tmp_path)

@@ -135,7 +135,8 @@ def _serve(answers: IO[bytes], temporary: str) -> None:
     requests = _Requests(temporary)
     for request in requests:
         with labelled(request.get("label", "")):
-            answer = _answered(lambda asked=request: _render(asked, answers))
+            work = _warm if request.get("warm") else partial(_render, request, answers)
+            answer = _answered(work)
         requests.answered()
         send(answers, answer)
 
@@ -184,6 +185,15 @@ def _render(request: Message, answers: IO[bytes]) -> Message:
     kept_conversions.hand_over(lambda made: send(answers, {"converted": [str(made)]}))
     with _watched(request, answers):
         return {"path": str(_rendered(config, request, answers)), "uncompiled": _uncompiled()}
+
+
+def _warm() -> Message:
+    """Imports what a run imports, before one is asked for."""
+    from pokora_anime.networks import network_cache
+    from pokora_anime.render import pipeline
+
+    del network_cache, pipeline
+    return {"warm": True, "uncompiled": _uncompiled()}
 
 
 def _rendered(config: RunConfig, request: Message, answers: IO[bytes]) -> Path:

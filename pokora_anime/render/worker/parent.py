@@ -67,6 +67,19 @@ class Worker:
 
     def render(self, config: RunConfig, guard: str, first: Callable[[float], bool] | None = None) -> Path:
         """As `render`, below the sweep's folder; models that the job before used are still loaded."""
+        return self._ready(config, guard).render(config, self.folder, self.label, first, self.watch)
+
+    def warm(self, config: RunConfig, guard: str = "auto") -> None:
+        """Starts the process for a run like this one, so that the run itself has nothing to import."""
+        self._ready(config, guard).warm()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is there that can be asked."""
+        return self._child is not None and self._child.alive
+
+    def _ready(self, config: RunConfig, guard: str) -> Child:
+        """A process that may open what a run needs."""
         grants = needed(config, self.folder)
         if self._child is not None and not (self._child.alive and self._child.grants.covers(grants)):
             # What a process may open cannot grow.
@@ -74,7 +87,7 @@ class Worker:
             self.close()
         if self._child is None:
             self._child = Child(config, grants, self.folder, "sweep", guard)
-        return self._child.render(config, self.folder, self.label, first, self.watch)
+        return self._child
 
     def interrupt(self) -> None:
         """Ctrl-C for the run under way, from any thread: its finished segments stay. Without one, nothing."""
@@ -165,6 +178,11 @@ class Child:
             raise unpack_error(answer["error"]) from cause
         raise type(answer["bug"], (Exception,), {})(answer["text"]) from cause
 
+    def warm(self) -> None:
+        """Import what a run imports. A fault is the next run's to tell."""
+        self._ask({"warm": True})
+        self._answer()
+
     def interrupt(self) -> None:
         """Ctrl-C for the run under way; one that does not end by itself is killed."""
         with suppress(ProcessLookupError):
@@ -221,7 +239,7 @@ class Child:
             compile_later(message.get("uncompiled", ()))
             for made in message.get("converted", ()):
                 self._keep(Path(made))
-            if message.keys() & {"path", "stopped", "error", "bug"}:
+            if message.keys() & {"path", "stopped", "error", "bug", "warm"}:
                 return message
         return None
 

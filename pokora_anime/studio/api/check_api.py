@@ -62,6 +62,7 @@ def check(words: Words, asking: Asking) -> dict[str, object]:
         config = job_reading.composed(sent)
         finished = _finished(config, asking.workspace)
         prompt = {"parts": _parts(config)}
+        asking.queue.warm(config, asking.user)
     return {**told, "prompt": prompt, "command_line": line, "finished": finished}
 
 

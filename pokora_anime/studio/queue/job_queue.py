@@ -19,6 +19,7 @@ from typing import Protocol, cast
 import filelock
 
 from pokora_anime.errors import ConfigError, PokoraError
+from pokora_anime.schema.settings import RunConfig
 from pokora_anime.studio.problems import Problem, plain
 from pokora_anime.studio.queue import job_reading
 from pokora_anime.studio.queue.command_engine import CommandEngine
@@ -38,6 +39,10 @@ class Renders(Protocol):
 
     def render(self, job: Job, workspace: Workspace) -> Path:
         """The folder of the finished run."""
+        ...
+
+    def warm(self, config: RunConfig, workspace: Workspace) -> None:
+        """Get ready for a run like this one, which somebody is about to ask for; returns at once."""
         ...
 
     def interrupt(self, job_id: str) -> None:
@@ -116,6 +121,11 @@ class JobQueue:
             self._turns[kept.lane].give()
             self.board.changed()
         return kept, new
+
+    def warm(self, config: RunConfig, user: str) -> None:
+        """Somebody types a run: get ready for it where nothing is rendered."""
+        if not self._running:
+            self._renders.warm(config, self.workspaces.of(user))
 
     def cancel(self, job_id: str, user: str, version: int | None = None) -> Job:
         """Ctrl-C's promise: finished segments stay, and `retry` goes on from them. Raises Problem."""
@@ -214,6 +224,10 @@ class LocalRenders:
         """As RenderEngine does."""
         self._job = job.id
         return self._engine.render(job, workspace)
+
+    def warm(self, config: RunConfig, workspace: Workspace) -> None:
+        """As RenderEngine does."""
+        self._engine.warm(config, workspace)
 
     def interrupt(self, job_id: str) -> None:
         """Stop that job, if it is rendered."""

@@ -193,7 +193,7 @@ class JobStore:
             )
             return self._known(job_id)
 
-    def move(self, job_id: str, user: str, position: int, version: int | None) -> Job:
+    def move(self, job_id: str, user: str, position: int, version: int | None = None) -> Job:
         """Puts a waiting job at a position among its user's own; others' jobs keep theirs.
 
         Raises Problem 404, 409.

@@ -15,6 +15,7 @@ from typing import Any
 
 from pokora_anime.errors import MachineError, PokoraError
 from pokora_anime.render.worker.messages import pack_error, unpack_error
+from pokora_anime.schema.settings import RunConfig
 from pokora_anime.signing import statement
 from pokora_anime.studio.queue.job_board import JobBoard
 from pokora_anime.studio.queue.job_record import Job
@@ -104,6 +105,9 @@ class RayRenders:
         folder = Path(outcome["path"])
         self._sign(job.id, folder)
         return folder
+
+    def warm(self, config: RunConfig, workspace: Workspace) -> None:
+        """Actors keep their processes; nothing is started ahead on other machines."""
 
     def interrupt(self, job_id: str) -> None:
         """Stop that job, if it is rendered."""

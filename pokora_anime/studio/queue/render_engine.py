@@ -11,6 +11,7 @@ from pathlib import Path
 from pokora_anime.errors import Interrupted, MachineError, PokoraError
 from pokora_anime.jobs import render_job
 from pokora_anime.render.worker.parent import Worker
+from pokora_anime.schema.settings import RunConfig
 from pokora_anime.signing import statement
 from pokora_anime.studio.queue import job_reading
 from pokora_anime.studio.queue.job_board import JobBoard
@@ -19,6 +20,7 @@ from pokora_anime.studio.queue.job_record import Job
 from pokora_anime.studio.workspaces import Workspace
 
 _LOCKED_SECONDS = 15.0  # that a rendering process of a killed server may take to end
+IDLE_SECONDS = 900.0  # after which a process that has nothing to do ends
 DEADLY = ("SYS-MEMORY", "SYS-RENDER")  # the rendering process was ended
 
 
@@ -28,18 +30,58 @@ class RenderEngine:
     def __init__(self, board: JobBoard, sign: bool = True) -> None:
         self._board, self._sign = board, sign
         self._worker: Worker | None = None
+        self._held = threading.Lock()  # while the process is asked
         self._stopping = threading.Event()
+        self._idle: threading.Timer | None = None
 
     def render(self, job: Job, workspace: Workspace) -> Path:
         """The finished run's folder. Raises what the run raises, KeyboardInterrupt where it was stopped."""
         self._stopping.clear()
         config = job_reading.composed(Sent(job.command, job.words))
-        worker = self._of(workspace)
-        worker.watch = lambda report: self._report(job.id, report)
-        folder = self._once_free(partial(render_job.render, config, workspace.outputs, worker=worker))
+        with self._held:
+            worker = self._of(workspace)
+            worker.watch = partial(self._report, job.id)
+            try:
+                attempt = partial(render_job.render, config, workspace.outputs, worker=worker)
+                folder = self._once_free(attempt)
+            finally:
+                self._rest()
         if self._sign:
             self._signed(job.id, folder)
         return folder
+
+    def warm(self, config: RunConfig, workspace: Workspace) -> None:
+        """Has a process import its libraries where none is there; returns at once."""
+        if self._worker is not None and self._worker.alive:
+            return
+        threading.Thread(target=self._warm, args=(config, workspace), daemon=True).start()
+
+    def _warm(self, config: RunConfig, workspace: Workspace) -> None:
+        if not self._held.acquire(blocking=False):
+            return
+        try:
+            with suppress(PokoraError, OSError):  # a run tells what is wrong
+                worker = self._of(workspace)
+                if not worker.alive:
+                    worker.warm(config)
+        finally:
+            self._rest()
+            self._held.release()
+
+    def _rest(self) -> None:
+        """A process that is not asked for a while ends, and gives its memory back."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = threading.Timer(IDLE_SECONDS, self._end_idle)
+        self._idle.daemon = True
+        self._idle.start()
+
+    def _end_idle(self) -> None:
+        if self._held.acquire(blocking=False):
+            try:
+                self.close()
+            finally:
+                self._held.release()
 
     def interrupt(self) -> None:
         """Stop what is rendered; its finished segments stay."""
@@ -49,6 +91,8 @@ class RenderEngine:
 
     def close(self) -> None:
         """End the process."""
+        if self._idle is not None:
+            self._idle.cancel()
         if self._worker is not None:
             self._worker.close()
             self._worker = None
