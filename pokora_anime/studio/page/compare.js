@@ -38,6 +38,7 @@ function pair(root, runs) {
   const end = synced(root, films, stage);
   put(root, h("div", { class: "head" }, h("h1", { text: t("compare.title") }), linkButton(t("tab.gallery"), "/gallery", { sign: "gallery", kind: "quiet" })),
     stage, end.element, differences(runs));
+  root.querySelector(".player .primary")?.focus({ preventScroll: true });
   return end.stop;
 }
 
@@ -99,9 +100,6 @@ function synced(root, films, stage) {
   };
   document.addEventListener("keydown", keys);
   const element = h("div", { class: "card player" }, films.length ? [toggle, button(t("compare.step"), () => step(1), { sign: "step", bare: true }), scrub, time, speeds] : null, modes, wipe);
-  if (!matchMedia("(prefers-reduced-motion: reduce)").matches && films.length) {
-    Promise.all(films.map((one) => new Promise((done) => { if (one.readyState > 2) done(); else { one.addEventListener("canplay", done, { once: true }); one.addEventListener("error", done, { once: true }); } }))).then(() => { if (root.isConnected && !playing) play(); });
-  }
   return { element, stop: () => { playing = false; document.removeEventListener("keydown", keys); } };
 }
 

@@ -78,7 +78,7 @@ export async function verified(what, place, pressed) {
     const verdict = verdictOf(told.verdict ?? worst(told, areas, findings));
     put(place, h("section", { class: "card verify" },
       h("div", { class: "light", data: { verdict } }, icon({ PASS: "check", REVIEW: "warn" }[verdict] ?? "block"), h("div", {}, h("b", { text: named("verified", verdict) }), h("small", { text: t("verify.took", { time: duration(told.seconds), n: findings.length }) })),
-        h("span", { class: "row push" }, areas.map(([area, one]) => h("span", { class: "pill", data: { verdict: verdictOf(one) }, text: `${named("area", area)}: ${named("verdict", verdictOf(one))}` })))),
+        h("span", { class: "row push" }, h("code", { class: "code", text: verdict }), areas.map(([area, one]) => h("span", { class: "pill", data: { verdict: verdictOf(one) }, text: `${named("area", area)}: ${named("verdict", verdictOf(one))}` })))),
       told.unreadable ? h("p", { class: "bad", text: told.unreadable }) : null,
       h("ul", { class: "findings" }, findings.map((one) => finding(one)))));
   } catch (problem) {
