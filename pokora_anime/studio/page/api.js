@@ -74,7 +74,10 @@ function parsed(text) {
 export const get = (path, options) => call("GET", path, undefined, options);
 export const post = (path, body = {}, options) => call("POST", path, body, options);
 
-/** A stream of server-sent events: `on` maps names to functions of their JSON. Returns what closes it. */
+/**
+ * A stream of server-sent events: `on` maps names to functions of their JSON. Returns what closes it.
+ * A tab that nobody sees holds none: a browser opens six connections to a server, for all of its tabs.
+ */
 export function stream(path, on) {
   let source = null;
   let timer = 0;
@@ -84,6 +87,12 @@ export function stream(path, on) {
     closed = true;
     clearTimeout(timer);
     source?.close();
+    document.removeEventListener("visibilitychange", seen);
+  };
+  const seen = () => {
+    clearTimeout(timer);
+    source?.close();
+    if (!document.hidden) open();
   };
   const open = () => {
     source = new EventSource(path);
@@ -107,7 +116,8 @@ export function stream(path, on) {
     }
     source.addEventListener("end", close);
   };
-  open();
+  document.addEventListener("visibilitychange", seen);
+  if (!document.hidden) open();
   return close;
 }
 

@@ -149,7 +149,9 @@ listen("go", (address) => {
   void show(true);
 });
 
+// All at once: the schema, the view's module and the words.
 void getSchema().catch(() => null);
+void VIEWS.find(([pattern]) => pattern.test(location.pathname))?.[2]();
 speak(preferred()).then(() => {
   shell();
   return show();

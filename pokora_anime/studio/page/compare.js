@@ -38,6 +38,7 @@ function pair(root, runs) {
   const end = synced(root, films, stage);
   put(root, h("div", { class: "head" }, h("h1", { text: t("compare.title") }), linkButton(t("tab.gallery"), "/gallery", { sign: "gallery", kind: "quiet" })),
     stage, end.element, differences(runs));
+  root.querySelector(".player .primary")?.focus({ preventScroll: true });
   return end.stop;
 }
 
@@ -99,9 +100,6 @@ function synced(root, films, stage) {
   };
   document.addEventListener("keydown", keys);
   const element = h("div", { class: "card player" }, films.length ? [toggle, button(t("compare.step"), () => step(1), { sign: "step", bare: true }), scrub, time, speeds] : null, modes, wipe);
-  if (!matchMedia("(prefers-reduced-motion: reduce)").matches && films.length) {
-    Promise.all(films.map((one) => new Promise((done) => { if (one.readyState > 2) done(); else { one.addEventListener("canplay", done, { once: true }); one.addEventListener("error", done, { once: true }); } }))).then(() => { if (root.isConnected && !playing) play(); });
-  }
   return { element, stop: () => { playing = false; document.removeEventListener("keydown", keys); } };
 }
 
@@ -115,7 +113,7 @@ function differences([one, other]) {
   const cell = (value) => h("td", { class: ["number", value?.verdict] }, typeof value?.value === "number" ? number(value.value, 3) : "–");
   return h("section", { class: "card" }, h("h2", { text: t("compare.differences") }),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("compare.differences") }, h("table", {},
-      h("thead", {}, h("tr", {}, h("th"), h("th", { scope: "col", text: "A" }), h("th", { scope: "col", text: "B" }))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "unseen", text: t("compare.what") })), h("th", { scope: "col", text: "A" }), h("th", { scope: "col", text: "B" }))),
       h("tbody", {},
         h("tr", {}, h("th", { scope: "row", text: t("compare.overall") }), h("td", {}, score(one)), h("td", {}, score(other))),
         keys.map((key) => h("tr", {}, h("th", { scope: "row" }, h("code", { text: key })), h("td", { text: a[key] ?? "–" }), h("td", { text: b[key] ?? "–" }))),

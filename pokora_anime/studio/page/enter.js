@@ -3,7 +3,7 @@
 import { call, get, post } from "./api.js";
 import { announce, button, debounced, field, h, icon, linkButton, put, select } from "./dom.js";
 import { OVER, follow, jobView } from "./job.js";
-import { complain } from "./problems.js";
+import { complain, said } from "./problems.js";
 import { verified } from "./run.js";
 import { recall, keep } from "./state.js";
 import { ago, bytes, t } from "./strings.js";
@@ -30,13 +30,17 @@ export async function mount(root) {
     summary.dataset.verdict = open ? "REVIEW" : "PASS";
   };
   const save = (part) => {
+    saved.classList.remove("bad");
     saved.textContent = t("enter.saving");
     saving = saving.then(() => call("PUT", "/api/submission", part)).then((next) => {
       take(next);
       saved.textContent = t("enter.saved");
     }).catch((problem) => {
-      saved.textContent = t("enter.unsaved");
-      complain(problem);
+      // What could not be saved goes along with the next change, so that nothing typed is lost.
+      for (const [key, value] of Object.entries(part.fields ?? {})) edited[key] ??= value;
+      saved.classList.add("bad");
+      saved.textContent = `${t("enter.unsaved")}: ${said(problem)}${problem.expected ? ` · ${t("problem.expected")} ${problem.expected}` : ""}`;
+      if (problem.status !== 422 && problem.status !== 400) complain(problem);
     });
     return saving;
   };
@@ -141,6 +145,6 @@ function formField(one, change) {
   if (one.kind === "choice") control = select([...(one.required ? [] : [["", "–"]]), ...(one.choices ?? []).map((name) => [name, name])], String(one.value ?? ""), change, props);
   else if (one.kind === "lines") control = h("textarea", { ...props, rows: 4, value: Array.isArray(one.value) ? one.value.join("\n") : (one.value ?? ""), on: { input: () => change(control.value) } });
   else control = h("input", { ...props, type: one.kind === "number" ? "number" : "text", value: String(one.value ?? ""), autocomplete: "off", on: { input: () => change(control.value) } });
-  return field(`${one.label}${one.required ? " *" : ""}`, control, one.help ?? "", { class: one.kind === "lines" ? "wide" : "" });
+  return field(`${one.label}${one.required ? " *" : ""}`, control, one.help === one.label ? "" : (one.help ?? ""), { class: one.kind === "lines" ? "wide" : "" });
 }
 

@@ -3,7 +3,7 @@
 import { call, enc, get, post } from "./api.js";
 import { announce, button, debounced, h, icon, linkButton, put, select, toast } from "./dom.js";
 import { complain } from "./problems.js";
-import { ago, duration, named, number, t, verdictOf } from "./strings.js";
+import { ago, named, number, t, verdictOf } from "./strings.js";
 
 const PAGE = 48;
 const SORTS = ["newest", "score", "seed", "seconds"];
@@ -116,7 +116,7 @@ async function runs(root, query) {
   }, { sign: "star", kind: "quiet", "aria-pressed": String(state.favourites) });
   const sweeps = h("span", { class: "sweeps" });
   const sweepOptions = () => {
-    const names = [...new Set(shown.map((run) => run.sweep).filter(Boolean))];
+    const names = [...new Set(shown.map((run) => run.sweep).filter((name) => name && name !== "studio"))];
     put(sweeps, names.length || state.sweep ? select([["", t("gallery.all_sweeps")], ...names.map((name) => [name, name])], state.sweep, (value) => change({ sweep: value }), { "aria-label": t("gallery.sweep") }) : null);
   };
   const empty = h("div", { class: "empty", hidden: true }, icon("gallery"), h("h2"), linkButton(t("queue.make"), "/", { sign: "make", kind: "primary" }));
@@ -163,7 +163,7 @@ function card(run, { picked, pick, like, drop }) {
   };
   const stop = () => screen.querySelector("video")?.remove();
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  return h("article", { class: ["run", picked.has(run.id) && "picked"], role: "listitem", data: { run: run.id },
+  return h("div", { class: ["run", picked.has(run.id) && "picked"], role: "listitem", data: { run: run.id },
     on: { mouseenter: calm ? () => {} : play, mouseleave: stop, focusin: calm ? () => {} : play, focusout: (event) => { if (!event.currentTarget.contains(event.relatedTarget)) stop(); } } },
   h("a", { class: "card-link", href: `/gallery/${enc(run.id)}`, tabindex: -1, data: { part: "link" }, "aria-label": `${name}, ${t("run.seed", { n: run.seed })}` }, screen),
   h("div", { class: "badges" },
@@ -174,7 +174,7 @@ function card(run, { picked, pick, like, drop }) {
     run.video || run.poster ? button(t("gallery.pick"), () => pick(run), { sign: "compare", bare: true, kind: "small", "aria-pressed": String(picked.has(run.id)), data: { part: "pick" } }) : null,
     button(t("run.bin"), () => drop(run), { sign: "bin", bare: true, kind: "small", data: { part: "bin" } })),
   h("div", { class: "run-words" }, h("p", { text: name }),
-    h("small", { class: "hint" }, score(run), [run.video ? duration(run.seconds) : run.stills?.length ? t("run.stills", { n: run.stills.length }) : "", t("run.seed", { n: run.seed }), ago(run.when)].filter(Boolean).join(" · "))));
+    h("small", { class: "hint" }, score(run), [run.stills?.length ? t("run.stills", { n: run.stills.length }) : "", t("run.seed", { n: run.seed }), ago(run.when)].filter(Boolean).join(" · "))));
 }
 
 /** Whether a run is an entry; what passes has a sign alone. */

@@ -132,10 +132,10 @@ export function graphView(nodes) {
     const { x, y } = plan.places.get(node.id);
     const box = s("g", {
       class: `node ${kind(node)}`, transform: `translate(${x} ${y})`, role: "button", tabindex: -1,
-      "aria-label": t("graph.node", { name: node.label || node.operation, n: plan.parents.get(node.id).length }), "aria-pressed": "false",
+      "aria-label": `${node.label || node.operation} ${second(node)}, ${t("graph.node", { n: plan.parents.get(node.id).length })}`, "aria-pressed": "false",
       on: { click: () => choose(node.id), focus: () => choose(node.id), keydown: (event) => walk(event, node.id) },
     }, s("rect", { width: WIDE, height: HIGH, rx: 11 }), s("rect", { class: "mark", width: 5, height: HIGH - 16, x: 8, y: 8, rx: 2.5 }),
-    s("text", { x: 22, y: 19, text: cut(node.label || node.operation, 18) }), s("text", { class: "second", x: 22, y: 34, text: cut(node.label && node.label !== node.operation ? node.operation : node.id.slice(0, 12), 20) }));
+    s("text", { x: 22, y: 19, text: cut(node.label || node.operation, 18) }), s("text", { class: "second", x: 22, y: 34, text: second(node) }));
     drawn.set(node.id, box);
     boxes.append(box);
   }
@@ -180,4 +180,5 @@ function facts(node, plan, by, choose) {
   ];
 }
 
+const second = (node) => cut(node.label && node.label !== node.operation ? node.operation : node.id.slice(0, 12), 20);
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

@@ -101,6 +101,7 @@ export function jobView({ changed = () => {} } = {}) {
 
   const pictures = (job) => {
     const found = job.pictures ?? {};
+    screen.classList.toggle("busy", job.state === "running");
     const stills = Object.keys(found).filter((kind) => /^still/.test(kind) && found[kind]);
     if (stills.length) {
       screen.classList.add("many");
@@ -127,7 +128,6 @@ export function jobView({ changed = () => {} } = {}) {
     }
     const quiet = screen.querySelector(".quiet-screen p");
     if (quiet) quiet.textContent = t(OVER.includes(job.state) ? "job.no_picture" : job.state === "queued" ? "job.soon" : "job.first_picture");
-    screen.classList.toggle("busy", job.state === "running");
   };
   const progress = (job) => {
     const whole = share(job);

@@ -31,15 +31,22 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
     const mine = (waiting = new AbortController());
     const options = { signal: mine.signal };
     const asked = body();
-    const [checked, guessed] = await Promise.allSettled([post("/api/check", asked, options), post("/api/estimate", asked, options)]);
-    if (mine.signal.aborted) return;
-    showCheck(checked);
-    showEstimate(guessed);
+    const shown = async (path, show) => {
+      const [answer] = await Promise.allSettled([post(path, asked, options)]);
+      if (!mine.signal.aborted) show(answer);
+    };
+    await Promise.all([shown("/api/check", showCheck), shown("/api/estimate", showEstimate)]);
   }, QUIET);
 
+  let time = "";
+  const inBrief = (words = time) => {
+    time = words;
+    put(brief, h("b", { text: named("verdict", light.dataset.verdict) }), h("span", { text: time }));
+  };
   const verdict = (name, words) => {
     light.dataset.verdict = brief.dataset.verdict = name;
     put(light, icon(SIGNS[name] ?? "warn"), h("div", {}, h("b", { text: named("verdict", name) }), h("small", { text: words })));
+    inBrief();
   };
   const showCheck = ({ status, value, reason }) => {
     if (status === "rejected") {
@@ -54,8 +61,9 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
     // What offends nothing and is no entry, such as a base for trying, is no alarm.
     const name = told === "BLOCK" && !found.some((one) => one.severity === "block") && found.length ? "TRY" : told;
     verdict(name, has(`verdict.${name}.why`) ? t(`verdict.${name}.why`, { contest: value.contest || t("judge.contest") }) : "");
-    const grave = found.filter((one) => one.severity !== "note");
-    const notes = found.filter((one) => one.severity === "note");
+    const minor = (one) => one.severity === "note" || (name === "TRY" && one.severity !== "block");
+    const grave = found.filter((one) => !minor(one));
+    const notes = found.filter(minor);
     put(findings, grave.map((one) => finding(one, apply, schema)),
       notes.length ? h("li", {}, h("details", { open: recall("notes_open", false), on: { toggle: (event) => keep("notes_open", event.target.open) } },
         h("summary", { class: "hint", text: t("judge.notes", { n: notes.length }) }), h("ul", { class: "findings" }, notes.map((one) => finding(one, apply, schema))))) : null);
@@ -66,7 +74,7 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
   const showEstimate = ({ status, value }) => {
     if (status === "rejected") {
       put(estimate);
-      put(brief, h("b", { text: named("verdict", light.dataset.verdict) }));
+      inBrief("");
       return;
     }
     const one = value.seconds ?? {};
@@ -78,7 +86,7 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
     ];
     put(estimate, rows.filter(Boolean).map(([name, what, more]) => h("div", {}, h("dt", { text: name }), h("dd", {}, h("b", { text: what }), more && h("small", { text: more })))),
       value.note && h("p", { class: "hint", text: value.note }));
-    put(brief, h("b", { text: named("verdict", light.dataset.verdict) }), h("span", { text: duration(one.total) }));
+    inBrief(duration(one.total));
   };
 
   const update = () => {

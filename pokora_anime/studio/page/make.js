@@ -2,7 +2,7 @@
 
 import { enc, get, getSchema } from "./api.js";
 import { complain, go } from "./problems.js";
-import { button, field, h, icon, linkButton, nextId, put, select } from "./dom.js";
+import { button, field, h, icon, linkButton, put, select } from "./dom.js";
 import { judgePanel } from "./judge.js";
 import { promptEditor } from "./prompt.js";
 import { settingControl, settingSearch, plain } from "./settings.js";
@@ -81,7 +81,7 @@ function form(root, schema, draft, rebuild) {
       changed();
     },
   });
-  const heading = h("h2", { class: "prompt-head" });
+  const heading = h("h2", { id: "prompt-title" });
   const title = () => { heading.textContent = several() ? t("prompt.shot", { n: draft.at + 1 }) : t("prompt.title"); };
   const shots = draft.command === "stills" ? null : shotEditor({
     draft, cameras: settings["motion.camera"]?.members ?? ["free"],
@@ -128,8 +128,7 @@ function head({ schema, draft, has, set, changed, rebuild }) {
 }
 
 function radio(name, value, words, checked, change, title = null) {
-  const id = nextId();
-  return h("span", { class: "segment", title }, h("input", { type: "radio", id, name, value, checked, on: { change } }), h("label", { for: id, text: words }));
+  return h("label", { class: "segment", title }, h("input", { type: "radio", name, value, checked, on: { change } }), h("span", { text: words }));
 }
 
 function groupSelect(schema, draft, group, set) {

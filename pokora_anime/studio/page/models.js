@@ -39,7 +39,7 @@ export async function mount(root) {
       h("td", { data: { label: t("models.entry") } }, entry(one.entry)),
       h("td", { class: "number", data: { label: t("models.size") } }, bytes(one.bytes)),
       h("td", { data: { label: t("models.state") } }, h("span", { class: "pill", data: { state: one.state }, text: named("models", one.state) })),
-      h("td", {}, fetched ? null : busy ? place : [button(t(one.state === "partial" ? "models.go_on" : "models.fetch"), () => begin(one), { sign: "download", kind: "small", "aria-label": t("models.fetch_of", { name: one.id }) }), place]));
+      h("td", {}, fetched || verdictOf(one.entry) === "BLOCK" ? null : busy ? place : [button(t(one.state === "partial" ? "models.go_on" : "models.fetch"), () => begin(one), { sign: "download", kind: "small", "aria-label": `${t(one.state === "partial" ? "models.go_on" : "models.fetch")}: ${one.id}` }), place]));
   };
   const begin = async (one) => {
     try {

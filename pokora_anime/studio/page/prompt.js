@@ -12,7 +12,7 @@ export function promptEditor({ vocabulary, read, write, placeholder }) {
   const marks = h("div", { class: "prompt-marks", "aria-hidden": "true" });
   const note = h("p", { class: "prompt-note", id: "prompt-note", "aria-live": "polite" });
   const text = h("textarea", {
-    id, rows: 3, maxlength: 4000, spellcheck: "false", autocomplete: "off", "aria-describedby": "prompt-note", placeholder,
+    id, rows: 3, maxlength: 4000, spellcheck: "false", autocomplete: "off", "aria-labelledby": "prompt-title", "aria-describedby": "prompt-note", placeholder,
     on: { input: () => { write(text.value); draw(); }, scroll: () => { marks.scrollTop = text.scrollTop; } },
   });
   const drawn = h("p", { class: "hint", hidden: true });

@@ -51,8 +51,8 @@ function facts(run, proof) {
   }, { sign: "star", "aria-pressed": String(Boolean(run.favourite)) });
   const verify = button(t("run.verify"), () => verified({ run: run.id }, proof, verify), { sign: "shield" });
   const rows = [
-    [t("fact.seed"), String(run.seed)], [t("fact.seconds"), run.video ? duration(run.seconds) : ""],
-    [t("fact.when"), date(run.when)], [t("fact.sweep"), run.sweep], [t("fact.folder"), run.path],
+    [t("fact.seed"), String(run.seed)], [t("fact.seconds"), run.seconds ? duration(run.seconds) : ""],
+    [t("fact.when"), date(run.when)], [t("fact.sweep"), run.sweep === "studio" ? "" : run.sweep], [t("fact.folder"), run.path],
   ].filter(([, value]) => value);
   return h("div", { class: "run-facts" },
     h("p", { class: "kicker" }, h("a", { href: "/gallery", text: t("tab.gallery") }), ` / ${t(`command.${run.command}`)}`),
@@ -78,7 +78,7 @@ export async function verified(what, place, pressed) {
     const verdict = verdictOf(told.verdict ?? worst(told, areas, findings));
     put(place, h("section", { class: "card verify" },
       h("div", { class: "light", data: { verdict } }, icon({ PASS: "check", REVIEW: "warn" }[verdict] ?? "block"), h("div", {}, h("b", { text: named("verified", verdict) }), h("small", { text: t("verify.took", { time: duration(told.seconds), n: findings.length }) })),
-        h("span", { class: "row push" }, areas.map(([area, one]) => h("span", { class: "pill", data: { verdict: verdictOf(one) }, text: `${named("area", area)}: ${named("verdict", verdictOf(one))}` })))),
+        h("span", { class: "row push" }, h("code", { class: "code", text: verdict }), areas.map(([area, one]) => h("span", { class: "pill", data: { verdict: verdictOf(one) }, text: `${named("area", area)}: ${named("verdict", verdictOf(one))}` })))),
       told.unreadable ? h("p", { class: "bad", text: told.unreadable }) : null,
       h("ul", { class: "findings" }, findings.map((one) => finding(one)))));
   } catch (problem) {

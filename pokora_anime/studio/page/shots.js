@@ -14,6 +14,7 @@ export function shotEditor({ draft, cameras, changed }) {
     draft.at = index;
     changed(true);
     show();
+    strip.children[index]?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
   };
   const add = () => {
     if (!draft.shots.length) draft.shots.push(shot(draft.values["shot.prompt"] ?? "", draft.values["shot.seconds"] || 4));

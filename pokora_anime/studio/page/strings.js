@@ -18,7 +18,7 @@ export function preferred() {
 
 /** Loads a language; what it lacks is said in English. */
 export async function speak(code) {
-  const [own, english] = await Promise.all([strings(code), strings("en")]);
+  const [english, own] = await Promise.all([strings("en"), code === "en" ? {} : strings(code)]);
   words = { ...english, ...own };
   language = code;
   document.documentElement.lang = code;

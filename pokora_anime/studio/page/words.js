@@ -43,8 +43,9 @@ export function wordsOf(draft, schema) {
 const oneLine = (text) => String(text).replace(/\s*\n\s*/g, " ").trim();
 const bare = (text) => (/^[\w-]+$/.test(text) ? text : quote(text));
 
-/** A string as Hydra's quoted value, which comes back as the very same text. */
+/** A string as Hydra's quoted value, which comes back as the very same text; without backslashes where that goes. */
 export function quote(text) {
+  if (text.includes("'") && !/["\\$]/.test(text)) return `"${text}"`;
   const literal = text.replace(/(\\*)\$\{/g, (_, signs) => `${signs}${signs}\\\${`);
   const escaped = literal.replace(/(\\*)'/g, (_, signs) => `${signs}${signs}\\'`);
   return `'${escaped.replace(/(\\+)$/, (signs) => signs + signs)}'`;
