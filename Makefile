@@ -41,7 +41,7 @@ $(SETUP): another-build
 endif
 another-build: ;
 
-.PHONY: help setup video stills submission sweep test lint docs bench bench-gpu bench-regression clean
+.PHONY: help setup video stills studio submission sweep test lint docs bench bench-gpu bench-regression clean
 
 help: ## show this page
 	@echo 'make TARGET [PROMPT='"'"'1girl, blue hair, waving'"'"'] [SEED=7|random] [ARGS='"'"'key=value ...'"'"']'
@@ -59,6 +59,9 @@ video: $(SETUP) ## render an 8 s anime clip
 
 stills: $(SETUP) ## render images, each with the next seed
 	@$(POKORA) stills $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
+
+studio: $(SETUP) ## all of it in a browser on this machine (ARGS='studio.port=8400')
+	@$(POKORA) studio --open $(value ARGS)
 
 sweep: $(SETUP) ## render a small grid (seeds x speeds) and a gallery of it
 	@$(POKORA) sweep --open $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)
@@ -93,7 +96,7 @@ clean: ## remove what tools left behind (outputs and .venv stay)
 # Once, and again when the lock or the package's own description changes. uv is fast but does not
 # read pip's configuration, so where it fails pip has the last word. The lock holds all that is needed:
 # uv pip compile --universal --no-header --no-annotate --no-emit-package vapoursynth \
-#   --no-emit-package openvino-telemetry --extra dev --extra docs --extra upscale --extra rife --extra openvino pyproject.toml -o requirements.lock
+#   --no-emit-package openvino-telemetry --extra dev --extra docs --extra upscale --extra rife --extra openvino --extra studio pyproject.toml -o requirements.lock
 $(SETUP): requirements.lock pyproject.toml setup.py
 	@python=; for candidate in python3.12 python3.13 python3.11 python3 python; do \
 	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \

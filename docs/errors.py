@@ -43,6 +43,7 @@ FAMILIES = {
     "SIG": ("Verify: the signature", 1, "Who signed, and whether it fits."),
     "POL": ("Verify: the graph", 1, "What came from what, and with which settings and weights."),
     "BND": ("Verify: a bundle", 1, "Names, entry, documents, source and signed copies of a submission."),
+    "API": ("Studio", 2, "What the server answers, or why it does not start; status 2 where it ends."),
     "RPL": ("Replay", 1, "Parts that could not be computed again."),
 }
 
@@ -68,13 +69,19 @@ def collect() -> dict[str, list[Line]]:
 
 def _of(node: ast.AST) -> Iterator[tuple[str, Line]]:
     """A call with a code and what it says; a code by itself, such as one that a table holds."""
-    if isinstance(node, ast.Call) and node.args and (code := _code(node.args[0])):
+    if isinstance(node, ast.Call) and (place := _place(node)) is not None:
+        code = _code(node.args[place])
         named = {word.arg: _text(word.value) for word in node.keywords if word.arg}
-        said = [_text(argument) for argument in node.args[1:]]
+        said = [_text(argument) for argument in node.args[place + 1 :]]
         got = named.get("message") or next(filter(None, said), "") or named.get("got", "")
         yield code, Line(got, named.get("expected", ""), named.get("fix", ""))
     elif code := _code(node):
         yield code, Line("", "", "")
+
+
+def _place(call: ast.Call) -> int | None:
+    """Where a call's code stands: first, or behind the status of an answer."""
+    return next((place for place, one in enumerate(call.args[:2]) if _code(one)), None)
 
 
 def _code(node: ast.AST) -> str:

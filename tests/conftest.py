@@ -28,8 +28,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         once_per_session.end()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The dearest files first, so that no process is left with one of them at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The dearest files first, so that no process is left with one of them at the end.
+
+    What drives a browser through a whole entry runs where `-m browser` asks for it, as `.ci/run` does.
+    """
+    if "browser" not in str(config.option.markexpr):
+        apart = pytest.mark.skip(reason="runs with `-m browser`, after all else in .ci/run")
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(apart)
     rank = {name: place for place, name in enumerate(DEAREST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 

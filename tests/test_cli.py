@@ -226,8 +226,8 @@ def test_ctrl_c_prints_the_command_that_goes_on(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POKORA_PROMPT", "from 'make'")
-    for module in ("render", "render_job"):  # one run, and the jobs of a grid
-        monkeypatch.setattr(f"pokora_anime.cli.render.{module}.render", stop)
+    for module in ("cli.render.render", "jobs.render_job"):  # one run, and the jobs of a grid
+        monkeypatch.setattr(f"pokora_anime.{module}.render", stop)
     monkeypatch.setattr("sys.argv", ["else/where/pokora"])
     assert main(typed) == 130
     line = capsys.readouterr().err.splitlines()[-1]

@@ -16,7 +16,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 from pokora_anime.cli.bench import measure_rates as bench_rates
-from pokora_anime.cli.render import estimate_command, sweep_jobs
+from pokora_anime.cli.render import estimate_command
 from pokora_anime.config.compose import compose, typed
 from pokora_anime.devices import hardware
 from pokora_anime.devices.forecast import cards, disk_space, plan_text, rates
@@ -26,6 +26,7 @@ from pokora_anime.devices.forecast.rates import Accelerator, Rates
 from pokora_anime.devices.forecast.workload import Job
 from pokora_anime.devices.hardware import GIB
 from pokora_anime.errors import ConfigError, MachineError, PokoraError, PromptError
+from pokora_anime.jobs import sweep_jobs
 from pokora_anime.schema.config_groups import conf_dir, register_schemas
 from pokora_anime.schema.settings import DeviceConfig, DeviceKind, Family
 

@@ -18,9 +18,9 @@ from support import sandboxed_code
 
 from pokora_anime.catalogue import hash_memory
 from pokora_anime.cli import doctor
-from pokora_anime.cli.render import finished_runs
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, Interrupted, MachineError, WeightsError
+from pokora_anime.jobs import finished_runs
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.render.worker import bytecode, granted_paths, messages, parent, temporary_folders
 from pokora_anime.sandbox import child_environment, network_arguments

@@ -17,8 +17,8 @@ from PIL import Image as Pictures
 from support import forged_bundle, submission_checkout
 
 from pokora_anime.cli import main
-from pokora_anime.cli.render.render_job import render
 from pokora_anime.errors import PokoraError
+from pokora_anime.jobs.render_job import render
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.run_reading import read_run

@@ -12,9 +12,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 from pokora_anime.cli import main
-from pokora_anime.cli.render import render, sweep, sweep_jobs, sweep_size
+from pokora_anime.cli.render import render, sweep
 from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError, MachineError
+from pokora_anime.jobs import sweep_jobs, sweep_size
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.schema.config_groups import conf_dir, register_schemas
 

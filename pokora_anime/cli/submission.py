@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from pokora_anime.cli.parser import OneLineParser
@@ -68,8 +70,15 @@ def _answer(question: str) -> str:
 def _status(arguments: list[str]) -> int:
     from pokora_anime.submission import checklist
 
-    _parser("status").parse_args(arguments)
-    print(checklist.as_text(Path()))
+    parser = _parser("status")
+    parser.add_argument("--json", action="store_true", help="the checklist as JSON")
+    if parser.parse_args(arguments).json:
+        plain = [
+            {**asdict(item), "details": [*map(str.strip, item.details)]} for item in checklist.items(Path())
+        ]
+        print(json.dumps(plain, ensure_ascii=False, indent=2))
+    else:
+        print(checklist.as_text(Path()))
     return 0
 
 

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask before the bundle's source runs")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args(list(arguments))
-    from pokora_anime.cli.render.render_job import render
+    from pokora_anime.jobs.render_job import render
     from pokora_anime.submission.reproduce import reproduce_runs
 
     ask = None if options.yes else _confirmed

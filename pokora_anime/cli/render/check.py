@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from pokora_anime.config import gate
-from pokora_anime.config.overrides import screen
 from pokora_anime.errors import ConfigError
-from pokora_anime.findings import Finding, Severity, of_severity, verdict, worst_first
+from pokora_anime.findings import Finding, Severity, of_severity, verdict
+from pokora_anime.jobs import judgement
 from pokora_anime.rules.typed_words import foreign_options
 
 _COMMANDS = ("video", "stills")
@@ -43,24 +42,11 @@ def examine(command: str, words: Sequence[str]) -> tuple[str, list[Finding]]:
     request = parse("check", words)
     if request.multirun:
         raise ConfigError("CFG-SYNTAX", "pokora check judges one config", fix="leave out --multirun")
-    typed = [finding for override in request.overrides for finding in screen(command, override)]
-    if typed:
-        return "", typed
-    from pokora_anime.config import prompt_notes
-    from pokora_anime.config.compose import compose
-
-    config = compose(command, request.overrides)
-    return config.contest.name, worst_first([*gate.examine(config), *prompt_notes.findings(config)])
+    return judgement.judge(command, request.overrides)
 
 
 def _json(command: str, contest: str, findings: Sequence[Finding]) -> str:
-    report = {
-        "command": command,
-        "contest": contest,
-        "verdict": verdict(findings).value,
-        "findings": [finding.to_plain() for finding in findings],
-    }
-    return json.dumps(report, ensure_ascii=False, indent=2)
+    return json.dumps(judgement.report(command, contest, findings), ensure_ascii=False, indent=2)
 
 
 def _text(contest: str, findings: Sequence[Finding]) -> str:

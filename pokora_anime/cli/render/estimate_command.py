@@ -6,16 +6,15 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from pokora_anime.config import gate
-from pokora_anime.devices import compiler
 from pokora_anime.devices.forecast import cards, estimate, plan_text, rates
 from pokora_anime.devices.forecast.cards import Source
 from pokora_anime.devices.forecast.estimate import Estimate, Target
 from pokora_anime.devices.hardware import GIB
 from pokora_anime.errors import ConfigError
-from pokora_anime.schema.settings import DeviceKind, RunConfig
+from pokora_anime.jobs import job_estimate
+from pokora_anime.jobs.job_estimate import Jobs
+from pokora_anime.schema.settings import DeviceKind
 from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.files.user_folder import amount, free_space
 
@@ -34,21 +33,6 @@ class Asked:
     words: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jobs:
-    """What would be rendered, how much of it at once, and the folder for it."""
-
-    labels: list[str]
-    configs: list[RunConfig]
-    at_once: int
-    out: Path
-
-    @property
-    def several(self) -> bool:
-        """Whether it is a sweep."""
-        return bool(self.labels)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Print the estimate. Raises ConfigError, PromptError for what `pokora video` would refuse as well."""
     if any(word in ("-h", "--help") for word in arguments):
@@ -62,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     for note in dict.fromkeys(one.target.note for one in found if one.target.note):
         print(note, file=sys.stderr)
     if asked.as_json:
-        print(json.dumps(_plain(asked, jobs, found), ensure_ascii=False, indent=2))
+        print(json.dumps(job_estimate.plain(asked.command, jobs, found), ensure_ascii=False, indent=2))
     else:
         print("\n".join([*_head(jobs), *(_table(found) if asked.gpu == _ALL else _page(jobs, found[0]))]))
     return 0
@@ -96,27 +80,16 @@ def _command(word: str) -> str:
 
 def _jobs(asked: Asked) -> Jobs:
     """The configs, each through the gate of a render. Raises ConfigError, PromptError."""
-    from pokora_anime.cli.render import render, sweep_jobs
-    from pokora_anime.config.compose import compose
+    from pokora_anime.cli.render import render
 
     request = render.parse("estimate", asked.words)
     if request.shown:
         raise ConfigError("CFG-SYNTAX", "--cfg in an estimate", fix=f"`pokora {asked.command} --cfg`")
-    sweep = asked.command == "sweep"
-    if sweep and not any(word.startswith("sweep=") for word in request.overrides):
-        request.overrides.insert(0, sweep_jobs.DEFAULT_SWEEP)
-    command = "video" if sweep else asked.command
-    labels: list[str] = []
-    if sweep or request.multirun:
-        listed, at_once = sweep_jobs.configs(command, request.overrides)
-        labels, configs = [label for label, _ in listed], [config for _, config in listed]
-    else:
-        configs, at_once = [compose(command, request.overrides)], 1
-    for config in {id(config): config for config in configs}.values():
-        gate.refuse(config)
-        if not asked.gpu and not config.device.memory_gb:  # then it is about another machine
-            compiler.require(config)
-    return Jobs(labels=labels, configs=configs, at_once=at_once, out=request.out)
+    several = asked.command == "sweep" or request.multirun
+    jobs = Jobs.of(asked.command, request.overrides, request.out, several=several)
+    if not asked.gpu:  # then it is about this machine
+        jobs.require_compilers()
+    return jobs
 
 
 def _targets(gpu: str, jobs: Jobs) -> list[Target]:
@@ -247,47 +220,3 @@ def _table(found: Sequence[Estimate]) -> list[str]:
         if not each.fits:
             lines.append(f"{'':14} -> {_short_of(each)}")
     return [*lines, "No card was measured by this project: rates are published or assumed (conf/cards.yaml)."]
-
-
-def _plain(asked: Asked, jobs: Jobs, found: Sequence[Estimate]) -> dict[str, object]:
-    """For programs: seconds, bytes, dollars."""
-    return {
-        "command": asked.command,
-        "jobs": len(jobs.configs),
-        "n_jobs": jobs.at_once,
-        "disk_bytes": estimate.written(jobs.configs),
-        "disk_free_bytes": free_space(jobs.out),
-        "weights_bytes": estimate.read(jobs.configs),
-        "machines": [_machine(each, jobs) for each in found],
-    }
-
-
-def _machine(each: Estimate, jobs: Jobs) -> dict[str, object]:
-    target, card = each.target, each.target.card
-    seconds = {"starting": each.starting, "computing": each.computing, "delivering": each.delivering}
-    return {
-        "name": target.hardware.name,
-        "kind": target.hardware.kind.value,
-        "flops_a_second": round(target.hardware.rate_of(each.jobs[0].job.family)),
-        "rates": target.source.value,
-        "note": target.note,
-        "fits": each.fits,
-        "cheapest_that_fits": each.cheaper,
-        "possible": each.possible,
-        "memory_bytes": each.peak,
-        "memory_to_use_bytes": target.hardware.memory,
-        "seconds": {"total": round(each.seconds, 1)} | {name: round(one, 1) for name, one in seconds.items()},
-        "seconds_by_job": [round(one.forecast.seconds, 1) for one in each.jobs],
-        "labels": jobs.labels,
-        "plan": plan_text.settings(each.jobs[0].forecast.plan, each.jobs[0].job, target.hardware),
-        "dollars": {
-            "on_demand": _rounded(each.money(card.on_demand)) if card and each.possible else None,
-            "spot": _rounded(each.money(card.spot)) if card and each.possible else None,
-            "seller": card.seller if card else "",
-            "prices": str(card.prices) if card and card.prices else None,
-        },
-    }
-
-
-def _rounded(money: float | None) -> float | None:
-    return None if money is None else round(money, 5)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pokora_anime.cli.render.render_job import note, printable, render
-from pokora_anime.cli.render.sweep_jobs import DEFAULT_SWEEP, PARTS
 from pokora_anime.config.overrides import settled
 from pokora_anime.errors import ConfigError, RecordError
+from pokora_anime.jobs.render_job import note, printable, render
+from pokora_anime.jobs.sweep_jobs import DEFAULT_SWEEP, PARTS
 from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.terminal import resume_hint
@@ -141,7 +141,7 @@ def _agree(folder: Path, still: Origin) -> None:
 
 def _show(command: str, request: Request) -> int:
     """Print the config of the run, or those of all jobs."""
-    from pokora_anime.cli.render import sweep_jobs
+    from pokora_anime.jobs import sweep_jobs
 
     print(sweep_jobs.page(command, request.overrides, request.shown, multirun=request.multirun), end="")
     return 0

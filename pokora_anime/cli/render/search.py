@@ -232,7 +232,7 @@ def _trial(
 ) -> list[float] | None:
     """Render one trial and write its result; its scores, None where it failed or was pruned."""
     from pokora_anime.cli.judge import key
-    from pokora_anime.cli.render.render_job import render
+    from pokora_anime.jobs.render_job import render
 
     started, stopped = time.monotonic(), list[float]()
     result: dict[str, Any] = {"number": number, "overrides": [*space.fixed, *words]}

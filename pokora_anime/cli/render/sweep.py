@@ -14,11 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pokora_anime.cli.render import launchers, sweep_jobs
+from pokora_anime.cli.render import launchers
 from pokora_anime.config.compose import translate, typed
 from pokora_anime.config.overrides import prepare, quote
 from pokora_anime.errors import Interrupted, MachineError, PokoraError
 from pokora_anime.history.gallery import gallery_files, gallery_runs
+from pokora_anime.jobs import sweep_jobs
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.schema.config_groups import conf_dir, prompt_keys, register_schemas
 from pokora_anime.system.files.atomic_files import write_atomic, writing
@@ -52,13 +53,15 @@ class Wishes:
 
 def run(command: str, overrides: Sequence[str], root: Path, wishes: Wishes | None = None) -> int:
     """Render the grid; prints one line a job and the sweep's folder last. 1 if any job failed."""
-    from pokora_anime.cli.render import sweep_size
+    from pokora_anime.jobs import sweep_size
 
     wishes = wishes or Wishes()
     ready = prepare(command, overrides, multirun=True)
     total = sweep_size.count(command, ready, yes=wishes.yes, out=root)
     folder = named(command, ready, root)
     added = launchers.prepare(ready)
+    if total is not None:
+        print(f"{total + wishes.keep} jobs", file=sys.stderr, flush=True)
     with opened(folder, wishes, None if total is None else total + wishes.keep):
         _launch(command, folder, [*added, *ready])
         for number, words in enumerate(_best(folder, wishes.keep), start=len(results(folder))):
@@ -151,7 +154,7 @@ def _job(command: str, composed: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
 
     from pokora_anime.cli.judge import key
-    from pokora_anime.cli.render.render_job import note, render
+    from pokora_anime.jobs.render_job import note, render
     from pokora_anime.quality import quality_gate
 
     hydra_config = HydraConfig.get()
@@ -245,6 +248,7 @@ def write_result(folder: Path, result: dict[str, Any], started: float) -> float:
         text = json.dumps(result, ensure_ascii=False)
         write_atomic(folder / f"job-{result['number']:03}.json", text.encode())
     gallery_files.refresh_sweep(folder)
+    print(f"{len([*folder.glob(gallery_runs.JOBS)])} jobs done", file=sys.stderr, flush=True)
     return seconds
 
 

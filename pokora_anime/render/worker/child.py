@@ -16,10 +16,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, NoReturn, cast
+from typing import IO, TYPE_CHECKING, NoReturn, cast
 
 from pokora_anime.errors import MachineError, PokoraError
 from pokora_anime.render.worker.messages import Message, from_plain, pack_error, receive, send
@@ -30,6 +30,9 @@ from pokora_anime.sandbox.landlock import Confinement, confine, landlock_abi, no
 from pokora_anime.sandbox.seccomp import refuse_sockets
 from pokora_anime.system import process
 from pokora_anime.system.terminal.labelled_lines import labelled
+
+if TYPE_CHECKING:
+    from pokora_anime.schema.settings import RunConfig
 
 
 def main(header: Message) -> None:
@@ -132,7 +135,8 @@ def _serve(answers: IO[bytes], temporary: str) -> None:
     requests = _Requests(temporary)
     for request in requests:
         with labelled(request.get("label", "")):
-            answer = _answered(lambda asked=request: _render(asked, answers))
+            work = _warm if request.get("warm") else partial(_render, request, answers)
+            answer = _answered(work)
         requests.answered()
         send(answers, answer)
 
@@ -171,24 +175,46 @@ def _render(request: Message, answers: IO[bytes]) -> Message:
     from pokora_anime.config.checks import check
     from pokora_anime.render.worker import weight_check
     from pokora_anime.schema.config_groups import SCHEMAS
-    from pokora_anime.schema.settings import StillsConfig, VideoConfig
 
     config = from_plain(SCHEMAS[request["command"]], request["config"])
     check(config)
     weight_check.check(config)
     from pokora_anime.networks.converted import kept_conversions
-    from pokora_anime.render import pipeline
 
     send(answers, {"uncompiled": _uncompiled()})
     kept_conversions.hand_over(lambda made: send(answers, {"converted": [str(made)]}))
+    with _watched(request, answers):
+        return {"path": str(_rendered(config, request, answers)), "uncompiled": _uncompiled()}
+
+
+def _warm() -> Message:
+    """Imports what a run imports, before one is asked for."""
+    from pokora_anime.networks import network_cache
+    from pokora_anime.render import pipeline
+
+    del network_cache, pipeline
+    return {"warm": True, "uncompiled": _uncompiled()}
+
+
+def _rendered(config: RunConfig, request: Message, answers: IO[bytes]) -> Path:
+    from pokora_anime.render import pipeline
+    from pokora_anime.schema.settings import StillsConfig, VideoConfig
+
     root = Path(request["root"])
     if isinstance(config, VideoConfig):
         told = partial(_tell_first, answers) if request.get("first") else None
-        path = pipeline.render_video(config, root, guard_state.in_force().to_json(), told)
-    else:
-        assert isinstance(config, StillsConfig)
-        path = pipeline.render_stills(config, root, guard_state.in_force().to_json())
-    return {"path": str(path), "uncompiled": _uncompiled()}
+        return pipeline.render_video(config, root, guard_state.in_force().to_json(), told)
+    assert isinstance(config, StillsConfig)
+    return pipeline.render_stills(config, root, guard_state.in_force().to_json())
+
+
+def _watched(request: Message, answers: IO[bytes]) -> AbstractContextManager[None]:
+    """Within the block the parent is told how far the run is, where it asked for that."""
+    if not request.get("watch"):
+        return nullcontext()
+    from pokora_anime.system.terminal.progress import watched
+
+    return watched(lambda report: send(answers, {"progress": report}))
 
 
 def _tell_first(answers: IO[bytes], score: float) -> None:

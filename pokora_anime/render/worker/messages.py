@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -16,10 +17,15 @@ T = TypeVar("T")
 Message = dict[str, Any]
 
 
+_sending = threading.Lock()  # threads of a run report beside each other
+
+
 def send(stream: IO[bytes], message: Mapping[str, object]) -> None:
     """One message. Raises OSError where the other side is gone."""
-    stream.write(json.dumps(message).encode() + b"\n")
-    stream.flush()
+    line = json.dumps(message).encode() + b"\n"
+    with _sending:
+        stream.write(line)
+        stream.flush()
 
 
 def receive(stream: IO[bytes]) -> Message | None:

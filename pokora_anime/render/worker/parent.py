@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,9 @@ from pokora_anime.system import process
 from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.system.processor_cores import usable_cores
 from pokora_anime.system.terminal.interrupts import Relay
+
+Watch = Callable[[dict[str, object]], None]
+_STOPPING_SECONDS = 8.0  # a run that was interrupted has for its last step; its process is kept for the next
 
 _BOOT = """
 import json, sys
@@ -58,10 +62,24 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.label = ""  # in front of each line that the next run shows
+        self.watch: Watch | None = None  # is told how far the next run is
         self._child: Child | None = None
 
     def render(self, config: RunConfig, guard: str, first: Callable[[float], bool] | None = None) -> Path:
         """As `render`, below the sweep's folder; models that the job before used are still loaded."""
+        return self._ready(config, guard).render(config, self.folder, self.label, first, self.watch)
+
+    def warm(self, config: RunConfig, guard: str = "auto") -> None:
+        """Starts the process for a run like this one, so that the run itself has nothing to import."""
+        self._ready(config, guard).warm()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is there that can be asked."""
+        return self._child is not None and self._child.alive
+
+    def _ready(self, config: RunConfig, guard: str) -> Child:
+        """A process that may open what a run needs."""
         grants = needed(config, self.folder)
         if self._child is not None and not (self._child.alive and self._child.grants.covers(grants)):
             # What a process may open cannot grow.
@@ -69,7 +87,12 @@ class Worker:
             self.close()
         if self._child is None:
             self._child = Child(config, grants, self.folder, "sweep", guard)
-        return self._child.render(config, self.folder, self.label, first)
+        return self._child
+
+    def interrupt(self) -> None:
+        """Ctrl-C for the run under way, from any thread: its finished segments stay. Without one, nothing."""
+        if self._child is not None and self._child.busy:
+            self._child.interrupt()
 
     def close(self) -> None:
         """End the process."""
@@ -88,6 +111,8 @@ class Child:
 
     def __init__(self, config: RunConfig, grants: Grants, home: Path, writes: str, guard: str) -> None:
         self.grants, self._config = grants, config
+        self.busy = False  # whether a run is under way
+        self._overdue: threading.Timer | None = None  # ends a run that was interrupted and goes on
         self._temporary = temporary_folders.make(home)
         try:
             self._process = _start(self._environment(config))
@@ -120,22 +145,28 @@ class Child:
         root: Path,
         label: str = "",
         first: Callable[[float], bool] | None = None,
+        watch: Watch | None = None,
     ) -> Path:
         """One run; returns its folder or raises what it raised. `label` stands before each of its lines.
 
-        `first` is told the score of a clip's first segment; where it says no, the run is stopped.
+        `first` is told the score of a clip's first segment; where it says no, the run is stopped. `watch` is
+        told how far the run is, as `progress.watched` reports it.
         """
-        self._config = config
+        self._config, self.busy = config, True
         asked: Message = {
             "command": command_of(config),
             "config": to_plain(config),
             "root": str(root),
             "label": label,
             "first": first is not None,
+            "watch": watch is not None,
         }
         self._ask(asked)
         with Relay(self._process) as relay:
-            answer = self._answer(first)
+            answer = self._answer(first, watch)
+        self.busy = False
+        if self._overdue is not None:
+            self._overdue.cancel()
         if answer is None:
             self._died(run_folder(config, root), interrupted=relay.pressed)
         if "path" in answer:
@@ -146,6 +177,19 @@ class Child:
         if "error" in answer:
             raise unpack_error(answer["error"]) from cause
         raise type(answer["bug"], (Exception,), {})(answer["text"]) from cause
+
+    def warm(self) -> None:
+        """Import what a run imports. A fault is the next run's to tell."""
+        self._ask({"warm": True})
+        self._answer()
+
+    def interrupt(self) -> None:
+        """Ctrl-C for the run under way; one that does not end by itself is killed."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+        self._overdue = threading.Timer(_STOPPING_SECONDS, self._process.kill)
+        self._overdue.daemon = True
+        self._overdue.start()
 
     def close(self) -> None:
         """End the process and remove its temporary files."""
@@ -183,15 +227,19 @@ class Child:
         with suppress(BrokenPipeError):  # why it died is in its last answer
             send(self._input, message)
 
-    def _answer(self, first: Callable[[float], bool] | None = None) -> Message | None:
+    def _answer(
+        self, first: Callable[[float], bool] | None = None, watch: Watch | None = None
+    ) -> Message | None:
         """The next message that ends a request; None where the process died."""
         while (message := receive(self._output)) is not None:
             if first is not None and "first" in message and not first(float(message["first"])):
                 self._process.send_signal(signal.SIGINT)
+            if watch is not None and "progress" in message:
+                watch(message["progress"])
             compile_later(message.get("uncompiled", ()))
             for made in message.get("converted", ()):
                 self._keep(Path(made))
-            if message.keys() & {"path", "stopped", "error", "bug"}:
+            if message.keys() & {"path", "stopped", "error", "bug", "warm"}:
                 return message
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,26 @@ from pokora_anime.system.terminal.library_remarks import Remarks
 PLAIN_SECONDS = 2.0  # between two plain lines of one stage
 LOADING_SECONDS = 1.0  # of loading before anything is said about it
 AGREEING = 1.25  # times that a forecast may be off by before it is corrected aloud
+WATCHED_SECONDS = 0.2  # between two reports to a watcher, unless a stage begins or ends
 KEPT = "kept"  # how the detail of a step ends that was read from the run folder, not computed
+
+
+Report = dict[str, object]
+_watchers: list[Callable[[Report], None]] = []
+
+
+@contextmanager
+def watched(watcher: Callable[[Report], None]) -> Generator[None]:
+    """Within the block each display of this process reports to `watcher` as well, from any of its threads.
+
+    A report holds `stage`, `done`, `total`, `detail`, `left_seconds` and `stages` (each one's name, done and
+    total), or `note` with a line that stays.
+    """
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 @dataclass(slots=True)
@@ -91,6 +110,7 @@ class Display:
         self._expected: float | None = None  # seconds of the whole run, as forecast
         self._corrected: float | None = None  # and as the first measured steps say
         self._after = 0.0  # what frames take once they are denoised, as a share of that
+        self._reported = 0.0  # when a watcher was told last
         self._interrupts = Interrupts()
         self._remarks = Remarks(self._remark)
 
@@ -131,6 +151,8 @@ class Display:
         """A line that stays visible and goes into the log."""
         with self._lock:
             self._record(message)
+        for watcher in _watchers:
+            watcher({"note": message})
         # Outside the lock: the live display's thread takes its own lock first and ours second.
         if not self._quiet:
             self._print(message)
@@ -153,6 +175,8 @@ class Display:
     def _loads(self, what: str) -> None:
         with self._lock:
             self._busy[what] = time.monotonic()
+        for watcher in _watchers:
+            watcher({"note": f"loading {what}"})
         if self._live is None and not self._quiet:
             self._print(f"loading {what}")
 
@@ -243,12 +267,34 @@ class Display:
 
     def _show(self, stage: _Stage, *, always: bool) -> None:
         """A plain line, unless the live display shows it or there was one a moment ago."""
+        self._report(stage, always=always)
         if self._live is not None or self._quiet:
             return
         now = time.monotonic()
         if always or now - stage.printed >= PLAIN_SECONDS:
             stage.printed = now
             self._print(self._line(stage))
+
+    def _report(self, stage: _Stage, *, always: bool) -> None:
+        """Tell the watchers where the run is."""
+        now = time.monotonic()
+        if not _watchers or not (always or now - self._reported >= WATCHED_SECONDS):
+            return
+        self._reported = now
+        left = self.left_seconds
+        report: Report = {
+            "stage": stage.name,
+            "done": stage.done,
+            "total": stage.total,
+            "detail": stage.detail,
+            "left_seconds": None if left is None else round(left, 1),
+            "stages": [
+                {"name": one.name, "done": one.done, "total": one.total or self._planned.get(one.name, 0)}
+                for one in self._stages.values()
+            ],
+        }
+        for watcher in _watchers:
+            watcher(report)
 
     def _line(self, stage: _Stage, *, timed: bool = True) -> str:
         count = f" {stage.done}/{stage.total}" if stage.total else ""

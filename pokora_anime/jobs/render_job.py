@@ -37,7 +37,7 @@ def render(
     gate.refuse(config)
     check_available(config)
     compiler.require(config)
-    from pokora_anime.cli.render import finished_runs
+    from pokora_anime.jobs import finished_runs
 
     place = finished_runs.find(config, [root, *sorted(root.glob("sweep/*"))] if worker else [root])
     if place is not None:
@@ -56,7 +56,7 @@ def render(
 
 def _answer(config: RunConfig, root: Path, guard: str) -> Path:
     """The folder of a finished run, and a word about it."""
-    from pokora_anime.cli.render import finished_runs
+    from pokora_anime.jobs import finished_runs
     from pokora_anime.render.run import open_run
     from pokora_anime.render.worker.run_paths import command_of
 

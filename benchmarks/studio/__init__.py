@@ -1,0 +1,1 @@
+"""How the studio answers, starts and survives, measured on this machine."""

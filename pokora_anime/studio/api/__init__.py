@@ -1,0 +1,1 @@
+"""The API: an address a function, JSON in and out. Torch-free."""

@@ -1,0 +1,73 @@
+"""Where each user's runs lie: where the studio was started, or in a folder of their own. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pokora_anime.history.run_folders import folders
+from pokora_anime.studio.access import LOCAL
+from pokora_anime.studio.problems import missing
+
+OUTPUTS = "outputs"
+STATE = "studio"  # in the outputs: the queue, its lock, the bin
+SWEEP = "studio"  # the name under which runs of the studio lie beside sweeps
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A user's own folder, laid out as the folder that `pokora` is started in."""
+
+    root: Path
+
+    @property
+    def outputs(self) -> Path:
+        """The user's runs."""
+        return self.root / OUTPUTS
+
+    @property
+    def renders(self) -> Path:
+        """The one folder that the rendering process may write in."""
+        return self.outputs / "sweep" / SWEEP
+
+    @property
+    def bin(self) -> Path:
+        """What was deleted and can come back."""
+        return self.outputs / STATE / "bin"
+
+    def path(self, folder: Path) -> str:
+        """A run's folder relative to the outputs."""
+        return folder.relative_to(self.outputs).as_posix()
+
+    def runs(self) -> dict[str, Path]:
+        """All runs by id, newest first."""
+        return {run_id(self.path(folder)): folder for folder in folders(self.outputs)}
+
+    def run(self, wanted: str) -> Path:
+        """The folder of a run. Ids are looked up and never joined to a path. Raises Problem 404."""
+        found = self.runs().get(wanted)
+        if found is None:
+            raise missing(f"no run {wanted[:60]}")
+        return found
+
+
+def run_id(path: str) -> str:
+    """The id of a run whose folder is `path` below the outputs."""
+    return hashlib.sha256(path.encode()).hexdigest()[:16]
+
+
+class Workspaces:
+    """The workspaces of all users below the folder that the studio was started in."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def state(self) -> Path:
+        """The folder of the queue."""
+        return self.root / OUTPUTS / STATE
+
+    def of(self, user: str) -> Workspace:
+        """A user's own; names were checked when the tokens were read."""
+        return Workspace(self.root if user == LOCAL else self.state / "users" / user)
