@@ -62,7 +62,7 @@ def settings(data: Stored, **change: object) -> LoraSettings:
     whole = LoraSettings(
         id="mika", data=data.data.name, base=Family.nano, role=Role.character, rank=2, steps=6, batch=2,
         rate=1e-2, dropout=0.1, held_out=1, prior=0, every=3, seed=0, layers=Layers.all, dora=False,
-        flip=False, trigger="",
+        flip=False, views=2, trigger="",
     )  # fmt: skip
     return replace(whole, **change)
 
@@ -215,7 +215,7 @@ def merged(training: LoraTraining, file: Path) -> Tensor:
     [
         (Family.nano, {}),
         (Family.nano, {"dora": True}),
-        (Family.sdxl, {"layers": Layers.attention, "trigger": "mika"}),
+        (Family.sdxl, {"layers": Layers.attention, "trigger": "mika", "views": 1}),
         (Family.sd2, {"layers": Layers.attention, "prior": 2, "flip": True}),
     ],
 )

@@ -94,6 +94,7 @@ def _settings(typed: argparse.Namespace, data: DataSet) -> LoraSettings:
         layers=Layers(typed.layers) if typed.layers else usual.layers,
         dora=typed.dora,
         flip=typed.flip or (role is Role.style and not typed.no_flip),
+        views=typed.views or usual.views,
         trigger=" ".join(typed.trigger.split()),
     )
 
@@ -142,6 +143,7 @@ def _parser() -> OneLineParser:
     parser.add_argument("--layers", choices=[one.value for one in Layers], help="which are changed")
     parser.add_argument("--dora", action="store_true", help="DoRA: magnitude and direction apart")
     parser.add_argument("--flip", action="store_true", help="show mirrored pictures too (styles: always)")
+    parser.add_argument("--views", type=whole(1, 32), help="croppings of each picture (nano: 6, others: 2)")
     parser.add_argument("--no-flip", action="store_true", help="never mirror a style's pictures")
     parser.add_argument("--licence", default="", help=f"of the LoRA: {', '.join(open_ids())}")
     parser.add_argument("--author", default="", help="who made it, for the citation")

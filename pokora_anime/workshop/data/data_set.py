@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import cast
 
@@ -83,10 +84,10 @@ class DataSet:
 
 def parse(value: Json, what: str) -> DataSet:
     """What `to_plain` gave. Raises DataError DAT-DAMAGED."""
-    names = {field.name for field in fields(Entry)}
+    names, made = {field.name for field in fields(Entry)}, cast(Callable[..., Entry], Entry)
     try:
         table = cast(Table, value)
-        entries = tuple(Entry(**cast(dict[str, str], row)) for row in cast(list[Table], table["pictures"]))
+        entries = tuple(made(**row) for row in cast(list[dict[str, object]], table["pictures"]))
         found = DataSet(id=str(table["id"]), entries=entries)
         for entry in entries:
             row = asdict(entry)

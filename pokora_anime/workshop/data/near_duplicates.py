@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ def fingerprint(rgb: Image) -> Fingerprint:
     """Of a picture uint8 [height, width, 3]."""
     picture = Pictures.fromarray(rgb)
     grey = picture.convert("L").resize((SIDE, SIDE), Pictures.Resampling.BOX)
-    values = cast(npt.NDArray[np.float64], fft.dctn(np.asarray(grey, np.float64), norm="ortho"))
+    values = cast(npt.NDArray[np.float64], cast(Any, fft).dctn(np.asarray(grey, np.float64), norm="ortho"))
     low = values[:LOW, :LOW]
     tones = picture.resize((CELLS, CELLS), Pictures.Resampling.BOX)
     return Fingerprint(bits=low > np.median(low), tones=np.asarray(tones, np.float32))

@@ -24,12 +24,13 @@ from pokora_anime.workshop.training.training_base import TrainingBase
 
 FILE = "latents.safetensors"
 STEP = 64  # pixels: what every base can halve often enough
+NEAREST = 0.75  # the least share of a picture's sides that a cropping shows
 DETAIL, MOST_DETAIL = 0.8, 16.0  # the share of a cell's weight that follows how much is drawn there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A picture's latents [channels, height, width], mirrored too where asked, how much each cell of them
+    """A picture's latents [channels, height, width], of each of its views, how much each cell of them
     counts [1, height, width], its bucket and caption."""
 
     name: str
@@ -44,13 +45,13 @@ def examples(data: Stored, settings: LoraSettings, base: TrainingBase, work: Pat
     entries = data.data.entries
     step = min(STEP, max(8, base.side // 8))
     sizes = [size_buckets.nearest(one.width, one.height, base.side, step) for one in entries]
-    names = [f"{one.name}{ending}" for one in entries for ending in _endings(settings)]
+    names = [f"{one.name}/{view}" for one in entries for view in range(settings.views)]
     found = _kept(work / FILE, settings, names)
     if found is None:
         shown = [
-            turned
-            for one, bucket in zip(entries, sizes, strict=True)
-            for turned in _mirrored(size_buckets.fitted(data.picture(one), bucket), settings)
+            view
+            for index, (one, bucket) in enumerate(zip(entries, sizes, strict=True))
+            for view in views(data.picture(one), bucket, settings, index)
         ]
         found = dict(zip(names, base.encoded(shown), strict=True))
         found |= {f"{name}/detail": detail(one, found[name]) for name, one in zip(names, shown, strict=True)}
@@ -60,8 +61,8 @@ def examples(data: Stored, settings: LoraSettings, base: TrainingBase, work: Pat
             name=one.name,
             caption=captioned(one.caption, settings),
             bucket=bucket,
-            latents=tuple(found[f"{one.name}{ending}"] for ending in _endings(settings)),
-            details=tuple(found[f"{one.name}{ending}/detail"] for ending in _endings(settings)),
+            latents=tuple(found[f"{one.name}/{view}"] for view in range(settings.views)),
+            details=tuple(found[f"{one.name}/{view}/detail"] for view in range(settings.views)),
         )
         for one, bucket in zip(entries, sizes, strict=True)
     ]
@@ -89,16 +90,28 @@ def captioned(caption: str, settings: LoraSettings) -> str:
     return ", ".join(part for part in (settings.trigger, caption) if part)
 
 
-def _endings(settings: LoraSettings) -> tuple[str, ...]:
-    return ("", "/mirrored") if settings.flip else ("",)
+def views(picture: Image, bucket: Bucket, settings: LoraSettings, index: int) -> list[Image]:
+    """A picture at its bucket's size: whole, then a little nearer; each second one mirrored where asked.
 
-
-def _mirrored(picture: Image, settings: LoraSettings) -> Sequence[Image]:
-    return [picture, np.ascontiguousarray(picture[:, ::-1])] if settings.flip else [picture]
+    Of few pictures every place is learnt by heart; of croppings what they have in common.
+    """
+    height, width = picture.shape[:2]
+    rng, found = np.random.default_rng((settings.seed, index)), [size_buckets.fitted(picture, bucket)]
+    for _ in range(1, settings.views):
+        share = float(rng.uniform(NEAREST, 1.0))
+        rows, columns = round(height * share), round(width * share)
+        top = int(rng.integers((height - rows) // 2 + 1))  # heads stay
+        left = int(rng.integers(width - columns + 1))
+        found.append(size_buckets.fitted(picture[top : top + rows, left : left + columns], bucket))
+    return [
+        np.ascontiguousarray(one[:, ::-1]) if settings.flip and at % 2 else one
+        for at, one in enumerate(found)
+    ]
 
 
 def _of(settings: LoraSettings) -> str:
-    return f"{settings.data} for {settings.base.value}"
+    how = f"{settings.views} views, seed {settings.seed}{', mirrored' if settings.flip else ''}"
+    return f"{settings.data} for {settings.base.value}, {how}"
 
 
 def _kept(path: Path, settings: LoraSettings, names: Sequence[str]) -> dict[str, Tensor] | None:

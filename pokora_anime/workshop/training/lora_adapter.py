@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 from peft import LoraConfig as PeftLora
-from peft.utils import get_peft_model_state_dict
+from peft.utils import get_peft_model_state_dict  # pyright: ignore[reportUnknownVariableType]  # untyped
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -26,7 +26,7 @@ def add_adapter(unet: nn.Module, settings: LoraSettings) -> list[tuple[str, nn.P
     """Adds layers that change nothing yet; what is to be trained, by name, all in fp32."""
     unet.requires_grad_(False)
     targets = list(ALL if settings.layers is Layers.all else ATTENTION)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.seed)  # pyright: ignore[reportUnknownMemberType]  # untyped
     cast(Any, unet).add_adapter(
         PeftLora(r=settings.rank, lora_alpha=settings.rank, target_modules=targets, use_dora=settings.dora)
     )
@@ -47,7 +47,7 @@ def switched(unet: nn.Module, *, on: bool) -> None:
 
 def kohya(unet: nn.Module, rank: int) -> dict[str, Tensor]:
     """The layers under the names that every program reads, each with its alpha, in fp16."""
-    layers = cast(dict[str, Tensor], get_peft_model_state_dict(unet))  # pyright: ignore[reportUnknownMemberType]
+    layers: dict[str, Tensor] = get_peft_model_state_dict(unet)
     found: dict[str, Tensor] = {}
     for name, tensor in layers.items():
         for ending, part in ((".lora_A.weight", "lora_down.weight"), (".lora_B.weight", "lora_up.weight")):

@@ -76,7 +76,7 @@ class LoraLoop:
         size = nn.utils.clip_grad_norm_(self.parameters, 1.0)
         if not (math.isfinite(loss) and bool(torch.isfinite(size))):
             raise not_a_number(self.standing.step + 1, loss)
-        self.optimiser.step()
+        self.optimiser.step()  # pyright: ignore[reportUnknownMemberType]  # untyped
         self.optimiser.zero_grad(set_to_none=True)
         self.standing.step += 1
         self.standing.losses.append(loss)

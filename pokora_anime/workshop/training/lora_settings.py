@@ -29,7 +29,8 @@ class Layers(Enum):
 class LoraSettings:
     """One training. `data` is id@version, `rate` AdamW's, `dropout` the share of captions that are left out,
     `held_out` the number of pictures that it does not see, `prior` the number of pictures of the base's own
-    that it is to keep making, `every` the steps between two looks.
+    that it is to keep making, `every` the steps between two looks, `views` how many croppings of each picture
+    are shown.
     """
 
     id: str
@@ -48,6 +49,7 @@ class LoraSettings:
     layers: Layers
     dora: bool
     flip: bool
+    views: int
     trigger: str
 
     def to_plain(self) -> Table:
@@ -69,10 +71,11 @@ class Defaults:
     batch: int
     rate: float
     layers: Layers
+    views: int
 
 
 DEFAULTS: Mapping[Family, Defaults] = {
-    Family.nano: Defaults(steps=300, batch=8, rate=2e-3, layers=Layers.all),
-    Family.sdxl: Defaults(steps=1200, batch=1, rate=1e-4, layers=Layers.attention),
-    Family.sd2: Defaults(steps=1200, batch=2, rate=1e-4, layers=Layers.attention),
+    Family.nano: Defaults(steps=300, batch=8, rate=2e-3, layers=Layers.all, views=6),
+    Family.sdxl: Defaults(steps=1200, batch=1, rate=1e-4, layers=Layers.attention, views=2),
+    Family.sd2: Defaults(steps=1200, batch=2, rate=1e-4, layers=Layers.attention, views=2),
 }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pokora_anime.networks.loader import Models
+from pokora_anime.networks.schedulers import StepScheduler
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.stages.denoising.conditioning import Guidance
 from pokora_anime.stages.denoising.guidance import combine
@@ -47,16 +48,17 @@ def denoised(
     size = (config.base.width, config.base.height)
     told = base.told([config.shot.negative] * count + list(prompts), size).arguments()
     alone = base.told(prompts, size).arguments()
-    extra = {"generator": generators} if "generator" in type(scheduler).step.__code__.co_varnames else {}
+    extra = {"generator": generators} if _draws_noise(scheduler) else {}
     guidance = Guidance.of(config.speed)
     for step, timestep in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(latents, timestep).to(models.dtype)
         guided = guidance.on(step, config.speed.steps)
         given, rows = (scaled.repeat(2, 1, 1, 1), told) if guided else (scaled, alone)
         with base.autocast():
-            predicted = cast(Any, unet)(given, timestep, **rows)[0].float()
+            predicted: Tensor = cast(Tensor, cast(Any, unet)(given, timestep, **rows)[0]).float()
         if guided:
-            predicted = combine(*predicted.chunk(2), guidance.scale)
+            without, named = predicted.chunk(2)
+            predicted = combine(without, named, guidance.scale)
         latents = scheduler.step(predicted, timestep, latents, return_dict=False, **extra)[0]
     return latents.float()
 
@@ -69,3 +71,8 @@ def _decoded(models: Models, base: TrainingBase, latents: Tensor) -> NDArray[np.
         decoded = vae.decode(scaled, return_dict=False)[0].float()
     levels = (decoded * 127.5 + 127.5).nan_to_num().round().clamp(0, 255).to(torch.uint8)
     return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _draws_noise(scheduler: StepScheduler) -> bool:
+    """Whether `step` takes generators (LCM draws fresh noise at every step)."""
+    return "generator" in type(scheduler).step.__code__.co_varnames
