@@ -1,6 +1,6 @@
 """Draws one character in 24 captioned pictures: what `pokora data add` and `pokora train lora` begin with.
 
-python examples/draw_character.py FOLDER [--hair green] [--hair-style twintails] [--eyes red] ...
+python examples/draw_character.py FOLDER [--hair-color green] [--eye-color gold] ...
 
 The pictures are drawn by nano's world, from nothing but numbers. Who she is stays the same in all of them,
 and no caption says it: a training learns what captions leave out as always so.
@@ -20,7 +20,7 @@ from pokora_anime.nano.world.scene import Scene, sample_scene
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 
 TOLD = ("action", "background", "expression", "shot")  # what changes, and is in the captions
-WHO = {"hair_color": "green", "hair_style": "twintails", "eye_color": "red", "outfit": "kimono",
+WHO = {"hair_color": "green", "hair_style": "twintails", "eye_color": "blue", "outfit": "kimono",
        "outfit_color": "yellow"}  # fmt: skip
 # Closed lids hide the eyes: a fifth of the pictures is enough of them.
 VALUES = {**ATTRIBUTES, "expression": ("smile", "open mouth", "smile", "open mouth", "closed eyes")}

@@ -12,7 +12,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from pokora_anime.prompt import prompt_attributes
 from pokora_anime.submission import project
+from pokora_anime.workshop.data import data_adding
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TINY = (
@@ -66,3 +68,19 @@ def test_the_project_is_one_that_a_submission_reads(tmp_path: Path) -> None:
     read = project.load(tmp_path)
     assert (read.contest, len(read.members)) == ("cs492c", 2)
     assert read.due is not None and read.due.utcoffset() is not None
+
+
+def test_the_drawn_character_is_one_girl_whom_no_caption_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
+    script = str(EXAMPLES / "draw_character.py")
+    options = ("--count", "9", "--size", "160", "--eye-color", "gold")
+    run(sys.executable, script, str(tmp_path / "drawn"), *options, folder=tmp_path)
+    captions = [path.read_text() for path in sorted((tmp_path / "drawn").glob("*.txt"))]
+    assert len(captions) == len(list((tmp_path / "drawn").glob("*.png"))) == 9
+    told = [prompt_attributes.asked_attributes(caption) for caption in captions]
+    assert all(set(one) == {"action", "background", "expression", "shot"} for one in told)
+    by = data_adding.Told(licence="CC0-1.0", source="drawn by nano's world")
+    drawn = data_adding.add(tmp_path / "drawn", "girl", by)
+    assert not [finding for finding in drawn.findings if finding.code != "DAT-NO-CAPTION"]

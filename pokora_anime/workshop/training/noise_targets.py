@@ -5,13 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+QUIET, CENTRE, SPREAD = 0.5, -0.8, 0.8  # share of quiet timesteps, and how they are spread
 GAMMA = 5.0  # of min-SNR (Hang et al., arXiv 2303.09556)
 
 
 def timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
-    """Uniform timesteps [count], stratified over the batch for a calmer loss."""
-    drawn = (torch.arange(count) + torch.rand(count, generator=generator)) / count * steps
-    return drawn.long().clamp(0, steps - 1)
+    """Timesteps [count], stratified over the batch for a calmer loss; every second one is logit-normal
+    (arXiv 2403.03206) around the quieter half, where small things such as eyes are decided."""
+    drawn = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    quiet = (torch.randn(count, generator=generator) * SPREAD + CENTRE).sigmoid()
+    some = torch.rand(count, generator=generator) < QUIET
+    return (torch.where(some, quiet, drawn) * steps).long().clamp(0, steps - 1)
 
 
 def noised(clean: Tensor, noise: Tensor, kept: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
