@@ -34,6 +34,8 @@ def resolve(config: RunConfig) -> RunConfig:
 
 def _shows_a_character(config: RunConfig) -> bool:
     """Whether an own LoRA of a character takes part: words that the seed chooses would speak against her."""
+    mine = [row for row in own_rows.rows() if row.role == own_rows.CHARACTER]
+    if not any(config.base.family in row.families for row in mine):
+        return False
     loras = merge_loras(config.style.loras, shot_loras(config.shot))
-    shown = [registry.find_style(lora.id, config.base.family) for lora in loras if lora.weight > 0]
-    return any(row is not None and row.own and row.role == own_rows.CHARACTER for row in shown)
+    return any(lora.weight > 0 and registry.style_role(lora.id) == own_rows.CHARACTER for lora in loras)
