@@ -24,7 +24,7 @@ export async function mount(root) {
   const take = (next) => {
     state = next;
     put(list, (state.checklist ?? []).map(check));
-    put(bundles, (state.bundles ?? []).length ? state.bundles.map(bundle) : h("li", { class: "hint", text: t("enter.no_bundles") }));
+    put(bundles, (state.bundles ?? []).length ? state.bundles.map(lasting) : h("li", { class: "hint", text: t("enter.no_bundles") }));
     const open = (state.checklist ?? []).filter((one) => !one.ok).length;
     summary.textContent = open ? t("enter.open", { n: open }) : t("enter.ready");
     summary.dataset.verdict = open ? "REVIEW" : "PASS";
@@ -80,12 +80,14 @@ export async function mount(root) {
   };
   const watch = (id) => {
     unfollow();
+    let over = false;
     const view = jobView({ changed: () => watch(id) });
     put(work, h("h2", { text: t("enter.building") }), view.element);
     work.hidden = false;
     unfollow = follow(id, (job, what) => {
       view.show(job, what);
-      if (what === "job" && OVER.includes(job.state)) {
+      if (what === "job" && OVER.includes(job.state) && !over) {
+        over = true;
         keep("bundle_job", null);
         get("/api/submission").then(take).catch(complain);
       }
@@ -96,6 +98,13 @@ export async function mount(root) {
     const press = button(t("run.verify"), () => verified({ bundle: one.name }, proof, press), { sign: "shield" });
     return h("li", { class: "bundle" }, h("div", { class: "row" }, icon("enter"), h("div", {}, h("b", { text: one.name }), h("p", { class: "hint", text: `${bytes(one.bytes)} · ${ago(one.when)}` }), (one.documents ?? []).length ? h("p", { class: "links" }, one.documents.map((file) => h("a", { href: file.url, target: "_blank", rel: "noopener", text: file.name.split("-").pop() }))) : null),
       h("span", { class: "row push" }, press, h("a", { class: "button", href: one.url, download: one.name }, icon("download"), h("span", { text: t("enter.download") })))), proof);
+  };
+  // A row stays the same element, so that a verdict below it outlives what is saved meanwhile.
+  const rows = new Map();
+  const lasting = (one) => {
+    const key = JSON.stringify(one);
+    if (!rows.has(key)) rows.set(key, bundle(one));
+    return rows.get(key);
   };
   const summary = h("p", { class: "pill" });
   put(root, h("div", { class: "enter" },
