@@ -165,8 +165,12 @@ class Client:
         return self._plain("POST", "/api/verify", {"run": run} if run else {"bundle": bundle})
 
     def submission(self) -> Plain:
-        """The submission's form, checklist and bundles."""
+        """The submission's form and bundles."""
         return self._plain("GET", "/api/submission")
+
+    def checklist(self) -> list[Plain]:
+        """What is done of the submission and what is missing."""
+        return cast(list[Plain], self._plain("GET", "/api/submission/checklist")["checklist"])
 
     def fill_in(self, fields_: Mapping[str, str], runs: Sequence[str] | None = None) -> Plain:
         """Changes the submission's words and runs."""

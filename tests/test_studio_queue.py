@@ -157,7 +157,7 @@ class Recorded:
     def warm(self, config: RunConfig, workspace: Workspace) -> None:
         pass
 
-    def interrupt(self, job_id: str) -> None:
+    def interrupt(self, job: Job) -> None:
         pass
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from pokora_anime.config.overrides import prepare
 from pokora_anime.config.resolve import resolve
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema import settings
-from pokora_anime.schema.config_groups import SCHEMAS, conf_dir, register_schemas
+from pokora_anime.schema.config_groups import COMPOSING, SCHEMAS, conf_dir, register_schemas
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.system.did_you_mean import nearest
 
@@ -57,7 +57,7 @@ def unresolved(command: str, overrides: Sequence[str] = ()) -> RunConfig:
     refuse_sweeps(ready)
     register_schemas()
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with COMPOSING, initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = hydra_compose(command, overrides=ready)
     except (HydraException, OmegaConfBaseException) as error:
         raise translate(error) from error
@@ -108,8 +108,18 @@ def translate(error: Exception) -> ConfigError:
             what = wrong.groupdict()
             kind = expected or _KINDS.get(what.get("kind", ""), what.get("kind", ""))
             got = f"{key}={what['value']}" if "value" in what else key
-            return ConfigError("CFG-TYPE", got, expected=kind)
+            return ConfigError("CFG-TYPE", got, expected=kind, fix=_way_out(key, what, kind))
     return ConfigError("CFG-SYNTAX", f"{key}: {text}" if key else text, fix="`pokora video --help`")
+
+
+def _way_out(key: str, what: Mapping[str, str | None], kind: str) -> str:
+    """A word that would do: the nearest of those that are allowed, or the page that tells more."""
+    words = kind.split(", ")
+    plain = key.partition("[")[0]
+    if len(words) > 1 and key:
+        best = nearest(what.get("value") or "", words) or words[0]
+        return f"{key}={best}" if plain == key else f"did you mean {best}?"
+    return f"`pokora video --help {plain}`" if key else ""
 
 
 _KINDS = {"Integer": "a whole number", "Float": "a number"}

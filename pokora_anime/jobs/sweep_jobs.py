@@ -11,7 +11,7 @@ from pokora_anime.config.checks import check
 from pokora_anime.config.compose import refuse_sweeps, translate, typed
 from pokora_anime.config.overrides import prepare
 from pokora_anime.errors import ConfigError
-from pokora_anime.schema.config_groups import conf_dir, register_schemas
+from pokora_anime.schema.config_groups import COMPOSING, conf_dir, register_schemas
 from pokora_anime.schema.run_identity import to_yaml
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system.processor_cores import usable_cores
@@ -39,7 +39,7 @@ def page(command: str, overrides: Sequence[str], part: str, *, multirun: bool) -
     register_schemas()
     shown: list[str] = []
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with COMPOSING, initialize_config_dir(str(conf_dir()), version_base="1.3"):
             jobs = list(_each(command, ready)) if multirun else [ready]
             for number, job in enumerate(jobs):
                 one = compose(command, overrides=job, return_hydra_config=True)
@@ -64,7 +64,7 @@ def configs(command: str, overrides: Sequence[str]) -> tuple[list[tuple[str, Run
     ready = [*one_at_a_time(ready), *ready]
     register_schemas()
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with COMPOSING, initialize_config_dir(str(conf_dir()), version_base="1.3"):
             hydra = hydra_part(command, ready)
             words = [[word for word in job if not _of_hydra(word)] for job in _split(hydra, ready)]
             found = _composed(command, words)

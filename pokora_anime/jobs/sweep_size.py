@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pokora_anime.config.compose import translate, typed
 from pokora_anime.errors import ConfigError
 from pokora_anime.jobs import sweep_jobs
-from pokora_anime.schema.config_groups import conf_dir, register_schemas
+from pokora_anime.schema.config_groups import COMPOSING, conf_dir, register_schemas
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -30,7 +30,7 @@ def count(command: str, ready: Sequence[str], *, yes: bool, out: Path) -> int | 
 
     register_schemas()
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with COMPOSING, initialize_config_dir(str(conf_dir()), version_base="1.3"):
             hydra = sweep_jobs.hydra_part(command, ready)
             if not str(hydra.sweeper["_target_"]).endswith(".BasicSweeper"):
                 return None

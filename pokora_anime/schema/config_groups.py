@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.system.files.installed_package import INSTALLED
 
 SCHEMAS: dict[str, type[RunConfig]] = {"video": VideoConfig, "stills": StillsConfig}
+COMPOSING = threading.RLock()  # Hydra holds one composition a process: whoever composes holds this
 _AUTOMATIC = "for_"  # how the names of options begin that follow from the base
 
 

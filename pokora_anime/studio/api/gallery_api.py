@@ -185,13 +185,27 @@ def _entries(folder: Path) -> list[Entry]:
             times.append((folder / name).stat().st_mtime_ns)
         except OSError:
             times.append(0)
-    return list(_read(folder, tuple(times)))
+    try:
+        return list(_read(folder, tuple(times)))
+    except _Unread as unread:
+        return unread.entries
+
+
+class _Unread(Exception):
+    """A run that could not be read: it is no answer to remember."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        super().__init__()
 
 
 @lru_cache(maxsize=4096)
 def _read(folder: Path, times: tuple[int, ...]) -> tuple[Entry, ...]:
     del times
-    return tuple(gallery_runs.of_run(folder))
+    found = gallery_runs.of_run(folder)
+    if found[0].status == "damaged":
+        raise _Unread(found)
+    return tuple(found)
 
 
 @lru_cache(maxsize=4096)

@@ -9,13 +9,33 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from contextlib import suppress
+from pathlib import Path
 from typing import cast
 
-from pokora_anime.errors import Interrupted, MachineError, PokoraError
+import psutil
+
+from pokora_anime.errors import MachineError, PokoraError
 from pokora_anime.studio.queue.job_board import JobBoard
 from pokora_anime.studio.queue.job_record import Job
-from pokora_anime.studio.workspaces import Workspace
+from pokora_anime.studio.workspaces import STATE, Workspace
 
+# Ctrl-C, and the end soon after, when whoever started it is gone.
+_BOOT = """
+import os, signal, sys, threading, time
+def watch():
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(20)
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=watch, daemon=True).start()
+sys.argv = sys.argv[1:]
+from pokora_anime.cli import console
+console()
+"""
+_STOPPED = 130
+_LEFT_SECONDS = 30.0  # that the command of a killed server may take to end
 _ERROR = re.compile(r"pokora: (?P<code>[A-Z]+-[A-Z0-9-]+): (?P<rest>.*)")
 _JOB = re.compile(r"\b(?:job )?(?P<done>\d+)(?: of |/)(?P<total>\d+)\b")
 _PERCENT = re.compile(r"(?P<percent>\d{1,3})\s?%")
@@ -32,49 +52,49 @@ class CommandEngine:
 
     def __init__(self, board: JobBoard) -> None:
         self._board = board
-        self._process: subprocess.Popen[str] | None = None
-        self._stopping = threading.Event()
+        self._stops: set[str] = set()  # attempts that somebody wants to end
+        self._under_way: tuple[str, subprocess.Popen[str]] | None = None
 
     def run(self, job: Job, workspace: Workspace) -> None:
         """Runs to its end. Raises PokoraError as the command said, KeyboardInterrupt where it was stopped."""
-        self._stopping.clear()
         workspace.root.mkdir(parents=True, exist_ok=True)
+        left = workspace.outputs / STATE / f"command-{job.id}.pid"
+        _end_left(left)
         last: deque[str] = deque(maxlen=40)
-        line = [
-            sys.executable,
-            "-X",
-            "utf8",
-            "-P",
-            "-m",
-            "pokora_anime.cli",
-            *_SHELL[job.command],
-            *job.words,
-        ]
-        with subprocess.Popen(
-            line, cwd=workspace.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-            start_new_session=True, env=_environment(),
-        ) as process:  # fmt: skip
-            self._process = process
+        with self._started(job, workspace) as process:
+            left.parent.mkdir(parents=True, exist_ok=True)
+            left.write_text(f"{process.pid}", encoding="utf-8")
+            self._under_way = (job.attempt, process)
+            if job.attempt in self._stops:
+                self._stop(process)
             for text in iter(cast("_Lines", process.stdout).readline, ""):
                 last.append(text.rstrip())
                 self._board.line(job.id, text.rstrip())
                 self._progress(job, text)
-                if self._stopping.is_set() and process.poll() is None:
-                    self._stop(process)
             status = process.wait()
-            self._process = None
-        if self._stopping.is_set() or status == 130:
+            self._under_way = None
+        left.unlink(missing_ok=True)
+        if job.attempt in self._stops or status == _STOPPED:
+            self._stops.discard(job.attempt)
             raise KeyboardInterrupt
         if status:
             raise _told(job, last, status)
 
-    def interrupt(self) -> None:
-        """Ctrl-C for the command under way."""
-        self._stopping.set()
-        process = self._process
-        if process is not None and process.poll() is None:
-            self._stop(process)
+    def interrupt(self, job: Job) -> None:
+        """Ctrl-C for this attempt of a job, whether it has begun or is about to."""
+        self._stops.add(job.attempt)
+        under_way = self._under_way
+        if under_way is not None and under_way[0] == job.attempt and under_way[1].poll() is None:
+            self._stop(under_way[1])
+
+    def _started(self, job: Job, workspace: Workspace) -> subprocess.Popen[str]:
+        """The command, which ends when this server does: its standard input is ours."""
+        line = [sys.executable, "-X", "utf8", "-P", "-c", _BOOT, "pokora", *_SHELL[job.command], *job.words]
+        return subprocess.Popen(
+            line, cwd=workspace.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+            start_new_session=True, env=_environment(),
+        )  # fmt: skip
 
     def _stop(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGINT)
@@ -94,6 +114,17 @@ class CommandEngine:
             stage = {"name": job.command, "done": done, "total": total}
             left = {"stage": job.command, "detail": "", "left_seconds": None, "stages": [stage]}
             self._board.report(job.id, {**left, "done": done, "total": total})
+
+
+def _end_left(told: Path) -> None:
+    """Waits for the command that a killed server left, and ends it where it does not end."""
+    with suppress(OSError, ValueError, psutil.Error):
+        left = psutil.Process(int(told.read_text(encoding="utf-8")))
+        if any("pokora_anime" in word for word in left.cmdline()):
+            with suppress(psutil.TimeoutExpired):
+                left.wait(timeout=_LEFT_SECONDS)
+                return
+            left.kill()
 
 
 class _Lines:
@@ -123,8 +154,3 @@ def _told(job: Job, lines: deque[str], status: int) -> PokoraError:
     return PokoraError(
         "API-COMMAND", f"pokora {job.command} ended with status {status}", fix="look at its lines"
     )
-
-
-def interrupted(error: BaseException) -> bool:
-    """Whether a command ended because somebody asked for it."""
-    return isinstance(error, KeyboardInterrupt | Interrupted)

@@ -45,8 +45,8 @@ class Renders(Protocol):
         """Get ready for a run like this one, which somebody is about to ask for; returns at once."""
         ...
 
-    def interrupt(self, job_id: str) -> None:
-        """Stop that job, if it is rendered."""
+    def interrupt(self, job: Job) -> None:
+        """Stop this attempt of a job, whether it has begun or is about to."""
         ...
 
     def close(self) -> None:
@@ -87,8 +87,8 @@ class JobQueue:
     def stop(self) -> None:
         """Ends what runs, which waits again, and lets go of everything."""
         self._ending = True
-        for job_id in list(self._running):
-            self._interrupt(job_id)
+        for job in list(self._running.values()):
+            self._interrupt(job)
         for turns in self._turns.values():
             turns.stop()
         for turns in self._turns.values():
@@ -132,8 +132,8 @@ class JobQueue:
         job = self.store.cancel(job_id, user, version)
         if job.state is State.running:
             with self._lock:
-                self._cancelled.add(job_id)
-            self._interrupt(job_id)
+                self._cancelled.add(job.attempt)
+            self._interrupt(job)
         self.board.changed()
         return job
 
@@ -177,13 +177,13 @@ class JobQueue:
         finally:
             with self._lock:
                 self._running.pop(job.id, None)
-                self._cancelled.discard(job.id)
+                self._cancelled.discard(job.attempt)
             self.board.changed()
 
     def _failed(self, job: Job, workspace: Workspace, error: BaseException) -> None:
         """What becomes of a job that did not come to its end."""
-        if stopped(error) or job.id in self._cancelled:
-            if self._ending and job.id not in self._cancelled:
+        if stopped(error) or job.attempt in self._cancelled:
+            if self._ending and job.attempt not in self._cancelled:
                 self.store.put_back(job.id)
             else:
                 self.store.end(job.id, State.cancelled)
@@ -203,14 +203,11 @@ class JobQueue:
             return
         self.store.end(job.id, State.failed, told)
 
-    def _interrupt(self, job_id: str) -> None:
-        job = self._running.get(job_id)
-        if job is None:
-            return
+    def _interrupt(self, job: Job) -> None:
         if job.command in RUNS:
-            self._renders.interrupt(job_id)
+            self._renders.interrupt(job)
         else:
-            self._commands[job.lane].interrupt()
+            self._commands[job.lane].interrupt(job)
 
 
 class LocalRenders:
@@ -218,21 +215,18 @@ class LocalRenders:
 
     def __init__(self, board: JobBoard) -> None:
         self._engine = RenderEngine(board)
-        self._job = ""
 
     def render(self, job: Job, workspace: Workspace) -> Path:
         """As RenderEngine does."""
-        self._job = job.id
         return self._engine.render(job, workspace)
 
     def warm(self, config: RunConfig, workspace: Workspace) -> None:
         """As RenderEngine does."""
         self._engine.warm(config, workspace)
 
-    def interrupt(self, job_id: str) -> None:
-        """Stop that job, if it is rendered."""
-        if self._job == job_id:
-            self._engine.interrupt()
+    def interrupt(self, job: Job) -> None:
+        """Stop this attempt of a job."""
+        self._engine.interrupt(job)
 
     def close(self) -> None:
         """End the process."""

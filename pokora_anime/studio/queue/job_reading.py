@@ -6,7 +6,6 @@ belongs to the terminal, is refused here by name; the rest meets the same gate a
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pokora_anime.jobs import judgement
 from pokora_anime.jobs.job_estimate import Jobs
+from pokora_anime.schema.config_groups import COMPOSING
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.studio.problems import Problem
 
@@ -26,7 +26,6 @@ _OUTSIDE = {
     "track": "an option of the command line",
     "out": "a folder on the server",
 }
-_hydra = threading.RLock()  # it composes one config at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def _of_shells(word: str, kind: str) -> Problem:
 
 def composed(sent: Sent) -> RunConfig:
     """The checked config of a video or of stills. Raises ConfigError, PromptError."""
-    with _hydra:
+    with COMPOSING:
         return _composed(sent)
 
 
@@ -108,7 +107,7 @@ def _composed(sent: Sent) -> RunConfig:
 
 def checked(sent: Sent) -> dict[str, object]:
     """The judgement of `pokora check`; of a sweep that of its first job. Raises ConfigError, PromptError."""
-    with _hydra:
+    with COMPOSING:
         if sent.command == "sweep":
             first = listed(sent).configs[0]
             return judgement.report("sweep", first.contest.name, judgement.findings_of(first))
@@ -131,7 +130,7 @@ def listed(sent: Sent, out: Path = Path("outputs")) -> Jobs:
     from pokora_anime.config.overrides import prepare
     from pokora_anime.jobs import sweep_jobs, sweep_size
 
-    with _hydra:
+    with COMPOSING:
         if sent.command != "sweep":
             config = _composed(sent)
             gate.refuse(config)

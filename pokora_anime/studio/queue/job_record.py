@@ -69,6 +69,11 @@ class Job:
         return lane_of(self.command)
 
     @property
+    def attempt(self) -> str:
+        """Names this start of the job: what stops it stops no later one."""
+        return f"{self.id}:{self.attempts}"
+
+    @property
     def command_line(self) -> str:
         """What to type in a shell for the same."""
         names = {"bundle": ("submission", "build"), "fetch": ("models", "fetch")}

@@ -46,9 +46,9 @@ class Renderer:
         """Progress, the latest lines, and how many there were."""
         return self._board.read(job_id)
 
-    def interrupt(self) -> None:
-        """Stop what is rendered."""
-        self._engine.interrupt()
+    def interrupt(self, job: Job) -> None:
+        """Stop this attempt of a job."""
+        self._engine.interrupt(job)
 
 
 class RayRenders:
@@ -79,6 +79,7 @@ class RayRenders:
         for _ in range(count):
             self._free.put(self._remote.remote())
         self._busy: dict[str, Any] = {}
+        self._stops: set[str] = set()
         self._lock = threading.Lock()
 
     def render(self, job: Job, workspace: Workspace) -> Path:
@@ -86,6 +87,9 @@ class RayRenders:
         actor = self._free.get()
         with self._lock:
             self._busy[job.id] = actor
+            stopped_before = job.attempt in self._stops
+        if stopped_before:
+            actor.interrupt.remote(job)
         try:
             outcome = self._outcome(actor, job, workspace)
         except Exception as error:
@@ -97,6 +101,7 @@ class RayRenders:
         finally:
             with self._lock:
                 self._busy.pop(job.id, None)
+                self._stops.discard(job.attempt)
             self._free.put(actor)
         if "stopped" in outcome:
             raise KeyboardInterrupt
@@ -109,12 +114,13 @@ class RayRenders:
     def warm(self, config: RunConfig, workspace: Workspace) -> None:
         """Actors keep their processes; nothing is started ahead on other machines."""
 
-    def interrupt(self, job_id: str) -> None:
-        """Stop that job, if it is rendered."""
+    def interrupt(self, job: Job) -> None:
+        """Stop this attempt of a job."""
         with self._lock:
-            actor = self._busy.get(job_id)
+            actor = self._busy.get(job.id)
+            self._stops.add(job.attempt)
         if actor is not None:
-            actor.interrupt.remote()
+            actor.interrupt.remote(job)
 
     def close(self) -> None:
         """Let go of the cluster."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -19,6 +20,7 @@ from pokora_anime.studio.queue.job_reading import Sent
 from pokora_anime.studio.queue.job_record import Job
 from pokora_anime.studio.workspaces import Workspace
 
+_LOCKED_POLL = 0.5
 _LOCKED_SECONDS = 15.0  # that a rendering process of a killed server may take to end
 IDLE_SECONDS = 900.0  # after which a process that has nothing to do ends
 DEADLY = ("SYS-MEMORY", "SYS-RENDER")  # the rendering process was ended
@@ -31,20 +33,21 @@ class RenderEngine:
         self._board, self._sign = board, sign
         self._worker: Worker | None = None
         self._held = threading.Lock()  # while the process is asked
-        self._stopping = threading.Event()
+        self._stops: set[str] = set()  # attempts that somebody wants to end
+        self._rendered = ""  # the attempt under way
         self._idle: threading.Timer | None = None
 
     def render(self, job: Job, workspace: Workspace) -> Path:
         """The finished run's folder. Raises what the run raises, KeyboardInterrupt where it was stopped."""
-        self._stopping.clear()
         config = job_reading.composed(Sent(job.command, job.words))
         with self._held:
             worker = self._of(workspace)
-            worker.watch = partial(self._report, job.id)
+            worker.watch = partial(self._report, job)
             try:
                 attempt = partial(render_job.render, config, workspace.outputs, worker=worker)
-                folder = self._once_free(attempt)
+                folder = self._once_free(job, attempt)
             finally:
+                self._stops.discard(job.attempt)
                 self._rest()
         if self._sign:
             self._signed(job.id, folder)
@@ -83,10 +86,10 @@ class RenderEngine:
             finally:
                 self._held.release()
 
-    def interrupt(self) -> None:
-        """Stop what is rendered; its finished segments stay."""
-        self._stopping.set()
-        if self._worker is not None:
+    def interrupt(self, job: Job) -> None:
+        """Stop this attempt of a job, whether it has begun or is about to; its finished segments stay."""
+        self._stops.add(job.attempt)
+        if self._rendered == job.attempt and self._worker is not None:
             self._worker.interrupt()
 
     def close(self) -> None:
@@ -104,25 +107,28 @@ class RenderEngine:
             self._worker = Worker(workspace.renders)
         return self._worker
 
-    def _report(self, job_id: str, report: dict[str, object]) -> None:
-        self._board.report(job_id, report)
-        if self._stopping.is_set() and self._worker is not None:  # asked while the process still started
-            self._stopping.clear()
+    def _report(self, job: Job, report: dict[str, object]) -> None:
+        self._board.report(job.id, report)
+        if job.attempt in self._stops and self._worker is not None:  # asked before the run had begun
+            self._stops.discard(job.attempt)
             self._worker.interrupt()
 
-    def _once_free(self, attempt: Callable[[], Path]) -> Path:
+    def _once_free(self, job: Job, attempt: Callable[[], Path]) -> Path:
         """The attempt, made again while the process of a killed server still holds the run's folder."""
         waited = 0.0
         while True:
-            if self._stopping.is_set():
+            if job.attempt in self._stops:
                 raise KeyboardInterrupt
             try:
+                self._rendered = job.attempt
                 return attempt()
             except MachineError as error:
                 if error.code != "SYS-LOCK" or waited >= _LOCKED_SECONDS:
                     raise
-                self._stopping.wait(0.5)
-                waited += 0.5
+                time.sleep(_LOCKED_POLL)
+                waited += _LOCKED_POLL
+            finally:
+                self._rendered = ""
 
     def _signed(self, job_id: str, folder: Path) -> None:
         try:
