@@ -60,6 +60,8 @@ def run(command: str, overrides: Sequence[str], root: Path, wishes: Wishes | Non
     total = sweep_size.count(command, ready, yes=wishes.yes, out=root)
     folder = named(command, ready, root)
     added = launchers.prepare(ready)
+    if total is not None:
+        print(f"{total + wishes.keep} jobs", file=sys.stderr, flush=True)
     with opened(folder, wishes, None if total is None else total + wishes.keep):
         _launch(command, folder, [*added, *ready])
         for number, words in enumerate(_best(folder, wishes.keep), start=len(results(folder))):
@@ -246,6 +248,7 @@ def write_result(folder: Path, result: dict[str, Any], started: float) -> float:
         text = json.dumps(result, ensure_ascii=False)
         write_atomic(folder / f"job-{result['number']:03}.json", text.encode())
     gallery_files.refresh_sweep(folder)
+    print(f"{len([*folder.glob(gallery_runs.JOBS)])} jobs done", file=sys.stderr, flush=True)
     return seconds
 
 

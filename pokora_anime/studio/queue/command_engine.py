@@ -37,7 +37,7 @@ console()
 _STOPPED = 130
 _LEFT_SECONDS = 30.0  # that the command of a killed server may take to end
 _ERROR = re.compile(r"pokora: (?P<code>[A-Z]+-[A-Z0-9-]+): (?P<rest>.*)")
-_JOB = re.compile(r"\b(?:job )?(?P<done>\d+)(?: of |/)(?P<total>\d+)\b")
+_JOBS = re.compile(r"(?:^|: )(?P<count>\d+) jobs(?P<done> done)?$")
 _PERCENT = re.compile(r"(?P<percent>\d{1,3})\s?%")
 _STOPPING_SECONDS = 30.0
 _SHELL = {
@@ -61,6 +61,7 @@ class CommandEngine:
         left = workspace.outputs / STATE / f"command-{job.id}.pid"
         _end_left(left)
         last: deque[str] = deque(maxlen=40)
+        totals: dict[str, int] = {}
         with self._started(job, workspace) as process:
             left.parent.mkdir(parents=True, exist_ok=True)
             left.write_text(f"{process.pid}", encoding="utf-8")
@@ -70,7 +71,7 @@ class CommandEngine:
             for text in iter(cast("_Lines", process.stdout).readline, ""):
                 last.append(text.rstrip())
                 self._board.line(job.id, text.rstrip())
-                self._progress(job, text)
+                self._progress(job, text.rstrip(), totals)
             status = process.wait()
             self._under_way = None
         left.unlink(missing_ok=True)
@@ -102,18 +103,18 @@ class CommandEngine:
         overdue.daemon = True
         overdue.start()
 
-    def _progress(self, job: Job, text: str) -> None:
-        """What a line says of how far the command is."""
-        if found := _JOB.search(text):
-            done, total = int(found["done"]), int(found["total"])
-        elif found := _PERCENT.search(text):
-            done, total = int(found["percent"]), 100
+    def _progress(self, job: Job, text: str, totals: dict[str, int]) -> None:
+        """What a line says of how far the command is: a sweep's jobs, or a download's share."""
+        if found := _JOBS.search(text):
+            totals["done" if found["done"] else "total"] = int(found["count"])
+        elif job.command == "fetch" and (found := _PERCENT.search(text)):
+            totals |= {"done": int(found["percent"]), "total": 100}
         else:
             return
-        if total > 0 and done <= total:
-            stage = {"name": job.command, "done": done, "total": total}
-            left = {"stage": job.command, "detail": "", "left_seconds": None, "stages": [stage]}
-            self._board.report(job.id, {**left, "done": done, "total": total})
+        done, total = totals.get("done", 0), totals.get("total", 0)
+        stage: dict[str, object] = {"name": job.command, "done": done, "total": max(done, total)}
+        left: dict[str, object] = {"detail": "", "left_seconds": None, "stages": [stage]}
+        self._board.report(job.id, {"stage": job.command, "done": done, "total": stage["total"], **left})
 
 
 def _end_left(told: Path) -> None:
