@@ -23,11 +23,37 @@ export async function mount(root) {
 
   const take = (next) => {
     state = next;
-    put(list, (state.checklist ?? []).map(check));
+    if (next.checklist) tick(next.checklist);
+    else look();
     put(bundles, (state.bundles ?? []).length ? state.bundles.map(lasting) : h("li", { class: "hint", text: t("enter.no_bundles") }));
-    const open = (state.checklist ?? []).filter((one) => !one.ok).length;
+  };
+  const tick = (checklist) => {
+    put(list, checklist.map(check));
+    const open = checklist.filter((one) => !one.ok).length;
+    summary.hidden = !checklist.length;
     summary.textContent = open ? t("enter.open", { n: open }) : t("enter.ready");
     summary.dataset.verdict = open ? "REVIEW" : "PASS";
+  };
+  // The checklist takes a second or two, and is asked for once at a time.
+  let looking = false;
+  let stale = false;
+  const look = async () => {
+    stale = true;
+    if (looking) return;
+    looking = true;
+    list.setAttribute("aria-busy", "true");
+    if (!list.childElementCount) put(list, h("li", { class: "hint" }, icon("clock"), h("p", { text: t("enter.looking") })));
+    while (stale && root.isConnected) {
+      stale = false;
+      try {
+        tick((await get("/api/submission/checklist")).checklist);
+      } catch (problem) {
+        put(list);
+        complain(problem);
+      }
+    }
+    list.removeAttribute("aria-busy");
+    looking = false;
   };
   const save = (part) => {
     saved.classList.remove("bad");
@@ -106,7 +132,7 @@ export async function mount(root) {
     if (!rows.has(key)) rows.set(key, bundle(one));
     return rows.get(key);
   };
-  const summary = h("p", { class: "pill" });
+  const summary = h("p", { class: "pill", hidden: true });
   put(root, h("div", { class: "enter" },
     h("div", {},
       h("section", { class: "card" }, h("div", { class: "head" }, h("h1", { text: t("enter.title") }), saved), h("p", { class: "hint", text: t("enter.why") }),
