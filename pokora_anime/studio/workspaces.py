@@ -9,6 +9,7 @@ from pathlib import Path
 from pokora_anime.history.run_folders import folders
 from pokora_anime.studio.access import LOCAL
 from pokora_anime.studio.problems import missing
+from pokora_anime.submission import file_names
 
 OUTPUTS = "outputs"
 STATE = "studio"  # in the outputs: the queue, its lock, the bin
@@ -35,6 +36,18 @@ class Workspace:
     def bin(self) -> Path:
         """What was deleted and can come back."""
         return self.outputs / STATE / "bin"
+
+    @property
+    def bundles(self) -> Path:
+        """What `pokora submission build` wrote."""
+        return self.root / file_names.FOLDER / file_names.DIST
+
+    def bundle(self, name: str) -> Path:
+        """The path of a bundle, looked up. Raises Problem 404."""
+        found = next((path for path in self.bundles.glob("*.zip") if path.name == name), None)
+        if found is None or found.is_symlink():
+            raise missing(f"no bundle {name[:80]}")
+        return found
 
     def path(self, folder: Path) -> str:
         """A run's folder relative to the outputs."""

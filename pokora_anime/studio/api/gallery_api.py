@@ -165,9 +165,7 @@ def verify(subject: Subject, asking: Asking) -> dict[str, object]:
         raise Problem(422, "CFG-SYNTAX", "neither or both of run and bundle", expected="one of them")
     if subject.run is not None:
         return verified(asking.workspace.run(subject.run), asking.workspace.root)
-    from pokora_anime.studio.api.submission_api import bundle_path
-
-    return verified(bundle_path(asking.workspace, str(subject.bundle)), asking.workspace.root)
+    return verified(asking.workspace.bundle(str(subject.bundle)), asking.workspace.root)
 
 
 def _refuse_running(asking: Caller, folder: Path) -> None:

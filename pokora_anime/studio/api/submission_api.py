@@ -16,10 +16,9 @@ from pokora_anime.studio.api.gallery_api import RunId
 from pokora_anime.studio.api.run_files import answer_file
 from pokora_anime.studio.api.runs_api import to_json
 from pokora_anime.studio.api.services import Asking
-from pokora_anime.studio.problems import missing
 from pokora_anime.studio.queue.job_record import new_job
 from pokora_anime.studio.workspaces import Workspace
-from pokora_anime.submission import file_names, interview, project
+from pokora_anime.submission import interview, project
 from pokora_anime.submission.project import Member, Project
 
 router = APIRouter(prefix="/api/submission", tags=["submission"])
@@ -104,19 +103,7 @@ def build(wanted: Build, asking: Asking) -> dict[str, object]:
 @router.get("/bundles/{name}")
 def bundle(name: str, asking: Asking) -> Response:
     """A bundle or one of the PDFs beside it, to be saved."""
-    return answer_file(_dist(asking.workspace), name, download=not name.endswith(".pdf"))
-
-
-def bundle_path(workspace: Workspace, name: str) -> Path:
-    """The path of a bundle, looked up. Raises Problem 404."""
-    found = next((path for path in _dist(workspace).glob("*.zip") if path.name == name), None)
-    if found is None or found.is_symlink():
-        raise missing(f"no bundle {name[:80]}")
-    return found
-
-
-def _dist(workspace: Workspace) -> Path:
-    return workspace.root / file_names.FOLDER / file_names.DIST
+    return answer_file(asking.workspace.bundles, name, download=not name.endswith(".pdf"))
 
 
 def _known(workspace: Workspace) -> Project:
@@ -166,7 +153,7 @@ def _name(workspace: Workspace, folder: Path) -> str:
 
 
 def _bundles(workspace: Workspace) -> list[dict[str, object]]:
-    found = sorted(_dist(workspace).glob("*.zip"), key=lambda path: -path.stat().st_mtime)
+    found = sorted(workspace.bundles.glob("*.zip"), key=lambda path: -path.stat().st_mtime)
     return [
         {
             "name": path.name,
@@ -181,6 +168,3 @@ def _bundles(workspace: Workspace) -> list[dict[str, object]]:
         }
         for path in found
     ]
-
-
-__all__ = ["bundle_path", "router"]
