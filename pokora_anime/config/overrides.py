@@ -54,9 +54,9 @@ def quote(text: str) -> str:
     Two grammars are crossed: OmegaConf would resolve `${...}` (a backslash keeps it literal, and
     backslashes before it have to be doubled), Hydra ends the value at a quote (escaped likewise).
     """
-    literal = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
-    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", literal)
-    escaped = re.sub(r"(\\+)$", lambda found: found[1] * 2, escaped)
+    literal = re.sub(r"(?<!\\)(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
+    escaped = re.sub(r"(?<!\\)(\\*)'", lambda found: found[1] * 2 + "\\'", literal)
+    escaped = re.sub(r"(?<!\\)(\\+)$", lambda found: found[1] * 2, escaped)
     return f"'{escaped}'"
 
 
