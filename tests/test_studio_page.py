@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import submission_checkout
 from support.studio_server import StudioServer
 
 from pokora_anime.client import Client
@@ -26,7 +27,9 @@ RENDERING = 240_000  # milliseconds that a clip of two seconds may take on a bus
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
-    one = StudioServer(tmp_path_factory.mktemp("studio"))
+    root = tmp_path_factory.mktemp("studio")
+    submission_checkout.checkout(root)
+    one = StudioServer(root)
     one.start()
     yield one
     one.stop()

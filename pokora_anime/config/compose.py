@@ -59,7 +59,7 @@ def unresolved(command: str, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         with COMPOSING, initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = hydra_compose(command, overrides=ready)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise translate(error) from error
     return _object(command, composed)
 
@@ -91,6 +91,10 @@ def _object(command: str, composed: DictConfig) -> RunConfig:
 
 def translate(error: Exception) -> ConfigError:
     """Hydra's and OmegaConf's several-line complaints as one line."""
+    if isinstance(error, RecursionError):
+        return ConfigError(
+            "CFG-SYNTAX", "a value nested too deep", expected="a few brackets", fix="write it flat"
+        )
     cause = error.__cause__
     from_omegaconf = cause is not None and type(cause).__module__.startswith("omegaconf")
     text = " ".join(str(cause if from_omegaconf else error).split())
@@ -143,7 +147,7 @@ def refuse_sweeps(overrides: Sequence[str]) -> None:
     for override in overrides:
         try:
             parsed = parser.parse_override(override)
-        except HydraException as error:
+        except (HydraException, RecursionError) as error:
             reason = " ".join(str(error).split("expecting")[0].split())
             raise ConfigError(
                 "CFG-SYNTAX", f"cannot read {override!r} ({reason})", fix="quote the value: key=\"'value'\""

@@ -19,7 +19,7 @@ from pokora_anime.errors import ConfigError
 from pokora_anime.findings import Finding
 from pokora_anime.prompt import prompt_choices
 from pokora_anime.prompt.prompt_text import check_text
-from pokora_anime.rules import typed_words
+from pokora_anime.rules import named_refusals, typed_words
 from pokora_anime.schema.config_groups import groups, keys, of_map, prompt_keys
 from pokora_anime.system.did_you_mean import nearest
 
@@ -54,9 +54,9 @@ def quote(text: str) -> str:
     Two grammars are crossed: OmegaConf would resolve `${...}` (a backslash keeps it literal, and
     backslashes before it have to be doubled), Hydra ends the value at a quote (escaped likewise).
     """
-    literal = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
-    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", literal)
-    escaped = re.sub(r"(\\+)$", lambda found: found[1] * 2, escaped)
+    literal = re.sub(r"(?<!\\)(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
+    escaped = re.sub(r"(?<!\\)(\\*)'", lambda found: found[1] * 2 + "\\'", literal)
+    escaped = re.sub(r"(?<!\\)(\\+)$", lambda found: found[1] * 2, escaped)
     return f"'{escaped}'"
 
 
@@ -222,6 +222,10 @@ def _judge_options(group: str, known: tuple[str, ...], value: str, *, multirun: 
             )
         if option.startswith(("glob(", "choice(")):
             return None
+        if asked := named_refusals.option(group, option):
+            return Fault(
+                "CFG-OPTION", f"{group}={option}: {asked.why}", f"{group}={'|'.join(known)}", asked.way
+            )
         best = nearest(option, known)
         hint = f"did you mean {group}={best}?" if best else f"{group}={known[0]}"
         return Fault("CFG-OPTION", f"{group}={option} does not exist", f"{group}={'|'.join(known)}", hint)

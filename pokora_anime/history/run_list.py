@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -86,7 +87,16 @@ def score(folder: Path) -> dict[str, int] | None:
 def seconds(folder: Path) -> float | None:
     """What rendering a run took; None where nothing tells."""
     taken = report(folder / run_layout.LOGS / "timings.json").get("taken")
-    return float(taken) if isinstance(taken, int | float) and not isinstance(taken, bool) else None
+    number = isinstance(taken, int | float) and not isinstance(taken, bool)
+    return float(cast(float, taken)) if number and finite(cast(float, taken)) else None
+
+
+def finite(value: float) -> bool:
+    """Whether a number that a file tells is one to reckon with: JSON and YAML hold integers of any length."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def report(path: Path) -> Mapping[str, Json]:

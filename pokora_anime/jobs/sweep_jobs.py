@@ -46,7 +46,7 @@ def page(command: str, overrides: Sequence[str], part: str, *, multirun: bool) -
                 apart = " ".join(word for word in job if any(word not in other for other in jobs))
                 head = f"---\n# job {number}{': ' if apart else ''}{apart}\n" if multirun else ""
                 shown.append(head + _text(command, one, part))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise translate(error) from error
     return "".join(shown)
 
@@ -68,10 +68,28 @@ def configs(command: str, overrides: Sequence[str]) -> tuple[list[tuple[str, Run
             hydra = hydra_part(command, ready)
             words = [[word for word in job if not _of_hydra(word)] for job in _split(hydra, ready)]
             found = _composed(command, words)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise translate(error) from error
     labels = [" ".join(word for word in job if any(word not in other for other in words)) for job in words]
     return list(zip(labels, found, strict=True)), _at_once(hydra)
+
+
+def first(command: str, overrides: Sequence[str]) -> RunConfig:
+    """The checked config of the first job alone. Raises ConfigError, PromptError."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    ready = prepare(command, overrides, multirun=True)
+    ready = [*one_at_a_time(ready), *ready]
+    register_schemas()
+    try:
+        with COMPOSING, initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            job = next(iter(_split(hydra_part(command, ready), ready)))
+            words = [word for word in job if not _of_hydra(word)]
+            return typed(command, compose(command, overrides=words))
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
+        raise translate(error) from error
 
 
 def _composed(command: str, jobs: Sequence[list[str]]) -> list[RunConfig]:

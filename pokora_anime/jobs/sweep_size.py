@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from pokora_anime.jobs import sweep_jobs
 from pokora_anime.schema.config_groups import COMPOSING, conf_dir, register_schemas
 
 if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Override
+    from hydra.core.override_parser.types import Override, RangeSweep
 
 UNASKED = 200  # jobs that are rendered without --yes
 MOST = 10_000  # with it
@@ -41,14 +42,31 @@ def count(command: str, ready: Sequence[str], *, yes: bool, out: Path) -> int | 
             total = _total(sizes)
             if total > UNASKED:
                 _ask(command, list(parsed.values()), sizes, total, yes=yes, out=out)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise translate(error) from error
     return total
 
 
 def _size(one: Override) -> int:
-    """How many values a word has; counting ends beyond `MOST`."""
+    """How many values a word has; counting ends beyond `MOST`. A range is not written out for it."""
+    from hydra.core.override_parser.types import RangeSweep
+
+    value = one.value() if one.is_sweep_override() else None
+    if isinstance(value, RangeSweep):
+        return _length(one.key_or_group, value)
     return sum(1 for _ in islice(one.sweep_iterator(), MOST + 1)) if one.is_sweep_override() else 1
+
+
+def _length(key: str, of: RangeSweep) -> int:
+    """How many numbers a range holds, as Hydra counts them. Raises ConfigError CFG-SWEEP for none."""
+    start, stop, step = (0.0 if part is None else float(part) for part in (of.start, of.stop, of.step))
+    count = (stop - start) / step if step and all(map(math.isfinite, (start, stop, step))) else 0.0
+    if not count > 0:
+        raise ConfigError(
+            "CFG-SWEEP", f"{key}: a range without a value", expected="range(START,STOP,STEP) with values",
+            fix=f"{key}=range(0,4)",
+        )  # fmt: skip
+    return min(math.ceil(count), MOST + 1)
 
 
 def _total(sizes: Mapping[str, int]) -> int:

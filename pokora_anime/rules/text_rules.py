@@ -38,9 +38,11 @@ _PLACE = re.compile(
     r"|(?<!\w)[A-Za-z]:[\\/]\w"  # C:\pictures
     r"|(?<!\S)\\\\\w+\\\w"  # \\server\share
 )
-_URL = re.compile(r"(?<!\w)[a-z][a-z0-9+.-]{1,15}://\S|\bwww\.\w+\.\w|\b(?:magnet|blob):\S*\?", re.IGNORECASE)
+_URL = re.compile(
+    r"(?<!\w)[a-z][a-z0-9+.-]{1,15}://\S|\bwww\.\w+\.\w|\b(?:magnet|blob):\S{0,400}\?", re.IGNORECASE
+)
 _DATA_URI = re.compile(
-    r"\bdata:(?:image|video|audio|application|text|model)/|\bdata:[^,\s]*;\s*base64|;base64,\S{8}",
+    r"\bdata:(?:image|video|audio|application|text|model)/|\bdata:[^,\s]{0,200};\s{0,20}base64|;base64,\S{8}",
     re.IGNORECASE,
 )
 _MAGIC = re.compile(  # how PNG, JPEG, GIF, WebP and NumPy files begin in base64

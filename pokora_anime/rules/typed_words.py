@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from pokora_anime.findings import Finding, Severity
-from pokora_anime.rules import text_rules
+from pokora_anime.rules import named_refusals, text_rules
 from pokora_anime.schema.config_groups import of_map
 
 LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
@@ -173,8 +173,12 @@ def inputs(word: Word) -> Finding | None:
     if word.known or _of_hydra(word) or not re.fullmatch(r"[\w./@:-]+", word.key):
         return None
     key = word.key.lower()
+    if asked := named_refusals.camera(word.key, word.value):
+        return _named(word, asked)
     for code, names, what in _INPUTS:
         if any(re.search(names, part) for part in re.split(r"[./@:]", key) if not part.startswith("num_")):
+            if code == "GATE-IMAGE" and (asked := named_refusals.key(word.key)):
+                return _named(word, asked)
             return _finding(
                 code,
                 f"a run takes text, seeds and registered weights, and never {what}",
@@ -183,6 +187,11 @@ def inputs(word: Word) -> Finding | None:
                 fix="say it in words: shot.prompt='...'",
             )
     return None
+
+
+def _named(word: Word, asked: named_refusals.Refusal) -> Finding:
+    """The answer to what people ask for by name."""
+    return _finding("GATE-IMAGE", asked.why, word.typed, expected="text, numbers and names", fix=asked.way)
 
 
 def duplicate_keys(word: Word) -> Finding | None:
@@ -214,7 +223,11 @@ def path(word: Word) -> Finding | None:
         re.search(r"[/\\]|\.\.|(?:^|[=,\[({:'\"])~", word.value) or text_rules.path(word.value, word.key)
     ):
         return None
-    return _refused(word, "GATE-PATH", "a file name or path", "a number, a name of `--help` or a registry id")
+    expected = "a number, a name of `--help` or a registry id"
+    asked = None if word.known else named_refusals.key(word.key)
+    if asked is not None:
+        return _finding("GATE-PATH", asked.why, word.typed, expected=expected, fix=asked.way)
+    return _refused(word, "GATE-PATH", "a file name or path", expected)
 
 
 def look_alike(word: Word) -> Finding | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
+import time
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -14,6 +15,10 @@ from limits.strategies import MovingWindowRateLimiter
 
 COOKIE = "pokora_session"
 SESSION_SECONDS = 12 * 3600
+_COOKIES = 4096  # characters of a Cookie header that are looked at
+_SESSION = re.compile(
+    rf"(?:^|;) ?{COOKIE}=([A-Za-z0-9_-]{{1,32}})\.(\d{{1,12}})\.([0-9a-f]{{16}})\.([0-9a-f]{{64}})(?=;|$)"
+)
 _WRONG_TOKENS = 10  # a minute, from one address
 LOCAL = ""  # the user where there are no tokens
 
@@ -24,6 +29,7 @@ class Access:
     def __init__(self, tokens: Mapping[str, str], requests_a_minute: int) -> None:
         self._hashes = {user: _hash(token) for user, token in tokens.items()}
         self._key = secrets.token_bytes(32)  # sessions end with the server
+        self._ended: dict[str, float] = {}  # sessions that were signed out, until they would have ended
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._rate = RateLimitItemPerMinute(requests_a_minute)
         self._wrong = RateLimitItemPerMinute(_WRONG_TOKENS)
@@ -51,8 +57,16 @@ class Access:
         return found
 
     def session(self, user: str) -> str:
-        """A session of a user, for the browser's cookie."""
-        return f"{user}.{self._signature(user)}"
+        """A session of a user, for the browser's cookie: it holds when it ends."""
+        told = f"{user}.{int(time.time()) + SESSION_SECONDS}.{secrets.token_hex(8)}"
+        return f"{told}.{self._signature(user, told)}"
+
+    def end(self, cookie: str) -> None:
+        """Signs the session of a Cookie header out."""
+        now = time.time()
+        self._ended = {nonce: until for nonce, until in self._ended.items() if until > now}
+        if found := _SESSION.search(cookie[:_COOKIES]):
+            self._ended[found[3]] = float(found[2])
 
     def allowed(self, user: str) -> bool:
         """Counts a request of a user; False once there were too many in a minute."""
@@ -67,19 +81,19 @@ class Access:
         self._limiter.hit(self._wrong, "wrong", address)
 
     def _by_session(self, header: str) -> str | None:
-        try:
-            cookies = SimpleCookie(header)
-        except CookieError:
+        found = _SESSION.search(header[:_COOKIES])
+        if found is None:
             return None
-        user, _, signature = cookies[COOKIE].value.partition(".") if COOKIE in cookies else ("", "", "")
-        if not hmac.compare_digest(signature.encode(), self._signature(user).encode()):
+        user, until, nonce, signature = found.groups()
+        if not hmac.compare_digest(signature, self._signature(user, f"{user}.{until}.{nonce}")):
             return None
-        return user if user in self._hashes else None
+        return (
+            user if user in self._hashes and time.time() < int(until) and nonce not in self._ended else None
+        )
 
-    def _signature(self, user: str) -> str:
+    def _signature(self, user: str, told: str) -> str:
         """Changes with the user's token, so that a token taken back ends its sessions."""
-        told = user.encode() + self._hashes.get(user, b"")
-        return hmac.new(self._key, told, hashlib.sha256).hexdigest()
+        return hmac.new(self._key, told.encode() + self._hashes.get(user, b""), hashlib.sha256).hexdigest()
 
 
 def _hash(token: str) -> bytes:

@@ -89,12 +89,10 @@ class HttpGuard:
         _judge_origin(headers, host, method)
         _judge_body(headers, method)
         address = scope["client"][0] if scope.get("client") else ""
-        if not self._access.may_try(address):
-            raise Problem(429, "API-TOKEN", "too many wrong tokens", fix="wait a minute", retry_after=60)
         token = headers.get("authorization", "")
         user = self._access.user(token, headers.get("cookie", ""))
         if user is None and token:
-            self._access.failed(address)
+            refuse_guessing(self._access, address)
         if user is None and not _open(path):
             raise Problem(
                 401,
@@ -122,6 +120,16 @@ class HttpGuard:
         return self._any_address
 
 
+def refuse_guessing(access: Access, address: str) -> None:
+    """Counts a wrong token; raises Problem 429 for an address that has sent too many in a minute."""
+    if not access.may_try(address):
+        raise Problem(
+            429, "API-TOKEN", "too many wrong tokens", expected="a token of this studio", fix="wait a minute",
+            retry_after=60,
+        )  # fmt: skip
+    access.failed(address)
+
+
 def _open(path: str) -> bool:
     return path in _OPEN or path.startswith(_OPEN_BELOW)
 
@@ -129,7 +137,10 @@ def _open(path: str) -> bool:
 def _judge_origin(headers: Headers, host: str, method: str) -> None:
     """Another site's page may neither send anything here nor read anything."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    try:
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:
+        foreign = True
     navigation = method in _SAFE and headers.get("sec-fetch-mode", "") == "navigate"
     if foreign or (site in ("cross-site", "same-site") and not navigation):
         raise Problem(

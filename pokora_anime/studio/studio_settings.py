@@ -104,7 +104,12 @@ def tokens(config: StudioConfig) -> dict[str, str]:
         if not line.strip() or line.startswith("#"):
             continue
         user, colon, token = line.strip().partition(":")
-        if not colon or not _USER.fullmatch(user) or user in found or token in found.values():
+        if (
+            not colon
+            or not _USER.fullmatch(user)
+            or user.lower() in map(str.lower, found)
+            or token in found.values()
+        ):
             raise _bad_line(
                 place, number, "no user NAME:TOKEN of its own", "letters, digits, - and _, a colon"
             )

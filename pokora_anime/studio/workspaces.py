@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from pokora_anime.history.run_folders import folders
 from pokora_anime.studio.access import LOCAL
 from pokora_anime.studio.problems import missing
+from pokora_anime.submission import file_names
+from pokora_anime.untrusted import untrusted_names
 
 OUTPUTS = "outputs"
 STATE = "studio"  # in the outputs: the queue, its lock, the bin
@@ -36,13 +39,41 @@ class Workspace:
         """What was deleted and can come back."""
         return self.outputs / STATE / "bin"
 
+    @property
+    def bundles(self) -> Path:
+        """What `pokora submission build` wrote."""
+        return self.root / file_names.FOLDER / file_names.DIST
+
+    def built(self) -> list[Path]:
+        """The bundles that are plain files with plain names, the newest first."""
+        if self.bundles.is_symlink():
+            return []
+        plain = [
+            path
+            for path in self.bundles.glob("*.zip")
+            if not untrusted_names.problem(path.name) and path.is_file() and not path.is_symlink()
+        ]
+        return sorted(plain, key=lambda path: -path.stat().st_mtime)
+
+    def bundle(self, name: str) -> Path:
+        """The path of a bundle, looked up. Raises Problem 404."""
+        found = next((path for path in self.built() if path.name == name), None)
+        if found is None:
+            raise missing(f"no bundle {name[:80]}")
+        return found
+
     def path(self, folder: Path) -> str:
         """A run's folder relative to the outputs."""
         return folder.relative_to(self.outputs).as_posix()
 
     def runs(self) -> dict[str, Path]:
         """All runs by id, newest first."""
-        return {run_id(self.path(folder)): folder for folder in folders(self.outputs)}
+        return {run_id(self.path(one)): one for one in folders(self.outputs) if not self._linked(one)}
+
+    def _linked(self, folder: Path) -> bool:
+        """Whether a folder, or one on the way to it, is a link: it may lead anywhere."""
+        way = (folder, *folder.parents)
+        return any(one.is_symlink() for one in way[: len(folder.relative_to(self.outputs).parts)])
 
     def run(self, wanted: str) -> Path:
         """The folder of a run. Ids are looked up and never joined to a path. Raises Problem 404."""
@@ -54,7 +85,7 @@ class Workspace:
 
 def run_id(path: str) -> str:
     """The id of a run whose folder is `path` below the outputs."""
-    return hashlib.sha256(path.encode()).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 class Workspaces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Protocol, cast
 
@@ -10,6 +11,8 @@ import yaml
 from pokora_anime.errors import ConfigError
 
 MAX_CHARACTERS = 100_000
+MAX_DEPTH = 60
+_BRACKET = re.compile(r"[][{}]")
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")}
 
 
@@ -32,6 +35,8 @@ def load_words(text: str, name: str) -> object:
 def _load(text: str, name: str, loader: type[yaml.SafeLoader] | type[yaml.BaseLoader]) -> object:
     if len(text) > MAX_CHARACTERS:
         raise _refusal("GATE-YAML", name, f"{len(text)} characters", f"at most {MAX_CHARACTERS}")
+    if _depth(text) > MAX_DEPTH:
+        raise _refusal("GATE-YAML", name, "brackets nested too deep", f"at most {MAX_DEPTH} deep")
     try:
         node = cast("_Composes", yaml).compose(text, Loader=loader)
         _walk(node, name)
@@ -39,6 +44,15 @@ def _load(text: str, name: str, loader: type[yaml.SafeLoader] | type[yaml.BaseLo
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = getattr(error, "problem", None) or type(error).__name__
         raise _refusal("GATE-YAML", name, str(reason), "one plain YAML document") from error
+
+
+def _depth(text: str) -> int:
+    """How deep brackets stand at most, wherever they are: PyYAML takes time that grows with its square."""
+    deepest = depth = 0
+    for found in _BRACKET.finditer(text):
+        depth = max(0, depth + (1 if found[0] in "[{" else -1))
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _walk(node: yaml.Node | None, name: str) -> None:

@@ -6,7 +6,6 @@ A run's folder may be half written, damaged or a stranger's: each becomes an ent
 from __future__ import annotations
 
 import json
-import math
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -242,7 +241,7 @@ def _again(folder: Path, found: Origin) -> tuple[str, ...]:
         words = _words(found.retyped().words)
     except PokoraError:
         return ()  # of another release, or changed by hand
-    if record and words:
+    if record and words and not place.parent.is_symlink():
         with suppress(OSError):
             place.parent.mkdir(exist_ok=True)
             write_atomic(place, json.dumps({"record": record, "words": words}).encode())
@@ -267,7 +266,7 @@ def _keys(job: Mapping[str, Json]) -> dict[str, Value]:
 def _value(text: object) -> Value:
     """A number where it is one, else one line of text."""
     if isinstance(text, int | float) and not isinstance(text, bool):
-        return text if math.isfinite(text) else str(text)
+        return text if run_list.finite(text) else shown(text, 300)
     if isinstance(text, str) and re.fullmatch(r"-?\d{1,15}(\.\d{1,15})?", text):
         return float(text) if "." in text else int(text)
     return shown(text, 300)
@@ -291,7 +290,7 @@ def scores(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
         numbers, judged = _of_stage(told, "values"), _of_stage(told, "verdicts")
         for metric in METRICS:
             value = numbers.get(metric.id)
-            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            if isinstance(value, int | float) and not isinstance(value, bool) and run_list.finite(value):
                 values[f"{stage}.{metric.id}"] = float(value)
                 if (verdict := judged.get(metric.id)) in ("good", "fair", "bad"):
                     verdicts[f"{stage}.{metric.id}"] = str(verdict)

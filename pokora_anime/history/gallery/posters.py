@@ -26,7 +26,7 @@ _QUALITY = 78
 def poster(run: Path, still: int | None = None) -> Path | None:
     """The poster of a run or of one of its stills, made unless it is there; None for nothing to show."""
     source = _source(run, still)
-    if source is None:
+    if source is None or (run / run_layout.REPORTS).is_symlink():
         return None
     place = run / run_layout.REPORTS / ("poster.webp" if still is None else f"poster-{still + 1}.webp")
     with suppress(OSError):

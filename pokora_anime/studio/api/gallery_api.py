@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -20,10 +21,11 @@ from pokora_anime.quality.overall import overall
 from pokora_anime.quality.scorecard import SCORECARD
 from pokora_anime.studio.api import run_bin, run_files
 from pokora_anime.studio.api.run_files import answer_file
-from pokora_anime.studio.api.services import Asking, Caller
+from pokora_anime.studio.api.services import Asking
 from pokora_anime.studio.api.verify_command import verified
 from pokora_anime.studio.problems import Problem
 from pokora_anime.studio.workspaces import Workspace, run_id
+from pokora_anime.untrusted.untrusted_names import shown
 
 __all__ = ["answer_file", "router"]
 router = APIRouter(prefix="/api", tags=["runs"])
@@ -123,7 +125,6 @@ def favourite(wanted: RunId, liked: Liked, asking: Asking) -> dict[str, object]:
 def delete(wanted: RunId, asking: Asking) -> None:
     """Moves a run into the bin. Raises Problem 409 for one that is being rendered."""
     folder = asking.workspace.run(wanted)
-    _refuse_running(asking, folder)
     run_bin.delete(asking.workspace, folder)
 
 
@@ -154,27 +155,18 @@ def file(wanted: RunId, name: str, asking: Asking) -> Response:
     folder = asking.workspace.run(wanted)
     if name.startswith(f"{run_layout.REPORTS}/poster") and name.endswith(".webp"):
         number = name.removeprefix(f"{run_layout.REPORTS}/poster").strip("-").removesuffix(".webp")
-        posters.poster(folder, int(number) - 1 if number.isdecimal() else None)
+        posters.poster(folder, int(number) - 1 if re.fullmatch(r"[1-9]\d?", number, re.ASCII) else None)
     return answer_file(folder, name)
 
 
 @router.post("/verify")
-def verify(subject: Subject, asking: Asking) -> dict[str, object]:
+async def verify(subject: Subject, asking: Asking) -> dict[str, object]:
     """`pokora verify` of a run or a bundle: nothing is rendered, and no claim of it is trusted."""
     if (subject.run is None) == (subject.bundle is None):
         raise Problem(422, "CFG-SYNTAX", "neither or both of run and bundle", expected="one of them")
     if subject.run is not None:
-        return verified(asking.workspace.run(subject.run), asking.workspace.root)
-    from pokora_anime.studio.api.submission_api import bundle_path
-
-    return verified(bundle_path(asking.workspace, str(subject.bundle)), asking.workspace.root)
-
-
-def _refuse_running(asking: Caller, folder: Path) -> None:
-    path = asking.workspace.path(folder)
-    for job_id in asking.queue.running(asking.user):
-        if asking.queue.store.get(job_id, asking.user).run == path:
-            raise Problem(409, "API-STALE", f"{path} is being rendered", fix="cancel its job first")
+        return await verified(asking.workspace.run(subject.run), asking.workspace.root)
+    return await verified(asking.workspace.bundle(str(subject.bundle)), asking.workspace.root)
 
 
 def _entries(folder: Path) -> list[Entry]:
@@ -202,7 +194,10 @@ class _Unread(Exception):
 @lru_cache(maxsize=4096)
 def _read(folder: Path, times: tuple[int, ...]) -> tuple[Entry, ...]:
     del times
-    found = gallery_runs.of_run(folder)
+    try:
+        found = gallery_runs.of_run(folder)
+    except Exception as error:  # a stranger's run stops no other
+        found = [Entry(status="damaged", path=folder, problem=type(error).__name__)]
     if found[0].status == "damaged":
         raise _Unread(found)
     return tuple(found)
@@ -214,7 +209,7 @@ def _overall(folder: Path, changed: float) -> float | None:
     card = run_list.report(folder / run_layout.REPORTS / SCORECARD)
     try:
         return overall(cast(dict[str, object], card)) if card else None
-    except (KeyError, TypeError, ValueError, AttributeError):  # a file that anybody may have written
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):  # a file that anybody wrote
         return None
 
 
@@ -241,7 +236,7 @@ def _run(folder: Path, entries: list[Entry], workspace: Workspace, liked: set[st
     counts = {name: verdicts.count(name) for name in ("good", "fair", "bad")} if verdicts else None
     return {
         "id": wanted,
-        "path": path,
+        "path": shown(path),
         "command": one.command,
         "prompt": one.prompt,
         "seed": one.seed,

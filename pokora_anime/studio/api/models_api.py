@@ -40,11 +40,8 @@ def fetch(identifier: str, asking: Asking) -> dict[str, object]:
             expected="a person who read its terms",
             fix=f"pokora models fetch {row.id} --accept {row.id}, in a shell",
         )  # fmt: skip
-    job, _ = asking.queue.put(
-        new_job(asking.user, "fetch", (row.id,), row.title or row.id), f"fetch {row.id}"
-    )
-    if job.state.over:
-        job, _ = asking.queue.put(new_job(asking.user, "fetch", (row.id,), row.title or row.id))
+    wanted = new_job(asking.user, "fetch", (row.id,), row.title or row.id)
+    job = asking.queue.store.same(wanted) or asking.queue.put(wanted)[0]
     return to_json(job, asking)
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from pokora_anime.history.run_list import report
+from pokora_anime.errors import MachineError
+from pokora_anime.history.run_list import finite, report
 from pokora_anime.studio.problems import Problem, missing
 from pokora_anime.studio.workspaces import Workspace, run_id
 from pokora_anime.system.files.atomic_files import write_atomic
+from pokora_anime.system.files.file_lock import FolderLock
 from pokora_anime.untrusted import untrusted_names
 
 TOLD = "deleted.json"
 RUN = "run"
+_PLACE = re.compile(r"(sweep/[^/]+/)?(video|stills)/[^/]+")  # where runs lie below the outputs
 
 
 def delete(workspace: Workspace, folder: Path) -> None:
@@ -27,11 +31,20 @@ def delete(workspace: Workspace, folder: Path) -> None:
     try:
         place.mkdir(parents=True)
         write_atomic(place / TOLD, json.dumps({"path": path, "when": time.time()}).encode())
-        os.replace(folder, place / RUN)
-    except OSError as error:
+        held = FolderLock(folder)  # nobody renders it
+        try:
+            os.replace(folder, place / RUN)
+        finally:
+            held.release()
+    except (OSError, MachineError) as error:
         with suppress(OSError):
             (place / TOLD).unlink()
             place.rmdir()
+        if isinstance(error, MachineError):
+            fix = "wait until it has finished, or cancel its job"
+            raise Problem(
+                409, "API-STALE", f"{path} is being rendered", expected="a run at rest", fix=fix
+            ) from error
         raise _refused(error) from error
 
 
@@ -40,10 +53,21 @@ def listed(workspace: Workspace) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     for place in workspace.bin.glob("*-*") if workspace.bin.is_dir() else ():
         told = report(place / TOLD)
-        if (place / RUN).is_dir() and isinstance(path := told.get("path"), str):
-            size = sum(one.stat().st_size for one in (place / RUN).rglob("*") if one.is_file())
-            found.append({"id": place.name, "path": path, "bytes": size, "when": told.get("when")})
-    return sorted(found, key=lambda one: -float(cast(float, one["when"] or 0)))
+        path = told.get("path")
+        if (
+            (place / RUN).is_dir()
+            and not (place / RUN).is_symlink()
+            and isinstance(path, str)
+            and _PLACE.fullmatch(path)
+        ):
+            size = sum(one.lstat().st_size for one in (place / RUN).rglob("*"))
+            found.append({"id": place.name, "path": path, "bytes": size, "when": _when(told.get("when"))})
+    return sorted(found, key=lambda one: -cast(float, one["when"]))
+
+
+def _when(told: object) -> float:
+    number = isinstance(told, int | float) and not isinstance(told, bool) and finite(told)
+    return float(cast(float, told)) if number else 0.0
 
 
 def restore(workspace: Workspace, wanted: str) -> Path:
@@ -52,7 +76,8 @@ def restore(workspace: Workspace, wanted: str) -> Path:
     if place is None:
         raise missing(f"nothing {wanted[:60]} in the bin")
     path = str(report(place / TOLD).get("path"))
-    if untrusted_names.problem(path) or not (place / RUN).is_dir():
+    whole = (place / RUN).is_dir() and not (place / RUN).is_symlink()
+    if untrusted_names.problem(path) or not _PLACE.fullmatch(path) or not whole:
         raise missing(f"nothing whole {wanted[:60]} in the bin")
     target = workspace.outputs / path
     if target.exists():

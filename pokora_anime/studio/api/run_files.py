@@ -25,7 +25,12 @@ def answer_file(folder: Path, name: str, *, download: bool = False) -> Response:
     path = folder / name
     inside = not untrusted_names.problem(name) and not any(part.startswith(".") for part in Path(name).parts)
     try:
-        plain = inside and path.is_file() and path.resolve().is_relative_to(folder.resolve())
+        plain = (
+            inside
+            and not folder.is_symlink()
+            and path.is_file()
+            and path.resolve().is_relative_to(folder.resolve())
+        )
         plain = plain and not any((folder / part).is_symlink() for part in _steps(name))
     except (OSError, ValueError):
         plain = False

@@ -15,11 +15,13 @@ from pydantic import BaseModel, Field
 
 from pokora_anime.studio.access import COOKIE, SESSION_SECONDS
 from pokora_anime.studio.api.services import Asking, Services
+from pokora_anime.studio.http_guard import refuse_guessing
 from pokora_anime.studio.problems import Problem, missing
 from pokora_anime.untrusted import untrusted_names
 
 router = APIRouter()
 PAGE = Path(__file__).parent.parent / "page"
+_LONGEST = 60  # bytes of a name
 _KINDS = {
     ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json",
     ".svg": "image/svg+xml", ".webp": "image/webp", ".png": "image/png", ".woff2": "font/woff2",
@@ -38,17 +40,18 @@ def session(token: Token, request: Request, response: Response) -> None:
     services = cast(Services, request.app.state.services)
     user = services.access.by_token(token.token)
     if user is None:
-        services.access.failed(request.client.host if request.client else "")
+        refuse_guessing(services.access, request.client.host if request.client else "")
         raise Problem(401, "API-TOKEN", "a wrong token", fix="ask for a token whoever started the studio")
     response.set_cookie(
         COOKIE, services.access.session(user), max_age=SESSION_SECONDS, httponly=True, samesite="strict",
-        secure=request.url.scheme == "https",
+        secure="https" in (request.url.scheme, request.headers.get("x-forwarded-proto", "")),
     )  # fmt: skip
 
 
 @router.delete("/api/session", status_code=204, tags=["server"])
-def sign_out(response: Response) -> None:
-    """Signs the browser out."""
+def sign_out(request: Request, response: Response) -> None:
+    """Signs the browser out; its cookie is none from now on."""
+    cast(Services, request.app.state.services).access.end(request.headers.get("cookie", ""))
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
 
@@ -78,7 +81,12 @@ def api_page(asking: Asking, request: Request) -> HTMLResponse:
 def page_file(name: str) -> Response:
     """A file of the studio's page."""
     path = PAGE / name
-    if untrusted_names.problem(name) or path.suffix not in _KINDS or not path.is_file():
+    if (
+        len(name.encode()) > _LONGEST
+        or untrusted_names.problem(name)
+        or path.suffix not in _KINDS
+        or not path.is_file()
+    ):
         raise missing(f"no file {untrusted_names.shown(name)}")
     return FileResponse(path, media_type=_KINDS[path.suffix], headers={"Cache-Control": "no-cache"})
 

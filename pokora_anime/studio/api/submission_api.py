@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from glob import escape
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -16,11 +18,11 @@ from pokora_anime.studio.api.gallery_api import RunId
 from pokora_anime.studio.api.run_files import answer_file
 from pokora_anime.studio.api.runs_api import to_json
 from pokora_anime.studio.api.services import Asking
-from pokora_anime.studio.problems import missing
 from pokora_anime.studio.queue.job_record import new_job
 from pokora_anime.studio.workspaces import Workspace
-from pokora_anime.submission import file_names, interview, project
+from pokora_anime.submission import interview, project
 from pokora_anime.submission.project import Member, Project
+from pokora_anime.untrusted.untrusted_names import shown
 
 router = APIRouter(prefix="/api/submission", tags=["submission"])
 _HELP = {
@@ -60,9 +62,9 @@ def get(asking: Asking) -> dict[str, object]:
 
 
 @router.get("/checklist")
-def checklist(asking: Asking) -> dict[str, object]:
+async def checklist(asking: Asking) -> dict[str, object]:
     """What is done and what is missing; the chosen runs are verified for it, which takes seconds."""
-    found = verify_command.checklist(asking.workspace.root)
+    found = await verify_command.checklist(asking.workspace.root)
     return {
         "checklist": [
             {"text": f"{one['name']}: {one['text']}", "ok": one["done"], "details": one["details"]}
@@ -78,7 +80,9 @@ def put(entry: Entry, asking: Asking) -> dict[str, object]:
     known = _known(workspace)
     strange = sorted(set(entry.fields) - set(_TITLES))
     if strange:
-        raise ConfigError("SUB-FIELD", strange[0], expected=", ".join(_TITLES), fix="send fields of the form")
+        raise ConfigError(
+            "SUB-FIELD", shown(strange[0]), expected=", ".join(_TITLES), fix="send fields of the form"
+        )
     plain = {**asdict(known), **{name: text for name, text in entry.fields.items() if name != "members"}}
     members = [asdict(one) for one in known.members]
     if "members" in entry.fields:
@@ -104,19 +108,7 @@ def build(wanted: Build, asking: Asking) -> dict[str, object]:
 @router.get("/bundles/{name}")
 def bundle(name: str, asking: Asking) -> Response:
     """A bundle or one of the PDFs beside it, to be saved."""
-    return answer_file(_dist(asking.workspace), name, download=not name.endswith(".pdf"))
-
-
-def bundle_path(workspace: Workspace, name: str) -> Path:
-    """The path of a bundle, looked up. Raises Problem 404."""
-    found = next((path for path in _dist(workspace).glob("*.zip") if path.name == name), None)
-    if found is None or found.is_symlink():
-        raise missing(f"no bundle {name[:80]}")
-    return found
-
-
-def _dist(workspace: Workspace) -> Path:
-    return workspace.root / file_names.FOLDER / file_names.DIST
+    return answer_file(asking.workspace.bundles, name, download=not name.endswith(".pdf"))
 
 
 def _known(workspace: Workspace) -> Project:
@@ -166,21 +158,18 @@ def _name(workspace: Workspace, folder: Path) -> str:
 
 
 def _bundles(workspace: Workspace) -> list[dict[str, object]]:
-    found = sorted(_dist(workspace).glob("*.zip"), key=lambda path: -path.stat().st_mtime)
+    found = workspace.built()
     return [
         {
             "name": path.name,
             "bytes": path.stat().st_size,
             "when": path.stat().st_mtime,
-            "url": f"/api/submission/bundles/{path.name}",
+            "url": f"/api/submission/bundles/{quote(path.name)}",
             "draft": "-draft-" in path.name,
             "documents": [
-                {"name": one.name, "url": f"/api/submission/bundles/{one.name}"}
-                for one in sorted(path.parent.glob(f"{path.stem}-*.pdf"))
+                {"name": one.name, "url": f"/api/submission/bundles/{quote(one.name)}"}
+                for one in sorted(path.parent.glob(f"{escape(path.stem)}-*.pdf"))
             ],
         }
         for path in found
     ]
-
-
-__all__ = ["bundle_path", "router"]

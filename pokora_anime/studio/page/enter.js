@@ -23,11 +23,37 @@ export async function mount(root) {
 
   const take = (next) => {
     state = next;
-    put(list, (state.checklist ?? []).map(check));
-    put(bundles, (state.bundles ?? []).length ? state.bundles.map(bundle) : h("li", { class: "hint", text: t("enter.no_bundles") }));
-    const open = (state.checklist ?? []).filter((one) => !one.ok).length;
+    if (next.checklist) tick(next.checklist);
+    else look();
+    put(bundles, (state.bundles ?? []).length ? state.bundles.map(lasting) : h("li", { class: "hint", text: t("enter.no_bundles") }));
+  };
+  const tick = (checklist) => {
+    put(list, checklist.map(check));
+    const open = checklist.filter((one) => !one.ok).length;
+    summary.hidden = !checklist.length;
     summary.textContent = open ? t("enter.open", { n: open }) : t("enter.ready");
     summary.dataset.verdict = open ? "REVIEW" : "PASS";
+  };
+  // The checklist takes a second or two, and is asked for once at a time.
+  let looking = false;
+  let stale = false;
+  const look = async () => {
+    stale = true;
+    if (looking) return;
+    looking = true;
+    list.setAttribute("aria-busy", "true");
+    if (!list.childElementCount) put(list, h("li", { class: "hint" }, icon("clock"), h("p", { text: t("enter.looking") })));
+    while (stale && root.isConnected) {
+      stale = false;
+      try {
+        tick((await get("/api/submission/checklist")).checklist);
+      } catch (problem) {
+        put(list);
+        complain(problem);
+      }
+    }
+    list.removeAttribute("aria-busy");
+    looking = false;
   };
   const save = (part) => {
     saved.classList.remove("bad");
@@ -80,12 +106,14 @@ export async function mount(root) {
   };
   const watch = (id) => {
     unfollow();
+    let over = false;
     const view = jobView({ changed: () => watch(id) });
     put(work, h("h2", { text: t("enter.building") }), view.element);
     work.hidden = false;
     unfollow = follow(id, (job, what) => {
       view.show(job, what);
-      if (what === "job" && OVER.includes(job.state)) {
+      if (what === "job" && OVER.includes(job.state) && !over) {
+        over = true;
         keep("bundle_job", null);
         get("/api/submission").then(take).catch(complain);
       }
@@ -97,7 +125,14 @@ export async function mount(root) {
     return h("li", { class: "bundle" }, h("div", { class: "row" }, icon("enter"), h("div", {}, h("b", { text: one.name }), h("p", { class: "hint", text: `${bytes(one.bytes)} · ${ago(one.when)}` }), (one.documents ?? []).length ? h("p", { class: "links" }, one.documents.map((file) => h("a", { href: file.url, target: "_blank", rel: "noopener", text: file.name.split("-").pop() }))) : null),
       h("span", { class: "row push" }, press, h("a", { class: "button", href: one.url, download: one.name }, icon("download"), h("span", { text: t("enter.download") })))), proof);
   };
-  const summary = h("p", { class: "pill" });
+  // A row stays the same element, so that a verdict below it outlives what is saved meanwhile.
+  const rows = new Map();
+  const lasting = (one) => {
+    const key = JSON.stringify(one);
+    if (!rows.has(key)) rows.set(key, bundle(one));
+    return rows.get(key);
+  };
+  const summary = h("p", { class: "pill", hidden: true });
   put(root, h("div", { class: "enter" },
     h("div", {},
       h("section", { class: "card" }, h("div", { class: "head" }, h("h1", { text: t("enter.title") }), saved), h("p", { class: "hint", text: t("enter.why") }),

@@ -45,7 +45,7 @@ export function share({ command, started, progress }) {
     const past = Math.max(0, Date.now() / 1000 - started);
     return past + left > 0 ? past / (past + left) : null;
   }
-  if (["video", "stills", "sweep"].includes(command)) return null;
+  if (["video", "stills"].includes(command)) return null; // stages to come are not told
   return progress?.total ? Math.min(1, progress.done / progress.total) : null;
 }
 

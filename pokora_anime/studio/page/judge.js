@@ -65,11 +65,20 @@ export function judgePanel({ draft, schema, apply, parts, started }) {
     const grave = found.filter((one) => !minor(one));
     const notes = found.filter(minor);
     put(findings, grave.map((one) => finding(one, apply, schema)),
-      notes.length ? h("li", {}, h("details", { open: recall("notes_open", false), on: { toggle: (event) => keep("notes_open", event.target.open) } },
-        h("summary", { class: "hint", text: t("judge.notes", { n: notes.length }) }), h("ul", { class: "findings" }, notes.map((one) => finding(one, apply, schema))))) : null);
+      notes.length ? h("li", {}, notesOf(notes)) : null);
     if (value.command_line) line.textContent = withOrigin(value.command_line, draft);
     put(again, value.finished ? [t("judge.finished"), " ", h("a", { href: `/gallery/${enc(value.finished)}`, text: t("judge.see") })] : null);
     parts(value.prompt?.parts ?? [], found.find((one) => one.code === "PRM-CHOSEN")?.got ?? "");
+  };
+  const notesOf = (notes) => {
+    const list = h("ul", { class: "findings" });
+    const open = recall("notes_open", false);
+    const fill = (shown) => put(list, shown ? notes.map((one) => finding(one, apply, schema)) : []);
+    fill(open);
+    return h("details", { open, on: { toggle: (event) => {
+      keep("notes_open", event.target.open);
+      fill(event.target.open);
+    } } }, h("summary", { class: "hint", text: t("judge.notes", { n: notes.length }) }), list);
   };
   const showEstimate = ({ status, value }) => {
     if (status === "rejected") {

@@ -310,7 +310,7 @@ function latest() {
     const pictured = (runs ?? []).filter((run) => run.poster);
     if (!pictured.length) return;
     put(place, h("div", { class: "head" }, h("h3", { text: t("make.latest") }), linkButton(t("tab.gallery"), "/gallery", { kind: "quiet small" })),
-      h("div", { class: "thumbs" }, pictured.map((run) => h("a", { href: `/gallery/${enc(run.id)}` }, h("img", { src: run.poster, alt: run.prompt, loading: "lazy" })))));
+      h("div", { class: "thumbs" }, pictured.map((run) => h("a", { href: `/gallery/${enc(run.id)}`, "aria-label": run.prompt || run.path }, h("img", { src: run.poster, alt: "", loading: "lazy" })))));
   }).catch(complain);
   return place;
 }

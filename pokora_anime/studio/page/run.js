@@ -9,6 +9,8 @@ import { finding } from "./judge.js";
 import { complain, go } from "./problems.js";
 import { bytes, date, duration, named, number, t, verdictOf } from "./strings.js";
 
+const WEIGHTS = ["note", "review", "block"];
+
 /** Shows a run. */
 export async function mount(root, { id }) {
   const run = await get(`/api/gallery/${enc(id)}`);
@@ -80,7 +82,7 @@ export async function verified(what, place, pressed) {
       h("div", { class: "light", data: { verdict } }, icon({ PASS: "check", REVIEW: "warn" }[verdict] ?? "block"), h("div", {}, h("b", { text: named("verified", verdict) }), h("small", { text: t("verify.took", { time: duration(told.seconds), n: findings.length }) })),
         h("span", { class: "row push" }, h("code", { class: "code", text: verdict }), areas.map(([area, one]) => h("span", { class: "pill", data: { verdict: verdictOf(one) }, text: `${named("area", area)}: ${named("verdict", verdictOf(one))}` })))),
       told.unreadable ? h("p", { class: "bad", text: told.unreadable }) : null,
-      h("ul", { class: "findings" }, findings.map((one) => finding(one)))));
+      h("ul", { class: "findings" }, [...findings].sort((one, other) => WEIGHTS.indexOf(other.severity) - WEIGHTS.indexOf(one.severity)).map((one) => finding(one)))));
   } catch (problem) {
     put(place);
     complain(problem);

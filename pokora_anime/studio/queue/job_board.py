@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 Progress = dict[str, object]
 MOST_LINES = 200
+MOST_JOBS = 300  # that are told of, the latest
 _MOST_CHARACTERS = 400
 
 
@@ -55,7 +56,10 @@ class JobBoard:
     def begin(self, job_id: str) -> None:
         """A job starts: what was told of an earlier attempt is over."""
         with self._lock:
+            self._told.pop(job_id, None)
             self._told[job_id] = Told()
+            while len(self._told) > MOST_JOBS:
+                del self._told[next(iter(self._told))]
             self.changes += 1
 
     def read(self, job_id: str) -> tuple[Progress | None, list[str], int]:
@@ -65,9 +69,3 @@ class JobBoard:
             if told is None:
                 return None, [], 0
             return told.progress, list(told.lines), told.lines_count
-
-    def forget(self, known: set[str]) -> None:
-        """Drop what is told of jobs that are not among the known."""
-        with self._lock:
-            for job_id in self._told.keys() - known:
-                del self._told[job_id]

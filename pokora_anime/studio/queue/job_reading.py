@@ -6,6 +6,7 @@ belongs to the terminal, is refused here by name; the rest meets the same gate a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,13 +14,22 @@ from pathlib import Path
 
 from pokora_anime.jobs import judgement
 from pokora_anime.jobs.job_estimate import Jobs
-from pokora_anime.schema.config_groups import COMPOSING
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.studio.problems import Problem
+from pokora_anime.untrusted.untrusted_names import shown
 
 MOST_WORDS = 300
-MOST_CHARACTERS = 20_000  # of a word
+MOST_CHARACTERS = 12_000  # of a word, such as a list of shots
+MOST_TOGETHER = 48_000  # of all words
 _SEARCH = "sweep=search"
+_SWEEP_WORDS = {
+    "keep": re.compile(r"[1-9]|[1-5]\d|6[0-4]"),
+    "search.trials": re.compile(r"\d{1,3}", re.ASCII),
+    "search.score": re.compile(r"[a-z_,]{1,200}"),
+    "search.seed": re.compile(r"\d{1,9}", re.ASCII),
+    "search.prune": re.compile(r"true|false"),
+    "search.sampler": re.compile(r"tpe|random"),
+}
 _OUTSIDE = {
     "timeline": "a file on the server",
     "guard": "the server's own affair",
@@ -38,7 +48,12 @@ class Sent:
     @classmethod
     def of(cls, command: str, words: Sequence[str]) -> Sent:
         """The words as sent. Raises Problem for what is no word or comes from outside."""
-        if len(words) > MOST_WORDS or any(len(word) > MOST_CHARACTERS for word in words):
+        lengths = [len(word) for word in words]
+        if (
+            len(words) > MOST_WORDS
+            or max(lengths, default=0) > MOST_CHARACTERS
+            or sum(lengths) > MOST_TOGETHER
+        ):
             raise Problem(
                 422, "CFG-SYNTAX", f"{len(words)} words", fix="send fewer, shorter words",
                 expected=f"at most {MOST_WORDS} of {MOST_CHARACTERS} characters",
@@ -49,6 +64,8 @@ class Sent:
 
         sweep = command == "sweep"
         typed = _of_runs(words) if sweep else list(words)
+        for word in words if sweep else ():
+            _refuse_sweep_word(word)
         prepare("video" if sweep else command, typed, multirun=sweep)
         for word in typed:
             _refuse_hydra(word)
@@ -79,6 +96,17 @@ def _refuse_options(command: str, word: str) -> None:
         raise _of_shells(word, kind or "of a sweep")
 
 
+def _refuse_sweep_word(word: str) -> None:
+    """How many are kept, and how a search goes, by closed lists. Raises Problem."""
+    key, _, value = word.partition("=")
+    law = _SWEEP_WORDS.get(key) if key == "keep" or key.startswith("search.") else re.compile("")
+    if law is None or (law.pattern and not law.fullmatch(value)):
+        raise Problem(
+            422, "CFG-RANGE", shown(word, 80), fix=f"leave out {shown(key, 40)}=",
+            expected="keep=1 to 64, search.trials=, .score=, .seed=, .prune= or .sampler= with plain values",
+        )  # fmt: skip
+
+
 def _refuse_hydra(word: str) -> None:
     """How a shell starts jobs, of what the gate lets pass there. Raises Problem."""
     if word.lstrip("+~").lower().startswith(("hydra.", "hydra/")):
@@ -94,11 +122,10 @@ def _of_shells(word: str, kind: str) -> Problem:
 
 def composed(sent: Sent) -> RunConfig:
     """The checked config of a video or of stills. Raises ConfigError, PromptError."""
-    with COMPOSING:
-        return _composed(sent)
+    return _composed(sent)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _composed(sent: Sent) -> RunConfig:
     from pokora_anime.config.compose import compose
 
@@ -107,45 +134,40 @@ def _composed(sent: Sent) -> RunConfig:
 
 def checked(sent: Sent) -> dict[str, object]:
     """The judgement of `pokora check`; of a sweep that of its first job. Raises ConfigError, PromptError."""
-    with COMPOSING:
-        if sent.command == "sweep":
-            first = listed(sent).configs[0]
-            return judgement.report("sweep", first.contest.name, judgement.findings_of(first))
-        from pokora_anime.config.overrides import screen
-
-        typed = [one for word in sent.words for one in screen(sent.command, word)]
-        if typed:
-            return judgement.report(sent.command, "", typed)
-        config = _composed(sent)
-        return judgement.report(sent.command, config.contest.name, judgement.findings_of(config))
+    if sent.command == "sweep":
+        first = listed(sent).configs[0]
+        return judgement.report("sweep", first.contest.name, judgement.findings_of(first))
+    config = composed(sent)
+    return judgement.report(sent.command, config.contest.name, judgement.findings_of(config))
 
 
+@lru_cache(maxsize=32)
 def listed(sent: Sent, out: Path = Path("outputs")) -> Jobs:
-    """The jobs that it comes to, each judged by the gate; of a search what all its trials share.
-
-    Raises ConfigError, PromptError.
+    """The jobs that it comes to, judged by the gate: of a sweep the first one stands for all, and the
+    sweep itself judges each; of a search what all its trials share. Raises ConfigError, PromptError.
     """
     from pokora_anime.config import gate
     from pokora_anime.config.compose import compose
     from pokora_anime.config.overrides import prepare
     from pokora_anime.jobs import sweep_jobs, sweep_size
 
-    with COMPOSING:
-        if sent.command != "sweep":
-            config = _composed(sent)
-            gate.refuse(config)
-            return Jobs(labels=[], configs=[config], at_once=1, out=out)
-        words = _of_runs(sent.words)
-        if not any(word.startswith("sweep=") for word in words):
-            words.insert(0, sweep_jobs.DEFAULT_SWEEP)
-        ready = prepare("video", words, multirun=True)
-        if _SEARCH not in words and sweep_size.count("video", ready, yes=False, out=out) is not None:
-            return Jobs.of("sweep", words, out, several=True)
+    if sent.command != "sweep":
+        config = composed(sent)
+        gate.refuse(config)
+        return Jobs(labels=[], configs=[config], at_once=1, out=out)
+    words = _of_runs(sent.words)
+    if not any(word.startswith("sweep=") for word in words):
+        words.insert(0, sweep_jobs.DEFAULT_SWEEP)
+    ready = prepare("video", words, multirun=True)
+    total = None if _SEARCH in words else sweep_size.count("video", ready, yes=False, out=out)
+    if total is None:
         shared = {*sweep_jobs.constant(ready)}
         fixed = [word for word in words if word.lstrip("+").partition("=")[0] in shared]
-        config = compose("video", fixed)
-        gate.refuse(config)
-        return Jobs(labels=["search"], configs=[config], at_once=1, out=out)
+        config, labels = compose("video", fixed), ["search"]
+    else:
+        config, labels = sweep_jobs.first("video", words), [str(number) for number in range(total)]
+    gate.refuse(config)
+    return Jobs(labels=labels, configs=[config] * len(labels), at_once=1, out=out)
 
 
 def label(config: RunConfig) -> str:

@@ -19,7 +19,7 @@ from pokora_anime.studio.problems import Problem, missing
 from pokora_anime.studio.queue.job_record import Job, Lane, State, from_row, lane_of
 
 MOST_TRIES = 3  # starts of a job that died without one more finished segment
-KEPT_JOBS = 2000  # that are over; older ones are forgotten, their runs stay
+KEPT_JOBS = 1000  # of a user that are over; older ones are forgotten, their runs stay
 _COLUMNS = (
     "id TEXT PRIMARY KEY, user TEXT NOT NULL, command TEXT NOT NULL, words TEXT NOT NULL,"
     " label TEXT NOT NULL, state TEXT NOT NULL, version INTEGER NOT NULL, place REAL NOT NULL,"
@@ -67,6 +67,11 @@ class JobStore:
         with self._writing():
             if idempotency:
                 known = self._one("SELECT * FROM jobs WHERE user=? AND idempotency=?", job.user, idempotency)
+                if known is not None and (known.command, known.words) != (job.command, job.words):
+                    raise Problem(
+                        422, "API-KEY", "an idempotency key that was sent with another job before",
+                        expected="a key for each job", fix="send it with another key, or with none",
+                    )  # fmt: skip
                 if known is not None:
                     return known, False
             if self._count("SELECT COUNT(*) FROM jobs WHERE state='queued'") >= most_waiting:
@@ -81,7 +86,7 @@ class JobStore:
                 (job.id, job.user, job.command, json.dumps(job.words), job.label, last + 1.0, time.time(),
                  job.run, lane_of(job.command).value, idempotency or None),
             )  # fmt: skip
-            self._forget()
+            self._forget(job.user)
             return self._known(job.id), True
 
     def get(self, job_id: str, user: str) -> Job:
@@ -235,12 +240,22 @@ class JobStore:
             f"UPDATE jobs SET {sets}, version=version+1 WHERE id=?", (*columns.values(), job_id)
         )
 
-    def _forget(self) -> None:
-        over = "state NOT IN ('queued', 'running')"
+    def _forget(self, user: str) -> None:
+        """Drops a user's oldest jobs that are over."""
+        over = "user=? AND state NOT IN ('queued', 'running')"
         self._database.execute(
             f"DELETE FROM jobs WHERE {over} AND id NOT IN"
-            f" (SELECT id FROM jobs WHERE {over} ORDER BY ended DESC LIMIT {KEPT_JOBS})"
+            f" (SELECT id FROM jobs WHERE {over} ORDER BY ended DESC LIMIT {KEPT_JOBS})",
+            (user, user),
         )
+
+    def same(self, job: Job) -> Job | None:
+        """A job of the same user and words that waits or runs."""
+        with self._lock:
+            return self._one(
+                "SELECT * FROM jobs WHERE user=? AND command=? AND words=? AND ended IS NULL",
+                job.user, job.command, json.dumps(job.words),
+            )  # fmt: skip
 
     @contextmanager
     def _writing(self) -> Generator[None]:
