@@ -114,13 +114,17 @@ def find(name: str) -> Stored:
             if len(chosen) != 2
             else f"{shown(name)} is the beginning of several",
             expected=several if known else "one of `pokora data list`",
-            fix=f"did you mean {close}?" if close and not known else "pokora data list",
+            fix=f"did you mean {close}?" if close and not known else _where_to_look(),
         )
     folder = root() / identifier / chosen[0]
     data = parse(strict_json(_read(folder / DATA), f"{folder / DATA}"), str(folder / DATA))
     if data.version != chosen[0] or data.id != identifier:
         raise damaged(folder / DATA, "it is not the version that its folder is named after")
     return Stored(data=data, folder=folder)
+
+
+def _where_to_look() -> str:
+    return "pokora data list" if ids() else "pokora data add FOLDER --id mychar (`pokora data`)"
 
 
 def _read(path: Path) -> bytes:
