@@ -323,7 +323,7 @@ def test_a_lora_is_judged_told_and_registered(
     words = ["--data", "mika", "--base", "nano", "--role", "character", "--work", str(tmp_path)]
     short = "--steps 2 --batch 1 --rate 0.02 --held-out 0 --every 2 --threads 1".split()
     assert train_lora.main([*words, *short]) == 0
-    assert "<lora:mika:1>" in capsys.readouterr().out
+    assert "<lora:mika:0.8>" in capsys.readouterr().out
     told = json.loads((tmp_path / "style.json").read_bytes())
     assert told["data"]["version"] == data.data.version and told["scores"]["moved"] > 2
     assert all((tmp_path / name).is_file() for name in ("weights.png", "nearest.png", "index.html"))

@@ -47,9 +47,11 @@ def main(arguments: Sequence[str]) -> int:
     if not made.registered:
         _tell(f"not registered: pokora models add {made.file} --help")
         return 0
-    _tell(f"registered: <lora:{settings.id}:1> in the prompt, or style.loras=[{{id:{settings.id},weight:1}}]")
+    _tell(
+        f"registered: <lora:{settings.id}:0.8> in a prompt, or style.loras=[{{id:{settings.id},weight:0.8}}]"
+    )
     base = "" if settings.base is Family.nano else f" base={settings.base.value}"
-    _tell(f"try it: pokora video{base} shot.prompt='1girl, waving, beach, <lora:{settings.id}:1>'")
+    _tell(f"try it: pokora video{base} shot.prompt='1girl, waving, beach, <lora:{settings.id}:0.8>'")
     return 0
 
 
