@@ -17,6 +17,7 @@ from pokora_anime.quality.metrics.scorer_backends import fetched
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.files.atomic_files import write_atomic
 from pokora_anime.system.files.installed_package import NANO_WEIGHTS
+from pokora_anime.system.terminal.progress import is_watched
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PREVIEW = "preview.webp"
 SHARE = 0.03  # of the render's time that it may take
+WATCHED_SHARE = 0.12  # where somebody looks on
 MOST_FRAMES = 96  # the latest ones are shown: memory must not grow with the clip
 CHUNK = 8  # frames decoded at once
 SIDE = 192  # pixels of the shorter side
@@ -41,12 +43,12 @@ class _Loads(Protocol):
 class Preview:
     """Shows what is denoised so far as an animated picture, decoded by the base's tiny VAE.
 
-    Writes as often as it can without taking more than `SHARE` of the time. What it shows never comes back
+    Writes as often as it can without taking more than `share` of the time. What it shows never comes back
     into the clip.
     """
 
-    def __init__(self, path: Path, vae: Vae, fps: int) -> None:
-        self._path, self._vae, self._fps = path, vae, fps
+    def __init__(self, path: Path, vae: Vae, fps: int, share: float = SHARE) -> None:
+        self._path, self._vae, self._fps, self._share = path, vae, fps, share
         self._waiting: dict[int, Tensor] = {}
         self._frames: dict[int, Image] = {}
         self._next = 0.0
@@ -61,7 +63,8 @@ class Preview:
         from diffusers import AutoencoderTiny
 
         vae = cast("_Loads", AutoencoderTiny).from_pretrained(folder, local_files_only=True)
-        return cls(path, cast("Vae", vae.to(device).eval().requires_grad_(False)), fps)
+        share = WATCHED_SHARE if is_watched() else SHARE
+        return cls(path, cast("Vae", vae.to(device).eval().requires_grad_(False)), fps, share)
 
     def show(self, start: int, latents: Tensor) -> None:
         """Latents [channels, frames, height, width] as they stand, frame 0 being the clip's frame `start`."""
@@ -79,7 +82,7 @@ class Preview:
             self._path.parent.mkdir(exist_ok=True)
             write_atomic(self._path, animated([*self._frames.values()], self._fps))
         now = monotonic()
-        self._next = now + (now - begun) / SHARE
+        self._next = now + (now - begun) / self._share
 
     def remove(self) -> None:
         """Take it away: the clip is there."""

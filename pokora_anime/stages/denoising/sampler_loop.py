@@ -51,7 +51,7 @@ def sample(
     At each step the known frames are replaced with their selves noised to that step's level, or to that of
     a later one, by the very noise that the segment started from, so that the temporal layers see them as
     they will be; at the end they are put back exactly. `on_step` sees the frames as the step leaves them,
-    without the noise that LCM draws anew.
+    without the noise that LCM draws anew; of a step that is left out what the denoising starts from.
     """
     steps = len(scheduler.timesteps)
     extra = {"generator": generator} if _draws_noise(scheduler) else {}
@@ -63,7 +63,7 @@ def sample(
         latents = scheduler.add_noise(start, noise, scheduler.timesteps[chaining.skip].reshape(1))
     for step, timestep in enumerate(scheduler.timesteps):
         if step < chaining.skip:
-            on_step(latents)
+            on_step(latents if start is None else start)
             continue
 
         def noised(part: Tensor, noise: Tensor, at: Tensor = timestep) -> Tensor:

@@ -45,6 +45,11 @@ def watched(watcher: Callable[[Report], None]) -> Generator[None]:
         _watchers.remove(watcher)
 
 
+def is_watched() -> bool:
+    """Whether somebody looks on while this process renders."""
+    return bool(_watchers)
+
+
 @dataclass(slots=True)
 class _Stage:
     """One stage as the display has seen it; times are seconds on the monotonic clock."""
