@@ -96,12 +96,13 @@ def views(picture: Image, bucket: Bucket, settings: LoraSettings, index: int) ->
     Of few pictures every place is learnt by heart; of croppings what they have in common.
     """
     height, width = picture.shape[:2]
-    rng, found = np.random.default_rng((settings.seed, index)), [size_buckets.fitted(picture, bucket)]
+    rng: np.random.Generator = np.random.default_rng((settings.seed, index))
+    found = [size_buckets.fitted(picture, bucket)]
     for _ in range(1, settings.views):
         share = float(rng.uniform(NEAREST, 1.0))
         rows, columns = round(height * share), round(width * share)
-        top = int(rng.integers((height - rows) // 2 + 1))  # heads stay
-        left = int(rng.integers(width - columns + 1))
+        top = int(rng.random() * ((height - rows) // 2 + 1))  # heads stay
+        left = int(rng.random() * (width - columns + 1))
         found.append(size_buckets.fitted(picture[top : top + rows, left : left + columns], bucket))
     return [
         np.ascontiguousarray(one[:, ::-1]) if settings.flip and at % 2 else one
