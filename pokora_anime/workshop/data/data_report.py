@@ -19,7 +19,7 @@ from pokora_anime.workshop.data.data_set import DataSet, Entry
 
 TEMPLATE = Path(__file__).parent / "templates" / "data_report.html.j2"
 SIDE = 192  # pixels of a thumbnail
-BASES = (("nano", 256, 32), ("sdxl", 768, 64), ("sd2", 768, 64))  # what they are trained at, and its steps
+BASES = (("nano", 256, 32), ("sdxl", 768, 64))  # pixels a side that they are trained at, and the steps of it
 
 
 def page(data: DataSet, pictures: Mapping[str, Image], notes: Sequence[Table]) -> str:
@@ -43,7 +43,7 @@ def thumbnail(rgb: Image) -> str:
 def _card(entry: Entry, rgb: Image, notes: Mapping[str, Sequence[str]]) -> dict[str, object]:
     sizes = [
         f"{base} {size_buckets.nearest(entry.width, entry.height, side, step).words}"
-        for base, side, step in BASES[:2]
+        for base, side, step in BASES
     ]
     return {
         **asdict(entry),
