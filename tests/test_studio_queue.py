@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pokora_anime.errors import ConfigError, MachineError
+from pokora_anime.config.compose import compose
+from pokora_anime.errors import ConfigError, MachineError, PokoraError
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.studio.problems import Problem
 from pokora_anime.studio.queue.job_board import JobBoard
 from pokora_anime.studio.queue.job_queue import JobQueue
+from pokora_anime.studio.queue.job_reading import Sent, composed
 from pokora_anime.studio.queue.job_record import Job, Lane, State, new_job
 from pokora_anime.studio.queue.job_store import MOST_TRIES, JobStore
 from pokora_anime.studio.workspaces import Workspace, Workspaces
@@ -187,3 +189,33 @@ def test_lost_turns_are_given_again_and_one_job_stops_no_other(tmp_path: Path) -
     ]  # fmt: skip
     assert told["bad"].error is not None and told["bad"].error["fix"] == "seed=0"
     assert told["bug"].error is not None and told["bug"].error["code"] == "BUG-FAULT"
+
+
+@pytest.mark.parametrize("command", ["video", "stills"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["shot.prompt=1girl, red hair", "seed=3"],
+        ["shot.prompt=a 'b' \\\\ ${c} <lora:pastel:0.5>, {red|blue} hair", "seed=7", "speed=hq"],
+        ["shot.prompt=x", "shot.negative=a, (b:1.2)", "shot.prefix=", "seed=1", "shot.prompt=y"],
+        ["base=sdxl", "shot.prompt=1girl", "seed=0"],
+        ["experiment=contest_sdxl_fast", "seed=12"],
+        [],
+    ],
+)
+def test_a_config_is_that_of_a_shell(command: str, words: list[str]) -> None:
+    if command == "stills" and words[:1] == ["experiment=contest_sdxl_fast"]:
+        words = words[1:]
+    for seed in ("seed=1", "seed=2"):
+        typed = [*words, seed]
+        assert composed(Sent.of(command, typed)) == compose(command, typed)
+
+
+@pytest.mark.parametrize("word", ["shot.prompt=" + "a" * 3000, "shot.prompt=a\x07b", "seed=-1"])
+def test_a_mistake_in_what_changes_is_that_of_a_shell(word: str) -> None:
+    composed(Sent.of("video", ["shot.prompt=a"]))
+    with pytest.raises(PokoraError) as known:
+        compose("video", [word])
+    with pytest.raises(PokoraError) as told:
+        composed(Sent.of("video", [word]))
+    assert told.value.line() == known.value.line()

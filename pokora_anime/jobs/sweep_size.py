@@ -62,20 +62,21 @@ def _length(key: str, of: RangeSweep) -> int:
     start, stop, step = (0.0 if part is None else float(part) for part in (of.start, of.stop, of.step))
     count = (stop - start) / step if step and all(map(math.isfinite, (start, stop, step))) else 0.0
     if not count > 0:
-        raise ConfigError(
-            "CFG-SWEEP", f"{key}: a range without a value", expected="range(START,STOP,STEP) with values",
-            fix=f"{key}=range(0,4)",
-        )  # fmt: skip
+        raise _empty(key)
     return min(math.ceil(count), MOST + 1)
+
+
+def _empty(key: str) -> ConfigError:
+    return ConfigError(
+        "CFG-SWEEP", f"{key} has no value: no job", expected="at least one value", fix=f"{key}=VALUE"
+    )
 
 
 def _total(sizes: Mapping[str, int]) -> int:
     total = 1
     for key, size in sizes.items():
         if size == 0:
-            raise ConfigError(
-                "CFG-SWEEP", f"{key} has no value: no job", expected="at least one value", fix=f"{key}=VALUE"
-            )
+            raise _empty(key)
         total *= size
     return total
 

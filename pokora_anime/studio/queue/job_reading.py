@@ -6,14 +6,16 @@ belongs to the terminal, is refused here by name; the rest meets the same gate a
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 
 from pokora_anime.jobs import judgement
 from pokora_anime.jobs.job_estimate import Jobs
+from pokora_anime.schema.config_groups import typed_settings
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.studio.problems import Problem
 from pokora_anime.untrusted.untrusted_names import shown
@@ -127,9 +129,38 @@ def composed(sent: Sent) -> RunConfig:
 
 @lru_cache(maxsize=64)
 def _composed(sent: Sent) -> RunConfig:
-    from pokora_anime.config.compose import compose
+    """As `compose` does it, with what changes while somebody types put into a config that is there already:
+    Hydra takes an eighth of a second for each, and neither a prompt nor a seed chooses what it composes.
+    """
+    from pokora_anime.config.checks import check
+    from pokora_anime.config.resolve import resolve
+    from pokora_anime.schema.config_groups import prompt_keys
 
-    return compose(sent.command, list(sent.words))
+    texts = {key for key in prompt_keys() if key in typed_settings(sent.command)}
+    put: dict[str, str | int] = {}
+    rest: list[str] = []
+    for word in sent.words:
+        key, _, value = word.partition("=")
+        if key in texts:
+            put[key] = value
+        elif re.fullmatch(r"seed=\d{1,9}", word, re.ASCII):
+            put[key] = int(value)
+        else:
+            rest.append(word)
+    config = copy.deepcopy(_unresolved(sent.command, tuple(rest)))
+    for key, value in put.items():
+        *sections, name = key.split(".")
+        setattr(reduce(getattr, sections, config), name, value)
+    resolved = resolve(config)
+    check(resolved)
+    return resolved
+
+
+@lru_cache(maxsize=64)
+def _unresolved(command: str, words: tuple[str, ...]) -> RunConfig:
+    from pokora_anime.config.compose import unresolved
+
+    return unresolved(command, words)
 
 
 def checked(sent: Sent) -> dict[str, object]:
