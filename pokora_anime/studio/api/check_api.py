@@ -43,6 +43,7 @@ class Words(BaseModel, extra="forbid"):
 def schema(asking: Asking) -> dict[str, object]:
     """Groups and their options, every key with its law and help, and the words that nano knows."""
     config = asking.services.config
+    asking.queue.warm(job_reading.composed(Sent("video", ())), asking.user)  # a page was opened
     return {
         **_schema(),
         "user": asking.user,

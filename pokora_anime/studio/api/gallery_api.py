@@ -9,6 +9,7 @@ from typing import Annotated, Literal, cast
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from pokora_anime.history import favourites, run_list
@@ -56,7 +57,7 @@ def listed(
     favourites_only: Annotated[bool, Query(alias="favourites")] = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 60,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-) -> dict[str, object]:
+) -> JSONResponse:
     """The caller's runs, of the studio and of the command line alike."""
     liked = set(favourites.runs(asking.workspace.outputs))
     words = query.lower().split()
@@ -71,10 +72,8 @@ def listed(
     if sort != "newest":
         found.sort(key=lambda one: _rank(one[0], one[1][0], sort))
     shown = found[offset : offset + limit]
-    return {
-        "runs": [_run(folder, entries, asking.workspace, liked) for folder, entries in shown],
-        "total": len(found),
-    }
+    runs = [_run(folder, entries, asking.workspace, liked) for folder, entries in shown]
+    return JSONResponse({"runs": runs, "total": len(found)})
 
 
 @router.get("/gallery/{wanted}")

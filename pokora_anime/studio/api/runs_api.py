@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -80,7 +81,7 @@ def add(
 @router.get("/runs")
 def listed(
     asking: Asking, state: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> dict[str, object]:
+) -> JSONResponse:
     """The caller's jobs: what runs, what waits in its order, what is over."""
     try:
         states = [State(one) for one in state.split(",") if one]
@@ -89,14 +90,14 @@ def listed(
         raise Problem(
             422, "CFG-RANGE", f"state={state[:60]}", expected=known, fix="state=queued,running"
         ) from error
-    jobs = asking.queue.store.listed(asking.user, states, limit)
-    return {"runs": [to_json(job, asking) for job in jobs], "waiting": len(asking.queue.store.waiting())}
+    jobs, waiting = asking.queue.store.listed(asking.user, states, limit), asking.queue.store.waiting()
+    return JSONResponse({"runs": [to_json(job, asking) for job in jobs], "waiting": len(waiting)})
 
 
 @router.get("/runs/{job_id}")
-def get(job_id: str, asking: Asking) -> dict[str, object]:
+def get(job_id: str, asking: Asking) -> JSONResponse:
     """A job as it is now."""
-    return to_json(asking.queue.store.get(job_id, asking.user), asking)
+    return JSONResponse(to_json(asking.queue.store.get(job_id, asking.user), asking))
 
 
 @router.post("/runs/{job_id}/cancel")
