@@ -46,6 +46,8 @@ OTHER_WORDS = {
     "history/gallery/gallery_tables.py": "columns of a table",
     "provenance/run_layout.py": "keys of texts in a PNG",
     "stages/motion/hires.py": "sections of the config",
+    "studio/api/gallery_api.py": "kinds of pictures",
+    "studio/api/runs_api.py": "kinds of pictures",
 }
 # Operations whose names are no word for anything else: in the list, and where a stage makes their nodes.
 OWN_NAMES = ("likeness", "selection", "redrawn", "draft_maps", "join_maps", "sheet")

@@ -438,6 +438,10 @@ def test_killed_servers_and_workers_lose_and_double_nothing(
             client.cancel(done[0].id)
         assert caught.value.status == 409
         client.save(done[1], "still-1.png", tmp_path / "studio.png")
+        status, headers, part = asked(
+            server, "GET", f"/api/runs/{done[1].id}/files/still-1.png", None, Range="bytes=1-3"
+        )
+        assert (status, part) == (206, b"PNG") and headers["content-range"].startswith("bytes 1-3/")
         client.favourite(str(done[1].run))
         assert [one["seed"] for one in client.gallery(favourites=1)] == [2]
         client.delete(str(done[2].run))
