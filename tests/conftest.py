@@ -14,6 +14,7 @@ DEAREST = (
     *("test_pipeline.py", "test_attack_rows.py", "test_nano_train.py", "test_verify.py", "test_rehearsal.py"),
     *("test_submission.py", "test_reproduce.py", "test_compiled.py", "test_draft.py", "test_replay.py"),
     *("test_bench_clips.py", "test_join_maps.py", "test_guard.py", "test_devices.py", "test_choreography.py"),
+    *("test_studio.py", "test_lora_training.py", "test_data_sets.py"),
     *("test_camera_window.py", "test_bench_gpu.py", "test_advice.py", "test_gate.py", "test_fetch.py"),
 )
 
@@ -31,13 +32,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The dearest files first, so that no process is left with one of them at the end.
 
-    What drives a browser through a whole entry runs where `-m browser` asks for it, as `.ci/run` does.
+    What takes its time alone, or drives a browser, runs where `-m` asks for it, as `.ci/run` does at the end.
     """
-    if "browser" not in str(config.option.markexpr):
-        apart = pytest.mark.skip(reason="runs with `-m browser`, after all else in .ci/run")
-        for item in items:
-            if item.get_closest_marker("browser"):
-                item.add_marker(apart)
+    for name in ("browser", "apart"):
+        if name not in str(config.option.markexpr):
+            apart = pytest.mark.skip(reason=f"runs with `-m {name}`, after all else in .ci/run")
+            for item in items:
+                if item.get_closest_marker(name):
+                    item.add_marker(apart)
     rank = {name: place for place, name in enumerate(DEAREST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 

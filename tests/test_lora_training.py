@@ -168,6 +168,7 @@ training.run(lambda line: None)
 """
 
 
+@pytest.mark.apart
 def test_a_killed_training_goes_on_from_a_whole_state(
     data: Stored, bases: dict[str, TrainingBase], training: Training, tmp_path: Path
 ) -> None:
@@ -314,6 +315,7 @@ def test_what_cannot_be_trained_is_refused_first(data: Stored, tmp_path: Path) -
     assert refused("--data", "mika", "--base", "nano", "--licence", "MTI", *monkey).code == "DAT-LICENCE"
 
 
+@pytest.mark.apart
 def test_a_lora_is_judged_told_and_registered(
     data: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -174,7 +174,7 @@ def test_who_wants_to_be_alone_waits_for_the_item_under_way_and_not_for_ever() -
         with bounded_worker._gate.alone(0.05) as had:
             assert not had
         over.set()
-        with bounded_worker.undisturbed() as had:
+        with bounded_worker._gate.alone(30) as had:
             assert had
             background.put(2)
             time.sleep(0.05)

@@ -408,7 +408,7 @@ def until(client: Client, job: JobView, *states: str, seconds: float = 120.0) ->
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 def test_killed_servers_and_workers_lose_and_double_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
