@@ -132,19 +132,21 @@ class Background(Generic[T, R]):
             raise self._error
 
     def _run(self) -> None:
+        items = self._iterate()
         try:
-            self._result.append(self._consume(self._iterate()))
+            self._result.append(self._consume(items))
         except Aborted:
             pass
         except BaseException as error:  # whatever it is, it belongs to the main thread
             self._error = error
         finally:
+            items.close()  # an error holds its frames, and with them an item that would never be over
             with self._changed:
                 self._done = True
                 self._items.clear()
                 self._changed.notify_all()
 
-    def _iterate(self) -> Iterator[T]:
+    def _iterate(self) -> Generator[T, None, None]:
         while True:
             with self._changed:
                 self._wait(lambda: bool(self._items) or self._closed or self._aborted)
