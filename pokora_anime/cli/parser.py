@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from pokora_anime.errors import ConfigError
@@ -14,6 +14,24 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError("CFG-SYNTAX", message, fix=f"`{self.prog} --help`")
+
+
+def dispatch(
+    command: str, page: str, actions: Mapping[str, Callable[[list[str]], int]], arguments: Sequence[str]
+) -> int:
+    """One action of a command with what follows it, or the command's page; returns the exit status.
+
+    Raises ConfigError CFG-COMMAND for an action that there is none of.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(page)
+        return 0
+    name = arguments[0]
+    if name not in actions:
+        raise ConfigError(
+            "CFG-COMMAND", f"{command} {name}", expected="|".join(actions), fix=f"`pokora {command} --help`"
+        )
+    return actions[name](list(arguments[1:]))
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

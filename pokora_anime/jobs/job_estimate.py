@@ -33,9 +33,8 @@ class Jobs:
         from pokora_anime.config.compose import compose
         from pokora_anime.jobs import sweep_jobs
 
-        sweep, typed = command == "sweep", list(overrides)
-        if sweep and not any(word.startswith("sweep=") for word in typed):
-            typed.insert(0, sweep_jobs.DEFAULT_SWEEP)
+        sweep = command == "sweep"
+        typed = sweep_jobs.with_preset(overrides) if sweep else list(overrides)
         of = "video" if sweep else command
         labels: list[str] = []
         if several:

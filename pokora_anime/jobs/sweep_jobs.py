@@ -25,6 +25,12 @@ PARTS = ("job", "hydra", "all")  # of a config: a run's own, Hydra's, both
 DEFAULT_SWEEP = "sweep=grid"
 
 
+def with_preset(words: Sequence[str]) -> list[str]:
+    """A sweep's words, with the preset that is meant where none is named."""
+    named = any(word.startswith("sweep=") for word in words)
+    return [*words] if named else [DEFAULT_SWEEP, *words]
+
+
 def page(command: str, overrides: Sequence[str], part: str, *, multirun: bool) -> str:
     """The configs of all jobs as one YAML document each. Raises ConfigError, PromptError; renders nothing."""
     from hydra import compose, initialize_config_dir

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from pokora_anime.errors import RecordError
+from pokora_anime.errors import PokoraError, RecordError
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json, canonical_json, file_hash, strict_json
 from pokora_anime.provenance.run_reading import MAX_JSON, Reading, read_file, read_run, same_json
@@ -181,3 +181,15 @@ def _refused(got: str) -> RecordError:
         f"{run_layout.STATEMENT}: {got}",
         expected="the envelope that signed this run",
     )
+
+
+def sign_told(folder: Path, tell: Callable[[str], object]) -> None:
+    """Signs a finished run and tells with which key, or why it stays unsigned; never raises for it.
+
+    A signature that holds is left as it is, whoever made it.
+    """
+    try:
+        if signed_by(folder) is None:
+            tell(f"signed with {sign_run(folder)}")
+    except PokoraError as error:
+        tell(f"finished, but not signed: {error.line()}")

@@ -27,7 +27,8 @@ from pokora_anime.studio.api.services import Services
 from pokora_anime.studio.http_guard import HttpGuard
 from pokora_anime.studio.problems import Problem
 from pokora_anime.studio.queue.job_board import JobBoard
-from pokora_anime.studio.queue.job_queue import JobQueue, LocalRenders, Renders
+from pokora_anime.studio.queue.job_queue import JobQueue, Renders
+from pokora_anime.studio.queue.render_engine import RenderEngine
 from pokora_anime.studio.studio_settings import Engine, StudioConfig
 from pokora_anime.studio.workspaces import Workspaces
 
@@ -118,7 +119,7 @@ def _engine(config: StudioConfig, board: JobBoard) -> Renders:
         from pokora_anime.studio.queue.ray_engine import RayRenders
 
         return RayRenders(board, config.address, config.workers)
-    return LocalRenders(board)
+    return RenderEngine(board)
 
 
 def _problems(app: FastAPI) -> None:

@@ -77,10 +77,18 @@ class Workspace:
 
     def run(self, wanted: str) -> Path:
         """The folder of a run. Ids are looked up and never joined to a path. Raises Problem 404."""
-        found = self.runs().get(wanted)
-        if found is None:
+        place = (self.outputs, wanted)
+        known = _found.get(place)
+        if known is None or not known.is_dir() or self._linked(known):
+            _found.update({(self.outputs, one): folder for one, folder in self.runs().items()})
+            known = _found.get(place)
+        if known is None or not known.is_dir():
             raise missing(f"no run {wanted[:60]}")
-        return found
+        return known
+
+
+# Folders of runs by outputs and id, so that each file of a run does not look through all of them.
+_found: dict[tuple[Path, str], Path] = {}
 
 
 def run_id(path: str) -> str:

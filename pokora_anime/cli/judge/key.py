@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pokora_anime.errors import ConfigError, PokoraError
+from pokora_anime.errors import ConfigError
 from pokora_anime.signing import signing_key, statement
 
 PAGE = """pokora key: the key that signs your finished runs.
@@ -30,12 +30,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def sign(folder: Path) -> None:
-    """Signs a finished run and says on stderr with which key, or why it stays unsigned; never raises for it.
-
-    A signature that holds is left as it is, whoever made it.
-    """
-    try:
-        if statement.signed_by(folder) is None:
-            print(f"signed with {statement.sign_run(folder)}", file=sys.stderr)
-    except PokoraError as error:
-        print(f"finished, but not signed: {error.line()}", file=sys.stderr)
+    """Signs a finished run and says on stderr with which key, or why it stays unsigned."""
+    statement.sign_told(folder, lambda line: print(line, file=sys.stderr))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pokora_anime.config.overrides import settled
 from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.jobs.render_job import note, printable, render
-from pokora_anime.jobs.sweep_jobs import DEFAULT_SWEEP, PARTS
+from pokora_anime.jobs.sweep_jobs import PARTS, with_preset
 from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.terminal import resume_hint
@@ -164,8 +164,7 @@ def sweep_main(arguments: Sequence[str]) -> int:
         return 0
     _one_run_only(request)
     resume_hint.remember("sweep", words(request))
-    if not any(override.startswith("sweep=") for override in request.overrides):
-        request.overrides.insert(0, DEFAULT_SWEEP)
+    request.overrides = with_preset(request.overrides)
     wishes = _wishes("sweep", request)
     if request.shown:
         request.multirun = True

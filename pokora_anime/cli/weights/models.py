@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import Row
-from pokora_anime.cli.parser import OneLineParser
+from pokora_anime.cli.parser import OneLineParser, dispatch
 from pokora_anime.cli.weights import models_add
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.schema.settings import Family
@@ -29,19 +29,11 @@ PAGE = """pokora models: the weights that runs may load.
 
 def main(arguments: Sequence[str]) -> int:
     """Dispatch to one action; returns the exit status."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(PAGE)
-        return 0
-    action, rest = arguments[0], list(arguments[1:])
     actions: dict[str, Callable[[list[str]], int]] = {
         "list": _list, "fetch": _fetch, "verify": _verify, "cite": _cite, "where": _where,
         "gc": _gc, "add": models_add.main,
     }  # fmt: skip
-    if action not in actions:
-        raise ConfigError(
-            "CFG-COMMAND", f"models {action}", expected="|".join(actions), fix="`pokora models --help`"
-        )
-    return actions[action](rest)
+    return dispatch("models", PAGE, actions, arguments)
 
 
 def _parser(action: str, text: str, words: str = "") -> OneLineParser:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pokora_anime.catalogue.licences import open_ids
-from pokora_anime.cli.parser import OneLineParser
-from pokora_anime.errors import ConfigError
+from pokora_anime.cli.parser import OneLineParser, dispatch
 from pokora_anime.findings import Finding, Severity
 
 PAGE = """pokora data: drawings of your own, to train a style or a character on.
@@ -27,18 +26,10 @@ SHOWN = 12  # findings of one code that are told one by one
 
 def main(arguments: Sequence[str]) -> int:
     """Dispatch to one action; returns the exit status."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(PAGE)
-        return 0
-    action, rest = arguments[0], list(arguments[1:])
     actions: dict[str, Callable[[list[str]], int]] = {
         "add": _add, "list": _list, "show": _show, "diff": _diff, "check": _check,
     }  # fmt: skip
-    if action not in actions:
-        raise ConfigError(
-            "CFG-COMMAND", f"data {action}", expected="|".join(actions), fix="`pokora data --help`"
-        )
-    return actions[action](rest)
+    return dispatch("data", PAGE, actions, arguments)
 
 
 def _parser(action: str, text: str) -> OneLineParser:

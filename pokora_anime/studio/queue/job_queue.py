@@ -8,17 +8,14 @@ was lost with a killed server is given again at the next start.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
-import filelock
-
-from pokora_anime.errors import ConfigError, PokoraError
+from pokora_anime.errors import ConfigError, MachineError, PokoraError
+from pokora_anime.jobs import sweep_jobs
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.studio.problems import Problem, plain
 from pokora_anime.studio.queue import job_reading
@@ -27,9 +24,10 @@ from pokora_anime.studio.queue.job_board import JobBoard
 from pokora_anime.studio.queue.job_reading import Sent
 from pokora_anime.studio.queue.job_record import RUNS, Job, Lane, State, new_job
 from pokora_anime.studio.queue.job_store import JobStore
-from pokora_anime.studio.queue.render_engine import DEADLY, RenderEngine, segments_of, stopped
+from pokora_anime.studio.queue.render_engine import DEADLY, segments_of, stopped
 from pokora_anime.studio.queue.turns import Turns
 from pokora_anime.studio.workspaces import Workspace, Workspaces
+from pokora_anime.system.files.file_lock import FolderLock, owner
 
 _log = logging.getLogger("pokora.studio")
 
@@ -70,7 +68,7 @@ class JobQueue:
         self._ending = False
         state = workspaces.state
         state.mkdir(parents=True, exist_ok=True)
-        self._held = _hold(state / "server.lock")
+        self._held = _hold(state)
         self.store = JobStore(state / "jobs.db")
         self._turns = {
             lane: Turns(lane.value, state / "turns.db", partial(self._turn, lane), self._at_once[lane])
@@ -109,9 +107,7 @@ class JobQueue:
             workspace = self.workspaces.of(user)
             path = workspace.path(run_folder(jobs.configs[0], workspace.renders))
         label = job_reading.label(jobs.configs[0])
-        words = sent.words
-        if sent.command == "sweep" and not any(word.startswith("sweep=") for word in words):
-            words = ("sweep=grid", *words)
+        words = sweep_jobs.with_preset(sent.words) if sent.command == "sweep" else sent.words
         return self.put(new_job(user, sent.command, words, label, run=path), idempotency)
 
     def put(self, job: Job, idempotency: str = "") -> tuple[Job, bool]:
@@ -210,47 +206,14 @@ class JobQueue:
             self._commands[job.lane].interrupt(job)
 
 
-class LocalRenders:
-    """One rendering process on this machine."""
-
-    def __init__(self, board: JobBoard) -> None:
-        self._engine = RenderEngine(board)
-
-    def render(self, job: Job, workspace: Workspace) -> Path:
-        """As RenderEngine does."""
-        return self._engine.render(job, workspace)
-
-    def warm(self, config: RunConfig, workspace: Workspace) -> None:
-        """As RenderEngine does."""
-        self._engine.warm(config, workspace)
-
-    def interrupt(self, job: Job) -> None:
-        """Stop this attempt of a job."""
-        self._engine.interrupt(job)
-
-    def close(self) -> None:
-        """End the process."""
-        self._engine.close()
-
-
-def _hold(path: Path) -> filelock.BaseFileLock:
-    """The lock of the one server; the file tells its process. Raises ConfigError."""
-    lock = filelock.FileLock(path)
+def _hold(state: Path) -> FolderLock:
+    """The lock of the one server. Raises ConfigError API-SERVER, which tells its process."""
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        told = path.with_suffix(".pid")
-        with suppress(OSError):
-            by = told.read_text(encoding="utf-8").strip()
-            raise ConfigError(
-                "API-SERVER",
-                f"a studio works in {path.parent.parent} already: {by}",
-                expected="one studio a folder",
-                fix="open that one, or start this one in another folder",
-            ) from error
+        return FolderLock(state)
+    except MachineError as error:
         raise ConfigError(
-            "API-SERVER", f"a studio works in {path.parent.parent} already", expected="one studio a folder"
+            "API-SERVER",
+            f"a studio works in {state.parent} already{owner(state / '.lock')}",
+            expected="one studio a folder",
+            fix="open that one, or start this one in another folder",
         ) from error
-    with suppress(OSError):
-        path.with_suffix(".pid").write_text(f"process {os.getpid()}\n", encoding="utf-8")
-    return cast("filelock.BaseFileLock", lock)

@@ -101,8 +101,8 @@ def _refuse_options(command: str, word: str) -> None:
 def _refuse_sweep_word(word: str) -> None:
     """How many are kept, and how a search goes, by closed lists. Raises Problem."""
     key, _, value = word.partition("=")
-    law = _SWEEP_WORDS.get(key) if key == "keep" or key.startswith("search.") else re.compile("")
-    if law is None or (law.pattern and not law.fullmatch(value)):
+    law = _SWEEP_WORDS.get(key)
+    if (law is None and key.startswith("search.")) or (law is not None and not law.fullmatch(value)):
         raise Problem(
             422, "CFG-RANGE", shown(word, 80), fix=f"leave out {shown(key, 40)}=",
             expected="keep=1 to 64, search.trials=, .score=, .seed=, .prune= or .sampler= with plain values",
@@ -122,14 +122,11 @@ def _of_shells(word: str, kind: str) -> Problem:
     )  # fmt: skip
 
 
-def composed(sent: Sent) -> RunConfig:
-    """The checked config of a video or of stills. Raises ConfigError, PromptError."""
-    return _composed(sent)
-
-
 @lru_cache(maxsize=64)
-def _composed(sent: Sent) -> RunConfig:
-    """As `compose` does it, with what changes while somebody types put into a config that is there already:
+def composed(sent: Sent) -> RunConfig:
+    """The checked config of a video or of stills. Raises ConfigError, PromptError.
+
+    As `compose` does it, with what changes while somebody types put into a config that is there already:
     Hydra takes an eighth of a second for each, and neither a prompt nor a seed chooses what it composes.
     """
     from pokora_anime.config.checks import check
@@ -186,9 +183,7 @@ def listed(sent: Sent, out: Path = Path("outputs")) -> Jobs:
         config = composed(sent)
         gate.refuse(config)
         return Jobs(labels=[], configs=[config], at_once=1, out=out)
-    words = _of_runs(sent.words)
-    if not any(word.startswith("sweep=") for word in words):
-        words.insert(0, sweep_jobs.DEFAULT_SWEEP)
+    words = sweep_jobs.with_preset(_of_runs(sent.words))
     ready = prepare("video", words, multirun=True)
     total = None if _SEARCH in words else sweep_size.count("video", ready, yes=False, out=out)
     if total is None:

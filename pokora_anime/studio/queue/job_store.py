@@ -78,16 +78,12 @@ class JobStore:
                     )  # fmt: skip
                 if known is not None:
                     return known, False
-            if self._count("SELECT COUNT(*) FROM jobs WHERE state='queued'") >= most_waiting:
-                raise Problem(
-                    429, "API-QUEUE", f"{most_waiting} jobs wait already", expected="room in the queue",
-                    fix="wait until one is over, or cancel one", retry_after=30,
-                )  # fmt: skip
-            last = self._database.execute("SELECT MAX(place) FROM jobs").fetchone()[0] or 0.0
+            self._refuse_full(most_waiting)
             self._database.execute(
                 "INSERT INTO jobs (id, user, command, words, label, state, version, place, created, attempts,"
                 " tries, segments, run, lane, idempotency) VALUES (?,?,?,?,?,'queued',1,?,?,0,0,0,?,?,?)",
-                (job.id, job.user, job.command, json.dumps(job.words), job.label, last + 1.0, time.time(),
+                (job.id, job.user, job.command, json.dumps(job.words), job.label, self._behind_all(),
+                 time.time(),
                  job.run, lane_of(job.command).value, idempotency or None),
             )  # fmt: skip
             self._forget(job.user)
@@ -188,11 +184,15 @@ class JobStore:
             job = self._current(job_id, user, version)
             if job.state not in (State.failed, State.cancelled):
                 raise _stale(f"the job is {job.state.value}: only one that failed or was cancelled goes on")
-            if self._count("SELECT COUNT(*) FROM jobs WHERE state='queued'") >= most_waiting:
-                raise Problem(429, "API-QUEUE", f"{most_waiting} jobs wait already", retry_after=30)
-            last = self._database.execute("SELECT MAX(place) FROM jobs").fetchone()[0] or 0.0
+            self._refuse_full(most_waiting)
             self._change(
-                job_id, state="queued", place=last + 1.0, error=None, started=None, ended=None, tries=0
+                job_id,
+                state="queued",
+                place=self._behind_all(),
+                error=None,
+                started=None,
+                ended=None,
+                tries=0,
             )
             return self._known(job_id)
 
@@ -234,8 +234,18 @@ class JobStore:
         row = self._database.execute(query, values).fetchone()
         return None if row is None else from_row(dict(row))
 
-    def _count(self, query: str) -> int:
-        return int(self._database.execute(query).fetchone()[0])
+    def _refuse_full(self, most_waiting: int) -> None:
+        """Raises Problem 429 where so many wait already."""
+        waiting = self._database.execute("SELECT COUNT(*) FROM jobs WHERE state='queued'").fetchone()[0]
+        if waiting >= most_waiting:
+            raise Problem(
+                429, "API-QUEUE", f"{most_waiting} jobs wait already", expected="room in the queue",
+                fix="wait until one is over, or cancel one", retry_after=30,
+            )  # fmt: skip
+
+    def _behind_all(self) -> float:
+        """The place behind every other job."""
+        return float(self._database.execute("SELECT MAX(place) FROM jobs").fetchone()[0] or 0.0) + 1.0
 
     def _change(self, job_id: str, **columns: object) -> None:
         sets = ", ".join(f"{name}=?" for name in columns)
@@ -254,11 +264,9 @@ class JobStore:
 
     def same(self, job: Job) -> Job | None:
         """A job of the same user and words that waits or runs."""
-        with self._lock:
-            return self._one(
-                "SELECT * FROM jobs WHERE user=? AND command=? AND words=? AND ended IS NULL",
-                job.user, job.command, json.dumps(job.words),
-            )  # fmt: skip
+        query = "SELECT * FROM jobs WHERE user=? AND command=? AND words=? AND ended IS NULL"
+        found = self._rows(query, job.user, job.command, json.dumps(job.words))
+        return from_row(dict(found[0])) if found else None
 
     @contextmanager
     def _writing(self) -> Generator[None]:

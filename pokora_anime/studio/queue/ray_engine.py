@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ class RayRenders:
         if "error" in outcome:
             raise unpack_error(outcome["error"])
         folder = Path(outcome["path"])
-        self._sign(job.id, folder)
+        # With this machine's key: nodes have none.
+        statement.sign_told(folder, partial(self._board.line, job.id))
         return folder
 
     def warm(self, config: RunConfig, workspace: Workspace) -> None:
@@ -142,11 +144,3 @@ class RayRenders:
                 self._board.report(job.id, progress)
             if done:
                 return self._ray.get(coming)
-
-    def _sign(self, job_id: str, folder: Path) -> None:
-        """With this machine's key: nodes have none."""
-        try:
-            if statement.signed_by(folder) is None:
-                self._board.line(job_id, f"signed with {statement.sign_run(folder)}")
-        except PokoraError as error:
-            self._board.line(job_id, f"finished, but not signed: {error.line()}")

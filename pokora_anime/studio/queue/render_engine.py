@@ -50,7 +50,7 @@ class RenderEngine:
                 self._stops.discard(job.attempt)
                 self._rest()
         if self._sign:
-            self._signed(job.id, folder)
+            statement.sign_told(folder, partial(self._board.line, job.id))
         return folder
 
     def warm(self, config: RunConfig, workspace: Workspace) -> None:
@@ -129,13 +129,6 @@ class RenderEngine:
                 waited += _LOCKED_POLL
             finally:
                 self._rendered = ""
-
-    def _signed(self, job_id: str, folder: Path) -> None:
-        try:
-            if statement.signed_by(folder) is None:
-                self._board.line(job_id, f"signed with {statement.sign_run(folder)}")
-        except PokoraError as error:
-            self._board.line(job_id, f"finished, but not signed: {error.line()}")
 
 
 def segments_of(folder: Path) -> int:

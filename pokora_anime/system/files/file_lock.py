@@ -50,7 +50,7 @@ class FolderLock:
         except Timeout as error:
             raise MachineError(
                 "SYS-LOCK",
-                f"another run with this key is running{_owner(path)} in {folder}",
+                f"another run with this key is running{owner(path)} in {folder}",
                 expected="one run at a time in a run folder",
                 fix="wait until it has finished, stop it, or change the seed",
             ) from error
@@ -63,7 +63,8 @@ class FolderLock:
             self._lock = None
 
 
-def _owner(path: Path) -> str:
+def owner(path: Path) -> str:
+    """Which process holds a lock, as it told: ` (pid N)`; "" where nobody told."""
     try:
         with path.open("rb", buffering=0) as handle:
             handle.seek(_OWNER)
