@@ -105,7 +105,7 @@ class Dance:
         self._away = figure.first - self._shown(np.zeros(1))[0]
 
     def turn(self, frame: int, text: str) -> None:
-        """From around this frame on the words are others; frames before `frame` - `ahead` stay as they are."""
+        """Other words from around this frame on; frames up to `frame` - `ahead` stay as they are."""
         self._courses.append(_course(self._model.read(text), len(self._courses), self._order, None))
         self._starts.append(frame / self._order.fps)
 
@@ -139,7 +139,11 @@ class Dance:
 
 
 def _in_turn(
-    model: Choreographer, courses: Sequence[_Course], starts: Sequence[float], seconds: Array, length: float | None
+    model: Choreographer,
+    courses: Sequence[_Course],
+    starts: Sequence[float],
+    seconds: Array,
+    length: float | None,
 ) -> Array:
     """Poses of motions one after the other; the first is under way, or a loop of `length` seconds."""
     found = _danced(model, courses[0], seconds - starts[0], length)

@@ -1,1 +1,1 @@
-"""Live: an endless clip that follows what is typed; input, generation and display each in a loop of its own."""
+"""An endless clip that follows what is typed; input, generation and display are loops of their own."""

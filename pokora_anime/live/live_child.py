@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -28,7 +29,9 @@ def main(header: Message) -> None:
 
 def _serve(answers: IO[bytes], temporary: str) -> None:
     opening = receive(sys.stdin.buffer)
-    if opening is not None:
+    if opening is None:
+        return
+    with suppress(BrokenPipeError):  # a session that was closed wants no answer
         send(answers, child.answered(lambda: _generate(opening, answers, Path(temporary))))
 
 

@@ -36,7 +36,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A frame on the display: the `number`-th of the session, of a position in the clip, following `words`."""
+    """A frame on the display, the `number`-th of the session: where in the clip, following which words."""
 
     number: int
     position: float
@@ -116,6 +116,16 @@ class LiveSession:
         """The frame on the display as a PNG."""
         image = self._image
         return None if image is None else png(image)
+
+    @property
+    def take_seconds(self) -> float:
+        """How long the take under way is by now."""
+        return 0.0 if self.take is None else self.take.seconds(self._clock.position)
+
+    @property
+    def take_is_full(self) -> bool:
+        """Whether the take under way ends here."""
+        return self.take is not None and self.take.full(self._clock.position)
 
     @property
     def over(self) -> bool:

@@ -23,7 +23,7 @@ _ACTIONS = re.compile(
 
 
 def merged(now: str, typed: str) -> str:
-    """The prompt after `typed`: it alone where it names somebody, else what it names in the place of the same.
+    """The prompt after `typed`: it alone where it names somebody, else in the place of what it changes.
 
     `1girl, red hair, waving` and `dancing` make `1girl, red hair, dancing`.
     """
