@@ -58,6 +58,7 @@ class LiveSession:
         self._last = 0  # number of the newest words
         self._buffer, self._clock = FrameBuffer(), ClipClock(FPS)
         self._draws = ShownFrames(live.smoothing)
+        self.frames_made = 0
         self._rates: deque[float] = deque(maxlen=_RATES)
         self._shown: Shown | None = None
         self._image: Image | None = None
@@ -143,6 +144,11 @@ class LiveSession:
         return sum(self._rates) / len(self._rates) if self._rates else 0.0
 
     @property
+    def position(self) -> float:
+        """Where in the clip the display is, in generated frames."""
+        return self._clock.position
+
+    @property
     def seconds_ahead(self) -> float:
         """How much is there that was not shown yet."""
         return max(0.0, self._buffer.end - self._clock.position) / FPS
@@ -166,8 +172,8 @@ class LiveSession:
     def frames(self, message: Mapping[str, object], images: Sequence[Image]) -> None:
         """Frames from `start` on."""
         start = int(str(message["start"]))
-        fresh = len(images)
-        self._rates.append(fresh / max(float(str(message["seconds"])), 1e-3))
+        self.frames_made += len(images)
+        self._rates.append(len(images) / max(float(str(message["seconds"])), 1e-3))
         self._buffer.put(start, images, int(str(message["words"])))
         if self.state is State.starting:
             self.state = State.live
