@@ -19,6 +19,7 @@ from pokora_anime.live.live_settings import KEYFRAME_STEPS
 from pokora_anime.prompt.prompt_syntax import stops
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.provenance.stage_records import ControlTrack, Noise, Posed, Prompt
+from pokora_anime.render.pipeline import posed_keyframe
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.control import choreography_stage, control_maps, controlnets
 from pokora_anime.stages.motion import pose_start
@@ -105,11 +106,7 @@ class LookMaker:
 def _opened(config: VideoConfig, context: RunContext) -> Opening:
     context = replace(context, seed=config.seed)
     prompt = prompt_embeddings.encode(config.shot, config, context)
-    first = keyframe.render(prompt, config, context)
-    node = choreography_stage.plan(prompt, first, config, context)
-    again = choreography_stage.opening(node, config, context)
-    if again is not None:
-        first = keyframe.redraw(prompt, again, config, context)
+    first, node, _ = posed_keyframe(prompt, config, context)
     dance = _dance(choreography_stage.joints_seen(node, context), config, context)
     pose = dance.joints(0, 1, (config.base.height, config.base.width))[0]
     return Opening(look=Look(prompt=prompt, latent=first.latent, joints=pose), dance=dance)
