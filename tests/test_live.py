@@ -87,7 +87,7 @@ def test_the_buffer_is_bounded_and_has_no_gap() -> None:
 
 
 def test_words_hold_from_the_first_frame_that_can_be_made_in_time() -> None:
-    pacing = Pacing(FPS, seconds=0.5)
+    pacing = Pacing(FPS, fresh=12, seconds=0.5)
     assert pacing.reach == 6  # 0.7 s
     assert pacing.begins(next_frame=100, shown=80, since=0) == 86  # made anew, though frames are there
     assert pacing.begins(next_frame=83, shown=80, since=0) == 83  # late: the very next
@@ -97,12 +97,25 @@ def test_words_hold_from_the_first_frame_that_can_be_made_in_time() -> None:
 
 
 def test_generation_runs_no_further_ahead_than_a_segment_takes() -> None:
-    pacing = Pacing(FPS)
+    pacing = Pacing(FPS, fresh=12)
     for _ in range(30):
         pacing.took(0.6)
     assert pacing.seconds == pytest.approx(0.6, abs=0.01)
     assert pacing.due(next_frame=16, shown=16 - pacing.reach)
     assert not pacing.due(next_frame=32, shown=10)
+
+
+def test_a_slow_machine_fills_no_more_than_the_buffer_holds() -> None:
+    pacing, buffer, shown = Pacing(FPS, fresh=12), FrameBuffer(), 0
+    buffer.put(0, [_image(0, 4)] * 16, 0)
+    for _ in range(20):  # a segment takes twenty seconds, in which its twelve frames are shown
+        pacing.took(20.0)
+        while pacing.due(buffer.end + 1, shown):
+            buffer.put(buffer.end + 1, [_image(0, 4)] * 12, 0)
+        shown += 12
+        buffer.at(shown)
+    assert len(buffer) < MOST
+    assert pacing.reach == 16
 
 
 def test_of_three_hundred_prompts_the_last_one_is_followed() -> None:

@@ -55,7 +55,7 @@ def test_from_the_first_frame_to_a_verified_recording(server: StudioServer, tmp_
         page.until("window.seen.length > 12", WAITING)
         before = _picture(page)
         _typed(page, "dancing")
-        page.until("window.seen.at(-1).words === 1", 60)
+        page.until("window.seen.at(-1).words === 1", WAITING)
         page.until("document.querySelector('#live-now').textContent.endsWith('dancing')", 10)
         assert _picture(page) != before
         numbers = page.tell("window.seen.map((one) => one.number)")
@@ -64,9 +64,9 @@ def test_from_the_first_frame_to_a_verified_recording(server: StudioServer, tmp_
         buttons = "[...document.querySelectorAll('.live-tools button')]"
         record = f"{buttons}.find((one) => one.getAttribute('aria-pressed'))"
         page.tell(f"{record}.click()")
-        page.until("window.seen.at(-1).recording", 120)
+        page.until("window.seen.at(-1).recording", WAITING)
         positions = "window.seen.filter((one) => one.recording).map((one) => one.position)"
-        page.until(f"{positions}.at(-1) - {positions}[0] > 10", 120)
+        page.until(f"{positions}.at(-1) - {positions}[0] > 10", WAITING)
         page.tell("document.querySelector('[href=\"/api/live/still\"]') !== null")
         still = page.tell(
             "fetch('/api/live/still').then((one) => one.arrayBuffer()).then((one) => one.byteLength)"

@@ -13,9 +13,10 @@ _WEIGHT = 0.4  # of the newest segment in the mean
 
 @dataclass(slots=True)
 class Pacing:
-    """`fps` are generated frames of a second of the clip; `seconds` what a segment takes."""
+    """`fps` are generated frames of a second of the clip; a segment takes `seconds` and makes `fresh` frames."""
 
     fps: float
+    fresh: int
     seconds: float = _FIRST
 
     def took(self, seconds: float) -> None:
@@ -24,8 +25,9 @@ class Pacing:
 
     @property
     def reach(self) -> int:
-        """Frames that are shown while a segment is made."""
-        return ceil((_LATER * self.seconds + _ON_THE_WAY) * self.fps)
+        """Frames that are shown while a segment is made; where it takes longer than it lasts, the clip is
+        stretched, and no more are shown than are made."""
+        return ceil(_LATER * min(self.seconds * self.fps, self.fresh) + _ON_THE_WAY * self.fps)
 
     def due(self, next_frame: int, shown: int) -> bool:
         """Whether the segment from `next_frame` on is to be begun now: not sooner, or what is typed would

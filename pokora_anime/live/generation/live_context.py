@@ -16,10 +16,14 @@ from pokora_anime.stages.run_context import RunContext
 
 
 class Quiet:
-    """A display that nobody looks at; `note` hands lines on."""
+    """A display that nobody looks at; lines are handed on."""
 
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self.note = note
+    def __init__(self, told: Callable[[str], None]) -> None:
+        self._told = told
+
+    def note(self, message: str) -> None:
+        """A line for whoever looks on."""
+        self._told(message)
 
     def stage(self, name: str, total: int = 0, detail: str = "") -> None:
         """A stage begins."""

@@ -68,7 +68,7 @@ class LiveLoop:
         self._engine, self._maker, self._decoder = engine, maker, decoder
         self._live, self._tell = live, tell
         self._size = (live.size, live.size)
-        self._pacing = Pacing(FPS)
+        self._pacing = Pacing(FPS, live.frames - KNOWN)
         self._latents: dict[int, Tensor] = {}
         self._next = 0  # the first frame that is not made yet
         self._origin = 0  # the frame that is the dance's first
