@@ -11,6 +11,7 @@ import pytest
 
 from pokora_anime.choreography import pose_plan, skeleton
 from pokora_anime.choreography.choreographer import Choreographer
+from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError
 from pokora_anime.live import live_settings, take
 from pokora_anime.live.clip_clock import ClipClock
@@ -22,6 +23,7 @@ from pokora_anime.live.shown_frames import ShownFrames
 from pokora_anime.live.take import Take
 from pokora_anime.live.word_queue import LastOne
 from pokora_anime.prompt.prompt_syntax import MAX_STOPS, stops
+from pokora_anime.rules.text_rules import MAX_PROMPT
 from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
 WAVING = "1girl, blue hair, twintails, white dress, waving, cherry blossoms"
@@ -212,13 +214,19 @@ def test_a_take_is_a_prompt_that_travels() -> None:
     assert words[1:] == ["seed=7", "shot.seconds=5", f"shot.fps={FPS}", "base.width=320", "base.height=320"]
 
 
-def test_a_take_ends_before_a_run_has_too_many_stops() -> None:
+@pytest.mark.parametrize("words", ["1girl, waving {}", "1girl, waving {}, " + "red hair, " * 30])
+def test_a_take_ends_before_no_run_could_hold_its_words(words: str) -> None:
     one = Take(number=1, words=WAVING, origin=0)
-    for number in range(MAX_STOPS - 1):
-        assert not one.full(number)
-        one.turn(4 + number, f"1girl, waving {number}")
-    assert one.full(60)
-    assert len(stops(one.prompt(60.0))) == MAX_STOPS
+    frame = 0
+    while not one.full(frame):
+        frame += 4
+        one.turn(frame, words.format(frame))
+    assert one.end == frame
+    text = one.prompt(one.seconds(frame))
+    assert len(stops(text)) <= MAX_STOPS
+    assert 1000 < len(text) <= MAX_PROMPT or len(stops(text)) == MAX_STOPS
+    config = compose("video", take.run_words(one, one.seconds(frame), LiveConfig()))
+    assert len(stops(config.shot.prompt)) == len(stops(text))
 
 
 def test_a_dance_whose_words_come_late_is_the_plan_that_knew_them() -> None:

@@ -2,7 +2,7 @@
 
     pokora bench live                              # steps 1 to 4 at 256 px, torch and, where it is, OpenVINO
     pokora bench live --sizes 256,384 --steps 2 --runtimes openvino --seconds 600
-    pokora bench live --smoothing                  # flicker against responsiveness, a row a setting
+    pokora bench live --levers                     # flicker against responsiveness, a row a setting
 
 Each row is a session of its own, shown at its 24 frames a second with nobody's browser beside it. Every four
 seconds another action is typed; it counts as visible with the first frame on the display that was made for
@@ -15,10 +15,9 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import psutil
 
@@ -29,14 +28,12 @@ from pokora_anime.devices import openvino_runtime
 from pokora_anime.live.live_session import LiveSession
 from pokora_anime.live.live_settings import LiveConfig, LiveRuntime
 from pokora_anime.live.take import session_words
-from pokora_anime.quality.metrics.optical_flow import DisFlow, warped
 from pokora_anime.schema.settings import VideoConfig
 
 PROMPT = "1girl, blue hair, twintails, white dress, {}, cherry blossoms"
 ACTIONS = ("dancing", "waving", "walking", "jumping", "arms up", "standing")
 EVERY = 4.0  # seconds between two typed actions
 _STARTING = 600.0  # seconds that the first frame may take: networks are converted once
-_SMOOTHINGS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)
 
 
 @dataclass(slots=True)
@@ -46,7 +43,6 @@ class Measured:
     waits: list[float] = field(default_factory=list[float])
     gaps: list[float] = field(default_factory=list[float])
     memory: list[int] = field(default_factory=list[int])
-    pictures: list[np.ndarray] = field(default_factory=list[np.ndarray])
     starting: float = 0.0
     rate: float = 0.0
     cpu: float = 0.0
@@ -61,19 +57,22 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--frames", default="16", help="frames of a segment (default: 16)")
     parser.add_argument("--runtimes", default="", help="torch, openvino (default: those that are installed)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of a session (default: 60)")
-    parser.add_argument("--smoothing", action="store_true", help="measure live.smoothing alone")
+    parser.add_argument(
+        "--levers", action="store_true", help="noise, feedback and smoothing, not in real time"
+    )
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder for the results")
     options = parser.parse_args(arguments)
     runtimes = options.runtimes or ("torch,openvino" if openvino_runtime.installed() else "torch")
     rows: list[dict[str, object]] = []
-    for live in _settings(options.steps, options.sizes, options.frames, runtimes):
-        if options.smoothing:
-            rows += _smoothing(live, options.seconds)
-        else:
-            rows.append(row(live, session(live, options.seconds)))
-            print(json.dumps(rows[-1]), flush=True)
+    if options.levers:
+        from benchmarks.live import levers
+
+        rows = [*levers.rows()]
+    for live in () if options.levers else _settings(options.steps, options.sizes, options.frames, runtimes):
+        rows.append(row(live, session(live, options.seconds)))
+        print(json.dumps(rows[-1]), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / ("live-smoothing.json" if options.smoothing else "live.json")
+    path = options.out / ("live-levers.json" if options.levers else "live.json")
     path.write_text(json.dumps({"machine": video_bench.describe_machine(), "rows": rows}, indent=1) + "\n")
     _table(rows)
     print(f"-> {path}")
@@ -90,8 +89,8 @@ def _settings(steps: str, sizes: str, frames: str, runtimes: str) -> Iterator[Li
                     )
 
 
-def session(live: LiveConfig, seconds: float, *, keep: bool = False) -> Measured:
-    """A session of so many seconds from its first frame on; `keep`: the pictures of its generated frames."""
+def session(live: LiveConfig, seconds: float) -> Measured:
+    """A session of so many seconds from its first frame on."""
     found = Measured()
     with tempfile.TemporaryDirectory() as folder:
         begun = time.monotonic()
@@ -101,13 +100,13 @@ def session(live: LiveConfig, seconds: float, *, keep: bool = False) -> Measured
                 if shown.over or time.monotonic() - begun > _STARTING:
                     raise shown.error or TimeoutError("no frame came")
             found.starting = time.monotonic() - begun
-            _watch(shown, live, seconds, found, keep=keep)
+            _watch(shown, live, seconds, found)
         finally:
             shown.close()
     return found
 
 
-def _watch(shown: LiveSession, live: LiveConfig, seconds: float, found: Measured, *, keep: bool) -> None:
+def _watch(shown: LiveSession, live: LiveConfig, seconds: float, found: Measured) -> None:
     begun = last = time.monotonic()
     number, typed, asked = 0, 1, {}
     first, processor = shown.after(0, 1.0), _processor()
@@ -125,8 +124,6 @@ def _watch(shown: LiveSession, live: LiveConfig, seconds: float, found: Measured
         now = time.monotonic()
         found.gaps.append(now - last)
         last, number = now, frame.number
-        if keep:
-            found.pictures.append(cv2.imdecode(np.frombuffer(frame.data, np.uint8), cv2.IMREAD_COLOR))
         for one in [one for one in asked if one <= frame.words]:
             found.waits.append(now - asked.pop(one))
     assert first is not None
@@ -178,32 +175,6 @@ def _part(values: Sequence[float], percent: float) -> float | None:
 def _growth(memory: Sequence[int]) -> float | None:
     tenth = max(1, len(memory) // 10)
     return round(float(np.mean(memory[-tenth:]) / np.mean(memory[:tenth])), 3) if memory else None
-
-
-def _smoothing(live: LiveConfig, seconds: float) -> Iterator[dict[str, object]]:
-    """Flicker along the motion, and how much of it is left: a session for each smoothing."""
-    for share in _SMOOTHINGS:
-        found = session(replace(live, smoothing=share), seconds, keep=True)
-        flicker, moved = _flicker(found.pictures)
-        line: dict[str, object] = {
-            "smoothing": share,
-            "flicker": round(flicker, 2),
-            "motion, px a frame": round(moved, 2),
-            "wait for an action, median s": _part(found.waits, 50),
-        }
-        print(json.dumps(line), flush=True)
-        yield line
-
-
-def _flicker(pictures: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Grey levels that a pixel changes along its motion from one shown frame to the next, and its way."""
-    flow = DisFlow()
-    changes, ways = [], []
-    for one, other in zip(pictures[::3], pictures[3::3], strict=False):
-        forward, _ = flow(one, other)
-        changes.append(float(np.abs(warped(other, forward).astype(float) - one).mean()))
-        ways.append(float(np.linalg.norm(forward, axis=-1).mean()))
-    return (float(np.mean(changes)), float(np.mean(ways))) if changes else (0.0, 0.0)
 
 
 def _table(rows: Sequence[dict[str, object]]) -> None:

@@ -13,7 +13,7 @@ _WEIGHT = 0.4  # of the newest segment in the mean
 
 @dataclass(slots=True)
 class Pacing:
-    """`fps` are generated frames of a second of the clip; a segment takes `seconds` and makes `fresh` frames."""
+    """`fps` are frames of a second of the clip; a segment takes `seconds` and makes `fresh` new ones."""
 
     fps: float
     fresh: int

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pokora_anime.live.live_settings import FPS, LiveConfig
 from pokora_anime.prompt.prompt_syntax import MAX_STOPS
+from pokora_anime.rules.text_rules import MAX_PROMPT
 
 SHORTEST, LONGEST = 0.5, 120.0  # seconds
 
@@ -19,20 +20,27 @@ class Take:
     words: str
     origin: int | None = None
     stops: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    end: int | None = None  # its frame with which no run could go on
 
     def turn(self, frame: int, words: str) -> None:
-        """Other words hold around a frame of the take."""
-        if words != (self.stops[-1][1] if self.stops else self.words):
-            self.stops.append((frame, words))
+        """Other words hold around a frame of the take; where a run cannot hold them, it ends there."""
+        if self.end is not None or words == (self.stops[-1][1] if self.stops else self.words):
+            return
+        self.stops.append((frame, words))
+        if len(self.stops) >= MAX_STOPS or len(self.prompt(LONGEST)) > MAX_PROMPT:
+            self.stops.pop()
+            self.end = frame
 
     def seconds(self, shown: float) -> float:
         """How much of it was shown when the session's frame `shown` was."""
         frames = 0.0 if self.origin is None else shown - self.origin
+        frames = frames if self.end is None else min(frames, self.end)
         return round(min(max(frames / FPS, 0.0), LONGEST), 2)
 
     def full(self, shown: float) -> bool:
-        """Whether it ends here: no run takes more stops, or more seconds."""
-        return self.seconds(shown) >= LONGEST or len(self.stops) + 1 >= MAX_STOPS
+        """Whether it ends here: no run takes more stops or words, and it takes two minutes at most."""
+        end = LONGEST if self.end is None else min(self.end / FPS, LONGEST)
+        return self.seconds(shown) >= round(end, 2)
 
     def prompt(self, seconds: float) -> str:
         """Its words as a prompt that travels."""

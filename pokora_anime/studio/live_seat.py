@@ -1,15 +1,15 @@
-"""The server's one live session: who has it, what is typed there, and the queue that waits meanwhile."""
+"""The server's one live session: who has it, what is typed there, and the queue that waits meanwhile. Torch-free."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pokora_anime.config import gate
 from pokora_anime.devices import openvino_runtime
 from pokora_anime.live import live_settings
-from pokora_anime.live.live_session import LiveSession
 from pokora_anime.live.live_settings import LiveConfig, LiveRuntime
 from pokora_anime.live.live_words import merged
 from pokora_anime.live.take import Take, run_words, session_words
@@ -21,6 +21,9 @@ from pokora_anime.studio.queue.job_queue import JobQueue
 from pokora_anime.studio.queue.job_reading import Sent
 from pokora_anime.studio.queue.job_record import Job
 from pokora_anime.studio.workspaces import Workspace
+
+if TYPE_CHECKING:
+    from pokora_anime.live.live_session import LiveSession
 
 _POLL = 0.5
 FOLDER = "live"  # in the outputs: temporary files of the process that generates
@@ -38,6 +41,8 @@ class LiveSeat:
     def start(self, user: str, prompt: str, words: Sequence[str], workspace: Workspace) -> LiveSession:
         """A new session. Raises ConfigError, PromptError, WeightsError, Problem 409 where one is or a job is
         rendered."""
+        from pokora_anime.live.live_session import LiveSession  # OpenCV: for who starts a session
+
         live = live_settings.read(words)
         config = judged(prompt, live)
         with self._lock:

@@ -6,19 +6,21 @@ import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from pokora_anime.live.live_session import LiveSession
 from pokora_anime.schema import field_laws
 from pokora_anime.studio.api.check_api import Word, known_parts
 from pokora_anime.studio.api.runs_api import to_json
 from pokora_anime.studio.api.services import Asking, Caller
 from pokora_anime.studio.live_seat import judged
 from pokora_anime.studio.problems import Problem, plain
+
+if TYPE_CHECKING:
+    from pokora_anime.live.live_session import LiveSession
 
 router = APIRouter(prefix="/api/live", tags=["live"])
 _WAIT = 0.5  # seconds for a frame, after which it is seen whether somebody is still there

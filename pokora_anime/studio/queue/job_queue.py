@@ -43,6 +43,10 @@ class Renders(Protocol):
         """Get ready for a run like this one, which somebody is about to ask for; returns at once."""
         ...
 
+    def rest(self) -> None:
+        """End what renders nothing; the machine is for somebody else."""
+        ...
+
     def interrupt(self, job: Job) -> None:
         """Stop this attempt of a job, whether it has begun or is about to."""
         ...
@@ -160,6 +164,7 @@ class JobQueue:
                     fix="wait for it, or cancel it: its finished segments stay",
                 )  # fmt: skip
             self._paused = True
+        self._renders.rest()
 
     def resume(self) -> None:
         """Work off what waited."""
