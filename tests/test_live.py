@@ -22,8 +22,12 @@ from pokora_anime.live.pacing import Pacing
 from pokora_anime.live.shown_frames import ShownFrames
 from pokora_anime.live.take import Take
 from pokora_anime.live.word_queue import LastOne
+from pokora_anime.prompt import open_words
 from pokora_anime.prompt.prompt_syntax import MAX_STOPS, stops
 from pokora_anime.rules.text_rules import MAX_PROMPT
+from pokora_anime.studio.api.check_api import known_parts
+from pokora_anime.studio.api.live_api import PROMPTS
+from pokora_anime.studio.live_seat import judged
 from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
 WAVING = "1girl, blue hair, twintails, white dress, waving, cherry blossoms"
@@ -148,6 +152,27 @@ def test_of_three_hundred_prompts_the_last_one_is_followed() -> None:
 )
 def test_typed_words_change_what_they_name_and_nothing_else(typed: str, prompt: str) -> None:
     assert merged(WAVING, typed) == prompt
+
+
+def test_of_two_takes_and_words_none_takes_the_place_of_another_kind() -> None:
+    queue: LastOne[int] = LastOne()
+    queue.put(3)
+    queue.drop(lambda number: number < 5)
+    assert not queue.waits
+    queue.put(6)
+    queue.drop(lambda number: number < 5)
+    assert queue.take() == 6
+
+
+@pytest.mark.parametrize("prompt", [*PROMPTS, "1girl, dancing", "1girl, {red|blue} hair, closed eyes"])
+def test_what_a_live_prompt_leaves_open_is_named_before_other_words_come(prompt: str) -> None:
+    config = judged(prompt, LiveConfig(seed=4))
+    later = merged(config.shot.prompt, "red hair, black kimono, ballet")
+    travel = replace(config, shot=replace(config.shot, prompt=f"0: {config.shot.prompt}, 20: {later}"))
+    assert open_words.chosen(travel) == open_words.chosen(config) == ""
+    if prompt in PROMPTS:
+        assert config.shot.prompt == prompt
+        assert not [part for part in known_parts(config) if not part["known"]]
 
 
 def test_what_a_sentence_said_beside_what_changes_is_kept() -> None:

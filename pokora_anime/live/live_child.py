@@ -85,17 +85,21 @@ class _Inbox:
     def __init__(self) -> None:
         self.shown, self.ended = 0, False
         self._words: LastOne[Message] = LastOne()
+        self._takes: LastOne[Message] = LastOne()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def take(self) -> Asked | None:
-        """What was asked for last, once."""
-        message = self._words.take()
+        """What was asked for last, once: a take before the words that were typed after it."""
+        take = self._takes.take()
+        if take is not None:
+            self._words.drop(lambda words: words["number"] < take["number"])
+        message = take or self._words.take()
         return None if message is None else _asked(message)
 
     @property
     def waits(self) -> bool:
         """Whether something is asked for."""
-        return self._words.waits
+        return self._words.waits or self._takes.waits
 
     def wait(self, seconds: float) -> None:
         """Until something changes, or so long."""
@@ -107,7 +111,7 @@ class _Inbox:
             if "shown" in message:
                 self.shown = int(message["shown"])
             if "config" in message:
-                self._words.put(message)
+                (self._takes if message.get("take") else self._words).put(message)
         self.ended = True
         with self._words.changed:
             self._words.changed.notify_all()

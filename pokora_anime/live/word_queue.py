@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -29,6 +30,12 @@ class LastOne(Generic[T]):
         with self.changed:
             found, self._waiting = self._waiting, None
             return found
+
+    def drop(self, where: Callable[[T], bool]) -> None:
+        """Let go of what waits where the function says so."""
+        with self.changed:
+            if self._waiting is not None and where(self._waiting):
+                self._waiting = None
 
     @property
     def waits(self) -> bool:

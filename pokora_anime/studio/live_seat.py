@@ -1,4 +1,4 @@
-"""The server's one live session: who has it, what is typed there, and the queue that waits meanwhile. Torch-free."""
+"""The one live session of a server: who has it, what is typed, and the queue that waits. Torch-free."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pokora_anime.catalogue.lora.lora_tags import shot_loras
 from pokora_anime.config import gate
 from pokora_anime.devices import openvino_runtime
 from pokora_anime.live import live_settings
 from pokora_anime.live.live_settings import LiveConfig, LiveRuntime
 from pokora_anime.live.live_words import merged
 from pokora_anime.live.take import Take, run_words, session_words
+from pokora_anime.prompt import open_words
 from pokora_anime.prompt.prompt_syntax import stops
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.studio.problems import Problem
@@ -135,8 +137,22 @@ class LiveSeat:
 
 
 def judged(prompt: str, live: LiveConfig) -> VideoConfig:
-    """The config that a prompt comes to, judged as a clip's. Raises ConfigError, PromptError, Problem."""
-    if len(stops(prompt)) > 1:
+    """The config that a prompt comes to, judged as a clip's. Raises ConfigError, PromptError, Problem.
+
+    What the prompt leaves open is named in it: words that come later must not change it.
+    """
+    config = _composed(prompt, live)
+    if shot_loras(config.shot):
+        raise Problem(
+            422, "PRM-SYNTAX", "a LoRA tag in a live prompt", expected="words: its networks stay as they are",
+            fix="leave it out, or render a clip",
+        )  # fmt: skip
+    chosen = open_words.chosen(config)
+    return _composed(f"{config.shot.prompt}, {chosen}", live) if chosen else config
+
+
+def _composed(prompt: str, live: LiveConfig) -> VideoConfig:
+    if len(stops(f"0: {prompt}")) > 1:
         raise Problem(
             422, "PRM-TRAVEL", "a prompt that travels", expected="the words from now on",
             fix="type what comes next when it is to come",

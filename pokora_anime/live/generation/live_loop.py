@@ -104,6 +104,9 @@ class LiveLoop:
 
     def _follow(self, asked: Asked, inbox: Inbox) -> None:
         """Words that hold from the first frame on that can still be made for them."""
+        if asked.config.shot.prompt == self._config.shot.prompt:
+            self._words = asked.number  # nothing is asked for that is not there
+            return
         begins = self._pacing.begins(self._next, inbox.shown, self._since)
         old, text = self._look, asked.config.shot.prompt
         prompt = self._maker.words(asked.config)

@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/live", tags=["live"])
 _WAIT = 0.5  # seconds for a frame, after which it is seen whether somebody is still there
+# Each names all that a base would fill in, so that a new one is another person.
 PROMPTS = (
-    "1girl, blue hair, twintails, white dress, waving, cherry blossoms",
-    "1girl, red hair, ponytail, black kimono, dancing, night sky",
-    "1girl, blonde hair, long hair, blue eyes, school uniform, walking, city",
-    "1girl, pink hair, short hair, yellow hoodie, jumping, beach",
-    "1girl, silver hair, long hair, purple dress, ballet, night sky",
-    "1girl, green hair, twintails, white hoodie, club dance, city",
-    "1girl, black hair, short hair, red kimono, bowing, cherry blossoms",
+    "1girl, blue hair, twintails, green eyes, white dress, waving, cherry blossoms",
+    "1girl, red hair, ponytail, gold eyes, black kimono, dancing, night sky",
+    "1girl, blonde hair, long hair, blue eyes, white school uniform, walking, city",
+    "1girl, pink hair, short hair, purple eyes, yellow hoodie, jumping, beach",
+    "1girl, silver hair, long hair, blue eyes, purple dress, ballet, sunset",
+    "1girl, green hair, twintails, brown eyes, white hoodie, club dance, city",
+    "1girl, black hair, short hair, red eyes, red kimono, bowing, cherry blossoms",
     "1girl, brown hair, ponytail, green eyes, blue dress, spinning, beach",
-    "1girl, purple hair, twintails, smile, pink dress, arms up, classroom",
-    "1girl, blonde hair, ponytail, black hoodie, running, forest",
+    "1girl, purple hair, twintails, gold eyes, smile, pink dress, arms up, blue sky",
+    "1girl, blonde hair, ponytail, green eyes, black hoodie, running, forest",
 )
 
 
