@@ -11,6 +11,7 @@ import pytest
 
 from pokora_anime.choreography import pose_plan, skeleton
 from pokora_anime.choreography.choreographer import Choreographer
+from pokora_anime.cli import main
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError
 from pokora_anime.live import live_settings, take
@@ -25,6 +26,7 @@ from pokora_anime.live.word_queue import LastOne
 from pokora_anime.prompt import open_words
 from pokora_anime.prompt.prompt_syntax import MAX_STOPS, stops
 from pokora_anime.rules.text_rules import MAX_PROMPT
+from pokora_anime.schema import field_laws
 from pokora_anime.studio.api.check_api import known_parts
 from pokora_anime.studio.api.live_api import PROMPTS
 from pokora_anime.studio.live_seat import judged
@@ -293,3 +295,23 @@ def test_nothing_of_the_parts_around_generation_needs_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
     )
     assert told.stdout.strip() == "False"
+
+
+def test_the_command_explains_itself_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["live", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"live.{one.key}=" in told for one in field_laws.settings(LiveConfig))
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [("live.steps=9", "CFG-RANGE"), ("studio.prot=1", "CFG-KEY"), ("--fullscreen", "CFG-SYNTAX")],
+)
+def test_a_wrong_word_of_the_command_is_one_line(
+    word: str, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["live", word]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert code in told
+    assert word.partition("=")[0] in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,8 @@ def test_from_the_first_frame_to_a_verified_recording(server: StudioServer, tmp_
         page.until("document.querySelector('.toast.good')", 20)
         assert not page.errors
 
+        if pictures := os.environ.get("POKORA_PICTURES"):
+            page.picture(Path(pictures) / "live.png")
         refused = page.tell(
             "fetch('/api/live', {method: 'POST', headers: {'Content-Type': 'application/json'},"
             f" body: JSON.stringify({{prompt: {json.dumps(PROMPT)}}})}}).then((one) => one.json())"
