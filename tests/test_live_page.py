@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the studio's jobs are for POSIX here"),
 ]
 WAITING = 240.0  # seconds that the first frame may take on a busy machine
-SETTINGS = {"live.steps": 1, "live.frames": 8, "live.runtime": "torch", "live.seed": 3}
+SETTINGS = {"live.steps": 1, "live.frames": 8, "live.runtime": "torch", "live.seed": 3, "live.threads": 1}
 PROMPT = "1girl, blue hair, twintails, white dress, waving, cherry blossoms"
 
 

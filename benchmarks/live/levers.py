@@ -36,7 +36,7 @@ PROMPT = "1girl, blue hair, twintails, white dress, {}, cherry blossoms"
 TURN, SEGMENTS = 2, 4  # the segment before which another word is typed, of how many
 LIMBS = (3, 4, 6, 7)
 _WITHIN = 0.1
-PLAIN = LiveConfig(seed=1, smoothing=0.0, runtime=LiveRuntime.torch)
+PLAIN = LiveConfig(seed=1, fixed_noise=0.5, smoothing=0.0, runtime=LiveRuntime.torch)
 SETTINGS = (
     PLAIN,
     *(replace(PLAIN, steps=steps) for steps in (1, 3, 4)),
@@ -182,7 +182,7 @@ def _flicker(frames: Sequence[Image]) -> tuple[float, float]:
 
 def _named(live: LiveConfig) -> str:
     told = f"steps={live.steps} fixed_noise={live.fixed_noise:g} latent_feedback={live.latent_feedback:g}"
-    return f"{told} (default)" if live == PLAIN else told
+    return f"{told} (compared with)" if live == PLAIN else told
 
 
 def _config(action: str) -> VideoConfig:

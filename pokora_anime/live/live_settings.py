@@ -38,15 +38,16 @@ class LiveConfig:
     steps: Annotated[int, Law("denoising steps of a segment (LCM)", low=1, high=4)] = 2
     size: Annotated[int, Law("side of a frame", low=256, high=512, multiple=64, unit="px")] = 256
     frames: Annotated[int, Law("frames of a segment, known ones included", low=8, high=16, multiple=4)] = 16
-    fixed_noise: Annotated[float, _share("share of a frame's noise that all frames have in common")] = 0.5
+    fixed_noise: Annotated[float, _share("share of a frame's noise that all frames have in common")] = 0.75
     latent_feedback: Annotated[
         float, _share("how much a segment starts from the last latent in place of the look's in its poses")
     ] = 0.0
     smoothing: Annotated[
         float, Law("how much of a shown frame is the one before it, moved along", low=0, high=0.9)
-    ] = 0.3
+    ] = 0.45
     seed: Annotated[int, Law("seed of the look and of the dance", low=0, high=2**31 - 1)] = 0
     runtime: Annotated[LiveRuntime, Law("what computes")] = LiveRuntime.auto
+    threads: Annotated[int, Law("processor threads that generate; 0: all cores", low=0, high=256)] = 0
 
     @property
     def schedule(self) -> int:

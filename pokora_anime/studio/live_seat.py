@@ -166,6 +166,7 @@ def _composed(prompt: str, live: LiveConfig) -> VideoConfig:
         *session_words(live),
         f"motion.frames={live.frames}",
         f"device.runtime={runtime.value}",
+        *([f"device.threads={live.threads}"] if live.threads else []),
     ]
     config = job_reading.composed(Sent.of("video", words))
     gate.refuse(config)
