@@ -179,6 +179,7 @@ def _render(request: Message, answers: IO[bytes]) -> Message:
     config = from_plain(SCHEMAS[request["command"]], request["config"])
     check(config)
     weight_check.check(config)
+    _import_all(config)
     from pokora_anime.networks.converted import kept_conversions
 
     send(answers, {"uncompiled": _uncompiled()})
@@ -189,11 +190,18 @@ def _render(request: Message, answers: IO[bytes]) -> Message:
 
 def _warm() -> Message:
     """Imports what a run imports, before one is asked for."""
-    from pokora_anime.networks import network_cache
-    from pokora_anime.render import pipeline
-
-    del network_cache, pipeline
+    _import_all()
     return {"warm": True, "uncompiled": _uncompiled()}
+
+
+def _import_all(config: RunConfig | None = None) -> None:
+    """Imports what a run imports, and nothing that only others would need."""
+    from pokora_anime.render.worker.lean_imports import lean
+
+    with lean(config):
+        from pokora_anime.networks import network_cache
+        from pokora_anime.render import pipeline
+    del network_cache, pipeline
 
 
 def _rendered(config: RunConfig, request: Message, answers: IO[bytes]) -> Path:
