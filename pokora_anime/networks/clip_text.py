@@ -72,11 +72,16 @@ class Encoded:
     text_embeds: Tensor | None = None
 
 
+def _table(rows: int, width: int) -> nn.Embedding:
+    """Without numbers: on the meta device random ones would have torch import its compiler."""
+    return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
+
+
 class _Embeddings(nn.Module):
     def __init__(self, settings: ClipSettings) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(settings.vocab_size, settings.hidden_size)
-        self.position_embedding = nn.Embedding(settings.max_position_embeddings, settings.hidden_size)
+        self.token_embedding = _table(settings.vocab_size, settings.hidden_size)
+        self.position_embedding = _table(settings.max_position_embeddings, settings.hidden_size)
 
     def forward(self, ids: Tensor) -> Tensor:
         positions = torch.arange(ids.shape[-1], device=ids.device)[None]

@@ -8,8 +8,8 @@ none of the extensions. So while `lean` lasts
 - a package runs its `__init__` only when something is asked of the package itself;
 - a module of which only functions are used hands out stand-ins, which import it when they are called.
 
-Nothing else changes: what is asked for later is imported then, whole. A library that has been imported
-already, or that has changed, is left as it is.
+What is asked for later is imported then, whole. But a compiler would not know what diffusers has to tell it:
+a process that compiles or converts networks imports diffusers as it is.
 """
 
 from __future__ import annotations
@@ -32,28 +32,26 @@ _PACKAGES = frozenset(
     f"diffusers.{name}"
     for name in ("hooks", "models.autoencoders", "models.controlnets", "models.transformers", "models.unets")
 )
-_FUNCTIONS = frozenset(
-    {"diffusers.hooks.group_offloading", "diffusers.loaders.single_file_utils", "scipy.stats"}
-)
+_FUNCTIONS = frozenset({"diffusers.loaders.single_file_utils", "scipy.stats"})
 
 Kind = TypeVar("Kind")
 
 
+def suits(config: RunConfig) -> bool:
+    """Whether a process with lean imports can render this: nothing is compiled or converted in it."""
+    return config.device.compile is Compile.off and config.device.runtime is Runtime.torch
+
+
 @contextmanager
-def lean(config: RunConfig | None = None) -> Generator[None, None, None]:
-    """Within the block diffusers is imported without extensions; not for a config that compiles networks."""
-    compiled = config is not None and (
-        config.device.compile is not Compile.off or config.device.runtime is not Runtime.torch
-    )
-    if compiled:
-        _tell_compiler()
-    if compiled or "diffusers" in sys.modules:
+def lean() -> Generator[None, None, None]:
+    """Within the block diffusers is imported without extensions; where it is imported already, nothing changes."""
+    if "diffusers" in sys.modules:
         yield
         return
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:
-        with _without_extensions():
+        with _without_extensions(), _undecorated():
             yield
     finally:
         sys.meta_path.remove(finder)
@@ -61,9 +59,11 @@ def lean(config: RunConfig | None = None) -> Generator[None, None, None]:
 
 @contextmanager
 def _without_extensions() -> Generator[None, None, None]:
-    from diffusers.utils import import_utils, torch_utils
+    from diffusers import utils
+    from diffusers.utils import import_utils
 
-    torch_utils.maybe_allow_in_graph = _remembered
+    # Every call of a UNet would look for layers of peft: LoRAs are merged here, and there are none.
+    utils.USE_PEFT_BACKEND = False
     found = {name: vars(import_utils)[name] for name in _EXTENSIONS if name in vars(import_utils)}
     vars(import_utils).update(dict.fromkeys(found, False))
     try:
@@ -72,22 +72,20 @@ def _without_extensions() -> Generator[None, None, None]:
         vars(import_utils).update(found)
 
 
-_whole: list[object] = []  # what a compiler must not look into
+@contextmanager
+def _undecorated() -> Generator[None, None, None]:
+    """A function that no compiler may look into is itself: telling a compiler would import it."""
+    import torch
 
+    def disable(function: Kind | None = None, recursive: bool = True, *, reason: str | None = None) -> object:
+        del recursive, reason
+        return function if function is not None else lambda other: other
 
-def _remembered(kind: Kind) -> Kind:
-    _whole.append(kind)
-    return kind
-
-
-def _tell_compiler() -> None:
-    """Tell it now what it would have been told, had it been there when diffusers was imported."""
-    if _whole:
-        import torch._dynamo
-
-        for kind in _whole:
-            torch._dynamo.allow_in_graph(kind)
-        _whole.clear()
+    kept, torch.compiler.disable = torch.compiler.disable, disable
+    try:
+        yield
+    finally:
+        torch.compiler.disable = kept
 
 
 class _Finder(MetaPathFinder):
