@@ -99,8 +99,7 @@ class _Attention(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         shape = (*hidden.shape[:-1], -1, self.head)
         query, key, value = (
-            project(hidden).view(shape).transpose(1, 2)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
+            project(hidden).view(shape).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         seen = functional.scaled_dot_product_attention(
             query, key, value, scale=self.head**-0.5, is_causal=hidden.shape[1] > 1
