@@ -63,7 +63,7 @@ def test_what_was_left_out_can_be_imported_later() -> None:
 
 
 @pytest.mark.parametrize(
-    "name, ours, theirs",
+    ("name", "ours", "theirs"),
     [
         ("text_encoder", ClipText, CLIPTextModel),
         ("text_encoder_2", ClipTextProjected, CLIPTextModelWithProjection),

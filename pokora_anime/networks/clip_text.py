@@ -1,4 +1,4 @@
-"""CLIP's text encoder (arXiv 2103.00020, section 2.4): token ids in, hidden states and a pooled embedding out.
+"""CLIP's text encoder (arXiv 2103.00020, section 2.4): token ids in, hidden states and an embedding out.
 
 The numbers are those of transformers' classes, to the bit, and so are the names of the layers, which LoRAs go
 by. Importing those classes takes longer than the first picture: they bring object detection, compilers and

@@ -87,7 +87,7 @@ def _low_rank(parts: dict[str, Tensor], weight: Tensor) -> Tensor:
 
 
 def _multiplied(left: Tensor, right: Tensor) -> Tensor:
-    """Two matrices' product; on the meta device by hand, where torch would import its compiler to compare sizes."""
+    """Two matrices' product; on the meta device, where torch would import its compiler, by hand."""
     if not left.is_meta:
         return left @ right
     if left.shape[1] != right.shape[0]:

@@ -14,7 +14,7 @@ from pokora_anime.schema.settings import DeviceKind, DType, Family
 from pokora_anime.system.files.user_folder import data_folder
 
 FILE = "rates.json"
-# FLOP/s that nano's motion UNet by itself reaches on one core of an EPYC with AVX512-bf16 (`pokora bench gpu`).
+# FLOP/s of nano's motion UNet by itself on one core of an EPYC with AVX512-bf16 (`pokora bench gpu`).
 _CORE = {DType.fp32: 75e9, DType.bf16: 120e9}
 
 

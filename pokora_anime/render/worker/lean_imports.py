@@ -44,7 +44,7 @@ def suits(config: RunConfig) -> bool:
 
 @contextmanager
 def lean() -> Generator[None, None, None]:
-    """Within the block diffusers is imported without extensions; where it is imported already, nothing changes."""
+    """Within the block diffusers is imported without extensions, unless it has been imported already."""
     if "diffusers" in sys.modules:
         yield
         return
