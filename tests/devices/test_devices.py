@@ -93,12 +93,12 @@ def test_the_time_is_that_of_starting_computing_and_delivering() -> None:
     here = hardware.of_cpu(DeviceConfig(threads=2), 8 * GIB, bf16=True)
     found = forecast(Plan(), Job.of(compose("video")), here)
     assert found.seconds == found.starting + found.computing + found.delivering
-    assert 5 < found.starting < 6
+    assert 3 < found.starting < 4
     half = forecast(Plan(), Job.of(compose("video", ["finish.width=384", "finish.height=384"])), here)
     assert half.delivering == pytest.approx(found.delivering / 4)
     guided = forecast(Plan(), Job.of(compose("video", ["speed.clip_guidance_end=1"])), here)
     assert 35 < guided.seconds < 50  # 38 to 43 s were measured on two cores of an EPYC, nothing else running
-    assert 0.45 < found.computing / guided.computing < 0.6  # one row a step in place of two
+    assert 0.45 < found.computing / guided.computing < 0.67  # one row a step in place of two
     large = replace(job(), delivered=10**9)
     slow, quick = (forecast(Plan(), large, replace(card(80), cores=cores)) for cores in (1, 16))
     assert slow.delivering > 0 and quick.delivering == 0.0  # beside the card
