@@ -102,7 +102,7 @@ def test_the_time_is_that_of_starting_computing_and_delivering() -> None:
     large = replace(job(), delivered=10**9)
     slow, quick = (forecast(Plan(), large, replace(card(80), cores=cores)) for cores in (1, 16))
     assert slow.delivering > 0 and quick.delivering == 0.0  # beside the card
-    assert slow.computing + slow.delivering == pytest.approx(1.8e-7 * large.delivered)
+    assert slow.computing + slow.delivering == pytest.approx(2e-7 * large.delivered)
 
 
 def test_the_forecast_is_the_sum_of_what_is_held_and_what_is_alive() -> None:
