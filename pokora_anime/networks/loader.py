@@ -21,7 +21,7 @@ from diffusers import (
     UNetMotionModel,
 )
 from diffusers.utils import logging as diffusers_logging
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from pokora_anime.catalogue import needed_weights, registry, weight_hashes
@@ -37,7 +37,6 @@ from pokora_anime.devices.memory_layout import laid_out
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import WeightsError
 from pokora_anime.nano.crisp import Crisp
-from pokora_anime.networks.clip_text import ClipText, ClipTextProjected
 from pokora_anime.networks.converted.converted_network import ConvertedNetwork, Converting
 from pokora_anime.networks.extraction import extractors, picture_judge
 from pokora_anime.networks.finishing import rife, upscaler
@@ -64,7 +63,7 @@ for _log in (diffusers_logging, transformers_logging):
     _log.set_verbosity_error()
     _log.disable_progress_bar()
 
-ENCODERS = (("text_encoder", ClipText), ("text_encoder_2", ClipTextProjected))
+ENCODERS = (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
 # What decides about a prompt's embedding; the index tells whether "no prompt" means zeros.
 TEXT_PARTS = ("text_encoder", "tokenizer", "model_index.json")
 FP16_VAES = ("sdxl-vae-fp16-fix",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from accelerate import init_empty_weights
+import torch
 from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
 from pokora_anime.errors import WeightsError
@@ -24,9 +24,7 @@ def build_motion_unet(unet: UNet2DConditionModel, adapter: MotionAdapter) -> UNe
             "WGT-ADAPTER", f"the adapter normalises in {groups[1]} groups", expected=str(groups[0])
         )
     try:
-        # No time and memory for weights that are replaced at once. Buffers are computed: sums on the meta
-        # device would have torch import its compiler.
-        with init_empty_weights(include_buffers=False):
+        with torch.device("meta"):  # no time and memory for weights that are replaced at once
             made = UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
         motion = cast(UNetMotionModel, made)
         motion.load_state_dict({**unet.state_dict(), **adapter.state_dict()}, strict=True, assign=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 
 import torch
+from diffusers.hooks import apply_group_offloading
 from torch import nn
 
 from pokora_anime.devices.forecast.plan import Offload, Plan
@@ -91,8 +92,6 @@ def place(network: M, device: torch.device, dtype: torch.dtype, plan: Plan, turn
     elif plan.offload is Offload.model:
         turns.add(network)
     else:
-        from diffusers.hooks import apply_group_offloading
-
         apply_group_offloading(
             network, device, offload_type="leaf_level", use_stream=device.type == "cuda", non_blocking=True
         )

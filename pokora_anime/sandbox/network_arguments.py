@@ -45,8 +45,8 @@ FORWARD: Mapping[str, Signature | None] = {
     "ControlNetUnionModel": Signature(
         positional=2, names=_CONDITION | _CONTROL | {"control_type", "control_type_idx"}, inside=_SIZES
     ),
-    "ClipText": _TEXT,
-    "ClipTextProjected": _TEXT,
+    "CLIPTextModel": _TEXT,
+    "CLIPTextModelWithProjection": _TEXT,
     "AutoencoderKL": None,
     "AutoencoderTiny": None,
     "IFNet": Signature(positional=7, names=frozenset()),

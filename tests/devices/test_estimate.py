@@ -65,7 +65,7 @@ def test_a_clip_takes_what_its_run_forecasts(told: Told, tmp_path: Path) -> None
     run = steps[first_fitting(steps, there.memory)]
     (machine,) = found["machines"]
     assert machine["seconds"]["total"] == pytest.approx(run.seconds, abs=0.06)
-    assert machine["seconds"]["starting"] == pytest.approx(run.starting, abs=0.06) and run.starting > 3
+    assert machine["seconds"]["starting"] == pytest.approx(run.starting, abs=0.06) and run.starting > 5
     assert (machine["memory_bytes"], machine["fits"]) == (run.peak, True)
     assert found["disk_bytes"] == disk_space.needed(config)
     assert machine["plan"] == plan_text.settings(run.plan, job, there)
@@ -297,7 +297,7 @@ def test_measured_rates_are_kept_and_forecast_with(told: Told) -> None:
     assert [one["rates"] for one in (nano, *after)] == ["assumed", "measured", "measured"]
     assert after[0]["seconds"]["computing"] > nano["seconds"]["computing"]
     assert after[1]["seconds"]["computing"] < sdxl["seconds"]["computing"]
-    assert after[0]["seconds"]["starting"] == pytest.approx(nano["seconds"]["starting"] - 0.6, abs=0.11)
+    assert after[0]["seconds"]["starting"] == pytest.approx(nano["seconds"]["starting"] - 2.7, abs=0.11)
     config = compose("stills", words).device
     here = hardware.of_cpu(config, 16 * GIB, bf16=False)
     assert here.rate_of(Family.sdxl) == pytest.approx(config.threads * 2e11 * 75 / 120)

@@ -370,7 +370,7 @@ CALLEES = {
     "UNetMotionModel": ("denoiser.py", "unet"),
     "ControlNetModel": ("control_source.py", "self.network"),
     "AutoencoderKL.decode": ("decode.py", "vae.decode"),
-    "ClipText": ("text_encoders.py", "encoder"),
+    "CLIPTextModel": ("text_encoders.py", "encoder"),
 }
 
 

@@ -49,8 +49,7 @@ def change(layer: Layer, module: nn.Module) -> tuple[Tensor | None, Tensor | Non
 def _product(layer: Layer, parts: dict[str, Tensor], weight: Tensor) -> Tensor | None:
     kind = layer.kind
     if kind == "LoRA":
-        found = _low_rank(parts, weight)
-        return found if found.is_meta else layer.scale * found
+        return layer.scale * _low_rank(parts, weight)
     if kind == "LoHa":
         first = _factor(parts.get("hada_t1"), parts["hada_w1_a"], parts["hada_w1_b"])
         second = _factor(parts.get("hada_t2"), parts["hada_w2_a"], parts["hada_w2_b"])
@@ -80,19 +79,10 @@ def _low_rank(parts: dict[str, Tensor], weight: Tensor) -> Tensor:
     if core is None:
         if weight.dim() == 4 and down.dim() == 4 and down.shape[1:] != weight.shape[1:]:
             raise ValueError("another kernel")
-        return _shaped(_multiplied(up.flatten(1), down.flatten(1)), weight)
+        return _shaped(up.flatten(1) @ down.flatten(1), weight)
     if any(size != 1 for size in down.shape[2:]):
         raise ValueError("a down half that is no 1x1 convolution")
     return _shaped(torch.einsum("oa,abhw,bi->oihw", up.flatten(1), core, down.flatten(1)), weight)
-
-
-def _multiplied(left: Tensor, right: Tensor) -> Tensor:
-    """Two matrices' product; on the meta device, where torch would import its compiler, by hand."""
-    if not left.is_meta:
-        return left @ right
-    if left.shape[1] != right.shape[0]:
-        raise ValueError("halves of another rank")
-    return left.new_empty(left.shape[0], right.shape[1])
 
 
 def _factor(core: Tensor | None, a: Tensor, b: Tensor) -> Tensor:

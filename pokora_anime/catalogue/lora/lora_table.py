@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -280,8 +281,6 @@ def _scale(name: str, layer: Layer, settings: Mapping[str, Json]) -> None:
 def _pattern(patterns: Json, layer: str, default: Json) -> Json:
     if not isinstance(patterns, dict) or not patterns:
         return default
-    from peft.utils.other import get_pattern_key  # seconds, and few files have patterns
-
     return patterns.get(get_pattern_key(list(patterns), layer), default)
 
 

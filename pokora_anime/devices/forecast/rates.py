@@ -40,7 +40,7 @@ class Rates:
     dtype: DType = DType.bf16
     nano: float = 77e9  # of a whole clip: keyframe, decoding and what keeps one core alone busy included
     wide: float = _CORE[DType.bf16]
-    starting: float = 3.6
+    starting: float = 5.7
     delivering: float = 2.0e-7
     accelerator: Accelerator | None = None
     measured: str = ""

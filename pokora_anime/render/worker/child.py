@@ -135,7 +135,7 @@ def _serve(answers: IO[bytes], temporary: str) -> None:
     requests = _Requests(temporary)
     for request in requests:
         with labelled(request.get("label", "")):
-            work = partial(_warm, request) if request.get("warm") else partial(_render, request, answers)
+            work = _warm if request.get("warm") else partial(_render, request, answers)
             answer = _answered(work)
         requests.answered()
         send(answers, answer)
@@ -179,7 +179,6 @@ def _render(request: Message, answers: IO[bytes]) -> Message:
     config = from_plain(SCHEMAS[request["command"]], request["config"])
     check(config)
     weight_check.check(config)
-    _import_all(lean=request["lean"])
     from pokora_anime.networks.converted import kept_conversions
 
     send(answers, {"uncompiled": _uncompiled()})
@@ -188,20 +187,13 @@ def _render(request: Message, answers: IO[bytes]) -> Message:
         return {"path": str(_rendered(config, request, answers)), "uncompiled": _uncompiled()}
 
 
-def _warm(request: Message) -> Message:
+def _warm() -> Message:
     """Imports what a run imports, before one is asked for."""
-    _import_all(lean=request["lean"])
-    return {"warm": True, "uncompiled": _uncompiled()}
+    from pokora_anime.networks import network_cache
+    from pokora_anime.render import pipeline
 
-
-def _import_all(*, lean: bool) -> None:
-    """Imports what a run imports; lean: and nothing that only others would need."""
-    from pokora_anime.render.worker import lean_imports
-
-    with lean_imports.lean() if lean else nullcontext():
-        from pokora_anime.networks import network_cache
-        from pokora_anime.render import pipeline
     del network_cache, pipeline
+    return {"warm": True, "uncompiled": _uncompiled()}
 
 
 def _rendered(config: RunConfig, request: Message, answers: IO[bytes]) -> Path:

@@ -19,7 +19,7 @@ from pokora_anime.devices.forecast import cheaper_settings
 from pokora_anime.errors import Interrupted, MachineError
 from pokora_anime.networks.converted import kept_conversions
 from pokora_anime.provenance.run_layout import LOGS
-from pokora_anime.render.worker import lean_imports, temporary_folders
+from pokora_anime.render.worker import temporary_folders
 from pokora_anime.render.worker.bytecode import compile_later
 from pokora_anime.render.worker.granted_paths import library_folders, needed, places_of_weights
 from pokora_anime.render.worker.messages import Message, receive, send, unpack_error
@@ -81,10 +81,9 @@ class Worker:
     def _ready(self, config: RunConfig, guard: str) -> Child:
         """A process that may open what a run needs."""
         grants = needed(config, self.folder)
-        child = self._child
-        if child is not None and not (child.alive and child.suits(config) and child.grants.covers(grants)):
-            # What a process may open cannot grow, and what it has imported cannot change.
-            grants = grants.joined(child.grants)
+        if self._child is not None and not (self._child.alive and self._child.grants.covers(grants)):
+            # What a process may open cannot grow.
+            grants = grants.joined(self._child.grants)
             self.close()
         if self._child is None:
             self._child = Child(config, grants, self.folder, "sweep", guard)
@@ -111,7 +110,7 @@ class Child:
     """
 
     def __init__(self, config: RunConfig, grants: Grants, home: Path, writes: str, guard: str) -> None:
-        self.grants, self._config, self._lean = grants, config, lean_imports.suits(config)
+        self.grants, self._config = grants, config
         self.busy = False  # whether a run is under way
         self._overdue: threading.Timer | None = None  # ends a run that was interrupted and goes on
         self._temporary = temporary_folders.make(home)
@@ -140,10 +139,6 @@ class Child:
         """Whether the process can be asked."""
         return self._process.poll() is None
 
-    def suits(self, config: RunConfig) -> bool:
-        """Whether it has imported what this run needs."""
-        return lean_imports.suits(config) or not self._lean
-
     def render(
         self,
         config: RunConfig,
@@ -165,7 +160,6 @@ class Child:
             "label": label,
             "first": first is not None,
             "watch": watch is not None,
-            "lean": self._lean,
         }
         self._ask(asked)
         with Relay(self._process) as relay:
@@ -186,7 +180,7 @@ class Child:
 
     def warm(self) -> None:
         """Import what a run imports. A fault is the next run's to tell."""
-        self._ask({"warm": True, "lean": self._lean})
+        self._ask({"warm": True})
         self._answer()
 
     def interrupt(self) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pokora_anime.catalogue.lora import lora_tags
 from pokora_anime.nano.world import vocabulary
-from pokora_anime.networks import clip_text, text_encoders
+from pokora_anime.networks import text_encoders
 from pokora_anime.networks.text_encoders import TextStack
 from pokora_anime.prompt import (
     open_words,
@@ -35,7 +35,6 @@ from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.typed_tensors import from_array
 
 _READERS = (
-    clip_text,
     prompt_syntax,
     prompt_foreign,
     prompt_chunks,
