@@ -73,12 +73,13 @@ def test_from_the_first_frame_to_a_verified_recording(server: StudioServer, tmp_
             "fetch('/api/live/still').then((one) => one.arrayBuffer()).then((one) => one.byteLength)"
         )
         assert still > 10_000
-        page.tell(f"{record}.click()")
-        page.until("document.querySelector('.toast.good')", 20)
-        assert not page.errors
-
         if pictures := os.environ.get("POKORA_PICTURES"):
             page.picture(Path(pictures) / "live.png")
+        page.tell(f"{record}.click()")
+        page.until("document.querySelector('.toast')", WAITING)
+        assert page.tell("document.querySelector('.toast').className") == "toast good"
+        assert not page.errors
+
         refused = page.tell(
             "fetch('/api/live', {method: 'POST', headers: {'Content-Type': 'application/json'},"
             f" body: JSON.stringify({{prompt: {json.dumps(PROMPT)}}})}}).then((one) => one.json())"
