@@ -11,19 +11,20 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, log
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from pokora_anime.config.compose import compose
 from pokora_anime.live.frame_buffer import Frame
 from pokora_anime.live.generation import live_context
 from pokora_anime.live.generation.live_loop import Asked, LiveLoop
 from pokora_anime.live.generation.look import Joints, LookMaker
-from pokora_anime.live.generation.segment_engine import Decoder, SegmentEngine
+from pokora_anime.live.generation.segment_engine import Decoder, SegmentEngine, SegmentOrder
 from pokora_anime.live.live_settings import LiveConfig, LiveRuntime
 from pokora_anime.live.shown_frames import ShownFrames
 from pokora_anime.provenance.run_folder import RunFolder
@@ -84,7 +85,8 @@ class _Watched(SegmentEngine):
 
     poses: dict[int, Joints]
 
-    def latents(self, order, on_step=lambda: None):  # as its parent's
+    def latents(self, order: SegmentOrder, on_step: Callable[[], None] = lambda: None) -> Tensor:
+        """As its parent's."""
         self.poses |= dict(enumerate(order.joints, order.start))
         return super().latents(order, on_step)
 

@@ -108,7 +108,7 @@ def session(live: LiveConfig, seconds: float) -> Measured:
 
 def _watch(shown: LiveSession, live: LiveConfig, seconds: float, found: Measured) -> None:
     begun = last = time.monotonic()
-    number, typed, asked = 0, 1, {}
+    number, typed, asked = 0, 1, dict[int, float]()
     first, processor = shown.after(0, 1.0), _processor()
     made = shown.frames_made
     while (now := time.monotonic()) - begun < seconds:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from pokora_anime.choreography import pose_plan, skeleton
 from pokora_anime.config.compose import compose
@@ -24,6 +25,8 @@ from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.control import choreography_stage
 from pokora_anime.stages.picture import keyframe
 from pokora_anime.stages.text import prompt_embeddings
+
+pytestmark = pytest.mark.apart
 
 LIVE = LiveConfig(steps=1, frames=8, seed=5)
 WAVING = "1girl, blue hair, twintails, white dress, waving, cherry blossoms"
@@ -43,7 +46,7 @@ class _Watched(SegmentEngine):
 
     orders: list[SegmentOrder]
 
-    def latents(self, order: SegmentOrder, on_step: Callable[[], None] = lambda: None):
+    def latents(self, order: SegmentOrder, on_step: Callable[[], None] = lambda: None) -> Tensor:
         self.orders.append(order)
         return super().latents(order, on_step)
 

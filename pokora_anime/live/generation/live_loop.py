@@ -35,7 +35,11 @@ class Inbox(Protocol):
     """What the loop is told by others."""
 
     shown: int  # the frame on the display
-    ended: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody wants frames any more."""
+        ...
 
     def take(self) -> Asked | None:
         """What was asked for last, once."""
