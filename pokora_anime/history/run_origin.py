@@ -12,7 +12,7 @@ from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.history import embedded_texts, foreign_texts, typed_words_again
 from pokora_anime.history.embedded_texts import Texts
 from pokora_anime.history.run_folders import folders
-from pokora_anime.history.typed_words_again import Leaves, Retyped, leaves
+from pokora_anime.history.typed_words_again import Retyped
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.operations import KEYFRAME, REDRAWN

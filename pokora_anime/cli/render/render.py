@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pokora_anime.config import group_precedence
 from pokora_anime.config.overrides import settled
 from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.jobs.render_job import note, printable, render
@@ -259,6 +260,8 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
     if still:
         _take(request, still)
     _told_unused(request.overrides)
+    for line in group_precedence.lines("stills" if command == "stills" else "video", request.overrides):
+        print(line, file=sys.stderr)
     drawn = settled(request.overrides)
     for word in drawn:
         if word not in request.overrides:

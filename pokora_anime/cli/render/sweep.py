@@ -173,7 +173,7 @@ def _job(command: str, composed: DictConfig) -> float:
     label = _side_by_side(hydra_config)
     try:
         # A sweep lies in ROOT/sweep/NAME, its runs in ROOT/sweep/NAME/COMMAND/NAME.
-        config = typed(command, composed)
+        config = typed(command, composed, overrides)
         renderer = worker(folder)
         renderer.label = label
         with labelled(label):
