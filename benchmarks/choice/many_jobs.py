@@ -1,4 +1,4 @@
-"""A sweep of many drafts, killed half-way and typed again: `python -m benchmarks.choice.many_jobs --out FOLDER`.
+"""A sweep of many drafts, killed and typed again: `python -m benchmarks.choice.many_jobs --out FOLDER`.
 
 Told are the segments that the kill lost, what a job costs beside its rendering, and how heavy the gallery is
 and how fast a real Chromium opens it.

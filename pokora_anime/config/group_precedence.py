@@ -1,6 +1,6 @@
 """A group that is typed wins over what a preset says of the same keys. Torch-free.
 
-Hydra merges a preset (`experiment=`, `sweep=`) last: `speed=hq` beside one that says four steps would keep its
+Hydra merges a preset (`experiment=`, `sweep=`) last: `speed=hq` beside one of four steps would keep its
 sampler and lose its steps.
 """
 

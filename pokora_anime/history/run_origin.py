@@ -18,6 +18,7 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.operations import KEYFRAME, REDRAWN
 from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.provenance.seed_noise import PICTURE
+from pokora_anime.schema.option_values import Leaves, leaves
 from pokora_anime.untrusted import strict_yaml
 from pokora_anime.untrusted.untrusted_names import shown
 

@@ -48,7 +48,7 @@ def groups(command: str) -> dict[str, tuple[str, ...]]:
 
 @cache
 def overridden(group: str, option: str) -> dict[str, str]:
-    """The groups of which an option chooses another one, and which: a command needs them to have the option."""
+    """The groups of which an option chooses another one, and which: a command without them has it not."""
     text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
     return dict(re.findall(r"^  - override /(\w+): (\S+)", text, flags=re.MULTILINE))
 

@@ -24,6 +24,7 @@ from pokora_anime.quality.metrics.metric_table import METRICS, STAGES
 from pokora_anime.quality.overall import overall
 from pokora_anime.quality.scorecard import SCORECARD
 from pokora_anime.schema.config_groups import prompt_keys
+from pokora_anime.schema.option_values import leaves
 from pokora_anime.system.files.atomic_files import write_atomic
 from pokora_anime.untrusted.untrusted_names import shown
 
