@@ -287,11 +287,16 @@ def test_favourites_are_kept_and_chosen(root: Path, capsys: pytest.CaptureFixtur
 
 def test_the_best_drafts_are_typed_once_more(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from pokora_anime.cli.render import sweep as sweeps
+    from pokora_anime.jobs import drafts
 
-    kept = sweeps._best(root / "sweep" / "video-grid", 2)
-    assert kept == [["seed=0", "speed=lcm"], ["seed=2", "speed=lcm"]]
-    assert "(100 % good)" in capsys.readouterr().err
-    assert sweeps._best(root / "sweep" / "video-grid", 0) == []
+    asked = drafts.of("video", [drafts.WORD, "speed.steps=9", "shot.seconds=1", "seed=0,1,2"])
+    assert asked.words[:2] == [drafts.WORD, "seed=0,1,2"] and {"speed.steps=4", "shot.seconds=1"} <= set(
+        asked.words
+    )
+    kept = sweeps._best(root / "sweep" / "video-grid", sweeps.Wishes(keep=2, drafts=asked))
+    typed = ["speed.steps=9", "shot.seconds=1"]
+    assert kept == [["seed=0", "speed=lcm", *typed], ["seed=2", "speed=lcm", *typed]]
+    assert "(overall score 1.000)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe../../etc\n", b"/etc/passwd\n", b"#x\n\n", b"a\x00b\n"])

@@ -132,6 +132,16 @@ def constant(ready: Sequence[str]) -> list[str]:
     return [key for key in keys if not _of_hydra(key)]
 
 
+def several(command: str, word: str) -> bool:
+    """Whether a typed word has several values. Raises ConfigError, PromptError."""
+    from hydra.errors import HydraException
+
+    try:
+        return any(one.is_sweep_override() for one in parsed(prepare(command, [word], multirun=True)))
+    except HydraException as error:
+        raise translate(error) from error
+
+
 def one_at_a_time(ready: Sequence[str]) -> list[str]:
     """What makes joblib, alone in having n_jobs, render one job after the other unless more are typed.
 

@@ -21,9 +21,7 @@ def overall(card: Mapping[str, object]) -> float | None:
     nothing is taken of what is no scorecard: anybody may have written the file.
     """
     stages = ((stage, told) for stage in STAGES if isinstance(told := card.get(stage), Mapping))
-    return _mean(
-        worth for stage, told in stages for worth in _told(stage, cast(Mapping[str, object], told))
-    )
+    return _mean(worth for stage, told in stages for worth in _told(stage, cast(Mapping[str, object], told)))
 
 
 def of_score(score: Score, stage: str) -> float | None:
