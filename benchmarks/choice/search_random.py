@@ -16,7 +16,7 @@ from pokora_anime.cli.render import search
 FIXED = (
     *("sweep=search", "search.prune=false", "quality.preview=false", "device.threads=1"),
     *("shot.seconds=2", "finish.fps=8", "finish.interpolation=none", "finish.upscale=lanczos"),
-    *("finish.width=256", "finish.height=256"),
+    *("base.width=128", "base.height=128", "finish.width=256", "finish.height=256"),
 )
 SPACE = (
     *("speed.steps=range(2,9)", "speed.guidance_scale=interval(1,2)", "motion.step_share=interval(0,1)"),
