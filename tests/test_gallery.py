@@ -64,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copied(replay_runs.stills(), root / "stills" / "three")
     sweep = root / "sweep" / "video-grid"
     for number, (name, flicker, verdict) in enumerate(
-        [("a", 0.2, "good"), ("b", 0.9, "bad"), ("c", 0.5, "fair")]
+        [("a", 0.2, "good"), ("b", 1.5, "bad"), ("c", 1.0, "fair")]
     ):
         folder = copied(replay_runs.honest(), sweep / "video" / name)
         scored(folder, flicker, verdict)
@@ -121,8 +121,8 @@ def test_a_gallery_ranks_and_filters(page: Page, sweep: Path) -> None:
     chosen(page, "#rank", "final.flicker")
     assert shown(page)[:3] == ["seed 0", "seed 2", "seed 1"] and shown(page, ".value")[:3] == [
         "0.20",
-        "0.50",
-        "0.90",
+        "1.00",
+        "1.50",
     ]
     chosen(page, "[data-key=seed]", "1")
     assert shown(page) == ["seed 1"]

@@ -110,6 +110,13 @@ def prompt_keys() -> tuple[str, ...]:
 
 
 @cache
+def prompt_lists() -> dict[str, str]:
+    """The keys whose entries hold a person's words, and the field that does: `shots`, `prompt`."""
+    listed = (one.key.partition("[].") for one in field_laws.settings(VideoConfig) if _prompt(one))
+    return {key: name for key, inside, name in listed if inside}
+
+
+@cache
 def map_keys() -> tuple[str, ...]:
     """The keys behind which a name follows: `control.scale`."""
     found = (key for command in SCHEMAS for key, one in typed_settings(command).items() if one.form == "map")
