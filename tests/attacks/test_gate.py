@@ -530,7 +530,7 @@ PROSE = (
     *(
         "smile, bob, smile",
         "${home} costs $5",
-        "{red|blue} hair",
+        "(smile:1.2), [x]",
         "a \\' b",
         "~tilde, 'quoted', {x:1,x:2}",
         "日本",
