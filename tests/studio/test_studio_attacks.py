@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.studio_server import StudioServer
-from test_studio import asked, posted
+from support.studio_server import StudioServer, asked, posted
 
 from pokora_anime.client import Client, StudioError
 from pokora_anime.config.overrides import quote
