@@ -181,7 +181,7 @@ def _wishes(command: str, request: Request) -> Wishes:
     from pokora_anime.cli.render.sweep import Wishes
 
     wishes = Wishes(yes=request.yes, show=request.open, typed=(command, *words(request)))
-    if drafts.WORD not in request.overrides:
+    if drafts.WORD not in request.overrides or command == "stills":
         if request.keep is not None:
             fix, word = f"pokora sweep {drafts.WORD}", drafts.WORD
             raise ConfigError("CFG-SYNTAX", f"keep={request.keep} without drafts", expected=word, fix=fix)
