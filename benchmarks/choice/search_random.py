@@ -15,7 +15,7 @@ from pokora_anime.cli.render import search
 
 FIXED = (
     *("sweep=search", "search.prune=false", "quality.preview=false", "device.threads=1"),
-    *("shot.seconds=2", "finish.fps=8", "finish.interpolation=none", "finish.upscale=lanczos"),
+    *("shot.seconds=1", "finish.fps=8", "finish.interpolation=none", "finish.upscale=lanczos"),
     *("base.width=128", "base.height=128", "finish.width=256", "finish.height=256"),
 )
 SPACE = (
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Search and draw at random, and print what both came to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--trials", type=int, default=12)
     options = parser.parse_args(arguments)
     print("| sampler | best overall score of each repetition | mean |\n|---|---|---|")
     for sampler in ("tpe", "random"):
