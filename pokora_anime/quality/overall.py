@@ -20,8 +20,7 @@ def overall(card: Mapping[str, object]) -> float | None:
     between bad (0) and good (1) in its band, and no more beyond. None where nothing could be measured, and
     nothing is taken of what is no scorecard: anybody may have written the file.
     """
-    stages = ((stage, told) for stage in STAGES if isinstance(told := card.get(stage), Mapping))
-    return _mean(worth for stage, told in stages for worth in _told(stage, cast(Mapping[str, object], told)))
+    return _mean(worth for stage in STAGES for worth in _told(stage, card.get(stage)))
 
 
 def of_score(score: Score, stage: str) -> float | None:
@@ -34,10 +33,11 @@ def _mean(worths: Iterator[float]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def _told(stage: str, told: Mapping[str, object]) -> Iterator[float]:
-    values = told.get("values")
-    if isinstance(values, Mapping):
-        yield from _worths(stage, str(told.get("features")), cast(Mapping[str, object], values))
+def _told(stage: str, told: object) -> Iterator[float]:
+    values = cast("Mapping[str, object]", told).get("values") if isinstance(told, Mapping) else None
+    if isinstance(told, Mapping) and isinstance(values, Mapping):
+        features = str(cast("Mapping[str, object]", told).get("features"))
+        yield from _worths(stage, features, cast("Mapping[str, object]", values))
 
 
 def _worths(stage: str, features: str, values: Mapping[str, object]) -> Iterator[float]:
