@@ -64,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copied(replay_runs.stills(), root / "stills" / "three")
     sweep = root / "sweep" / "video-grid"
     for number, (name, flicker, verdict) in enumerate(
-        [("a", 0.2, "good"), ("b", 1.5, "bad"), ("c", 1.0, "fair")]
+        [("a", 0.2, "good"), ("b", 1.7, "bad"), ("c", 0.85, "fair")]
     ):
         folder = copied(replay_runs.honest(), sweep / "video" / name)
         scored(folder, flicker, verdict)
@@ -121,8 +121,8 @@ def test_a_gallery_ranks_and_filters(page: Page, sweep: Path) -> None:
     chosen(page, "#rank", "final.flicker")
     assert shown(page)[:3] == ["seed 0", "seed 2", "seed 1"] and shown(page, ".value")[:3] == [
         "0.20",
-        "1.00",
-        "1.50",
+        "0.85",
+        "1.70",
     ]
     chosen(page, "[data-key=seed]", "1")
     assert shown(page) == ["seed 1"]
@@ -251,7 +251,7 @@ def test_words_that_are_no_settings_are_no_command(words: object, tmp_path: Path
 def test_tables_hold_keys_and_scores_and_no_formula(root: Path, sweep: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((sweep.parent / "runs.csv").read_text())))
     assert [row["key.seed"] for row in rows][:3] == ["0", "1", "2"]
-    assert [row["final.flicker"] for row in rows][:3] == ["0.2", "0.9", "0.5"]
+    assert [row["final.flicker"] for row in rows][:3] == ["0.2", "1.7", "0.85"]
     assert rows[-1]["status"] == "failed" and rows[-1]["prompt"].startswith("'=HYPERLINK")
     assert rows[0]["again"] == "pokora video seed=0 speed=lcm"
 
