@@ -41,15 +41,16 @@ def groups(command: str) -> dict[str, tuple[str, ...]]:
     """Group name -> its options, for the groups that the command's defaults list names."""
     chosen = defaults(command)
     return {
-        name: tuple(option for option in options(name) if _overridden(name, option) <= chosen.keys())
+        name: tuple(option for option in options(name) if overridden(name, option).keys() <= chosen.keys())
         for name in chosen
     }
 
 
-def _overridden(group: str, option: str) -> set[str]:
-    """The groups of which an option chooses another one: a command without them does not have the option."""
+@cache
+def overridden(group: str, option: str) -> dict[str, str]:
+    """The groups of which an option chooses another one, and which: a command without them has it not."""
     text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
-    return set(re.findall(r"^  - override /(\w+):", text, flags=re.MULTILINE))
+    return dict(re.findall(r"^  - override /(\w+): (\S+)", text, flags=re.MULTILINE))
 
 
 @cache
@@ -106,6 +107,13 @@ def prompt_keys() -> tuple[str, ...]:
     """The keys whose text is a person's words, and taken as typed."""
     found = (key for command in SCHEMAS for key, one in typed_settings(command).items() if _prompt(one))
     return tuple(dict.fromkeys(found))
+
+
+@cache
+def prompt_lists() -> dict[str, str]:
+    """The keys whose entries hold a person's words, and the field that does: `shots`, `prompt`."""
+    listed = (one.key.partition("[].") for one in field_laws.settings(VideoConfig) if _prompt(one))
+    return {key: name for key, inside, name in listed if inside}
 
 
 @cache
