@@ -17,6 +17,7 @@ import yaml
 from pokora_anime.config.compose import unchecked
 from pokora_anime.config.overrides import quote
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.schema import own_styles
 from pokora_anime.schema.config_groups import (
     SCHEMAS,
     conf_dir,
@@ -25,6 +26,7 @@ from pokora_anime.schema.config_groups import (
     keys,
     map_keys,
     options,
+    own_option,
     prompt_keys,
 )
 from pokora_anime.schema.run_identity import to_plain
@@ -137,10 +139,12 @@ def _without_defaults(command: str, words: list[str]) -> list[str]:
 def _options(command: str, wanted: Leaves, differing: Collection[str]) -> list[str]:
     """For each group the option all of whose values are wanted, and most of which differ from the default."""
     found: list[str] = []
+    own = [blend.name for blend in own_styles.readable()]
     for group, names in groups(command).items():
         if group in _NO_CHOICE:
             continue
-        scored = [(_score(command, group, name, wanted, differing), name) for name in names]
+        known = [name for name in names if name in own or not own_option(group, name)]
+        scored = [(_score(command, group, name, wanted, differing), name) for name in known]
         best, name = max(scored, default=(0, ""))
         if best > 0:
             found.append(f"{group}={name}")
@@ -164,9 +168,15 @@ def _schema(command: str) -> Leaves:
     return leaves(to_plain(SCHEMAS[command]()))
 
 
-@cache
 def _values(group: str, option: str) -> Leaves:
-    """What an option's file says; some of it is taken from elsewhere, `${base.anchor}` say."""
+    """What an option says; some of it is taken from elsewhere, `${base.anchor}` say."""
+    if own_option(group, option):
+        return leaves(own_styles.find(option).option)
+    return _shipped_values(group, option)
+
+
+@cache
+def _shipped_values(group: str, option: str) -> Leaves:
     text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
     read = cast(dict[str, Json], yaml.safe_load(text) or {})
     read.pop("defaults", None)
