@@ -13,6 +13,7 @@ from pokora_anime.errors import PokoraError, WeightsError
 from pokora_anime.schema import own_styles
 from pokora_anime.schema.own_styles import Blend
 from pokora_anime.schema.settings import Family
+from pokora_anime.workshop.blending import blend_files, blend_weights
 from pokora_anime.workshop.blending.blend_weights import EXAMPLE, Wish
 
 PAGE = """pokora style: blend style LoRAs into one of your own.
@@ -53,7 +54,6 @@ def _blending(action: str, text: str) -> OneLineParser:
     parser.add_argument("--contest", default="cs492c", help="whose bounds the weights keep (or showcase)")
     parser.add_argument("--normalize", action="store_true", help="scale the weights so that they sum to 1")
     parser.add_argument("--replace", action="store_true", help="take the place of the one of that name")
-    parser.add_argument("--out", type=Path, default=Path("outputs"), metavar="DIR", help="of the runs")
     return parser
 
 
@@ -77,8 +77,6 @@ def _is_key(word: str) -> bool:
 
 
 def _blend(arguments: list[str]) -> int:
-    from pokora_anime.workshop.blending import blend_files, blend_weights
-
     parser = _blending("blend", "Blend style LoRAs by weight, and keep the blend as an option of style.")
     parser.add_argument("--no-preview", action="store_true", help="do not look at it")
     typed, weights, keys = _parsed(parser, arguments)
@@ -86,7 +84,7 @@ def _blend(arguments: list[str]) -> int:
     path = blend_files.keep(blend)
     print(f"style={blend.name}: {blend.said} (base={blend.base.value}, {blend.contest}); kept in {path}")
     if not typed.no_preview:
-        _preview(blend, keys, typed.out)
+        _preview(blend, keys)
     elif keys:
         print(f"not used: {' '.join(keys)}: there is no preview", file=sys.stderr)
     _told_how(blend)
@@ -103,13 +101,13 @@ def _wish(typed: argparse.Namespace) -> Wish:
     )
 
 
-def _preview(blend: Blend, words: Sequence[str], root: Path) -> None:
+def _preview(blend: Blend, words: Sequence[str]) -> None:
     """Look at a blend. It is kept whatever comes of that: weights of a large base may not be here."""
     from pokora_anime.workshop.blending.blend_preview import preview
 
     started = time.monotonic()
     try:
-        path = preview(blend, words, root)
+        path = preview(blend, words)
     except WeightsError as error:
         print(f"no preview: {error.line()}", file=sys.stderr)
         return
@@ -121,23 +119,30 @@ def _told_how(blend: Blend) -> None:
     print(f"use it: pokora video {base}style={blend.name}; pass it on: pokora style export {blend.name}")
 
 
-def _tune(arguments: list[str]) -> int:
-    from pokora_anime.workshop.blending import weight_search
+def _refuse_tuning(weights: Sequence[str], wish: Wish) -> None:
+    """What is wrong is told before torch comes."""
+    blend_weights.blend(weights, wish)
 
+
+def _tune(arguments: list[str]) -> int:
     parser = _blending("tune", "Search a blend's weights on the score, from those that are typed on.")
     parser.add_argument("--trials", type=whole(1, 60), default=8, help="blends to look at besides the start")
-    parser.add_argument("--seeds", type=whole(1, 16), default=3, help="that each is looked at with")
-    parser.add_argument("--clips", action="store_true", help="score clips of one segment, not stills: slower")
+    parser.add_argument("--seeds", type=whole(1, 16), default=6, help="that each is looked at with")
     typed, weights, keys = _parsed(parser, arguments)
-    asked = weight_search.Asked(
-        words=tuple(keys), trials=typed.trials, seeds=typed.seeds, clips=typed.clips, root=typed.out
-    )
-    found = weight_search.tune(weights, _wish(typed), asked)
+    _refuse_tuning(weights, _wish(typed))
+    from pokora_anime.workshop.blending import weight_search
+
+    asked = weight_search.Asked(words=tuple(keys), trials=typed.trials, seeds=typed.seeds)
+    found = weight_search.tune(weights, _wish(typed), asked, _tell)
     print("\n".join(found.lines()))
     if found.kept is None:
         return 1
     _told_how(found.kept)
     return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _list(arguments: list[str]) -> int:
@@ -175,8 +180,6 @@ def _show(arguments: list[str]) -> int:
 
 
 def _export(arguments: list[str]) -> int:
-    from pokora_anime.workshop.blending import blend_files
-
     parser = _parser("export", "One style of your own as one small file, which names its LoRAs by hash.")
     parser.add_argument("name")
     parser.add_argument("file", type=Path, nargs="?", help="default: NAME.json")
@@ -187,8 +190,6 @@ def _export(arguments: list[str]) -> int:
 
 
 def _import(arguments: list[str]) -> int:
-    from pokora_anime.workshop.blending import blend_files
-
     parser = _parser("import", "Somebody's style as an option here; its LoRAs are found by their hash.")
     parser.add_argument("file", type=Path)
     parser.add_argument("--name", default="", help="another name than the file says")
@@ -201,8 +202,6 @@ def _import(arguments: list[str]) -> int:
 
 
 def _remove(arguments: list[str]) -> int:
-    from pokora_anime.workshop.blending import blend_files
-
     parser = _parser("remove", "Take a style of your own away; runs that were made with it stay whole.")
     parser.add_argument("name")
     print(f"removed {blend_files.remove(parser.parse_args(arguments).name)}")
