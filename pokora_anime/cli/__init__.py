@@ -206,7 +206,10 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "doctor": (_doctor, "what this machine can do, and what to type next"),
     "models": (_models, "list, fetch, check, cite and add weights"),
     "data": (_data, "drawings of your own as data sets, with licence and source: to train on"),
-    "style": (_style, "style LoRAs blended into a style of your own: weights, preview, search, one small file"),
+    "style": (
+        _style,
+        "style LoRAs blended into a style of your own: weights, preview, search, one small file",
+    ),
     "negative": (_negative, "what to leave out: suggested for a prompt, or searched on the score"),
     "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
     "train": (_train, "train a style or a character of your own, or the nano family from nothing"),

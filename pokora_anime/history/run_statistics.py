@@ -1,4 +1,4 @@
-"""Finished runs by style and setting: seconds, memory, scores, and whether the newest is worse. Torch-free."""
+"""Finished runs by style and setting: seconds, memory, scores, what got worse. Torch-free."""
 
 from __future__ import annotations
 
@@ -107,7 +107,9 @@ def _measured(folder: Path, command: str, plain: Mapping[str, Json]) -> Measured
 def setting(command: str, plain: Mapping[str, Json]) -> str:
     """What runs of one setting have in common, as a hash's first digits."""
     kept = {key: value for key, value in _flat(plain).items() if key not in _NO_SETTING}
-    return text_hash([command, {key: value for key, value in kept.items() if not key.startswith("device.")}])[:8]
+    return text_hash([command, {key: value for key, value in kept.items() if not key.startswith("device.")}])[
+        :8
+    ]
 
 
 def labels(command: str, plain: Mapping[str, Json]) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def _span(ranks: Sequence[int]) -> str:
 
 
 def compare(first: tuple[Path, str], second: tuple[Path, str]) -> Likeness:
-    """Two files with their names. Raises WeightsError WGT-DAMAGED, WGT-FIT, and WGT-FIT for other networks."""
+    """Two files with their names. Raises WeightsError WGT-DAMAGED, WGT-FIT: two bases too."""
     one, two = ({(r.named.network, r.named.place): r for r in read_table(*file)} for file in (first, second))
     common = [key for key in one if key in two]
     for network, place in common:
@@ -94,14 +94,21 @@ def compare(first: tuple[Path, str], second: tuple[Path, str]) -> Likeness:
             )
     plain = [key for key in common if one[key].kind == PLAIN == two[key].kind and _shape(one[key])]
     products = {key: _products(one[key], two[key]) for key in plain}
-    inner, squares = sum(p[0] for p in products.values()), [sum(p[i] for p in products.values()) for i in (1, 2)]
+    inner, squares = (
+        sum(p[0] for p in products.values()),
+        [sum(p[i] for p in products.values()) for i in (1, 2)],
+    )
     length = (squares[0] * squares[1]) ** 0.5
     return Likeness(
         first=_told(list(one.values())),
         second=_told(list(two.values())),
         common=len(common),
         cosine=inner / length if length > 0 else None,
-        layers={one[key].named.layer: p[0] / (p[1] * p[2]) ** 0.5 for key, p in products.items() if p[1] * p[2] > 0},
+        layers={
+            one[key].named.layer: p[0] / (p[1] * p[2]) ** 0.5
+            for key, p in products.items()
+            if p[1] * p[2] > 0
+        },
         unread=len(common) - len(plain),
     )
 
@@ -131,8 +138,10 @@ def _products(first: Layer, second: Layer) -> tuple[float, float, float]:
     <U D, V E> = trace((U^T V) (E D^T)): nothing of the weight's own size is ever made.
     """
     (up, down), (other_up, other_down) = _halves(first), _halves(second)
-    return _inner(up, down, other_up, other_down), _inner(up, down, up, down), _inner(
-        other_up, other_down, other_up, other_down
+    return (
+        _inner(up, down, other_up, other_down),
+        _inner(up, down, up, down),
+        _inner(other_up, other_down, other_up, other_down),
     )
 
 

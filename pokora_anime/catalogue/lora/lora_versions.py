@@ -93,7 +93,7 @@ def resolve(name: str) -> Row:
 
 
 def spelled_out(text: str) -> str:
-    """Text in which each LoRA's version or alias is the id that it stands for. Raises ConfigError CFG-ALIAS."""
+    """Text in which each LoRA's version or alias is the id behind it. Raises ConfigError CFG-ALIAS."""
     return _NAMED.sub(lambda found: found["before"] + resolve(found["name"]).id, text)
 
 

@@ -14,10 +14,11 @@ from pokora_anime.provenance.hashing import Json
 from pokora_anime.system.files.user_folder import amount
 from pokora_anime.untrusted.untrusted_names import shown
 
-DESCRIPTION = f"""Groups the finished runs below an output folder by style and setting (all but prompt, seed and
-device) and tells, for each, the medians of seconds, peak memory and the overall score, 0 to 1. The newest run
-of a setting is held against up to {LAST} before it: what is worse by more than they differ among themselves is
-a regression, and the exit status is then {QualityError.exit_code}. Fewer than {FEWEST} earlier runs say nothing."""
+DESCRIPTION = f"""Groups the finished runs below an output folder by style and setting (all but prompt, seed
+and device) and tells, for each, the medians of seconds, peak memory and the overall score, 0 to 1. The newest
+run of a setting is held against up to {LAST} before it: what is worse by more than they differ among
+themselves is a regression, and the exit status is then {QualityError.exit_code}. Fewer than {FEWEST} earlier
+runs say nothing."""
 EXAMPLES = """Try
   pokora stats
   pokora stats lcm pastel
@@ -63,7 +64,9 @@ def _lines(group: Group) -> list[str]:
     )
     lines = [f"{group.setting}  {shown(' '.join(group.labels))}"]
     lines.append("  " + "  ".join(figure for figure in figures if figure))
-    lines += [f"  worse: {_told(one)}; newest {shown(group.newest)}; {one.advice}" for one in group.regressions]
+    lines += [
+        f"  worse: {_told(one)}; newest {shown(group.newest)}; {one.advice}" for one in group.regressions
+    ]
     lines += [f"  try {' or '.join(group.advice)}"] if group.advice else []
     return lines
 

@@ -23,7 +23,7 @@ def alias(arguments: Sequence[str]) -> int:
     """`pokora models alias ID NAME VERSION`: have ID@NAME stand for a version; the exit status."""
     parser = OneLineParser(
         prog="pokora models alias",
-        description="Give a version of an own LoRA a name: `pokora models alias mychar best 2`, then mychar@best.",
+        description="Name a version of an own LoRA: `pokora models alias mychar best 2`, then mychar@best.",
     )
     parser.add_argument("id", help="the LoRA, as it was trained")
     parser.add_argument("alias", nargs="?", help="best, say; nothing: list what is there")
@@ -65,7 +65,7 @@ def _same(row: Row, other: Row) -> bool:
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """`pokora models compare A B`: layers, ranks, norms, likeness and scores of two LoRAs; the exit status."""
+    """`pokora models compare A B`: layers, ranks, norms, likeness, scores; the exit status."""
     parser = OneLineParser(
         prog="pokora models compare",
         description="Two LoRAs beside each other: layers, rank, size of the change, likeness, scores of their"
@@ -84,7 +84,11 @@ def compare(arguments: Sequence[str]) -> int:
         listed: dict[str, Json] = {key: [*pair] for key, pair in scores.items()}
         print(json.dumps({"a": name, "b": other, **found.to_json(), "scores": listed}, indent=2))
     else:
-        print("\n".join([f"{'':24} {name[:20]:>20} {other[:20]:>20}", *found.lines(SHOWN), *_score_lines(scores)]))
+        print(
+            "\n".join(
+                [f"{'':24} {name[:20]:>20} {other[:20]:>20}", *found.lines(SHOWN), *_score_lines(scores)]
+            )
+        )
     return 0
 
 

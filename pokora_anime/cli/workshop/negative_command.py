@@ -42,7 +42,9 @@ def _parser(action: str, text: str) -> OneLineParser:
 def _refuse(prompt: str, keys: Sequence[str]) -> None:
     """What is no prompt, or no key. Raises ConfigError CFG-SYNTAX."""
     if not prompt.strip():
-        raise ConfigError("CFG-SYNTAX", "an empty prompt", expected="what is to be seen", fix="'1girl, beach'")
+        raise ConfigError(
+            "CFG-SYNTAX", "an empty prompt", expected="what is to be seen", fix="'1girl, beach'"
+        )
     strange = next((key for key in keys if "=" not in key), "")
     if strange:
         raise ConfigError(

@@ -185,7 +185,9 @@ def _export(arguments: list[str]) -> int:
     parser.add_argument("file", type=Path, nargs="?", help="default: NAME.json")
     parser.add_argument("--replace", action="store_true", help="write over a file that is there")
     typed = parser.parse_args(arguments)
-    print(blend_files.export(typed.name, typed.file or Path(f"{typed.name}.json"), replace_file=typed.replace))
+    print(
+        blend_files.export(typed.name, typed.file or Path(f"{typed.name}.json"), replace_file=typed.replace)
+    )
     return 0
 
 
@@ -206,4 +208,3 @@ def _remove(arguments: list[str]) -> int:
     parser.add_argument("name")
     print(f"removed {blend_files.remove(parser.parse_args(arguments).name)}")
     return 0
-

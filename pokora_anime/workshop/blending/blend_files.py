@@ -48,7 +48,10 @@ def export(name: str, target: Path, *, replace_file: bool) -> Path:
     path = target / f"{name}.json" if target.is_dir() else target
     if path.exists() and not replace_file:
         raise ConfigError(
-            "CFG-FILE", f"{shown(path)} is there already", expected="a new file", fix="another name, or --replace"
+            "CFG-FILE",
+            f"{shown(path)} is there already",
+            expected="a new file",
+            fix="another name, or --replace",
         )
     with writing(path.parent):
         write_atomic(path, data(blend))

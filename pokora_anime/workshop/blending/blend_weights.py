@@ -149,7 +149,9 @@ def _usable(row: Row, name: str, family: Family) -> Row:
 
 def known(family: Family) -> list[str]:
     """What can be blended on a base: LoRAs by role or id, and the user's own blends."""
-    styles = [row for row in registry.rows() if row.kind is registry.Kind.style_lora and family in row.families]
+    styles = [
+        row for row in registry.rows() if row.kind is registry.Kind.style_lora and family in row.families
+    ]
     names = [row.id if row.own else row.role for row in styles if not row.slot and not row.version_of]
     several = [name for name in options(own_styles.GROUP) if name != "none"]
     return list(dict.fromkeys([*names, *several]))
@@ -170,7 +172,9 @@ def _summed(found: Sequence[tuple[Row, float]], *, normalize: bool) -> list[tupl
     if normalize:
         parts[0] = round(1 - sum(parts[1:]), DIGITS)
     if min(parts) <= 0:
-        raise _refusal("a weight that is nothing beside the others", f"at least {10**-DIGITS:g}", "leave it out")
+        raise _refusal(
+            "a weight that is nothing beside the others", f"at least {10**-DIGITS:g}", "leave it out"
+        )
     return [(row, weight) for (row, _), weight in zip(found, parts, strict=True)]
 
 
@@ -200,7 +204,9 @@ def _wider(weights: Sequence[tuple[Row, float]], base: Family) -> str:
     """Another contest whose bounds the weights keep and that takes the base."""
     for name in options("contest"):
         limits = contest_limits.load(name)
-        within = all(low <= weight <= high for row, weight in weights for low, high in [bounds_of(row, limits)])
+        within = all(
+            low <= weight <= high for row, weight in weights for low, high in [bounds_of(row, limits)]
+        )
         if within and any(one == base.value or one.startswith(base.value) for one in limits.bases):
             return f"--contest {name}, whose bounds they keep"
     return ""

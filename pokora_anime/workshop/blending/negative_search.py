@@ -46,7 +46,7 @@ class Found:
 
 
 def tune(asked: Asked, tell: Tell) -> Found:
-    """Search subsets of what is suggested and of what is there. Raises ConfigError, PromptError, WeightsError."""
+    """Search subsets of what is suggested and what is there. Raises ConfigError, WeightsError."""
     suggested = negative_words.suggest(asked.prompt, _known(asked.words), asked.root)
     trials = TrialStills([*asked.words, f"shot.prompt={asked.prompt}"])
     start = negative_words.listed(trials.config.shot.negative)
@@ -71,7 +71,10 @@ def tune(asked: Asked, tell: Tell) -> Found:
     before, after = (trials.look(fresh, negative=", ".join(words)) for words in (start, best))
     sheet = _sheet(asked, (before, after), fresh)
     return Found(
-        start=", ".join(start), best=", ".join(best), compared=paired(before.scores, after.scores), sheet=sheet
+        start=", ".join(start),
+        best=", ".join(best),
+        compared=paired(before.scores, after.scores),
+        sheet=sheet,
     )
 
 
@@ -81,7 +84,11 @@ def _known(words: Sequence[str]) -> list[str]:
 
 
 def _by_optuna(
-    candidates: Sequence[str], start: Sequence[str], count: int, score: Callable[[Sequence[str]], float], tell: Tell
+    candidates: Sequence[str],
+    start: Sequence[str],
+    count: int,
+    score: Callable[[Sequence[str]], float],
+    tell: Tell,
 ) -> None:
     """Optuna's TPE over which of the words are there; the start is its first trial."""
     untyped: Any = import_module("optuna")  # an extra
@@ -99,7 +106,11 @@ def _by_optuna(
 
 
 def _by_flips(
-    candidates: Sequence[str], start: Sequence[str], count: int, score: Callable[[Sequence[str]], float], tell: Tell
+    candidates: Sequence[str],
+    start: Sequence[str],
+    count: int,
+    score: Callable[[Sequence[str]], float],
+    tell: Tell,
 ) -> None:
     """Without Optuna: the best so far with one word more or less, words in an order drawn once."""
     tell("one word at a time: `pip install 'optuna>=4'` searches all of them together")

@@ -71,10 +71,12 @@ def suggest(prompt: str, keys: Sequence[str], root: Path) -> Suggestion:
     Raises ConfigError, PromptError.
     """
     config = compose("video", [*keys, f"shot.prompt={prompt}"])
-    found = {word: CONTEST for word in listed(compose("video", ["negative=contest"]).shot.negative)}
+    found = dict.fromkeys(listed(compose("video", ["negative=contest"]).shot.negative), CONTEST)
     runs, missed = _missed(config, root)
     for name, count in missed.items():
         for word in AGAINST.get(BY_ID[name].group, ()):
+            if found.get(word, "").startswith(MEASURED):
+                continue
             found[word] = f"{MEASURED}: {BY_ID[name].title.lower()} bad in {count} of {runs} runs"
     for word in KNOWN[config.base.family]:
         found.setdefault(word, BASE)
@@ -123,7 +125,9 @@ def reading(config: RunConfig) -> list[str]:
     elif seen and speed.clip_guidance_end < speed.guidance_end:
         notes.append(f"read in frames up to {speed.clip_guidance_end:g} of the schedule")
     if speed.guidance_scale <= 2:
-        notes.append(f"read faintly: CFG {speed.guidance_scale:g} (speed={speed.name}); speed=hq reads it more")
+        notes.append(
+            f"read faintly: CFG {speed.guidance_scale:g} (speed={speed.name}); speed=hq reads it more"
+        )
     return notes
 
 
