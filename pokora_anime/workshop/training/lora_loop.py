@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +42,7 @@ class LoraLoop:
         work: Path,
     ) -> None:
         self.settings, self.base, self.trained, self.work = settings, base, trained, work
-        self.unet: Any = base.models.unet()
+        self.unet = base.models.unet()
         self.parameters = [parameter for _, parameter in trained]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True

@@ -15,6 +15,7 @@ from pokora_anime.networks.schedulers import StepScheduler
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.stages.denoising.conditioning import Guidance
 from pokora_anime.stages.denoising.guidance import combine
+from pokora_anime.system.typed_tensors import Vae
 from pokora_anime.workshop.training.training_base import TrainingBase
 
 AT_ONCE = 8
@@ -38,7 +39,7 @@ def denoised(
     base: TrainingBase, models: Models, config: RunConfig, prompts: Sequence[str], seeds: Sequence[int]
 ) -> Tensor:
     """Latents float32 [N, channels, height, width]."""
-    scheduler: Any = models.scheduler()
+    scheduler = models.scheduler()
     scheduler.set_timesteps(config.speed.steps, device=base.device)
     unet, count = models.unet(), len(prompts)
     shape = (1, int(cast(Any, unet).config["in_channels"]), *models.latent_size)
@@ -64,7 +65,7 @@ def denoised(
 
 
 def _decoded(models: Models, base: TrainingBase, latents: Tensor) -> NDArray[np.uint8]:
-    vae: Any = models.vae()
+    vae = cast(Vae, models.vae())
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     with base.autocast():
         scaled = latents.to(vae.device, vae.dtype) / vae.config["scaling_factor"] + shift

@@ -173,7 +173,11 @@ def test_a_killed_training_goes_on_from_a_whole_state(
     data: Stored, bases: dict[str, TrainingBase], training: Training, tmp_path: Path
 ) -> None:
     folder = bases["nano"].folders["nano"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2])),
+        "OMP_NUM_THREADS": "1",
+    }
     work = tmp_path / "killed"
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), str(work)], env=environment)
     state, deadline = work / lora_state.FILE, time.monotonic() + 120
