@@ -18,8 +18,8 @@ import yaml
 from pokora_anime.catalogue import own_rows
 from pokora_anime.catalogue.checkpoint import own_base
 from pokora_anime.catalogue.licences import LICENCES, Terms, open_ids
-from pokora_anime.catalogue.lora import lora_versions
 from pokora_anime.catalogue.lora.lora_header import LoraHeader, read_header
+from pokora_anime.catalogue.own_loras import lora_versions
 from pokora_anime.catalogue.own_rows import ID, folder_of, path, rows
 from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
 from pokora_anime.errors import ConfigError, WeightsError

@@ -15,7 +15,7 @@ from typing import cast
 
 import yaml
 
-from pokora_anime.catalogue.lora import blend_pins, lora_versions
+from pokora_anime.catalogue.own_loras import blend_pins, lora_versions
 from pokora_anime.errors import ConfigError
 from pokora_anime.findings import Finding
 from pokora_anime.prompt import prompt_choices

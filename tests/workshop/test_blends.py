@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 from support import replay_runs
 
 from pokora_anime.catalogue import own_rows, own_weights, registry
-from pokora_anime.catalogue.lora import blend_pins, lora_shapes, lora_versions
+from pokora_anime.catalogue.lora import lora_shapes
+from pokora_anime.catalogue.own_loras import blend_pins, lora_versions
 from pokora_anime.cli.weights import models
 from pokora_anime.cli.workshop import negative_command, style_command
 from pokora_anime.config import gate

@@ -96,7 +96,7 @@ def _card(text: str) -> Mapping[str, Json]:
     from pokora_anime.quality.scorecard import SCORECARD
 
     folder = run_origin.place(text, Path("outputs"))
-    card = run_list.report(folder / REPORTS / SCORECARD) if folder.is_dir() else {}
+    card = run_list.report(folder / REPORTS / SCORECARD)
     if not card:
         raise ConfigError(
             "CFG-FILE",

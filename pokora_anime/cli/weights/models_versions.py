@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pokora_anime.catalogue import own_rows, registry
-from pokora_anime.catalogue.lora import blend_pins, lora_versions
+from pokora_anime.catalogue.own_loras import blend_pins, lora_versions
 from pokora_anime.catalogue.registry_row import Kind, Row
 from pokora_anime.cli.parser import OneLineParser
 from pokora_anime.errors import ConfigError, WeightsError
@@ -76,7 +76,7 @@ def compare(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     typed = parser.parse_args(list(arguments))
     (name, file, told), (other, other_file, other_told) = _placed(typed.first), _placed(typed.second)
-    from pokora_anime.catalogue.lora import lora_likeness
+    from pokora_anime.catalogue.own_loras import lora_likeness
 
     found = lora_likeness.compare((file, name), (other_file, other))
     scores = {key: (told.get(key), other_told.get(key)) for key in dict.fromkeys([*told, *other_told])}

@@ -160,7 +160,7 @@ def _list(arguments: list[str]) -> int:
 
 
 def _show(arguments: list[str]) -> int:
-    from pokora_anime.catalogue.lora import blend_pins
+    from pokora_anime.catalogue.own_loras import blend_pins
 
     parser = _parser("show", "One style of your own: its LoRAs, their hashes, its scores.")
     parser.add_argument("name")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pokora_anime.catalogue import registry
-from pokora_anime.catalogue.lora import blend_pins
+from pokora_anime.catalogue.own_loras import blend_pins
 from pokora_anime.errors import ConfigError
 from pokora_anime.rules import contest_limits
 from pokora_anime.schema import own_styles

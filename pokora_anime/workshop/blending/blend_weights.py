@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pokora_anime.catalogue import registry
-from pokora_anime.catalogue.lora import blend_pins, lora_tags, lora_versions
+from pokora_anime.catalogue.lora import lora_tags
+from pokora_anime.catalogue.own_loras import blend_pins, lora_versions
 from pokora_anime.catalogue.registry_row import Row, Status
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, PokoraError
