@@ -35,6 +35,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def timings(folder: Path, seconds: float, memory: float) -> None:
     told = {"taken": seconds, "peak_bytes": memory}
+    (folder / "logs").mkdir(exist_ok=True)
     (folder / "logs/timings.json").write_text(json.dumps(told))
 
 

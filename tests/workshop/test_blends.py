@@ -336,6 +336,7 @@ def test_what_is_no_question_about_negatives(words: tuple[str, ...]) -> None:
 TINY = ("base.width=64", "base.height=64", "speed.steps=2", "device.threads=1")
 
 
+@pytest.mark.apart
 def test_a_preview_and_a_search_draw_real_pictures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
