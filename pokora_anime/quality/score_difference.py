@@ -8,7 +8,7 @@ from enum import Enum
 from typing import cast
 
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.quality.metrics.metric_table import BY_ID, STAGES, Band
+from pokora_anime.quality.metrics.metric_table import BY_ID, STAGES, Band, Metric
 from pokora_anime.quality.overall import overall
 
 STEP = 0.15  # of a number's band from good to bad: less is the difference of two seeds
@@ -92,9 +92,8 @@ def compare(card: Mapping[str, Json], other: Mapping[str, Json]) -> Difference:
         now, before = _stage(card, stage), _stage(other, stage)
         for name, metric in BY_ID.items():
             here, there = _number(now, name), _number(before, name)
-            band = metric.band(stage, str(now.get("features")))
-            judged = band == metric.band(stage, str(before.get("features")))
-            if here is None or there is None or not judged:
+            band, other_band = (_band(metric, stage, one.get("features")) for one in (now, before))
+            if here is None or there is None or band is None or band != other_band:
                 left += [] if here is None and there is None else [f"{name} ({stage})"]
                 continue
             change = _change(here, there, band)
@@ -105,6 +104,13 @@ def compare(card: Mapping[str, Json], other: Mapping[str, Json]) -> Difference:
         now=_whole(card, {(row.stage, row.id) for row in rows}),
         left_out=tuple(left),
     )
+
+
+def _band(metric: Metric, stage: str, features: Json) -> Band | None:
+    """The band of a number by what a card says described its frames; None for a judge that nobody knows."""
+    if not {str(features), stage, "any"} & metric.bands.keys():
+        return None
+    return metric.band(stage, str(features))
 
 
 def _change(here: float, there: float, band: Band) -> Change:
