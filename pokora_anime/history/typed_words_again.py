@@ -14,6 +14,7 @@ from functools import cache
 from pokora_anime.config.compose import unchecked
 from pokora_anime.config.overrides import quote
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.schema import own_styles
 from pokora_anime.schema.config_groups import (
     SCHEMAS,
     defaults,
@@ -21,6 +22,7 @@ from pokora_anime.schema.config_groups import (
     keys,
     map_keys,
     options,
+    own_option,
     prompt_keys,
 )
 from pokora_anime.schema.option_values import MAX_DEPTH, Leaves, leaves, values_of
@@ -117,10 +119,12 @@ def _without_defaults(command: str, words: list[str]) -> list[str]:
 def _options(command: str, wanted: Leaves, differing: Collection[str]) -> list[str]:
     """For each group the option all of whose values are wanted, and most of which differ from the default."""
     found: list[str] = []
+    own = [blend.name for blend in own_styles.readable()]
     for group, names in groups(command).items():
         if group in _NO_CHOICE:
             continue
-        scored = [(_score(command, group, name, wanted, differing), name) for name in names]
+        known = [name for name in names if name in own or not own_option(group, name)]
+        scored = [(_score(command, group, name, wanted, differing), name) for name in known]
         best, name = max(scored, default=(0, ""))
         if best > 0:
             found.append(f"{group}={name}")

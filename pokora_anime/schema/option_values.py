@@ -9,7 +9,8 @@ from typing import cast
 import yaml
 
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.schema.config_groups import conf_dir, map_keys
+from pokora_anime.schema import own_styles
+from pokora_anime.schema.config_groups import conf_dir, map_keys, own_option
 
 MAX_LEAVES = 512
 MAX_DEPTH = 6
@@ -30,9 +31,15 @@ def leaves(plain: Mapping[str, Json], prefix: str = "", depth: int = 0) -> Leave
     return found
 
 
-@cache
 def values_of(group: str, option: str) -> Leaves:
-    """What an option's file says; some of it is taken from elsewhere, `${base.anchor}` say."""
+    """What an option says; some of it is taken from elsewhere, `${base.anchor}` say."""
+    if own_option(group, option):  # a blend of the user's, which may change
+        return leaves(own_styles.find(option).option)
+    return _shipped_values(group, option)
+
+
+@cache
+def _shipped_values(group: str, option: str) -> Leaves:
     text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
     read = cast(dict[str, Json], yaml.safe_load(text) or {})
     read.pop("defaults", None)
