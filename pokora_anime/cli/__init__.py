@@ -148,6 +148,12 @@ def _train(arguments: list[str]) -> int:
     return train.main(arguments)
 
 
+def _export(arguments: list[str]) -> int:
+    from pokora_anime.cli.weights import export_command
+
+    return export_command.main(arguments)
+
+
 def _bench(arguments: list[str]) -> int:
     from pokora_anime.cli import bench
 
@@ -189,6 +195,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "data": (_data, "drawings of your own as data sets, with licence and source: to train on"),
     "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
     "train": (_train, "train a style or a character of your own, or the nano family from nothing"),
+    "export": (_export, "a base's networks as ONNX, Core ML or a Swift package, compared with torch"),
     "bench": (_bench, "measure this machine"),
 }
 
