@@ -6,9 +6,10 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
+from transformers import CLIPTokenizer
 
 from pokora_anime.catalogue import registry
 from pokora_anime.export import export_job, part_files
@@ -16,10 +17,12 @@ from pokora_anime.export.export_folder import making, require_free
 from pokora_anime.export.export_job import ExportJob, Format
 from pokora_anime.export.part_files import CARD, Made
 from pokora_anime.export.traced_parts import PartSource, Traced
+from pokora_anime.networks import schedulers
 from pokora_anime.networks.loader import Models
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.schema.settings import Sampler
 
-SCHEDULER = "scheduler/scheduler_config.json"
+SCHEDULER, TOKENIZER = "scheduler_config.json", "tokenizer.json"
 
 
 def make(job: ExportJob, folder: Path, tell: Callable[[str], None], *, replace: bool = False) -> Path:
@@ -89,18 +92,36 @@ def _base_folder(job: ExportJob) -> Path:
 
 
 def _add_texts(job: ExportJob, place: Path) -> None:
-    """Tokenizers and the scheduler's config, as the base has them."""
+    """Tokenizers and the scheduler's config as the base has them, and tokenizer.json where it has none."""
     base = _base_folder(job)
     for name in ("tokenizer", "tokenizer_2", "scheduler"):
-        if (base / name).is_dir():
-            files = [path for path in sorted((base / name).iterdir()) if path.suffix in (".json", ".txt")]
-            (place / name).mkdir()
-            for path in files:
+        if not (base / name).is_dir():
+            continue
+        (place / name).mkdir()
+        for path in sorted((base / name).iterdir()):
+            if path.suffix in (".json", ".txt"):
                 shutil.copyfile(path, place / name / path.name)
+        if name != "scheduler" and not (place / name / TOKENIZER).is_file():
+            tokenizer = cast(Any, CLIPTokenizer).from_pretrained(base / name)
+            tokenizer.backend_tokenizer.save(str(place / name / TOKENIZER))
 
 
 def _scheduler(job: ExportJob) -> Json:
-    """What an app's own scheduler needs: cumulated alphas follow from betas, steps from the spacing."""
-    stored = cast("dict[str, Json]", json.loads((_base_folder(job) / SCHEDULER).read_text(encoding="utf-8")))
+    """What an app's own scheduler needs: the noise schedule, and the timesteps of the speed mode.
+
+    DPM++ has Euler's place in an app: `sampler` is lcm or euler, and Euler's sigmas end with 0.
+    """
+    folder = _base_folder(job) / "scheduler"
+    stored = cast("dict[str, Json]", json.loads((folder / SCHEDULER).read_text(encoding="utf-8")))
+    sampler = Sampler.lcm if job.config.speed.sampler is Sampler.lcm else Sampler.euler_trailing
+    scheduler = schedulers.build_scheduler(folder, sampler)
+    scheduler.set_timesteps(job.config.speed.steps, device=torch.device("cpu"))
     names = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type")
-    return {name: stored[name] for name in names}
+    sigmas = getattr(scheduler, "sigmas", None)
+    return {
+        **{name: stored[name] for name in names},
+        "sampler": "lcm" if sampler is Sampler.lcm else "euler",
+        "timesteps": scheduler.timesteps.tolist(),
+        "sigmas": None if sigmas is None else sigmas.tolist(),
+        "init_noise_sigma": float(scheduler.init_noise_sigma),
+    }
