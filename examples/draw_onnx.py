@@ -45,11 +45,11 @@ class Export:
         return session.run(None, {name: value for name, value in given.items() if name in wanted})
 
 
-def ids_of(tokenizer: Tokenizer, text: str) -> npt.NDArray[np.int32]:
-    """BOS, at most 75 tokens, EOS to the end: [1, 77]."""
+def ids_of(tokenizer: Tokenizer, text: str, padding: int) -> npt.NDArray[np.int32]:
+    """BOS, at most 75 tokens, EOS, padding: [1, 77]."""
     first, *ids, last = tokenizer.encode(text).ids
     row = [first, *ids[: TOKENS - 2], last]
-    return np.array([row + [last] * (TOKENS - len(row))], np.int32)
+    return np.array([row + [padding] * (TOKENS - len(row))], np.int32)
 
 
 def embedded(export: Export, text: str) -> tuple[Array, Array]:
@@ -58,7 +58,8 @@ def embedded(export: Export, text: str) -> tuple[Array, Array]:
     pooled = np.zeros((1, 0), np.float32)
     for suffix in ("", "_2"):
         tokenizer = Tokenizer.from_file(str(export.folder / f"tokenizer{suffix}" / "tokenizer.json"))
-        states, *more = export.run(f"text_encoder{suffix}", ids=ids_of(tokenizer, text))
+        ids = ids_of(tokenizer, text, export.card["tokenizers"][f"tokenizer{suffix}"]["padding"])
+        states, *more = export.run(f"text_encoder{suffix}", ids=ids)
         hidden.append(states)
         pooled = more[0] if more else pooled
     return np.concatenate(hidden, axis=-1), pooled

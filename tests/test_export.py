@@ -19,9 +19,10 @@ from support import tiny_networks
 from pokora_anime import cli
 from pokora_anime.config.compose import compose_stills
 from pokora_anime.errors import ConfigError, MachineError, WeightsError
-from pokora_anime.export import export_folder, export_job, make_export, part_files, split_einsum, traced_parts
+from pokora_anime.export import export_folder, export_job, make_export, part_files, split_einsum, swift_package, traced_parts
 from pokora_anime.export.export_job import Attention, ExportJob, Format
 from pokora_anime.networks.loader import Models
+from pokora_anime.provenance.seed_noise import derived_seed, normal
 from pokora_anime.schema.settings import Family
 from pokora_anime.stages.picture import keyframe
 from pokora_anime.stages.text import prompt_embeddings
@@ -69,7 +70,7 @@ def line(capsys: pytest.CaptureFixture[str], *typed: str) -> tuple[int, str]:
         (("onnx", "base=sdxl"), 2, "fix: --base sdxl"),
         (("onnx", "--bits", "8"), 2, "--bits"),
         (("coreml", "--bits", "5"), 2, "choose from 16, 8, 6"),
-        (("tflite",), 2, "onnx|coreml"),
+        (("tflite",), 2, "onnx|coreml|swift"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(
@@ -262,3 +263,78 @@ def test_every_weight_lies_within_its_rounding(sdxl: Path, bits: int, tmp_path: 
         changed = weights_read_back.compare(traced, names, tmp_path / made.file)
         with pytest.raises(WeightsError, match="WGT-EXPORT"):
             changed.require(made.file)
+
+
+# ---- Swift
+
+
+@pytest.fixture(scope="module")
+def package(sdxl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Swift package around an export whose parts are left out: texts, steps and sources alone."""
+    place = tmp_path_factory.mktemp("swift") / "package"
+    one = tiny(sdxl, Format.coreml, "unet")
+    with export_folder.making(place) as made:
+        tokenizers = make_export._add_texts(one, made)
+        card = part_files.card(one, part_files.licences(one), [], made)
+        content = {**card, "tokenizers": tokenizers, "scheduler": make_export._scheduler(one)}
+        (made / part_files.CARD).write_text(json.dumps(content))
+        swift_package.wrap(made)
+    return place
+
+
+def test_the_swift_sources_parse(package: Path) -> None:
+    tree_sitter = pytest.importorskip("tree_sitter", reason="the extra `export` is not installed")
+    grammar = pytest.importorskip("tree_sitter_swift", reason="the extra `export` is not installed")
+    parser = tree_sitter.Parser(tree_sitter.Language(grammar.language()))
+    sources = sorted(package.rglob("*.swift"))
+    assert len(sources) == 7
+    for path in sources:
+        tree = parser.parse(path.read_bytes())
+        assert not tree.root_node.has_error, f"{path.name}: {_first_error(tree.root_node)}"
+    assert parser.parse(b"func broken( {").root_node.has_error
+
+
+def _first_error(node: Any) -> str:
+    if node.type == "ERROR" or node.is_missing:
+        return f"line {node.start_point[0] + 1}: {node.text[:80]!r}"
+    return next((said for child in node.children if (said := _first_error(child))), "")
+
+
+def test_swift_vectors_are_what_numpy_computes(package: Path) -> None:
+    """The arithmetic of Sampler.swift and Noise.swift once more, in numpy."""
+    vectors = json.loads((package / swift_package.VECTORS).read_text())
+    for one in vectors["noise"]:
+        seed, name, index = json.loads(one["names"])
+        assert np.abs(normal(derived_seed(seed, name, index), (64,)) - one["values"]).max() <= 1e-5
+    for one in vectors["steps"]:
+        schedule, step = one["schedule"], one["step"]
+        latents, prediction, noise = (np.array(one[name]) for name in ("latents", "prediction", "noise"))
+        scaled, following = latents, latents
+        if schedule["sampler"] == "lcm":
+            low, high, count = (schedule[name] for name in ("beta_start", "beta_end", "num_train_timesteps"))
+            alphas = np.cumprod(1 - np.linspace(low**0.5, high**0.5, count) ** 2)
+            time, alpha = schedule["timesteps"][step], alphas[schedule["timesteps"][step]]
+            clean = (latents - (1 - alpha) ** 0.5 * prediction) / alpha**0.5
+            if schedule["prediction_type"] == "v_prediction":
+                clean = alpha**0.5 * latents - (1 - alpha) ** 0.5 * prediction
+            far = (10 * time) ** 2 + 0.25
+            following = 10 * time / far**0.5 * clean + 0.25 / far * latents
+            if step + 1 < len(schedule["timesteps"]):
+                level = alphas[schedule["timesteps"][step + 1]]
+                following = level**0.5 * following + (1 - level) ** 0.5 * noise
+        else:
+            sigma, ahead = schedule["sigmas"][step : step + 2]
+            scaled = latents / (sigma**2 + 1) ** 0.5
+            clean = latents - sigma * prediction
+            if schedule["prediction_type"] == "v_prediction":
+                clean = prediction * (-sigma / (sigma**2 + 1) ** 0.5) + latents / (sigma**2 + 1)
+            following = latents + (latents - clean) / sigma * (ahead - sigma)
+        assert np.abs(scaled - one["scaled"]).max() <= 1e-4
+        assert np.abs(following - one["next"]).max() <= 1e-4
+    assert {one["schedule"]["sampler"] for one in vectors["steps"]} == {"lcm", "euler"}
+    assert all(len(one["ids"]) == 77 for one in vectors["texts"])
+
+
+def test_a_swift_package_is_of_a_stills_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    status, told = line(capsys, "swift", "--parts", "unet,controlnet_pose")
+    assert status == 2 and "the parts of a still" in told and "\n" not in told

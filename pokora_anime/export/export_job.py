@@ -51,7 +51,8 @@ BITS: Mapping[Format, tuple[int, ...]] = {Format.onnx: (32,), Format.coreml: (16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportJob:
-    """One export. `config` holds base, speed and styles; `run`: Core ML computes the parts too;
+    """One export. `config` holds base, speed and styles; `run`: Core ML computes the parts too; `swift`: a Swift
+    package is made around them;
     `folders` overrides by row id where weights lie.
     """
 
@@ -61,6 +62,7 @@ class ExportJob:
     attention: Attention = Attention.original
     bits: int = 16
     run: bool = False
+    swift: bool = False
     folders: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
     @property
@@ -129,6 +131,21 @@ def chosen_parts(text: str, family: Family) -> tuple[str, ...]:
             fix=f"--parts {','.join(still_parts(family))}",
         )
     return tuple(name for name in known if name in wanted)
+
+
+def require_still(parts: Sequence[str], family: Family) -> None:
+    """Raise ConfigError CFG-EXPORT unless an app can draw with the parts: those of a still, and no ControlNet.
+
+    A UNet beside ControlNets wants their residuals, which the app has none of.
+    """
+    wanted = still_parts(family)
+    if tuple(parts) != wanted:
+        raise ConfigError(
+            "CFG-EXPORT",
+            f"a Swift package with {','.join(parts)}",
+            expected=f"the parts of a still: {','.join(wanted)}",
+            fix="leave --parts out",
+        )
 
 
 def composed(base: str, words: Sequence[str]) -> VideoConfig:

@@ -12,7 +12,7 @@ import torch
 from transformers import CLIPTokenizer
 
 from pokora_anime.catalogue import registry
-from pokora_anime.export import export_job, part_files
+from pokora_anime.export import export_job, part_files, swift_package
 from pokora_anime.export.export_folder import making, require_free
 from pokora_anime.export.export_job import ExportJob, Format
 from pokora_anime.export.part_files import CARD, Made
@@ -37,10 +37,13 @@ def make(job: ExportJob, folder: Path, tell: Callable[[str], None], *, replace: 
     export_job.require_room(job, folder)
     told = part_files.licences(job)
     with making(folder) as place:
-        _add_texts(job, place)
+        tokenizers = _add_texts(job, place)
         made = [_written(job, traced, place, told, tell) for traced in _parts(job)]
-        content = part_files.card(job, told, made, place) | {"scheduler": _scheduler(job)}
+        card = part_files.card(job, told, made, place)
+        content = {**card, "tokenizers": tokenizers, "scheduler": _scheduler(job)}
         (place / CARD).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if job.swift:
+            swift_package.wrap(place)
     return folder
 
 
@@ -91,9 +94,9 @@ def _base_folder(job: ExportJob) -> Path:
     return folder
 
 
-def _add_texts(job: ExportJob, place: Path) -> None:
-    """Tokenizers and the scheduler's config as the base has them, and tokenizer.json where it has none."""
-    base = _base_folder(job)
+def _add_texts(job: ExportJob, place: Path) -> dict[str, Json]:
+    """What each tokenizer pads with. Tokenizers and the scheduler's config as the base has them, and tokenizer.json where it has none."""
+    base, padding = _base_folder(job), dict[str, Json]()
     for name in ("tokenizer", "tokenizer_2", "scheduler"):
         if not (base / name).is_dir():
             continue
@@ -101,27 +104,20 @@ def _add_texts(job: ExportJob, place: Path) -> None:
         for path in sorted((base / name).iterdir()):
             if path.suffix in (".json", ".txt"):
                 shutil.copyfile(path, place / name / path.name)
-        if name != "scheduler" and not (place / name / TOKENIZER).is_file():
-            tokenizer = cast(Any, CLIPTokenizer).from_pretrained(base / name)
+        if name == "scheduler":
+            continue
+        tokenizer = cast(Any, CLIPTokenizer).from_pretrained(base / name)
+        padding[name] = {"padding": int(tokenizer.pad_token_id)}
+        if not (place / name / TOKENIZER).is_file():
             tokenizer.backend_tokenizer.save(str(place / name / TOKENIZER))
+    return padding
 
 
 def _scheduler(job: ExportJob) -> Json:
-    """What an app's own scheduler needs: the noise schedule, and the timesteps of the speed mode.
-
-    DPM++ has Euler's place in an app: `sampler` is lcm or euler, and Euler's sigmas end with 0.
-    """
+    """The noise schedule and the timesteps of the speed mode; DPM++ has Euler's place in an app."""
     folder = _base_folder(job) / "scheduler"
     stored = cast("dict[str, Json]", json.loads((folder / SCHEDULER).read_text(encoding="utf-8")))
     sampler = Sampler.lcm if job.config.speed.sampler is Sampler.lcm else Sampler.euler_trailing
     scheduler = schedulers.build_scheduler(folder, sampler)
     scheduler.set_timesteps(job.config.speed.steps, device=torch.device("cpu"))
-    names = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type")
-    sigmas = getattr(scheduler, "sigmas", None)
-    return {
-        **{name: stored[name] for name in names},
-        "sampler": "lcm" if sampler is Sampler.lcm else "euler",
-        "timesteps": scheduler.timesteps.tolist(),
-        "sigmas": None if sigmas is None else sigmas.tolist(),
-        "init_noise_sigma": float(scheduler.init_noise_sigma),
-    }
+    return swift_package.told(scheduler, stored, sampler)

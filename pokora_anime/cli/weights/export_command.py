@@ -20,23 +20,26 @@ PAGE = """pokora export FORMAT: networks of a base as files of another runtime, 
   pokora export swift --bits 8              # a SwiftUI package around the Core ML parts
 
 LoRAs of speed= and style= are merged in. `pokora export FORMAT --help` has the options."""
+SWIFT = "swift"
 DESCRIPTION = {
-    Format.onnx: "Parts as ONNX, each computed by onnxruntime and compared with torch.",
-    Format.coreml: "Parts as Core ML packages, every weight read back and compared with torch.",
+    "onnx": "Parts as ONNX, each computed by onnxruntime and compared with torch.",
+    "coreml": "Parts as Core ML packages, every weight read back and compared with torch.",
+    SWIFT: "A SwiftUI package that draws with the Core ML parts of a still, with tests for `swift test`.",
 }
 OUTPUTS = Path("outputs/export")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, check and export; returns the exit status."""
-    actions = {one.value: partial(_export, one) for one in Format}
+    actions = {one: partial(_export, one) for one in DESCRIPTION}
     return dispatch("export", PAGE, actions, arguments)
 
 
-def _export(format: Format, arguments: list[str]) -> int:
-    typed = _parser(format).parse_args(arguments)
-    job = job_of(format, typed)
-    folder = typed.out or OUTPUTS / f"{typed.base.replace(':', '-')}-{format.value}"
+def _export(name: str, arguments: list[str]) -> int:
+    format = Format.coreml if name == SWIFT else Format(name)
+    typed = _parser(name, format).parse_args(arguments)
+    job = job_of(format, typed, swift=name == SWIFT)
+    folder = typed.out or OUTPUTS / f"{typed.base.replace(':', '-')}-{name}"
     if job.run:
         export_job.require_macos()
     export_job.require_extra(format)
@@ -49,16 +52,20 @@ def _export(format: Format, arguments: list[str]) -> int:
     return 0
 
 
-def job_of(format: Format, typed: argparse.Namespace) -> ExportJob:
+def job_of(format: Format, typed: argparse.Namespace, *, swift: bool = False) -> ExportJob:
     """The job that was typed. Raises ConfigError."""
     config = export_job.composed(typed.base, typed.words)
+    parts = export_job.chosen_parts(typed.parts, config.base.family)
+    if swift:
+        export_job.require_still(parts, config.base.family)
     return ExportJob(
         config=config,
         format=format,
-        parts=export_job.chosen_parts(typed.parts, config.base.family),
+        parts=parts,
         attention=Attention(typed.attention),
         bits=typed.bits,
         run=format is Format.coreml and typed.run,
+        swift=swift,
     )
 
 
@@ -66,8 +73,8 @@ def _tell(line: str) -> None:
     print(line, flush=True)
 
 
-def _parser(format: Format) -> OneLineParser:
-    parser = OneLineParser(prog=f"pokora export {format.value}", description=DESCRIPTION[format])
+def _parser(name: str, format: Format) -> OneLineParser:
+    parser = OneLineParser(prog=f"pokora export {name}", description=DESCRIPTION[name])
     parser.add_argument("--base", default="nano", metavar="NAME", help="nano, sdxl, sd2 or own:ID")
     parser.add_argument(
         "--parts",
@@ -76,7 +83,7 @@ def _parser(format: Format) -> OneLineParser:
         help="unet, motion_unet, vae_decoder, text_encoder, text_encoder_2, controlnet_KIND, controlnet, all; "
         "separated by commas (default: what a still takes)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help=f"default: {OUTPUTS}/BASE-{format.value}")
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"default: {OUTPUTS}/BASE-{name}")
     parser.add_argument("--replace", action="store_true", help="in the place of an earlier export")
     attentions = [one.value for one in Attention]
     parser.add_argument(
