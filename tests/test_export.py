@@ -19,7 +19,15 @@ from support import tiny_networks
 from pokora_anime import cli
 from pokora_anime.config.compose import compose_stills
 from pokora_anime.errors import ConfigError, MachineError, WeightsError
-from pokora_anime.export import export_folder, export_job, make_export, part_files, split_einsum, swift_package, traced_parts
+from pokora_anime.export import (
+    export_folder,
+    export_job,
+    make_export,
+    part_files,
+    split_einsum,
+    swift_package,
+    traced_parts,
+)
 from pokora_anime.export.export_job import Attention, ExportJob, Format
 from pokora_anime.networks.loader import Models
 from pokora_anime.provenance.seed_noise import derived_seed, normal
@@ -96,7 +104,9 @@ def test_a_package_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_room_is_forecast_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = shutil.disk_usage(tmp_path)._replace(free=20_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: left)
-    with pytest.raises(MachineError, match=r"SYS-DISK: the export does not fit: 20 MB free .*expected 74.6 MB"):
+    with pytest.raises(
+        MachineError, match=r"SYS-DISK: the export does not fit: 20 MB free .*expected 74.6 MB"
+    ):
         export_job.require_room(job(), tmp_path / "out")
     export_job.require_room(job(parts="text_encoder"), tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -160,7 +160,9 @@ def composed(base: str, words: Sequence[str]) -> VideoConfig:
                 fix="leave it out: prompts and seeds are the app's",
             )
         if key == "base":
-            raise ConfigError("CFG-EXPORT", f"{word} and --base", expected="one base", fix=f"--base {word[5:]}")
+            raise ConfigError(
+                "CFG-EXPORT", f"{word} and --base", expected="one base", fix=f"--base {word[5:]}"
+            )
     return compose_video([f"base={base}", *words])
 
 

@@ -25,9 +25,7 @@ def per_head(query_BC1Q: Tensor, key_BC1K: Tensor, value_BC1K: Tensor, heads: in
     width = query_BC1Q.shape[1] // heads
     queries, values = split(query_BC1Q, width, dim=1), split(value_BC1K, width, dim=1)
     keys = split(key_BC1K.transpose(1, 3), width, dim=3)
-    made = [
-        _head(query * scale, key, value) for query, key, value in zip(queries, keys, values, strict=True)
-    ]
+    made = [_head(query * scale, key, value) for query, key, value in zip(queries, keys, values, strict=True)]
     return torch.cat(made, dim=1)
 
 
@@ -58,7 +56,11 @@ class SplitEinsumProcessor:
         temb: Tensor | None = None,
     ) -> Tensor:
         """As the layer's: [B, tokens, C] in and out, or [B, C, H, W] in a VAE."""
-        if attention_mask is not None or attn.spatial_norm is not None or temb is not None and attn.spatial_norm:
+        if (
+            attention_mask is not None
+            or attn.spatial_norm is not None
+            or (temb is not None and attn.spatial_norm)
+        ):
             raise NotImplementedError("split_einsum has no attention mask and no spatial norm")
         residual, shape = hidden_states, hidden_states.shape
         if len(shape) == 4:
@@ -95,7 +97,11 @@ def of_text(
     Returns [B, tokens, heads, D].
     """
     scale = float(query.shape[-1] ** -0.5 if scaling is None else scaling)
-    bias = None if attention_mask is None else attention_mask[:, 0, :, : key.shape[2]].transpose(1, 2)[:, :, None]
+    bias = (
+        None
+        if attention_mask is None
+        else attention_mask[:, 0, :, : key.shape[2]].transpose(1, 2)[:, :, None]
+    )
     if bias is None and getattr(module, "is_causal", False):
         raise NotImplementedError("split_einsum takes a causal mask as a tensor")
     made: list[Tensor] = []

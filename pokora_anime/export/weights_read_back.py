@@ -66,8 +66,15 @@ def compare(traced: Traced, used: Set[str], package: Path) -> Compared:
         if not same:  # another operand's name, or that of an equal one, which is stored once
             same = [one for one in stored.values() if one.values.size == wanted.size]
         found = min((one.farthest(wanted) for one in same), default=float("inf"))
+        if not found <= 1.0 and _does_nothing(wanted):
+            continue
         largest = max(largest, found) if found == found else float("nan")
     return Compared(what="weights, in shares of what rounding allows,", largest=largest, allowed=1.0)
+
+
+def _does_nothing(wanted: Array) -> bool:
+    """Whether a weight is all zeros or all ones: untrained norms and biases, which the converter leaves out."""
+    return wanted.ndim == 1 and bool((wanted == wanted[0]).all()) and float(wanted[0]) in (0.0, 1.0)
 
 
 def _weights(traced: Traced, used: Set[str]) -> Iterator[tuple[str, Array]]:
