@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +124,7 @@ def test_a_failed_export_leaves_nothing_and_an_earlier_one_as_it_was(tmp_path: P
     out = tmp_path / "out"
     with export_folder.making(out) as place:
         (place / part_files.CARD).write_text("first")
-    with pytest.raises(MachineError, match="SYS-IO: .*broken"), export_folder.making(out) as place:
+    with pytest.raises(MachineError, match=r"SYS-IO: .*broken"), export_folder.making(out) as place:
         (place / part_files.CARD).write_text("second")
         raise OSError("broken")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -189,11 +188,11 @@ def test_heads_are_told_apart() -> None:
 
 
 @pytest.fixture(scope="module")
-def onnx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
     torch.set_num_threads(1)
-    yield make_export.make(job(), tmp_path_factory.mktemp("onnx") / "out", lambda _: None)
+    return make_export.make(job(), tmp_path_factory.mktemp("onnx") / "out", lambda _: None)
 
 
 @pytest.mark.apart

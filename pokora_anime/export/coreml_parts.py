@@ -131,7 +131,7 @@ def _sine(op: Any, far: int = 8) -> bool:
 
 
 def rounded(model: Any, bits: int) -> Any:
-    """The model with weights of 16 bits as they are, of 8 rounded linearly by channel, of 6 from a palette."""
+    """The model with weights of 16 bits as they are, of 8 linear by channel, of 6 from a palette."""
     import coremltools.optimize.coreml as cto
 
     if bits == 8:
@@ -144,7 +144,7 @@ def rounded(model: Any, bits: int) -> Any:
 
 
 def palette_of(weights: Array, bits: int = 6, turns: int = 24) -> tuple[Array, Array]:
-    """The numbers that a tensor is made of (2**bits, in 16 bits), and for each weight the index of the nearest.
+    """The numbers that a tensor is made of (2**bits, in 16 bits), and for each weight the nearest's index.
 
     Lloyd's algorithm in one dimension on sorted weights, from their quantiles on: without chance.
     """

@@ -51,8 +51,8 @@ BITS: Mapping[Format, tuple[int, ...]] = {Format.onnx: (32,), Format.coreml: (16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportJob:
-    """One export. `config` holds base, speed and styles; `run`: Core ML computes the parts too; `swift`: a Swift
-    package is made around them;
+    """One export. `config` holds base, speed and styles; `run`: Core ML computes the parts too; `swift`: a
+    Swift package is made around them;
     `folders` overrides by row id where weights lie.
     """
 
@@ -103,7 +103,7 @@ def still_parts(family: Family) -> tuple[str, ...]:
 
 
 def chosen_parts(text: str, family: Family) -> tuple[str, ...]:
-    """The parts that are typed, each once and in order; ConfigError CFG-EXPORT for one that there is none of."""
+    """The parts that are typed, each once and in order; ConfigError CFG-EXPORT for an unknown one."""
     known = part_names(family)
     if not text:
         return still_parts(family)
@@ -134,7 +134,7 @@ def chosen_parts(text: str, family: Family) -> tuple[str, ...]:
 
 
 def require_still(parts: Sequence[str], family: Family) -> None:
-    """Raise ConfigError CFG-EXPORT unless an app can draw with the parts: those of a still, and no ControlNet.
+    """Raise ConfigError CFG-EXPORT unless an app can draw with the parts: those of a still alone.
 
     A UNet beside ControlNets wants their residuals, which the app has none of.
     """

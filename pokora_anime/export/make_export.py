@@ -95,7 +95,7 @@ def _base_folder(job: ExportJob) -> Path:
 
 
 def _add_texts(job: ExportJob, place: Path) -> dict[str, Json]:
-    """What each tokenizer pads with. Tokenizers and the scheduler's config as the base has them, and tokenizer.json where it has none."""
+    """Copy tokenizers, with a tokenizer.json each, and the scheduler's config; returns their padding."""
     base, padding = _base_folder(job), dict[str, Json]()
     for name in ("tokenizer", "tokenizer_2", "scheduler"):
         if not (base / name).is_dir():

@@ -30,7 +30,7 @@ class Compared:
                 "WGT-EXPORT",
                 f"{name}: {self.what} differ from torch's by {self.largest:.3g}",
                 expected=f"at most {self.allowed:.3g}",
-                fix="nothing was kept; another --attention or --bits, or other releases of the extra's packages",
+                fix="nothing was kept; try another --attention or --bits, or other releases of the packages",
             )
 
 

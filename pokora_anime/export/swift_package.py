@@ -44,7 +44,7 @@ TEXTS = (
 
 
 def wrap(place: Path) -> None:
-    """Make a Swift package of the Core ML export that lies in `place`; its card is copied beside Package.swift."""
+    """Make a Swift package of the Core ML export that lies in `place`; its card is copied."""
     parts = list(place.iterdir())
     (place / EXPORT).mkdir(parents=True)
     for path in parts:
@@ -62,7 +62,7 @@ def wrap(place: Path) -> None:
 
 
 def vectors(export: Path, card: Mapping[str, Any]) -> dict[str, Json]:
-    """Tokens of texts, steps of both samplers and noise of seeds, as transformers, diffusers and torch make them."""
+    """Tokens of texts, steps of both samplers and noise of seeds, as the libraries make them."""
     steps = int(card["speed"]["steps"])
     return {
         "texts": list(_texts(export)),

@@ -73,8 +73,8 @@ def compare(traced: Traced, used: Set[str], package: Path) -> Compared:
 
 
 def _does_nothing(wanted: Array) -> bool:
-    """Whether a weight is all zeros or all ones: untrained norms and biases, which the converter leaves out."""
-    return wanted.ndim == 1 and bool((wanted == wanted[0]).all()) and float(wanted[0]) in (0.0, 1.0)
+    """Whether a norm or a bias is all ones, or zeros in 16 bits: the converter leaves those out."""
+    return wanted.ndim == 1 and bool((np.abs(wanted) <= LEAST).all() or (wanted == 1.0).all())
 
 
 def _weights(traced: Traced, used: Set[str]) -> Iterator[tuple[str, Array]]:

@@ -80,8 +80,8 @@ def _parser(name: str, format: Format) -> OneLineParser:
         "--parts",
         default="",
         metavar="NAMES",
-        help="unet, motion_unet, vae_decoder, text_encoder, text_encoder_2, controlnet_KIND, controlnet, all; "
-        "separated by commas (default: what a still takes)",
+        help="unet, motion_unet, vae_decoder, text_encoder, text_encoder_2, controlnet_KIND, controlnet, all "
+        "(default: what a still takes)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"default: {OUTPUTS}/BASE-{name}")
     parser.add_argument("--replace", action="store_true", help="in the place of an earlier export")
