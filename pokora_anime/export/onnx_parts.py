@@ -7,7 +7,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def tensor_told(array: Array) -> Json:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Without the bars and remarks of exporters: what goes wrong is raised."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)

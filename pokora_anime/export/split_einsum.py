@@ -9,7 +9,7 @@ Shape suffixes: B batch, C channels, H W height and width, Q K query and key tok
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +30,10 @@ def per_head(query_BC1Q: Tensor, key_BC1K: Tensor, value_BC1K: Tensor, heads: in
 
 
 def _head(query_BD1Q: Tensor, key_BK1D: Tensor, value_BD1K: Tensor, bias_K1Q: Tensor | None = None) -> Tensor:
-    scores = cast(Tensor, torch.einsum("bchq,bkhc->bkhq", query_BD1Q, key_BK1D))
+    scores = torch.einsum("bchq,bkhc->bkhq", query_BD1Q, key_BK1D)
     if bias_K1Q is not None:
         scores = scores + bias_K1Q
-    return cast(Tensor, torch.einsum("bkhq,bchk->bchq", scores.softmax(dim=1), value_BD1K))
+    return torch.einsum("bkhq,bchk->bchq", scores.softmax(dim=1), value_BD1K)
 
 
 def _as_convolution(layer: nn.Linear, tensor_BC1T: Tensor) -> Tensor:
