@@ -5,7 +5,7 @@ python examples/draw_onnx.py nano-onnx still.png --prompt '1girl, blue hair, smi
 
 What an app of one's own has to do, in a page: two text encoders, a few steps of LCM, one decoder. The noise
 is that of `pokora stills` with the same seed, so the picture is its picture before that is enlarged (of a
-prompt that says it all: `pokora stills` fills in eyes, hair and clothes that nano's prompts leave open).
+prompt that says it all: `pokora stills` adds shot.prefix, and eyes, hair and clothes that are left open).
 """
 
 from __future__ import annotations

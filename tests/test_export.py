@@ -202,7 +202,14 @@ def test_onnxruntime_alone_draws_the_picture_of_torch(onnx: Path, tmp_path: Path
     code += f"; runpy.run_path({str(EXAMPLE)!r}, run_name='__main__'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
-    words = ("base.fill_open=false", "negative=none", f"shot.prompt={PROMPT}", "seed=7", *STILL)
+    words = (
+        "base.fill_open=false",
+        "negative=none",
+        "shot.prefix=",
+        f"shot.prompt={PROMPT}",
+        "seed=7",
+        *STILL,
+    )
     config = compose_stills(words)
     networks = Models(config.base, config.speed, (), torch.device("cpu"), torch.float32)
     context = tiny_networks.context(tmp_path / "run", networks, seed=7)
