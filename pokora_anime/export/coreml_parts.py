@@ -92,6 +92,8 @@ def _used(program: Any) -> frozenset[str]:
         if node.op == "call_function" and node.target is torch.ops.aten.alias.default:
             node.replace_all_uses_with(node.args[0])
             program.graph.erase_node(node)
+        elif node.target is torch.ops.aten._assert_tensor_metadata.default:
+            program.graph.erase_node(node)  # a remark on a number format, which would keep a layer alive
     program.graph.eliminate_dead_code()
     signature = program.graph_signature
     names: dict[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
