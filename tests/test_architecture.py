@@ -100,6 +100,13 @@ def test_no_folder_is_crowded() -> None:
     assert sum(counts.values()) / len(counts) <= 8
 
 
+def test_tests_lie_in_the_folder_of_their_room() -> None:
+    """Beside the attacks, which go through several rooms, and tests of the whole house at the top."""
+    rooms = {name.split(".")[0] for name in FLOORS}
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders - rooms == {"attacks"}
+
+
 def test_no_two_files_bear_the_same_name() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for module, path in modules().items():

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
 
 from pokora_anime.config.compose import compose
 from pokora_anime.devices import compiler, driver, hardware, openvino_runtime
@@ -143,8 +142,10 @@ def _device() -> list[Finding]:
     # Whether torch's build can use the accelerator is what counts; its import takes seconds.
     import torch
 
+    from pokora_anime.system import typed_tensors
+
     if torch.cuda.is_available():
-        card = cast(Any, torch.cuda).get_device_properties(0)
+        card = typed_tensors.card(torch.device("cuda", 0))
         free, total = torch.cuda.mem_get_info(0)
         return [Finding(OK, "device", f"CUDA: {card.name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free")]
     if torch.backends.mps.is_available():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from enum import Enum
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pokora_anime.catalogue import finishing_networks
 from pokora_anime.schema.field_laws import Law, Setting, Text, number, settings
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system.did_you_mean import nearest
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OWN = "own:"
@@ -53,7 +56,7 @@ def problems(config: RunConfig, narrower: Mapping[str, Narrower]) -> list[Proble
 
 
 def _value(config: RunConfig, key: str) -> object:
-    value: Any = config
+    value: object = config
     for name in key.split("."):
         value = getattr(value, name)
     return value
@@ -64,19 +67,19 @@ def _of_setting(
 ) -> Iterator[Problem]:
     law = setting.law
     if setting.form == "map":
-        for name, item in cast(dict[str, Any], value).items():
+        for name, item in cast(dict[str, float], value).items():
             yield from _name(law, f"{key}.{name}", name, item)
             yield from _number(law, f"{key}.{name}", item, None)
     elif setting.form == "list":
         if is_dataclass(setting.kind):
-            yield from _records(setting, cast(list[Any], value))
+            yield from _records(setting, cast("list[DataclassInstance]", value))
     elif isinstance(value, int | float):
         yield from _number(law, key, value, narrower)
     elif isinstance(value, str) and setting.kind is str:
         yield from _string(setting, key, value)
 
 
-def _records(setting: Setting, items: list[Any]) -> Iterator[Problem]:
+def _records(setting: Setting, items: Sequence[DataclassInstance]) -> Iterator[Problem]:
     """Records of a list, which are typed anew as a whole."""
     for index, item in enumerate(items):
         for one in settings(setting.kind):
@@ -88,7 +91,7 @@ def _records(setting: Setting, items: list[Any]) -> Iterator[Problem]:
                 yield problem
 
 
-def _typed(key: str, items: list[Any]) -> str:
+def _typed(key: str, items: Sequence[DataclassInstance]) -> str:
     records = (",".join(f"{name}:{_word(value)}" for name, value in asdict(item).items()) for item in items)
     return f"{key}=[{','.join(f'{{{record}}}' for record in records)}]"
 

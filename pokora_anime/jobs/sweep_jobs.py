@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pokora_anime.config.checks import check
 from pokora_anime.config.compose import refuse_sweeps, translate, typed
@@ -165,7 +165,9 @@ def _split(hydra: HydraConf, ready: Sequence[str]) -> Iterator[list[str]]:
             expected="jobs that are known before they run",
             fix="leave out hydra/sweeper=",
         )
-    listed = [f"{key}={value}" for key, value in cast(dict[str, Any], hydra.sweeper["params"] or {}).items()]
+    listed = [
+        f"{key}={value}" for key, value in cast(dict[str, object], hydra.sweeper["params"] or {}).items()
+    ]
     words = parsed([*listed, *ready])
     ours = [one for one in words if not _of_hydra(one.key_or_group)]
     fixed = (one.input_line or "" for one in parsed(ready) if not one.is_sweep_override())

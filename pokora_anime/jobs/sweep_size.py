@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pokora_anime.config.compose import translate, typed
 from pokora_anime.errors import ConfigError
@@ -35,7 +35,7 @@ def count(command: str, ready: Sequence[str], *, yes: bool, out: Path) -> int | 
             hydra = sweep_jobs.hydra_part(command, ready)
             if not str(hydra.sweeper["_target_"]).endswith(".BasicSweeper"):
                 return None
-            params = cast(Mapping[str, Any], hydra.sweeper["params"] or {})
+            params = cast(Mapping[str, object], hydra.sweeper["params"] or {})
             listed = [f"{key}={value}" for key, value in params.items()]
             parsed = {one.key_or_group: one for one in sweep_jobs.parsed([*listed, *ready])}
             sizes = {key: _size(one) for key, one in parsed.items()}

@@ -12,11 +12,11 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Never, cast, get_args, get_origin, get_type_hints
 
-REQUIRED: Any = "???"  # OmegaConf's sign for a value that must be given
+REQUIRED = cast(Never, "???")  # OmegaConf's sign for a value that must be given
 _BIG = 10**6  # from here on `:g` would round whole numbers
-_TYPES: dict[type[Any], str] = {int: "whole number", float: "number", str: "text", bool: "true|false"}
+_TYPES: dict[type[object], str] = {int: "whole number", float: "number", str: "text", bool: "true|false"}
 
 
 class Text(Enum):
@@ -114,7 +114,7 @@ class Setting:
     """
 
     key: str
-    kind: type[Any]
+    kind: type[object]
     form: str
     optional: bool
     law: Law
@@ -171,18 +171,18 @@ def number(value: float) -> str:
 
 
 @cache
-def settings(schema: type[Any]) -> tuple[Setting, ...]:
+def settings(schema: type[object]) -> tuple[Setting, ...]:
     """Every field of a schema that is no section, in order; those of records in lists and maps as well."""
     return tuple(_settings(schema, ""))
 
 
 @cache
-def sections(schema: type[Any]) -> dict[str, Law]:
+def sections(schema: type[object]) -> dict[str, Law]:
     """The sections of a schema by dotted key: `finish.hires`."""
     return dict(_sections(schema, "", typed=True))
 
 
-def _settings(schema: type[Any], prefix: str, *, typed: bool = True) -> Iterator[Setting]:
+def _settings(schema: type[object], prefix: str, *, typed: bool = True) -> Iterator[Setting]:
     for name, default, kind, law in _fields(schema):
         key = f"{prefix}{name}"
         if _is_record(kind):
@@ -195,7 +195,7 @@ def _settings(schema: type[Any], prefix: str, *, typed: bool = True) -> Iterator
             yield from _settings(inner, f"{key}{'[]' if form == 'list' else '{}'}.", typed=own.typed)
 
 
-def _sections(schema: type[Any], prefix: str, *, typed: bool) -> Iterator[tuple[str, Law]]:
+def _sections(schema: type[object], prefix: str, *, typed: bool) -> Iterator[tuple[str, Law]]:
     for name, _, kind, law in _fields(schema):
         if _is_record(kind):
             yield f"{prefix}{name}", law if typed else replace(law, typed=False)
@@ -203,10 +203,11 @@ def _sections(schema: type[Any], prefix: str, *, typed: bool) -> Iterator[tuple[
 
 
 @cache
-def _fields(schema: type[Any]) -> tuple[tuple[str, object, Any, Law], ...]:
+def _fields(schema: type[object]) -> tuple[tuple[str, object, type[object], Law], ...]:
     """Name, default, type and law of each field. A field without a law has one without a word of help."""
     hints = get_type_hints(schema, include_extras=True)
-    found: list[tuple[str, object, Any, Law]] = []
+    found: list[tuple[str, object, type[object], Law]] = []
+    assert is_dataclass(schema)
     for entry in fields(schema):
         hint, law = hints[entry.name], Law("")
         if get_origin(hint) is Annotated:
@@ -220,13 +221,13 @@ def _is_record(kind: object) -> bool:
     return isinstance(kind, type) and is_dataclass(kind)
 
 
-def _default(value: object, factory: Any) -> object:
+def _default(value: object, factory: object) -> object:
     if value is not MISSING:
         return value
-    return REQUIRED if factory is MISSING else factory()
+    return factory() if callable(factory) else REQUIRED
 
 
-def _taken_apart(kind: Any) -> tuple[type[Any], str, bool]:
+def _taken_apart(kind: type[object]) -> tuple[type[object], str, bool]:
     """The type of one item, whether there are several, and whether there may be none."""
     inside = get_args(kind)
     if NoneType in inside:

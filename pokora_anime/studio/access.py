@@ -15,7 +15,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 COOKIE = "pokora_session"
 SESSION_SECONDS = 12 * 3600
-_COOKIES = 4096  # characters of a Cookie header that are looked at
+COOKIE_CHARACTERS = 4096  # characters of a Cookie header that are looked at
 _SESSION = re.compile(
     rf"(?:^|;) ?{COOKIE}=([A-Za-z0-9_-]{{1,32}})\.(\d{{1,12}})\.([0-9a-f]{{16}})\.([0-9a-f]{{64}})(?=;|$)"
 )
@@ -65,7 +65,7 @@ class Access:
         """Signs the session of a Cookie header out."""
         now = time.time()
         self._ended = {nonce: until for nonce, until in self._ended.items() if until > now}
-        if found := _SESSION.search(cookie[:_COOKIES]):
+        if found := _SESSION.search(cookie[:COOKIE_CHARACTERS]):
             self._ended[found[3]] = float(found[2])
 
     def allowed(self, user: str) -> bool:
@@ -81,7 +81,7 @@ class Access:
         self._limiter.hit(self._wrong, "wrong", address)
 
     def _by_session(self, header: str) -> str | None:
-        found = _SESSION.search(header[:_COOKIES])
+        found = _SESSION.search(header[:COOKIE_CHARACTERS])
         if found is None:
             return None
         user, until, nonce, signature = found.groups()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import AttentionProcessor
+
+T = TypeVar("T")
 # A network that answers with tensors: diffusers types neither its arguments nor its answer.
 Network = Callable[..., tuple[Tensor, ...]]
 
@@ -45,6 +49,19 @@ def stored(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file and its metadata. Raises OSError and SafetensorError."""
     with cast(Any, safe_open)(file, framework="pt") as opened:
         return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+
+
+def pretrained(kind: type[T], folder: Path, **named: object) -> T:
+    """`from_pretrained` of a class of diffusers or transformers. Raises OSError and ValueError."""
+    return cast(T, cast(Any, kind).from_pretrained(folder, **named))
+
+
+class Attending(Protocol):
+    """A network of diffusers whose attention processors can be exchanged."""
+
+    @property
+    def attn_processors(self) -> dict[str, AttentionProcessor]: ...
+    def set_attn_processor(self, processor: dict[str, AttentionProcessor]) -> None: ...
 
 
 class Vae(Protocol):

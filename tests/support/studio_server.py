@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import re
 import signal
@@ -12,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pokora_anime.client import Client
 
@@ -80,3 +83,30 @@ class StudioServer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+def asked(
+    server: StudioServer, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """One raw request; names of headers with _ for -."""
+    where = urlsplit(server.address)
+    connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=60)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.putrequest(method, path, skip_host="Host" in sent, skip_accept_encoding=True)
+    if body is not None and "Transfer-Encoding" not in sent:
+        sent.setdefault("Content-Length", str(len(body)))
+    for name, value in sent.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    if body is not None:
+        connection.send(body)
+    answer = connection.getresponse()
+    told = {name.lower(): value for name, value in answer.getheaders()}
+    return answer.status, told, b"" if "event-stream" in told.get("content-type", "") else answer.read()
+
+
+def posted(server: StudioServer, path: str, body: object, **headers: str) -> tuple[int, dict[str, object]]:
+    status, _, told = asked(
+        server, "POST", path, json.dumps(body).encode(), Content_Type="application/json", **headers
+    )
+    return status, json.loads(told)

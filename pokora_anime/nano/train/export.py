@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import (
@@ -19,6 +18,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -108,7 +108,7 @@ def _pipeline(place: Place, part: Path) -> UNet2DConditionModel:
     return unet
 
 
-def _extras(place: Place, unet: UNet2DConditionModel) -> dict[str, Any]:
+def _extras(place: Place, unet: UNet2DConditionModel) -> dict[str, nn.Module]:
     def controlnet():
         return family.make_controlnet(unet.float())
 
@@ -125,7 +125,7 @@ def _extras(place: Place, unet: UNet2DConditionModel) -> dict[str, Any]:
     }
 
 
-def _member(place: Place, name: str, kind: Any, build: Callable[[], Any]):
+def _member(place: Place, name: str, kind: type[nn.Module], build: Callable[[], nn.Module]) -> nn.Module:
     folder = place.family / name
     return kind.from_pretrained(folder) if (folder / "config.json").exists() else build()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel, UNetMotionModel
 from diffusers.utils import convert_state_dict_to_kohya
@@ -44,7 +43,7 @@ def add_lora(unet: UNet2DConditionModel | UNetMotionModel, rank: int = RANK) -> 
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=where))
 
 
-def begin_lora(unet: UNet2DConditionModel, place: Place, name: str) -> list[dict[str, Any]]:
+def begin_lora(unet: UNet2DConditionModel, place: Place, name: str) -> list[dict[str, object]]:
     """Loads the LoRA of `name` in the family folder, if it has one, to go on from it.
 
     Returns its earlier trainings. Raises ValueError for layers of another architecture.

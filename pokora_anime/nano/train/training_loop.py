@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +74,7 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
-    before: list[dict[str, Any]] = field(default_factory=list)  # earlier trainings of these weights
+    before: list[dict[str, object]] = field(default_factory=list)  # earlier trainings of these weights
 
 
 LossOf = Callable[[Dice], Tensor]
@@ -100,7 +99,7 @@ def train(
     loss_of: LossOf,
     place: Place,
     preview: Preview | None = None,
-    before: Sequence[dict[str, Any]] = (),
+    before: Sequence[dict[str, object]] = (),
 ) -> Progress:
     """Minimises `loss_of` over the parameters in place; resumes from the work folder.
 
@@ -136,7 +135,7 @@ def train(
     return loop.progress
 
 
-def begin(model: nn.Module, place: Place, name: str, record: str = RECORD) -> list[dict[str, Any]]:
+def begin(model: nn.Module, place: Place, name: str, record: str = RECORD) -> list[dict[str, object]]:
     """Loads the weights of `name` in the family folder, if it has any, to go on from them.
 
     Returns their earlier trainings, oldest first; none where training starts from nothing. Raises
@@ -335,7 +334,7 @@ def write_record(
     (target / name).write_text(json.dumps(record, indent=1) + "\n")
 
 
-def went_before(path: Path, name: str) -> list[dict[str, Any]]:
+def went_before(path: Path, name: str) -> list[dict[str, object]]:
     """The earlier trainings that a record tells of, oldest first, without their curves; says so."""
     print(f"{name}: goes on from weights trained before", flush=True)
     if not path.exists():

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from math import log
-from typing import Any, cast
+from typing import Protocol, cast
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
 from pokora_anime.provenance.code_hash import code_hash
+from pokora_anime.system.typed_tensors import Attending
 
 Part = tuple[int, int]  # first row of the batch that is run, and the one past its last
 
@@ -29,6 +30,10 @@ class _Mode(Enum):
     read = "read"
 
 
+class _Referred(Protocol):
+    reference: Reference
+
+
 class Reference:
     """Reference attention in the spatial layers of a motion UNet; does nothing unless `used` is called.
 
@@ -36,7 +41,7 @@ class Reference:
     Shapes: B rows, F frames, N tokens, C channels.
     """
 
-    def __init__(self, unet: Any, weight: float) -> None:
+    def __init__(self, unet: Attending, weight: float) -> None:
         self.mode, self.bias = _Mode.off, log(weight)
         self.part: Part = (0, 0)
         self._seen: dict[Part, float] = {}
@@ -47,7 +52,7 @@ class Reference:
                 self._layers.append(_Processor(self))
                 processors[name] = self._layers[-1]
         unet.set_attn_processor(processors)
-        unet.reference = self  # who runs the network elsewhere hands on what the layers see
+        cast(_Referred, unet).reference = self  # who runs the network elsewhere hands on what the layers see
 
     def forget(self) -> None:
         """The next picture is another one, though it may be seen at the same timestep."""
@@ -113,14 +118,23 @@ class _Processor(AttnProcessor2_0):
         self._reference = reference
         self.pictures: dict[Part, Tensor] = {}
 
-    def __call__(self, attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
         mode = self._reference.mode
         if mode is _Mode.write:
             self.pictures[self._reference.part] = hidden_states  # [B, N, C]
         elif mode is _Mode.read:
             picture = self.pictures[self._reference.part]
             shown = picture.repeat_interleave(len(hidden_states) // len(picture), dim=0)
-            kwargs["encoder_hidden_states"] = torch.cat([hidden_states, shown], dim=1)
+            encoder_hidden_states = torch.cat([hidden_states, shown], dim=1)
             own, bias = torch.zeros_like(hidden_states[:, None, :, 0]), self._reference.bias
-            kwargs["attention_mask"] = torch.cat([own, torch.full_like(own, bias)], dim=2)  # [B, 1, 2 N]
-        return cast(Any, super()).__call__(attn, hidden_states, *args, **kwargs)
+            attention_mask = torch.cat([own, torch.full_like(own, bias)], dim=2)  # [B, 1, 2 N]
+        return super().__call__(  # pyright: ignore[reportUnknownMemberType]  # untyped in part
+            attn, hidden_states, encoder_hidden_states, attention_mask, temb
+        )

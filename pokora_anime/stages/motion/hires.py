@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
+from diffusers import UNetMotionModel
 from torch import Tensor
 from torch.nn import functional
 
@@ -158,7 +158,7 @@ class _SecondPass:
             skip=self._skip,
             start=enlarged(sources.segment.latents[:, :frames], self._size)[None].to(device),
         )
-        scheduler: Any = context.models.motion_scheduler(config.motion.betas)
+        scheduler = context.models.motion_scheduler(config.motion.betas)
         scheduler.set_timesteps(config.speed.steps, device=device)
         scheduler.set_begin_index(self._skip)
         guided = Guidance.of(config.speed)
@@ -185,7 +185,7 @@ class _SecondPass:
             )[0]
         return finished(latents, span, config)
 
-    def _network(self) -> Any:
+    def _network(self) -> UNetMotionModel | Tiled:
         """The motion UNet, which sees whole frames or tiles of the base's size."""
         models = self._context.models
         if not (self._config.finish.hires.tiled or self._context.execution.plan.tiled):

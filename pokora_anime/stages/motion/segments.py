@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +51,7 @@ from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.retry_smaller import Steps, with_less
 from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.system.typed_tensors import from_array
+from pokora_anime.system.typed_tensors import Attending, from_array
 from pokora_anime.timeline import (
     choreography_plan,
     draft_plan,
@@ -350,7 +349,7 @@ class _SegmentNetworks:
             start=start,
         )
         # A scheduler is a small object with state: each segment takes a new one.
-        scheduler: Any = context.models.motion_scheduler(config.motion.betas)
+        scheduler = context.models.motion_scheduler(config.motion.betas)
         scheduler.set_timesteps(config.speed.steps, device=context.device)
         scheduler.set_begin_index(chaining.skip)
         with torch.inference_mode(), context.autocast():
@@ -418,7 +417,7 @@ def _earlier(span: Span, first: Segment | None, previous: Segment | None) -> lis
 
 
 def _anchor(
-    keyframe: Keyframe | None, config: VideoConfig, unet: Any, floor: NoiseFloor, context: RunContext
+    keyframe: Keyframe | None, config: VideoConfig, unet: Attending, floor: NoiseFloor, context: RunContext
 ) -> Anchor | None:
     motion = config.motion
     if keyframe is None or motion.anchor is settings.Anchor.none:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
+from pokora_anime.networks.schedulers import StepScheduler
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
@@ -18,7 +18,7 @@ from pokora_anime.stages.cached_stage import cached
 from pokora_anime.stages.denoising.noise_levels import NoiseLevels
 from pokora_anime.stages.denoising.reference_attention import Reference
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.system.typed_tensors import from_array
+from pokora_anime.system.typed_tensors import Attending, from_array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def of(first: Keyframe, config: VideoConfig, context: RunContext) -> Identity:
 class Seen:
     """An identity beside the picture that is drawn: at each step the network sees it as noisy as that."""
 
-    def __init__(self, identity: Identity, unet: Any, scheduler: Any, noise: Tensor) -> None:
+    def __init__(self, identity: Identity, unet: Attending, scheduler: StepScheduler, noise: Tensor) -> None:
         self._unet, self._processors = unet, dict(unet.attn_processors)
         self._reference = Reference(unet, identity.weight)
         self._levels, self._noise = NoiseLevels(scheduler=scheduler), noise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from pokora_anime.devices.forecast.plan import Plan
 from pokora_anime.nano import crisp
 from pokora_anime.networks import schedulers
 from pokora_anime.networks.finishing import pixels, upscaler
+from pokora_anime.networks.schedulers import StepScheduler
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json, arrays_hash
@@ -205,7 +205,7 @@ def denoise(
     return require_finite(latents[0].float().cpu(), "keyframe")
 
 
-def _levels(config: RunConfig, context: RunContext) -> Any:
+def _levels(config: RunConfig, context: RunContext) -> StepScheduler:
     """A scheduler that makes no steps."""
     scheduler = context.models.scheduler()
     scheduler.set_timesteps(config.speed.steps, device=context.device)

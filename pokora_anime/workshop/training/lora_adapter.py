@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Protocol, cast
 
 import torch
 from peft import LoraConfig as PeftLora
@@ -22,12 +22,20 @@ ALL = (
 )
 
 
+class _Adaptable(Protocol):
+    """A network of diffusers that peft's layers can be put into."""
+
+    def add_adapter(self, adapter_config: PeftLora) -> None: ...
+    def enable_adapters(self) -> None: ...
+    def disable_adapters(self) -> None: ...
+
+
 def add_adapter(unet: nn.Module, settings: LoraSettings) -> list[tuple[str, nn.Parameter]]:
     """Adds layers that change nothing yet; what is to be trained, by name, all in fp32."""
     unet.requires_grad_(False)
     targets = list(ALL if settings.layers is Layers.all else ATTENTION)
     torch.manual_seed(settings.seed)  # pyright: ignore[reportUnknownMemberType]  # untyped
-    cast(Any, unet).add_adapter(
+    cast(_Adaptable, unet).add_adapter(
         PeftLora(r=settings.rank, lora_alpha=settings.rank, target_modules=targets, use_dora=settings.dora)
     )
     trained = [(name, one) for name, one in unet.named_parameters() if one.requires_grad]
@@ -38,7 +46,7 @@ def add_adapter(unet: nn.Module, settings: LoraSettings) -> list[tuple[str, nn.P
 
 def switched(unet: nn.Module, *, on: bool) -> None:
     """The UNet with the layers, or as it was before."""
-    one = cast(Any, unet)
+    one = cast(_Adaptable, unet)
     if on:
         one.enable_adapters()
     else:
@@ -57,7 +65,7 @@ def kohya(unet: nn.Module, rank: int) -> dict[str, Tensor]:
                 found[f"{place}.alpha"] = torch.tensor(float(rank))
         if ".lora_magnitude_vector" in name:
             module = name.partition(".lora_magnitude_vector")[0]
-            dims = cast(Tensor, cast(Any, unet).get_submodule(module).weight).dim()
+            dims = cast(Tensor, unet.get_submodule(module).weight).dim()
             place = f"lora_unet_{module.replace('.', '_')}"
             found[f"{place}.dora_scale"] = tensor.reshape(-1, *(1,) * (dims - 1))
     return {name: tensor.detach().cpu().half().contiguous() for name, tensor in sorted(found.items())}

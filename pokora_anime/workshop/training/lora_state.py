@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from pokora_anime.errors import TrainingError
 from pokora_anime.system.files.atomic_files import write_atomic, writing
 
 FILE = "state.pt"
+Trained = Sequence[tuple[str, nn.Parameter]]  # by name
 
 
 @dataclass(slots=True)
@@ -29,7 +31,11 @@ class Standing:
 
 
 def save(
-    path: Path, key: str, standing: Standing, trained: Sequence[tuple[str, nn.Parameter]], optimiser: Any
+    path: Path,
+    key: str,
+    standing: Standing,
+    trained: Sequence[tuple[str, nn.Parameter]],
+    optimiser: Optimizer,
 ) -> None:
     """Writes the state whole. Raises MachineError SYS-*."""
     state = {
@@ -46,7 +52,9 @@ def save(
         write_atomic(path, data)
 
 
-def resume(path: Path, key: str, trained: Sequence[tuple[str, nn.Parameter]], optimiser: Any) -> Standing:
+def resume(
+    path: Path, key: str, trained: Sequence[tuple[str, nn.Parameter]], optimiser: Optimizer
+) -> Standing:
     """Puts everything back as it was; a new standing where there is none. Raises TrainingError TRN-OTHER."""
     if not path.exists():
         return Standing()

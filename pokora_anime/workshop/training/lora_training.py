@@ -6,18 +6,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from pokora_anime.devices.forecast import estimate
 from pokora_anime.errors import MachineError, TrainingError
 from pokora_anime.quality.contact_sheet import contact_sheet
+from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system.files.atomic_files import write_atomic, writing
 from pokora_anime.untrusted.png_pictures import encode_jpeg
 from pokora_anime.workshop.data.data_store import Stored
-from pokora_anime.workshop.training import latent_cache, lora_adapter, lora_state, training_page
+from pokora_anime.workshop.training import (
+    latent_cache,
+    lora_adapter,
+    lora_state,
+    training_forecast,
+    training_page,
+)
 from pokora_anime.workshop.training.latent_cache import Example
 from pokora_anime.workshop.training.lora_loop import SAVE_SECONDS, LoraLoop, refuse_full_disk
 from pokora_anime.workshop.training.lora_settings import LoraSettings
@@ -42,7 +50,7 @@ class LoraTraining:
         for caption in ("", self._negative(), *(one.caption for one in (*examples, *self.prior))):
             base.told([caption], (base.side, base.side))
         base.forget_text()
-        self.unet: Any = base.models.unet()
+        self.unet = base.models.unet()
         trained = lora_adapter.add_adapter(self.unet, settings)
         refuse_full_disk(work, sum(one.numel() for _, one in trained))
         self.loop = LoraLoop(settings, base, trained, work)
@@ -54,7 +62,12 @@ class LoraTraining:
 
     def run(self, tell: Callable[[str], None]) -> Path:
         """Trains to the end; the LoRA's path. Raises TrainingError TRN-NAN, MachineError SYS-*."""
-        standing = self.loop.standing
+        standing, there = self.loop.standing, estimate.here(self.base.config.device).hardware
+        way = training_forecast.chosen(self.settings, self.base.config.base, there)
+        tell(f"forecast: {way.line(self.settings, there)}")
+        if not way.fits(there):
+            tell("that leaves little room or none: it may run out of memory")
+        self.loop.begin(way)
         if standing.step:
             tell(f"goes on at step {standing.step} of {self.settings.steps}")
         try:
@@ -116,7 +129,7 @@ class LoraTraining:
             write_atomic(folder / f"step-{step:05d}.jpg", sheet)
         training_page.write(self.work, self.settings, self.loop.standing)
 
-    def _sampled(self) -> Any:
+    def _sampled(self) -> RunConfig:
         config = self.base.config
         return replace(config, speed=replace(config.speed, steps=min(SAMPLE_STEPS, config.speed.steps)))
 
@@ -157,7 +170,7 @@ def _spread(examples: Sequence[Example], count: int) -> list[Example]:
     return [examples[int(index)] for index in dict.fromkeys(places.tolist())]
 
 
-def write_png(path: Path, picture: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """A picture uint8 [height, width, 3] as a PNG. Raises MachineError SYS-*."""
     made, data = cv2.imencode(".png", picture[..., ::-1])
     if not made:

@@ -15,9 +15,10 @@ from pokora_anime.networks.schedulers import StepScheduler
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.stages.denoising.conditioning import Guidance
 from pokora_anime.stages.denoising.guidance import combine
+from pokora_anime.system.typed_tensors import Vae
 from pokora_anime.workshop.training.training_base import TrainingBase
 
-AT_ONCE = 8
+_PIXELS = 8 * 256 * 256  # of pictures that are drawn at once
 
 
 @torch.no_grad()
@@ -26,8 +27,9 @@ def stills(
 ) -> NDArray[np.uint8]:
     """Pictures uint8 [N, height, width, 3], each from the noise of its own seed, at the config's speed."""
     parts: list[NDArray[np.uint8]] = []
-    for start in range(0, len(prompts), AT_ONCE):
-        rows = slice(start, start + AT_ONCE)
+    at_once = max(1, _PIXELS // (config.base.width * config.base.height))
+    for start in range(0, len(prompts), at_once):
+        rows = slice(start, start + at_once)
         latents = denoised(base, models, config, prompts[rows], seeds[rows])
         parts.append(_decoded(models, base, latents))
     return np.concatenate(parts)
@@ -38,7 +40,7 @@ def denoised(
     base: TrainingBase, models: Models, config: RunConfig, prompts: Sequence[str], seeds: Sequence[int]
 ) -> Tensor:
     """Latents float32 [N, channels, height, width]."""
-    scheduler: Any = models.scheduler()
+    scheduler = models.scheduler()
     scheduler.set_timesteps(config.speed.steps, device=base.device)
     unet, count = models.unet(), len(prompts)
     shape = (1, int(cast(Any, unet).config["in_channels"]), *models.latent_size)
@@ -64,7 +66,7 @@ def denoised(
 
 
 def _decoded(models: Models, base: TrainingBase, latents: Tensor) -> NDArray[np.uint8]:
-    vae: Any = models.vae()
+    vae = cast(Vae, models.vae())
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     with base.autocast():
         scaled = latents.to(vae.device, vae.dtype) / vae.config["scaling_factor"] + shift

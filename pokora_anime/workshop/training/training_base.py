@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from pokora_anime.config.compose import compose
 from pokora_anime.devices.machine import Machine, settle
 from pokora_anime.networks.loader import Models
 from pokora_anime.schema.settings import RunConfig
-from pokora_anime.system.typed_tensors import from_array
+from pokora_anime.system.typed_tensors import from_array, pretrained
 from pokora_anime.untrusted.png_pictures import Image
 
 CHUNK = 75  # tokens of a caption that are read
@@ -33,10 +33,21 @@ class Told:
     pooled: Tensor | None
     sizes: Tensor | None
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         """Keyword arguments of a UNet."""
         added = None if self.pooled is None else {"text_embeds": self.pooled, "time_ids": self.sizes}
         return {"encoder_hidden_states": self.text, "added_cond_kwargs": added, "return_dict": False}
+
+
+class _Scheduled(Protocol):
+    prediction_type: str
+
+
+class _Trained(Protocol):
+    """What a training needs of a scheduler of diffusers."""
+
+    alphas_cumprod: Tensor
+    config: _Scheduled
 
 
 class TrainingBase:
@@ -54,7 +65,7 @@ class TrainingBase:
         self.folders = dict(folders or {})
         self.models = self.networks(self.config)
         self._texts: dict[str, tuple[Tensor, Tensor | None]] = {}
-        scheduler: Any = self.models.scheduler()
+        scheduler = cast(_Trained, self.models.scheduler())
         self.alphas: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
         self.prediction = str(scheduler.config.prediction_type)
 
@@ -120,9 +131,10 @@ class TrainingBase:
         row = registry.get(base.vae or base.weights, base.family)
         folder = self.folders.get(row.id) or locate(row)
         assert folder is not None
-        kind = cast(Any, AutoencoderKL)
         part = folder if base.vae else folder / "vae"
-        vae = kind.from_pretrained(part, variant=row.variant, use_safetensors=True, local_files_only=True)
+        vae: Any = pretrained(
+            AutoencoderKL, part, variant=row.variant, use_safetensors=True, local_files_only=True
+        )
         vae = vae.to(self.device, torch.float32).eval()
         shift = getattr(vae.config, "shift_factor", None) or 0.0
         found: list[Tensor] = []

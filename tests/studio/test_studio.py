@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from attacks.test_gate import NAMED, TYPED
-from support.studio_server import StudioServer
+from support.studio_server import StudioServer, asked, posted
 
 from pokora_anime.cli import main
 from pokora_anime.client import Client, JobView, StudioError
@@ -40,33 +40,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
 @pytest.fixture(scope="module")
 def client(server: StudioServer) -> Client:
     return Client(server.address)
-
-
-def asked(
-    server: StudioServer, method: str, path: str, body: bytes | None = None, **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    """One raw request; names of headers with _ for -."""
-    where = urlsplit(server.address)
-    connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=60)
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.putrequest(method, path, skip_host="Host" in sent, skip_accept_encoding=True)
-    if body is not None and "Transfer-Encoding" not in sent:
-        sent.setdefault("Content-Length", str(len(body)))
-    for name, value in sent.items():
-        connection.putheader(name, value)
-    connection.endheaders()
-    if body is not None:
-        connection.send(body)
-    answer = connection.getresponse()
-    told = {name.lower(): value for name, value in answer.getheaders()}
-    return answer.status, told, b"" if "event-stream" in told.get("content-type", "") else answer.read()
-
-
-def posted(server: StudioServer, path: str, body: object, **headers: str) -> tuple[int, dict[str, object]]:
-    status, _, told = asked(
-        server, "POST", path, json.dumps(body).encode(), Content_Type="application/json", **headers
-    )
-    return status, json.loads(told)
 
 
 def refusal(client: Client, command: str, *words: str) -> StudioError:

@@ -260,7 +260,7 @@ def run_child(code: str, *arguments: str) -> subprocess.Popen[str]:
 CHILD = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], str(Path(sys.argv[2]).parent)]
 from test_folder import arrays, node, opened
 folder = opened(Path(sys.argv[1]))
 """

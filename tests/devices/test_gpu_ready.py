@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, LCMScheduler
-from test_shared_text import (  # noqa: F401  # pyright: ignore
+from support.segment_networks import (  # noqa: F401  # pyright: ignore
     FRAMES,
     SIDE,
     STEPS,

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.studio_server import StudioServer
-from test_studio import asked, posted
+from support.studio_server import StudioServer, asked, posted
 
 from pokora_anime.client import Client, StudioError
 from pokora_anime.config.overrides import quote
@@ -137,6 +136,7 @@ def test_a_sweep_is_checked_by_its_first_job(server: StudioServer) -> None:
         ("/health", {"Origin": "http://["}),
         ("/page/" + "%F0%9F%98%80" * 100 + ".js", {}),
         ("/health", {"Cookie": 'pokora_session="' + '\\"' * 25_000 + '"'}),
+        ("/health", {"Cookie": ";".join(['a="' + '\\"' * 5_000 + '"'] * 5)}),
     ],
 )
 def test_no_header_or_name_is_a_fault_of_ours(

@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import test_fetch
 from support import replay_runs, submission_checkout, tiny_checkpoints
 from support.forged_run import sign
-from support.hub_server import Hub, serving
+from support.hub_server import Hub, reach, serving
 from support.submission_checkout import WORDS
 
 from pokora_anime.catalogue import registry
@@ -53,7 +52,7 @@ def tiny_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     )
     monkeypatch.setattr(contest_limits, "load", lambda name: small)
     with serving(hub) as running:
-        test_fetch.reach(monkeypatch, running.url)
+        reach(monkeypatch, running.url)
         fetch(needs(compose("video", [*SMALL, "control=depth"])), Family.sdxl, report=lambda line: None)
         yield
 

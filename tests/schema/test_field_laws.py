@@ -29,7 +29,7 @@ NUMBERS = [
     (command, one)
     for command, one in EVERY
     if one.law.typed and one.kind in (int, float) and (command == "video" or one.key == "count")
-    # Of a key point or a shot the clip and its list say more: tests/test_timeline.py, tests/test_shots.py.
+    # Of a key point or a shot the clip and its list say more: tests/timeline.
     if not one.key.startswith(("timeline.", "shots[]"))
 ]
 # What else must be set for a number at its border to fit the others.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 STEPS = (
     *("dry run", "fetch", "fetch again", "models verify", "still", "clip, killed", "clip, resumed"),
     *("clip, answered", "verify stills", "verify video", "draft bundle", "status"),

@@ -19,7 +19,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from support import replay_runs
 from support.forged_run import sign
-from test_shared_text import (  # noqa: F401  # pyright: ignore
+from support.segment_networks import (  # noqa: F401  # pyright: ignore
     FRAMES,
     SIDE,
     Networks,

@@ -31,7 +31,7 @@ from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import StillsConfig, VideoConfig
 from pokora_anime.system.terminal.interrupts import KILL_SECONDS
 
-PACKAGE = Path(__file__).parent.parent / "pokora_anime"
+PACKAGE = Path(__file__).parents[2] / "pokora_anime"
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 landlock = pytest.mark.skipif(landlock_abi() == 0, reason="this kernel offers no Landlock")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from support import tiny_networks
-from test_shared_text import FRAMES, SIDE, Networks, condition, placed, segments, stock  # noqa: F401  # pyright: ignore
+from support.segment_networks import FRAMES, SIDE, Networks, condition, placed, segments, stock  # noqa: F401  # pyright: ignore
 from torch._dynamo.utils import counters
 
 from pokora_anime.config.compose import compose
