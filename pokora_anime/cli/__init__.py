@@ -166,6 +166,12 @@ def _train(arguments: list[str]) -> int:
     return train.main(arguments)
 
 
+def _export(arguments: list[str]) -> int:
+    from pokora_anime.cli.weights import export_command
+
+    return export_command.main(arguments)
+
+
 def _bench(arguments: list[str]) -> int:
     from pokora_anime.cli import bench
 
@@ -213,6 +219,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "negative": (_negative, "what to leave out: suggested for a prompt, or searched on the score"),
     "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
     "train": (_train, "train a style or a character of your own, or the nano family from nothing"),
+    "export": (_export, "a base's networks as ONNX, Core ML or a Swift package, compared with torch"),
     "bench": (_bench, "measure this machine"),
 }
 
