@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -61,7 +61,7 @@ def converted(traced: Traced) -> tuple[Any, frozenset[str]]:
 
     And the names of the weights that it computes with: a text encoder's last layer may go unused.
     """
-    import coremltools as ct
+    import coremltools as ct  # pyright: ignore[reportMissingImports]
 
     with flat_norms(traced.network):
         program = torch.export.export(traced.module, traced.given, strict=False).run_decompositions({})
@@ -110,7 +110,7 @@ class _FlatNorm(nn.GroupNorm):
 
 
 @contextmanager
-def flat_norms(network: nn.Module) -> Iterator[None]:
+def flat_norms(network: nn.Module) -> Generator[None, None, None]:
     """The network with norms of frames that Core ML can compute."""
     transformers = [one for one in network.modules() if isinstance(one, AnimateDiffTransformer3D)]
     norms = [cast(nn.Module, one.norm) for one in transformers]
@@ -134,7 +134,7 @@ def _sine(op: Any, far: int = 8) -> bool:
 
 def rounded(model: Any, bits: int) -> Any:
     """The model with weights of 16 bits as they are, of 8 linear by channel, of 6 from a palette."""
-    import coremltools.optimize.coreml as cto
+    import coremltools.optimize.coreml as cto  # pyright: ignore[reportMissingImports]
 
     if bits == 8:
         linear: Any = cto.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=WHOLE)
@@ -166,7 +166,7 @@ def palette_of(weights: Array, bits: int = 6, turns: int = 24) -> tuple[Array, A
 
 def computed_here(traced: Traced, package: Path) -> float:
     """How far Core ML's numbers lie from torch's, as a share of the largest; on macOS alone."""
-    import coremltools as ct
+    import coremltools as ct  # pyright: ignore[reportMissingImports]
 
     model: Any = ct.models.MLModel(str(package))
     found: dict[str, Array] = model.predict({name: one.numpy() for name, one in traced.inputs.items()})

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def require_free(folder: Path, *, replace: bool) -> None:
 
 
 @contextmanager
-def making(folder: Path) -> Iterator[Path]:
+def making(folder: Path) -> Generator[Path, None, None]:
     """A hidden sibling to write in, which becomes `folder` at the end, or is removed.
 
     Libraries' own temporary files lie in it too. What killed exports left is removed first. Raises

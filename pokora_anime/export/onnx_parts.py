@@ -64,7 +64,7 @@ def write(traced: Traced, folder: Path, texts: Mapping[str, str]) -> Made:
 
 def compare(traced: Traced, file: Path) -> Compared:
     """How far onnxruntime's numbers lie from torch's, over all outputs, as a share of the largest number."""
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -134,7 +134,7 @@ class PartSource:
     models: Models
 
     @contextmanager
-    def opened(self, name: str) -> Iterator[Traced]:
+    def opened(self, name: str) -> Generator[Traced, None, None]:
         """A part with the job's attention; its network is dropped at the end."""
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -240,7 +240,7 @@ def _width(dimension: int | tuple[int, ...]) -> int:
 
 
 @contextmanager
-def attending(network: Any, how: Attention) -> Iterator[None]:
+def attending(network: Any, how: Attention) -> Generator[None, None, None]:
     """The network with this form of attention."""
     split = how is Attention.split_einsum
     if hasattr(network, "set_attn_processor"):

@@ -96,8 +96,8 @@ def _names(name: str) -> Iterator[str]:
 
 def read(package: Path) -> dict[str, Stored]:
     """The constants of a package's program that are more than a number, by name."""
-    import coremltools as ct
-    from coremltools.converters.mil.frontend.milproto.load import load
+    import coremltools as ct  # pyright: ignore[reportMissingImports]
+    from coremltools.converters.mil.frontend.milproto.load import load  # pyright: ignore[reportMissingImports]
 
     model: Any = ct.models.MLModel(str(package), skip_model_load=True)
     spec: Any = model.get_spec()
