@@ -258,7 +258,7 @@ def test_a_package_loads_as_a_spec_with_its_shapes(coreml: Path) -> None:
         shapes = {one.name: list(one.type.multiArrayType.shape) for one in stored}
         assert shapes == {name: one["shape"] for name, one in card["parts"]["unet"][told].items()}
     texts = dict(spec.description.metadata.userDefined)
-    assert texts["pokora.bits"] == "8" and "OpenRAIL" in texts["pokora.licences"]
+    assert texts["pokora.bits"] == "8" and "CC0-1.0 (nano)" in texts["pokora.licences"]
     assert card["parts"]["unet"]["compared"]["largest_difference"] <= 1
 
 
