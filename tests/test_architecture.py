@@ -22,7 +22,8 @@ FLOORS = (
     *("nano.world", "choreography", "nano", "catalogue", "workshop.data", "prompt", "timeline", "rules"),
     *("config", "devices"),
     *("networks", "stages", "motion_pipeline", "quality", "verify", "render", "replay", "history"),
-    *("submission", "jobs", "nano.train", "workshop", "live", "studio", "client", "cli", "benchmarks"),
+    *("submission", "jobs", "export", "nano.train", "workshop", "live", "studio", "client", "cli"),
+    "benchmarks",
 )
 MOST_FILES = 15  # in a folder
 # Stages hand records on through pipeline.py; what several of them share is no stage.

@@ -93,4 +93,4 @@ def test_from_the_first_frame_to_a_verified_recording(server: StudioServer, tmp_
     assert "seed=3" in job.words
     job = client.wait(job.id, WAITING)
     assert job.state == "finished", job
-    assert client.verify(job.run)["verdict"] in ("PASS", "REVIEW")
+    assert client.verify(run=job.run)["verdict"] in ("PASS", "REVIEW")
