@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from pokora_anime.live.word_queue import LastOne
+from pokora_anime.live.typed.word_queue import LastOne
 from pokora_anime.render.worker import child
 from pokora_anime.render.worker.messages import Message, from_plain, receive, send
 

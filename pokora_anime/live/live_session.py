@@ -11,11 +11,11 @@ from enum import Enum
 from pathlib import Path
 
 from pokora_anime.errors import PokoraError
-from pokora_anime.live.clip_clock import ClipClock
-from pokora_anime.live.frame_buffer import Frame, FrameBuffer
+from pokora_anime.live.display.clip_clock import ClipClock
+from pokora_anime.live.display.frame_buffer import Frame, FrameBuffer
+from pokora_anime.live.display.shown_frames import ShownFrames, jpeg, png
 from pokora_anime.live.generator import Generator, Words
 from pokora_anime.live.live_settings import FPS, LiveConfig
-from pokora_anime.live.shown_frames import ShownFrames, jpeg, png
 from pokora_anime.live.take import Take
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import VideoConfig

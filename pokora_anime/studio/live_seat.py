@@ -12,8 +12,8 @@ from pokora_anime.config import gate
 from pokora_anime.devices import openvino_runtime
 from pokora_anime.live import live_settings
 from pokora_anime.live.live_settings import LiveConfig, LiveRuntime
-from pokora_anime.live.live_words import merged
 from pokora_anime.live.take import Take, run_words, session_words
+from pokora_anime.live.typed.live_words import merged
 from pokora_anime.prompt import open_words
 from pokora_anime.prompt.prompt_syntax import stops
 from pokora_anime.schema.settings import VideoConfig

@@ -15,14 +15,14 @@ from pokora_anime.cli import main
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError
 from pokora_anime.live import live_settings, take
-from pokora_anime.live.clip_clock import ClipClock
-from pokora_anime.live.frame_buffer import MOST, Frame, FrameBuffer
+from pokora_anime.live.display.clip_clock import ClipClock
+from pokora_anime.live.display.frame_buffer import MOST, Frame, FrameBuffer
+from pokora_anime.live.display.shown_frames import ShownFrames
+from pokora_anime.live.generation.pacing import Pacing
 from pokora_anime.live.live_settings import FPS, LiveConfig
-from pokora_anime.live.live_words import merged, same_look
-from pokora_anime.live.pacing import Pacing
-from pokora_anime.live.shown_frames import ShownFrames
 from pokora_anime.live.take import Take
-from pokora_anime.live.word_queue import LastOne
+from pokora_anime.live.typed.live_words import merged, same_look
+from pokora_anime.live.typed.word_queue import LastOne
 from pokora_anime.prompt import open_words
 from pokora_anime.prompt.prompt_syntax import MAX_STOPS, stops
 from pokora_anime.rules.text_rules import MAX_PROMPT
@@ -287,7 +287,7 @@ def test_nothing_of_the_parts_around_generation_needs_torch() -> None:
     import subprocess
     import sys
 
-    names = ("live_session", "live_words", "take", "live_settings", "generator")
+    names = ("live_session", "typed.live_words", "take", "live_settings", "generator")
     code = (
         f"import sys; [__import__('pokora_anime.live.' + n) for n in {names}]; print('torch' in sys.modules)"
     )

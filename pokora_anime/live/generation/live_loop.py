@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from pokora_anime.live.generation.look import Joints, Look, LookMaker
+from pokora_anime.live.generation.pacing import Pacing
 from pokora_anime.live.generation.segment_engine import Decoder, SegmentEngine, SegmentOrder
 from pokora_anime.live.live_settings import FPS, KNOWN, LiveConfig
-from pokora_anime.live.live_words import same_look
-from pokora_anime.live.pacing import Pacing
+from pokora_anime.live.typed.live_words import same_look
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import VideoConfig
 

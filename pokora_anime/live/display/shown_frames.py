@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pokora_anime.live.frame_buffer import Frame
+from pokora_anime.live.display.frame_buffer import Frame
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.stages.delivery.interpolate import FramePair, flow_between, make_flow, seen_in_both, warp
 
