@@ -81,10 +81,7 @@ def _written(
             tell(f"{made.file}: computed by Core ML, its numbers lie within {share:.2g} of torch's largest")
     compared = made.compared
     size = part_files.size(place, made.file) / 1e6
-    tell(
-        f"{made.file}: {size:.1f} MB, {made.seconds:.0f} s; {compared.what.rstrip(',')} within "
-        f"{compared.largest:.2g} of torch's ({compared.allowed:g} allowed)"
-    )
+    tell(f"{made.file}: {size:.1f} MB, {made.seconds:.0f} s; {compared.line()}")
     return made
 
 

@@ -23,6 +23,10 @@ class Compared:
     largest: float
     allowed: float
 
+    def line(self) -> str:
+        """What was compared and how far it lies off, for a person."""
+        return f"{self.what}: at most {self.largest:.2g} off torch's, {self.allowed:.2g} allowed"
+
     def require(self, name: str) -> None:
         """Raise WeightsError WGT-EXPORT where it lies farther off than it may."""
         if not self.largest <= self.allowed:  # NaN too

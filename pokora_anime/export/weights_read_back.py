@@ -69,7 +69,7 @@ def compare(traced: Traced, used: Set[str], package: Path) -> Compared:
         if not found <= 1.0 and _does_nothing(wanted):
             continue
         largest = max(largest, found) if found == found else float("nan")
-    return Compared(what="weights, in shares of what rounding allows,", largest=largest, allowed=1.0)
+    return Compared(what="weights, in shares of what rounding allows", largest=largest, allowed=1.0)
 
 
 def _does_nothing(wanted: Array) -> bool:
