@@ -457,7 +457,7 @@ def test_a_cluster_of_ray_renders_the_same_still(tmp_path: Path, monkeypatch: py
         ({"prompt": "0: 1girl, standing, 24: 1girl, waving"}, 422, "PRM-TRAVEL"),
         ({"prompt": "   "}, 422, "PRM-EMPTY"),
         ({"prompt": "1girl, 12: waving"}, 422, "PRM-TRAVEL"),
-        ({"prompt": "1girl, <lora:nobody:1>"}, 422, "PRM-SYNTAX"),
+        ({"prompt": "1girl, <lora:nobody:1>"}, 422, "GATE-UNREGISTERED"),
         ({"prompt": "1girl, <lora:pastel:0.5>"}, 422, "PRM-SYNTAX"),
         ({"prompt": "1girl", "image": "a.png"}, 422, "API-BODY"),
     ],
