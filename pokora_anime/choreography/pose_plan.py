@@ -29,7 +29,11 @@ _BONES = 2 * len(BONES)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What is planned: `stops` (first frame, words), how many frames, at which rate, whether the end is to be
-    the beginning, and whether the figure is only ever seen from the front."""
+    the beginning, and whether the figure is only ever seen from the front.
+
+    `clock`: the seconds that the motion has gone on for at each frame, none for its own pace. `turns`: cycles
+    in a second are rounded to whole halves of so many, 0 for none.
+    """
 
     stops: Sequence[tuple[int, str]]
     frames: int
@@ -37,6 +41,8 @@ class Order:
     seed: int
     loop: bool = False
     front: bool = False
+    clock: Sequence[float] = ()
+    turns: float = 0.0
 
 
 @dataclass(slots=True)
@@ -73,12 +79,14 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
         _anchor(model, courses[0], figure)
     seconds = np.arange(order.frames) / order.fps
     length = order.frames / order.fps
-    found = _danced(model, courses[0], seconds, length if order.loop else None)
+    clock = np.asarray(order.clock, np.float64) if len(order.clock) else seconds
+    found = _danced(model, courses[0], (seconds, clock), length if order.loop else None)
     for (frame, _), course in zip(order.stops[1:], courses[1:], strict=True):
         since = seconds - frame / order.fps
-        found = _passed(found, _danced(model, course, since, None), since / PASSAGE + 0.5)
+        moved = clock - clock[min(frame, order.frames - 1)]
+        found = _passed(found, _danced(model, course, (since, moved), None), since / PASSAGE + 0.5)
     if order.loop and len(courses) > 1:
-        back = _danced(model, courses[0], seconds, length)
+        back = _danced(model, courses[0], (seconds, clock), length)
         found = _passed(found, back, (seconds - length) / PASSAGE + 1.0)
     if order.front:
         found = front_view.shown(found)
@@ -118,6 +126,9 @@ def _course(meaning: Meaning, index: int, order: Order, period: int | None) -> _
     if period is not None and index == 0:
         length = period / order.fps
         rate, bars = (max(1, round(speed * length)) / length for speed in (rate, bars))
+    elif order.turns:
+        rate = max(1, round(2 * rate / order.turns)) * order.turns / 2
+        bars = rate / BARS
     return _Course(meaning, style, rate, bars, float(rng.random()), float(rng.random()))
 
 
@@ -145,14 +156,20 @@ def replace_style(course: _Course, side: float, phase: float, begun: bool) -> _C
     return _Course(course.meaning, style, course.rate, course.bars, phase, course.bar, begun)
 
 
-def _danced(model: Choreographer, course: _Course, seconds: Array, length: float | None) -> Array:
-    """Poses at times after the motion's start (before it: as it starts), a loop of `length` seconds."""
+def _danced(
+    model: Choreographer, course: _Course, times: tuple[Array, Array], length: float | None
+) -> Array:
+    """Poses at times after the motion's start (before it: as it starts), a loop of `length` seconds.
+
+    `times`: seconds, and those that the motion has gone on for.
+    """
+    seconds, clock = times
     begun = np.ones(len(seconds))
     if not course.begun:
         begun = _eased(seconds / TAKE_UP)
         if length is not None:
             begun = np.minimum(begun, _eased((length - seconds) / TAKE_UP))
-    return _poses(model, course, seconds, begun).numpy().astype(np.float64)
+    return _poses(model, course, clock, begun).numpy().astype(np.float64)
 
 
 def _poses(model: Choreographer, course: _Course, seconds: Array, begun: Array) -> Tensor:

@@ -48,6 +48,7 @@ class Setting(Enum):
     sheet_frames = "how many frames a contact sheet shows"
     open_words = "each parameter of the words that the seed chooses"
     choreography = "each parameter of the plan of a clip's poses"
+    accents = "what a beat or a sound moves, where there is one"
 
 
 class Count(Enum):
@@ -335,7 +336,7 @@ DRAFT = Operation(
     parents=("prompt", "noise", "keyframe|selection?", "draft?", "draft?"),
     draws=True,
     stores=_LATENTS,
-    follows={**_MOVING, "speed": Setting.draft_speed},
+    follows={**_MOVING, "speed": Setting.draft_speed, "*": Setting.accents},
     free=frozenset({"span", "generator"}),
     noise="frames",
     place="span",
@@ -394,7 +395,7 @@ MOTION = Operation(
     ),
     draws=True,
     stores=_LATENTS,
-    follows=_MOVING,
+    follows={**_MOVING, "*": Setting.accents},
     free=frozenset({"span", "generator", "control?"}),
     noise="frames",
     place="span",
@@ -429,6 +430,7 @@ FINISH = Operation(
         "fps": "shot.fps",
         "loop": "motion.loop",
         "timeline": "timeline",
+        "*": Setting.accents,
     },
     loads=frozenset({"base", "vae", "interpolator", "upscaler", "enlarger"}),
     needs=frozenset({"vae"}),
