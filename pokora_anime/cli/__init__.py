@@ -136,6 +136,12 @@ def _data(arguments: list[str]) -> int:
     return data_command.main(arguments)
 
 
+def _sound(arguments: list[str]) -> int:
+    from pokora_anime.cli import sound_command
+
+    return sound_command.main(arguments)
+
+
 def _words(arguments: list[str]) -> int:
     from pokora_anime.cli.render import words
 
@@ -187,6 +193,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "doctor": (_doctor, "what this machine can do, and what to type next"),
     "models": (_models, "list, fetch, check, cite and add weights"),
     "data": (_data, "drawings of your own as data sets, with licence and source: to train on"),
+    "sound": (_sound, "sounds of your own, with licence and source, that a clip moves to"),
     "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
     "train": (_train, "train a style or a character of your own, or the nano family from nothing"),
     "bench": (_bench, "measure this machine"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import cast
 
@@ -28,6 +28,7 @@ from pokora_anime.schema.config_groups import (
     prompt_keys,
 )
 from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.schema.settings import SoundTrack
 from pokora_anime.untrusted.untrusted_names import shown
 
 MAX_LEAVES = 512
@@ -38,7 +39,8 @@ _RESERVED = ("null", "true", "false", "inf", "nan")
 NAMED = {"base": "base.family", "speed": "speed.name", "contest": "contest.name"}
 _NO_CHOICE = ("experiment", "sweep", *NAMED)
 _SETTLED = ("finish.camera", "motion.lora", "shot.prefix")  # what motion.camera and the prompt may set
-_DERIVED = ("fresh", "shot.typed")  # what a config says of itself and nobody types
+_TRACK = tuple(f"shot.track.{part.name}" for part in fields(SoundTrack))
+_DERIVED = ("fresh", "shot.typed", "shot.begins", *_TRACK)  # what a config says of itself and nobody types
 Leaves = dict[str, Json]
 
 

@@ -49,6 +49,7 @@ class Setting(Enum):
     open_words = "each parameter of the words that the seed chooses"
     choreography = "each parameter of the plan of a clip's poses"
     accents = "what a beat or a sound moves, where there is one"
+    sound = "the sound in the video, where there is one"
 
 
 class Count(Enum):
@@ -442,7 +443,12 @@ ENCODE = Operation(
     makes=Makes.video,
     parents=("finish+",),
     result_of="video",
-    follows={"encode": "encode", "fps": "finish.fps", "size": Setting.delivered_size},
+    follows={
+        "encode": "encode",
+        "fps": "finish.fps",
+        "size": Setting.delivered_size,
+        "*": Setting.sound,
+    },
     replay=Replay.verified,
 )
 SHEET = Operation(

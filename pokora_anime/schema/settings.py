@@ -201,6 +201,20 @@ def _lora_weight(text: str) -> Law:
 
 
 @dataclass(kw_only=True, slots=True)
+class SoundTrack:
+    """What a registered sound is to a clip; follows from shot.sound, and nobody types it.
+
+    `curve` has a digit for each delivered frame, the strength of the accent there.
+    """
+
+    sha256: Annotated[str, Law("hash of the sound's file", text=Text.hash)] = ""
+    heard: Annotated[str, Law("hash of the AAC frames in the MP4", text=Text.hash)] = ""
+    licence: Annotated[str, Law("the sound's licence", text=Text.licence)] = ""
+    curve: Annotated[str, Law("its accents at each delivered frame", text=Text.curve)] = ""
+    rate: Annotated[int, Law("digits of the curve a second", low=0, high=60)] = 0
+
+
+@dataclass(kw_only=True, slots=True)
 class ShotConfig:
     """What to show. `fps` are generated frames a second; delivered ones are in `finish`."""
 
@@ -215,6 +229,10 @@ class ShotConfig:
     beat: Annotated[float | None, Law("a beat that moves the clip; null: none", low=20, high=300, unit="BPM")] = (
         None
     )
+    sound: Annotated[str | None, Law("a registered sound that moves the clip; null: none", text=Text.sound)] = (
+        None
+    )
+    track: Annotated[SoundTrack, Law("what the sound is", typed=False)] = field(default_factory=SoundTrack)
     begins: Annotated[
         float, Law("when a shot of a list begins", low=0, high=14_400, unit="s", typed=False)
     ] = 0.0

@@ -6,11 +6,13 @@ what shows the level (the camera's window) jumps at an accent and comes back unt
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import exp, floor
 
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.schema.settings import ShotConfig
 
+MOST = 9  # digit of the strongest accent
 AHEAD = 0.6  # share of the clock's way that is made at accents
 DECAY = 5.0  # how fast a beat's level falls, in 1/beats
 _ROUNDING = 1e-6  # beats: 0.1 s times 600 BPM is one beat and not a little less
@@ -18,12 +20,15 @@ _ROUNDING = 1e-6  # beats: 0.1 s times 600 BPM is one beat and not a little less
 
 def on(shot: ShotConfig) -> bool:
     """Whether anything moves the clip."""
-    return shot.beat is not None
+    return shot.beat is not None or bool(shot.track.curve)
 
 
 def recorded(shot: ShotConfig) -> dict[str, Json]:
     """What nodes tell of the accents; nothing where there are none."""
-    return {"accents": {"beat": shot.beat, "begins": shot.begins}} if on(shot) else {}
+    if not on(shot):
+        return {}
+    curve: dict[str, Json] = {"curve": shot.track.curve, "rate": shot.track.rate} if shot.beat is None else {}
+    return {"accents": {"beat": shot.beat, "begins": shot.begins, **curve}}
 
 
 def turns(shot: ShotConfig) -> float:
@@ -34,7 +39,7 @@ def turns(shot: ShotConfig) -> float:
 def level(shot: ShotConfig, seconds: float) -> float:
     """How strong the accent is at a time of the clip: 1 at it, falling until the next one, 0 without any."""
     if shot.beat is None:
-        return 0.0
+        return _digit(shot, seconds) / MOST if shot.track.curve else 0.0
     beats = (shot.begins + seconds) * shot.beat / 60 + _ROUNDING
     return exp(-DECAY * (beats - floor(beats)))
 
@@ -52,9 +57,27 @@ def clock(shot: ShotConfig, frames: int) -> list[float]:
 
 
 def _rise(shot: ShotConfig, start: float, stop: float) -> float:
-    """Seconds' worth of accents in (start, stop]: as many seconds in a minute as it has."""
+    """Seconds' worth of accents in (start, stop]: a second in a second on the whole."""
     if shot.beat is None:
-        return 0.0
+        whole = _climbed(shot.track.curve)
+        if not whole:
+            return stop - start
+        first, last = (_place(shot, time) for time in (start, stop))
+        return _climbed(shot.track.curve[first : last + 1]) / whole * len(shot.track.curve) / shot.track.rate
     rate = shot.beat / 60
     before, after = (floor((shot.begins + time) * rate + _ROUNDING) for time in (start, stop))
     return (after - before) / rate
+
+
+def _climbed(curve: str) -> int:
+    """By how much a curve rises on the whole."""
+    return sum(max(0, int(after) - int(before)) for before, after in pairwise(curve))
+
+
+def _place(shot: ShotConfig, seconds: float) -> int:
+    """The digit of the curve at a time of the clip."""
+    return min(floor((shot.begins + seconds) * shot.track.rate + _ROUNDING), len(shot.track.curve) - 1)
+
+
+def _digit(shot: ShotConfig, seconds: float) -> int:
+    return int(shot.track.curve[_place(shot, seconds)])
