@@ -403,7 +403,7 @@ class MotionConfig:
     effect: Annotated[Effect, Law("what is done to the last frame that a segment starts from")] = Effect.none
     effect_strength: Annotated[
         float,
-        Law("how fast; at 1 a growth of 15 %, a turn of 12 degrees or a tenth of a width a second", low=0, high=2),
+        Law("how fast; at 1 a growth of 20 %, a turn of 20 degrees or an eighth of a width a second", low=0, high=2),
     ] = 1.0
 
 

@@ -6,7 +6,6 @@ from pokora_anime.prompt.prompt_attributes import asked_attributes
 from pokora_anime.prompt.prompt_syntax import stops
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.schema.settings import ControlKind, Family, MapSource, VideoConfig
-from pokora_anime.timeline import accents
 from pokora_anime.timeline.frame_timing import frames_generated
 
 
@@ -66,5 +65,4 @@ def recorded(config: VideoConfig) -> dict[str, Json]:
         "fps": config.shot.fps,
         "loop": config.motion.loop,
         "front": from_front(config),
-        **accents.recorded(config.shot),
     }

@@ -167,7 +167,11 @@ def _node(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunCon
     return Node.after(
         [text.node, keyframe.node],
         "choreography",
-        {"size": [config.base.width, config.base.height], **choreography_plan.recorded(config)},
+        {
+            "size": [config.base.width, config.base.height],
+            **choreography_plan.recorded(config),
+            **accents.recorded(config.shot),
+        },
         weights=context.models.weights_hash(ROLE) | context.models.weights_hash("pose_extractor"),
         code=code_hash(
             sys.modules[__name__],

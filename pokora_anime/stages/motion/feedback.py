@@ -12,7 +12,7 @@ from torch.nn import functional
 from pokora_anime.schema.settings import Effect
 
 # What an effect does in a second at strength 1.
-ZOOM, TURN, SHIFT = 0.14, radians(12.0), 0.1  # logarithm of the growth, radians clockwise, frame widths
+ZOOM, TURN, SHIFT = 0.18, radians(20.0), 0.12  # logarithm of the growth, radians clockwise, frame widths
 
 
 def fed_back(latent_CHW: Tensor, amounts: Sequence[float], effect: Effect) -> Tensor:

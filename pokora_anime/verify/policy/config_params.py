@@ -124,7 +124,10 @@ _OF_A_CLIP: Mapping[Setting, Callable[[VideoConfig], Json]] = {
     Setting.kinds: kinds,
     Setting.read_kinds: lambda config: [kind.value for kind in choreography_plan.read_kinds(config)],
     Setting.pose_control: lambda config: {**control(config), "kinds": ["pose"]},
-    Setting.choreography: choreography_plan.recorded,
+    Setting.choreography: lambda config: {
+        **choreography_plan.recorded(config),
+        **accents.recorded(config.shot),
+    },
     Setting.accents: lambda config: accents.recorded(config.shot),
     Setting.sound: lambda config: sound_plan.recorded(config.shot),
 }

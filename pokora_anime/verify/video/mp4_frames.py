@@ -110,8 +110,8 @@ def decode(path: Path, shape: Shape, limits: Limits, take: Callable[[bytes], Non
 def _pictures_alone(path: Path) -> Generator[Path]:
     """A file without the sound that this tool puts behind pictures: no decoder of sound is ever started."""
     with path.open("rb") as file:
-        sound = b"soun" in movie(file, path.stat().st_size)
-    if not sound:
+        tracks = sum(box.kind == "trak" for box in boxes_of(movie(file, path.stat().st_size)))
+    if tracks < 2:
         yield path
         return
     try:
