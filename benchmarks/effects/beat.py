@@ -9,30 +9,45 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-BEATS = 120  # of each measurement
+from pokora_anime.media.ffmpeg_program import find_ffmpeg
+
+if TYPE_CHECKING:
+    from pokora_anime.choreography.choreographer import Choreographer
+
+BEATS = 120  # of each measurement of poses
 ACTIONS = ("dancing", "waving", "jumping", "walking", "clapping", "arms up", "running", "standing")
-TEMPI = (90.0, 120.0, 140.0)
-CLIPS = (("1girl, dancing, night sky", 120.0), ("1girl, waving, cherry blossoms", 100.0))
+TEMPI = (60.0, 90.0, 120.0)
+FPS = 12  # generated frames a second of the poses
+CLIPS = (("1girl, dancing, night sky", 120.0), ("1girl, waving, cherry blossoms", 90.0))
+SMALL = (
+    *("seed=7", "quality.score=false", "quality.preview=false", "finish.upscale=lanczos"),
+    *("finish.width=256", "finish.height=256"),
+)
+SIDE, CLIP_FPS, CLIP_SECONDS = 256, 24, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One measurement: what, at which tempo, how many beats, how many of them with their peak on them."""
+    """One measurement: of how many beats how many have their peak on them; `chance` is the share of frames
+    that are near enough to a beat."""
 
     what: str
     bpm: float
     fps: int
     beats: int
     on_beat: int
+    chance: float
 
 
 def on_beat(energy: NDArray[np.floating], fps: float, bpm: float) -> list[bool]:
@@ -48,35 +63,115 @@ def on_beat(energy: NDArray[np.floating], fps: float, bpm: float) -> list[bool]:
     return found
 
 
-def pose_rows() -> list[Row]:
-    """Planned joints of each action at each tempo, at 8 and 24 frames a second."""
-    from pokora_anime.catalogue import weight_paths
-    from pokora_anime.choreography import pose_plan, skeleton
+def pose_rows(*, beaten: bool = True) -> list[Row]:
+    """Planned joints of each action at each tempo, with the beat or (`beaten` false) without."""
+    from pokora_anime.choreography import pose_plan
     from pokora_anime.choreography.choreographer import Choreographer
+
+    weights = Path(pose_plan.__file__).parents[1] / "nano" / "weights" / "choreographer"
+    model, rows = Choreographer.load(weights), list[Row]()
+    for action in ACTIONS:
+        for bpm in TEMPI:
+            hits = on_beat(planned_energy(model, action, bpm, beaten=beaten), FPS, bpm)
+            rows.append(_row(f"poses, {action}", bpm, FPS, hits))
+    return rows
+
+
+def planned_energy(model: Choreographer, action: str, bpm: float, *, beaten: bool) -> NDArray[np.floating]:
+    """How far the joints of a plan over BEATS beats move to each frame, in pixels."""
+    from pokora_anime.choreography import pose_plan, skeleton
     from pokora_anime.schema.settings import ShotConfig
     from pokora_anime.timeline import accents
 
-    del weight_paths
-    model = Choreographer.load(Path(__file__).parents[2] / "pokora_anime" / "nano" / "weights" / "choreographer")
-    size, rows = (256, 256), list[Row]()
-    for action in ACTIONS:
-        for bpm in TEMPI:
-            for fps in (8, 12):
-                frames = int((BEATS + 1) * 60 / bpm * fps) + fps
-                shot = ShotConfig(prompt=f"1girl, {action}", fps=fps, beat=bpm, seconds=frames / fps)
-                order = pose_plan.Order(
-                    stops=[(0, shot.prompt)],
-                    frames=frames,
-                    fps=fps,
-                    seed=7,
-                    front=True,
-                    clock=accents.clock(shot, frames),
-                    turns=accents.turns(shot),
-                )
-                joints = pose_plan.plan(model, order, skeleton.default_figure(size), size)
-                moved = np.abs(np.diff(joints[..., :2], axis=0)).mean(axis=(1, 2))
-                hits = on_beat(np.concatenate([[0.0], moved]), fps, bpm)
-                rows.append(Row(what=f"poses, {action}", bpm=bpm, fps=fps, beats=len(hits), on_beat=sum(hits)))
+    frames = round((BEATS + 1) * 60 / bpm * FPS)
+    shot = ShotConfig(prompt=f"1girl, {action}", fps=FPS, beat=bpm)
+    order = pose_plan.Order(
+        stops=[(0, shot.prompt)],
+        frames=frames,
+        fps=FPS,
+        seed=7,
+        front=True,
+        clock=accents.clock(shot, frames) if beaten else (),
+        turns=accents.turns(shot) if beaten else 0.0,
+    )
+    joints = pose_plan.plan(model, order, skeleton.default_figure((SIDE, SIDE)), (SIDE, SIDE))
+    return np.concatenate([[0.0], np.abs(np.diff(joints[..., :2], axis=0)).mean(axis=(1, 2))])
+
+
+def clip_rows(root: Path, seconds: float) -> list[Row]:
+    """Delivered frames of rendered clips, with the beat and without."""
+    rows: list[Row] = []
+    for prompt, bpm in CLIPS:
+        for words in ((f"shot.beat={bpm:g}",), ()):
+            line = [
+                sys.executable,
+                "-m",
+                "pokora_anime.cli",
+                "video",
+                f"shot.prompt={prompt}",
+                *SMALL,
+                *words,
+            ]
+            done = subprocess.run(
+                [*line, f"shot.seconds={seconds:g}", "--out", str(root)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            energy = frame_energy(Path(done.stdout.strip().splitlines()[-1]) / "video.mp4")
+            hits = on_beat(energy, CLIP_FPS, bpm)
+            rows.append(_row(f"clip, {prompt}{'' if words else ', without the beat'}", bpm, CLIP_FPS, hits))
     return rows
+
+
+def frame_energy(video: Path) -> NDArray[np.floating]:
+    """The mean absolute difference of each frame's grey from the one before, 0 to 255."""
+    line = [
+        find_ffmpeg(),
+        "-loglevel",
+        "error",
+        "-i",
+        str(video),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gray",
+        "pipe:1",
+    ]
+    raw = subprocess.run(line, capture_output=True, check=True).stdout
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, SIDE, SIDE)
+    found = [np.abs(after.astype(np.int16) - before).mean() for before, after in pairwise(frames)]
+    return np.array([0.0, *found])
+
+
+def _row(what: str, bpm: float, fps: int, hits: list[bool]) -> Row:
+    chance = min(1.0, 3 / (60 * fps / bpm))
+    return Row(what=what, bpm=bpm, fps=fps, beats=len(hits), on_beat=sum(hits), chance=round(chance, 2))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print a line a row; with --out all of them as JSON."""
+    parser = argparse.ArgumentParser(description="whether motion falls on the beat")
+    parser.add_argument("what", nargs="?", choices=["poses", "clips"], default="poses")
+    parser.add_argument("--seconds", type=float, default=CLIP_SECONDS, help="of a clip")
+    parser.add_argument("--out", type=Path, help="where the rows go as JSON")
+    typed = parser.parse_args(arguments)
+    if typed.what == "clips":
+        with tempfile.TemporaryDirectory() as folder:
+            rows = clip_rows(Path(folder), typed.seconds)
+    else:
+        rows = [
+            *pose_rows(),
+            *(replace(row, what=f"{row.what}, without the beat") for row in pose_rows(beaten=False)),
+        ]
+    for row in rows:
+        print(
+            f"{row.what:50} {row.bpm:5g} BPM  {row.on_beat}/{row.beats} on the beat (by chance {row.chance:.0%})"
+        )
+    if typed.out:
+        typed.out.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    return 0
+
+
 if __name__ == "__main__":
-    for r in pose_rows(): print(r.what, r.bpm, r.fps, r.beats, round(r.on_beat/r.beats,3))
+    sys.exit(main())

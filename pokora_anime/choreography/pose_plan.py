@@ -156,9 +156,7 @@ def replace_style(course: _Course, side: float, phase: float, begun: bool) -> _C
     return _Course(course.meaning, style, course.rate, course.bars, phase, course.bar, begun)
 
 
-def _danced(
-    model: Choreographer, course: _Course, times: tuple[Array, Array], length: float | None
-) -> Array:
+def _danced(model: Choreographer, course: _Course, times: tuple[Array, Array], length: float | None) -> Array:
     """Poses at times after the motion's start (before it: as it starts), a loop of `length` seconds.
 
     `times`: seconds, and those that the motion has gone on for.

@@ -48,7 +48,11 @@ def read_adts(data: bytes) -> Stream:
         start = 7 if head[1] & 1 else 9
         size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
         told = (head[2] >> 6) + 1, head[2] >> 2 & 15, (head[2] & 1) << 2 | head[3] >> 6
-        if told[:2] != (_LOW_COMPLEXITY, _RATE_INDEX) or told[2] not in (1, 2) or channels not in (0, told[2]):
+        if (
+            told[:2] != (_LOW_COMPLEXITY, _RATE_INDEX)
+            or told[2] not in (1, 2)
+            or channels not in (0, told[2])
+        ):
             raise NoSound("AAC of another profile, rate or number of channels")
         if size <= start or at + size > len(data):
             raise NoSound("AAC that is cut short")

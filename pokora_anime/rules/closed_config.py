@@ -54,7 +54,11 @@ def _shaped(form: re.Pattern[str], expected: str, value: str, where: str) -> lis
     return [_refusal("GATE-CHOICE", "not of the form that it has", value, where, expected)]
 
 
-_HASH, _CURVE, _SOUND = re.compile(r"(?:[0-9a-f]{64})?"), re.compile(r"[0-9]{0,36001}"), re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_HASH, _CURVE, _SOUND = (
+    re.compile(r"(?:[0-9a-f]{64})?"),
+    re.compile(r"[0-9]{0,36001}"),
+    re.compile(r"[a-z0-9][a-z0-9-]{0,39}"),
+)
 _TEXTS: dict[Text, Judge] = {
     Text.prompt: _prompt,
     Text.weights: _identifier,

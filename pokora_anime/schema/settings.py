@@ -226,12 +226,12 @@ class ShotConfig:
     negative: Annotated[str, Law("what to leave out; read where CFG is on", text=Text.prompt)] = ""
     seconds: Annotated[float, Law("length of the clip", low=0.5, high=600, unit="s")] = 8.0
     fps: Annotated[int, Law("generated frames a second", low=1, high=60, unit="fps")] = 8
-    beat: Annotated[float | None, Law("a beat that moves the clip; null: none", low=20, high=300, unit="BPM")] = (
-        None
-    )
-    sound: Annotated[str | None, Law("a registered sound that moves the clip; null: none", text=Text.sound)] = (
-        None
-    )
+    beat: Annotated[
+        float | None, Law("a beat that moves the clip; null: none", low=20, high=300, unit="BPM")
+    ] = None
+    sound: Annotated[
+        str | None, Law("a registered sound that moves the clip; null: none", text=Text.sound)
+    ] = None
     track: Annotated[SoundTrack, Law("what the sound is", typed=False)] = field(default_factory=SoundTrack)
     begins: Annotated[
         float, Law("when a shot of a list begins", low=0, high=14_400, unit="s", typed=False)
@@ -403,7 +403,11 @@ class MotionConfig:
     effect: Annotated[Effect, Law("what is done to the last frame that a segment starts from")] = Effect.none
     effect_strength: Annotated[
         float,
-        Law("how fast; at 1 a growth of 20 %, a turn of 20 degrees or an eighth of a width a second", low=0, high=2),
+        Law(
+            "how fast; at 1 a growth of 20 %, a turn of 20 degrees or an eighth of a width a second",
+            low=0,
+            high=2,
+        ),
     ] = 1.0
 
 

@@ -44,7 +44,9 @@ def read(path: Path) -> Samples:
         raise _wrong(path, f"cannot be read ({error.strerror})", "a WAV or FLAC file") from error
     except soundfile.LibsndfileError as error:
         what = " ".join(str(error).split()).partition(": ")[2] or "no sound"
-        raise _wrong(path, f"no sound that can be read ({what.rstrip('.')})", "a whole WAV or FLAC file") from error
+        raise _wrong(
+            path, f"no sound that can be read ({what.rstrip('.')})", "a whole WAV or FLAC file"
+        ) from error
     if len(found) < told or (kind != "FLAC" and _cut_short(path)):
         raise _wrong(path, "cut short: it tells of more than it holds", "a whole file", "copy it again")
     return _heard(path, found, rate)
@@ -79,7 +81,9 @@ def _check_form(path: Path, kind: str, seconds: float, channels: int) -> None:
         fix = f"ffmpeg -i {path.name} {path.stem}.wav"
         raise _wrong(path, f"it is {kind}", "WAV or FLAC", fix)
     if not SHORTEST <= seconds <= LONGEST:
-        raise _wrong(path, f"{seconds:g} s long", f"{SHORTEST:g} to {LONGEST:g} s", "cut out what is to be heard")
+        raise _wrong(
+            path, f"{seconds:g} s long", f"{SHORTEST:g} to {LONGEST:g} s", "cut out what is to be heard"
+        )
     if channels > MOST_CHANNELS:
         raise _wrong(path, f"{channels} channels", f"at most {MOST_CHANNELS}")
 

@@ -163,7 +163,9 @@ def _check_words(new: NewSound, *, replace: bool) -> None:
         )
     if not replace and new.id in ids():
         raise ConfigError(
-            "CFG-SOUND", f"--id {new.id} is taken by a sound of yours", fix="choose another --id, or --replace it"
+            "CFG-SOUND",
+            f"--id {new.id} is taken by a sound of yours",
+            fix="choose another --id, or --replace it",
         )
     licence = LICENCES.get(new.licence)
     if licence is not None and licence.terms is Terms.non_commercial:
@@ -174,7 +176,12 @@ def _check_words(new: NewSound, *, replace: bool) -> None:
         raise ConfigError("CFG-SOUND", f"--licence {new.licence[:60]}", expected=" or ".join(open_ids()))
     if len(" ".join(new.source.split())) < _LEAST_SOURCE:
         fix = "for example --source 'played by me'"
-        raise ConfigError("CFG-SOUND", f"--source {new.source!r}", expected="who made it, or where it was published", fix=fix)
+        raise ConfigError(
+            "CFG-SOUND",
+            f"--source {new.source!r}",
+            expected="who made it, or where it was published",
+            fix=fix,
+        )
 
 
 def _file_hash(path: Path) -> str:

@@ -7,7 +7,7 @@ from pokora_anime.schema.settings import Effect, VideoConfig
 from pokora_anime.timeline import accents, choreography_plan
 from pokora_anime.timeline.segment_plan import Span
 
-LEAST = 0.6  # share of the schedule that is skipped at least: from more noise the start is forgotten
+LEAST = 0.75  # share of the schedule that is skipped at least: from more noise the start is forgotten
 
 
 def asked(config: VideoConfig) -> bool:

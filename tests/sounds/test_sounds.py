@@ -143,7 +143,9 @@ def test_a_sound_leaves_every_byte_of_the_pictures_and_plays(tmp_path: Path) -> 
 
     def hashed(path: Path) -> bytes:
         line = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path)]
-        return subprocess.run([*line, "-map", "0:v", "-c", "copy", "-f", "md5", "-"], capture_output=True).stdout
+        return subprocess.run(
+            [*line, "-map", "0:v", "-c", "copy", "-f", "md5", "-"], capture_output=True
+        ).stdout
 
     assert hashed(tmp_path / "heard.mp4") == hashed(honest() / "video.mp4")
     raw = subprocess.run([*line, "-map", "0:a", "-f", "f32le", "pipe:1"], capture_output=True).stdout

@@ -43,8 +43,12 @@ def problems(config: VideoConfig) -> Iterator[Problem]:
     if shot.sound is not None and not shot.track.curve:
         sound_store.find(shot.sound)  # which raises where there is none
     frames = round((shot.begins + shot.seconds) * shot.track.rate)
-    if (shot.sound is None) != (shot.track == SoundTrack()) or len(shot.track.curve) < min(frames, MOST_DIGITS):
-        yield Problem("shot.track", "not what shot.sound is", "its curve and its hashes", "type the command again")
+    if (shot.sound is None) != (shot.track == SoundTrack()) or len(shot.track.curve) < min(
+        frames, MOST_DIGITS
+    ):
+        yield Problem(
+            "shot.track", "not what shot.sound is", "its curve and its hashes", "type the command again"
+        )
     yield from _even(config)
 
 
@@ -55,13 +59,18 @@ def _even(config: VideoConfig) -> Iterator[Problem]:
         return
     if config.motion.loop and _odd(config.shot.seconds, beat):
         yield Problem(
-            "shot.seconds", config.shot.seconds, f"whole beats at {beat:g} in a loop", _fix(config.shot.seconds, beat)
+            "shot.seconds",
+            config.shot.seconds,
+            f"whole beats at {beat:g} in a loop",
+            _fix(config.shot.seconds, beat),
         )
     for scene in shot_plan.scenes(config)[:-1]:
         seconds = sum(entry.seconds for entry in scene)
         if _odd(seconds, beat):
             expected = f"whole beats at {beat:g}, so that the cut is on one"
-            yield Problem("shots", f"{seconds:g} s up to a cut", expected, _fix(seconds, beat).removeprefix("shot."))
+            yield Problem(
+                "shots", f"{seconds:g} s up to a cut", expected, _fix(seconds, beat).removeprefix("shot.")
+            )
             return
 
 

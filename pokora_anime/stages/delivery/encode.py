@@ -107,7 +107,9 @@ def _sound(path: Path, config: VideoConfig) -> None:
         with writing(path.parent, len(whole)):
             path.write_bytes(whole)
     except mp4_sound.NoSound as error:
-        raise MachineError("SYS-FFMPEG", f"the sound does not fit the file: {error}", expected="ffmpeg's MP4") from error
+        raise MachineError(
+            "SYS-FFMPEG", f"the sound does not fit the file: {error}", expected="ffmpeg's MP4"
+        ) from error
 
 
 def _decoded(path: Path, size: tuple[int, int], count: int, take: Callable[[bytes], None]) -> list[str]:

@@ -24,7 +24,9 @@ def fed_back(latent_CHW: Tensor, amounts: Sequence[float], effect: Effect) -> Te
     theta = torch.tensor([_affine(amount, effect, width / height) for amount in amounts])
     shown = latent_CHW.float().cpu()[None].expand(len(amounts), -1, -1, -1)
     grid = functional.affine_grid(theta, list(shown.shape), align_corners=False)
-    moved = functional.grid_sample(shown, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    moved = functional.grid_sample(
+        shown, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
     return moved.transpose(0, 1).contiguous()
 
 

@@ -395,7 +395,10 @@ class _SegmentNetworks:
         start, skip = None, int(config.motion.carry * config.speed.steps) if span.known else 0
         posed = None if job.control is None else job.control.posed
         if posed is not None and self.keyframe is not None and choreography_plan.skipped(config):
-            start, skip = pose_start.posed(self.keyframe.latent, posed, frames), choreography_plan.skipped(config)
+            start, skip = (
+                pose_start.posed(self.keyframe.latent, posed, frames),
+                choreography_plan.skipped(config),
+            )
         if job.known is not None and effect_plan.acts(span, config):
             moved = effect_plan.amounts(span, config)[:frames]
             behind = feedback.fed_back(job.known[:, -1], moved, config.motion.effect)
