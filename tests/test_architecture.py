@@ -23,7 +23,7 @@ FLOORS = (
     *("timeline", "rules"),
     *("config", "devices"),
     *("networks", "stages", "motion_pipeline", "quality", "verify", "render", "replay", "history"),
-    *("submission", "jobs", "nano.train", "workshop", "studio", "client", "cli", "benchmarks"),
+    *("submission", "jobs", "export", "nano.train", "workshop", "studio", "client", "cli", "benchmarks"),
 )
 MOST_FILES = 15  # in a folder
 # Stages hand records on through pipeline.py; what several of them share is no stage.

@@ -166,7 +166,8 @@ def main(arguments: list[str] | None = None) -> int:
         ]
     for row in rows:
         print(
-            f"{row.what:50} {row.bpm:5g} BPM  {row.on_beat}/{row.beats} on the beat (by chance {row.chance:.0%})"
+            f"{row.what:50} {row.bpm:5g} BPM  {row.on_beat}/{row.beats} on the beat"
+            f" (by chance {row.chance:.0%})"
         )
     if typed.out:
         typed.out.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")

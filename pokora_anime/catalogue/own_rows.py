@@ -44,6 +44,7 @@ ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 CHARACTER = "character"
 SLOTS = (CHARACTER, "aesthetic")
 CARDS = ("data-card.md", "data-card.json")  # beside a LoRA that was trained here: what it was shown
+STYLE = "style.json"  # and how good it was
 _KINDS = (Kind.style_lora, Kind.motion_lora, Kind.base)
 
 
@@ -78,7 +79,15 @@ def _rows(file: Path, _changed: int, _size: int) -> tuple[Row, ...]:
         roles = (*SLOTS, row.id) if row.kind is Kind.style_lora else (f"own:{row.id}",)
         if row.role not in roles or row.aliases or row.status is not Status.review:
             raise _no_registry(file, f"{row.id} has a role, a name or a status that is not a user's to give")
-    return found
+        if row.version_of and not _version(row):
+            raise _no_registry(file, f"{row.id} is no version of {row.version_of[:60]}")
+    return tuple(sorted(found, key=lambda row: bool(row.version_of)))  # so that the newest fills a slot
+
+
+def _version(row: Row) -> bool:
+    """Whether a row is what a training leaves as a version."""
+    named = re.fullmatch(rf"{re.escape(row.version_of)}-v[1-9]\d{{0,2}}", row.id)
+    return bool(named and ID.fullmatch(row.version_of)) and row.kind is not Kind.base
 
 
 def refuse_names(found: tuple[Row, ...], taken: Collection[str]) -> None:

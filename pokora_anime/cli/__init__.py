@@ -142,6 +142,24 @@ def _sound(arguments: list[str]) -> int:
     return sound_command.main(arguments)
 
 
+def _style(arguments: list[str]) -> int:
+    from pokora_anime.cli.workshop import style_command
+
+    return style_command.main(arguments)
+
+
+def _negative(arguments: list[str]) -> int:
+    from pokora_anime.cli.workshop import negative_command
+
+    return negative_command.main(arguments)
+
+
+def _stats(arguments: list[str]) -> int:
+    from pokora_anime.cli.history import stats
+
+    return stats.main(arguments)
+
+
 def _words(arguments: list[str]) -> int:
     from pokora_anime.cli.render import words
 
@@ -152,6 +170,12 @@ def _train(arguments: list[str]) -> int:
     from pokora_anime.cli.weights import train
 
     return train.main(arguments)
+
+
+def _export(arguments: list[str]) -> int:
+    from pokora_anime.cli.weights import export_command
+
+    return export_command.main(arguments)
 
 
 def _bench(arguments: list[str]) -> int:
@@ -187,6 +211,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "verify": (_verify, "check a run or a bundle against its record and the rules"),
     "replay": (_replay, "compute parts of a run again and compare them"),
     "score": (_score, "how good a clip is: joins, colour, flicker, motion, content, in numbers and plots"),
+    "stats": (_stats, "how good and how fast runs were, by style and setting, and what got worse"),
     "reproduce": (_reproduce, "render a bundle's runs again and compare every frame"),
     "submission": (_submission, "from finished runs to one archive that a jury can check"),
     "key": (_key, "the key that signs finished runs"),
@@ -194,8 +219,14 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "models": (_models, "list, fetch, check, cite and add weights"),
     "data": (_data, "drawings of your own as data sets, with licence and source: to train on"),
     "sound": (_sound, "sounds of your own, with licence and source, that a clip moves to"),
+    "style": (
+        _style,
+        "style LoRAs blended into a style of your own: weights, preview, search, one small file",
+    ),
+    "negative": (_negative, "what to leave out: suggested for a prompt, or searched on the score"),
     "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
     "train": (_train, "train a style or a character of your own, or the nano family from nothing"),
+    "export": (_export, "a base's networks as ONNX, Core ML or a Swift package, compared with torch"),
     "bench": (_bench, "measure this machine"),
 }
 

@@ -8,7 +8,6 @@ byte. Sources: ISO/IEC 14496-12 (boxes), 14496-14 (esds), 14496-3 (AudioSpecific
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 RATE = 48_000  # samples a second of every track

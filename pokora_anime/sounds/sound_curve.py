@@ -39,7 +39,7 @@ def levels(samples: Samples) -> bytes:
 
 
 def digits(stored: bytes, fps: int, seconds: float) -> str:
-    """A digit for each frame of a clip: the highest level since the frame before it; 0 past the sound's end."""
+    """A digit for each frame of a clip: the highest level since the one before; 0 past the sound's end."""
     found: list[str] = []
     for frame in range(round(seconds * fps) + 1):
         first = round((frame - 1) * PER_SECOND / fps) + 1

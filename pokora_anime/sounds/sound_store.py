@@ -103,7 +103,8 @@ def find(name: str) -> Sound:
     if not ID.fullmatch(name) or not (folder() / name / ROW).is_file():
         known = ids()
         best = nearest(name, known)
-        fix = f"pokora sound add FILE.wav --id {name if ID.fullmatch(name) else 'mine'} --licence CC0-1.0 --source '...'"
+        own = name if ID.fullmatch(name) else "mine"
+        fix = f"pokora sound add FILE.wav --id {own} --licence CC0-1.0 --source '...'"
         raise ConfigError(
             "CFG-SOUND",
             f"shot.sound={name[:40]}: no sound of that name is registered here",

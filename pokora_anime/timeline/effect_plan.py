@@ -16,7 +16,7 @@ def asked(config: VideoConfig) -> bool:
 
 
 def amounts(span: Span, config: VideoConfig) -> list[float]:
-    """How far each frame of a segment is from its last known one: seconds times strength; known ones are 0."""
+    """How far each frame of a segment is from its last known one: seconds times strength, 0 for known ones."""
     clock, found = accents.clock(config.shot, span.start + span.frames), [0.0] * span.frames
     track = config.timeline.effect
     for index in range(max(1, span.known), span.frames):

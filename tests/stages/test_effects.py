@@ -1,4 +1,4 @@
-"""Effects, a beat and a sound in a clip: what a segment starts from, where accents fall, that all of it checks."""
+"""Effects, a beat and a sound: what a segment starts from, where accents fall, that all of it checks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import soundfile
 import torch
 from attacks.rows_record import Opened
-from benchmarks.effects.beat import on_beat, planned_energy
 from support import replay_runs, tiny_networks
 from support.forged_run import codes
 from test_chaining import clip
 
+from benchmarks.effects.beat import on_beat, planned_energy
 from pokora_anime.choreography import pose_plan
 from pokora_anime.choreography.choreographer import Choreographer
 from pokora_anime.config.checks import check
@@ -22,7 +22,6 @@ from pokora_anime.config.compose import compose_video
 from pokora_anime.config.over_time.effect_checks import unused
 from pokora_anime.errors import ConfigError
 from pokora_anime.media import mp4_sound
-
 from pokora_anime.replay.examine_replay import Question, replay
 from pokora_anime.schema.settings import Effect, KeyPoint, ShotConfig
 from pokora_anime.sounds import sound_store

@@ -35,7 +35,7 @@ def told(config: dict[str, Json]) -> str | None:
 
 @contextmanager
 def pictures(folder: Folder, wanted: str | None) -> Generator[Pictures]:
-    """The video without its sound, in a temporary file where it has one; `wanted` is the hash of what is heard.
+    """The video without its sound, in a temporary file where it has one; `wanted` is its hash.
 
     A file that should have a sound and is not written as one is handed on as it is, with what is wrong.
     """
