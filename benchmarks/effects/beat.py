@@ -81,7 +81,7 @@ def planned_energy(model: Choreographer, action: str, bpm: float, *, beaten: boo
     """How far the joints of a plan over BEATS beats move to each frame, in pixels."""
     from pokora_anime.choreography import pose_plan, skeleton
     from pokora_anime.schema.settings import ShotConfig
-    from pokora_anime.timeline import accents
+    from pokora_anime.timeline.effects import accents
 
     frames = round((BEATS + 1) * 60 / bpm * FPS)
     shot = ShotConfig(prompt=f"1girl, {action}", fps=FPS, beat=bpm)

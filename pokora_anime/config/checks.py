@@ -64,8 +64,8 @@ def check(config: RunConfig) -> None:
     if isinstance(config, VideoConfig):
         found += [*_shot(config, broken), *_control(config, broken), *_motion(config, broken)]
         found += [*_quality(config), *_best_of(config)]
-        found += [] if broken else [*timeline_checks.problems(config), *effect_checks.problems(config)]
-        found += [] if broken or found else _shots(config)
+        found += [] if broken else [*timeline_checks.problems(config), *_shots(config)]
+        found += [] if broken else effect_checks.problems(config)
         found += _second_pass(config) if hires_plan.asked(config) and not found else []
     if isinstance(config, StillsConfig):
         found += _stills(config)

@@ -180,7 +180,7 @@ def sound(case: Case) -> Iterator[Finding]:
             "shot.sound",
             f"{config.shot.sound} ({config.shot.track.licence})",
             "null, or shot.beat",
-            fix="ask the organisers: may a free sound of our own, as one curve, time the motion and be heard?",
+            fix="ask the organisers: may a free sound of our own time what moves, and be heard?",
         )
 
 

@@ -404,7 +404,7 @@ class MotionConfig:
     effect_strength: Annotated[
         float,
         Law(
-            "how fast; at 1 a growth of 20 %, a turn of 20 degrees or an eighth of a width a second",
+            "how fast: at 1 a fifth larger, 20 degrees or an eighth of a width a second",
             low=0,
             high=2,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,7 +61,12 @@ def no_number(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples
 
 
-BAD = {
+def text(path: Path) -> Path:
+    path.write_text("no sound at all")
+    return path
+
+
+BAD: dict[str, Callable[[Path], Path]] = {
     "of no second": lambda at: wav(at / "a.wav", np.zeros(0)),
     "of three hours": lambda at: wav(at / "a.flac", np.zeros(3 * 3600 * 4000, np.int16), 4000),
     "with a NaN": lambda at: wav(at / "a.wav", no_number(clicks(1)), subtype="FLOAT"),
@@ -68,7 +74,7 @@ BAD = {
     "an MP3": lambda at: wav(at / "a.mp3", clicks(1), format="MP3"),
     "cut short": lambda at: half(wav(at / "a.wav", clicks(1))),
     "cut short, FLAC": lambda at: half(wav(at / "a.flac", clicks(1))),
-    "a text": lambda at: [(at / "a.wav").write_text("no sound at all"), at / "a.wav"][1],
+    "a text": lambda at: text(at / "a.wav"),
     "not there": lambda at: at / "a.wav",
 }
 

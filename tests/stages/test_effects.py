@@ -27,7 +27,7 @@ from pokora_anime.schema.settings import Effect, KeyPoint, ShotConfig
 from pokora_anime.sounds import sound_store
 from pokora_anime.stages.delivery.camera_window import way_of
 from pokora_anime.stages.motion.feedback import fed_back
-from pokora_anime.timeline import accents, effect_plan
+from pokora_anime.timeline.effects import accents, effect_plan
 from pokora_anime.timeline.segment_plan import Span
 
 WEIGHTS = Path(pose_plan.__file__).parents[1] / "nano" / "weights"

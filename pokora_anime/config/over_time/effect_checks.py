@@ -16,7 +16,7 @@ _EVEN = 1e-6  # beats
 def settle(config: VideoConfig) -> None:
     """Puts a registered sound's curve in, and drops a strength without an effect; twice is once."""
     sound_track.settle(config)
-    if config.motion.effect is Effect.none:
+    if config.motion.effect is Effect.none and 0 <= config.motion.effect_strength <= 2:  # others are refused
         config.motion.effect_strength = 1.0
 
 

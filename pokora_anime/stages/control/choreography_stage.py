@@ -32,7 +32,8 @@ from pokora_anime.stages.control import control_maps, map_fading
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.files.atomic_files import writing
 from pokora_anime.system.terminal.progress import KEPT
-from pokora_anime.timeline import accents, choreography_plan, frame_timing, segment_plan
+from pokora_anime.timeline import choreography_plan, frame_timing, segment_plan
+from pokora_anime.timeline.effects import accents
 from pokora_anime.timeline.frame_timing import frames_generated
 
 ROLE = "choreographer"

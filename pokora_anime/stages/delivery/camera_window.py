@@ -15,7 +15,7 @@ import numpy as np
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.curves import moves_camera, value_at
 from pokora_anime.schema.settings import Camera, FinishConfig, ShotConfig, TimelineConfig, VideoConfig
-from pokora_anime.timeline import accents
+from pokora_anime.timeline.effects import accents
 
 # What a move does in a second, and at most in a clip; both times finish.camera_speed.
 PAN, FARTHEST = 0.08, 0.35  # delivered frame widths, a tilt's heights

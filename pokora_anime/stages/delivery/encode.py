@@ -31,7 +31,7 @@ from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.sounds import sound_track
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.files.atomic_files import disk_error, writing
-from pokora_anime.timeline import sound_plan
+from pokora_anime.timeline.effects import sound_plan
 from pokora_anime.timeline.frame_timing import frames_delivered
 
 _FULL_DISK = ("no space left", "disk quota exceeded", "file too large")

@@ -35,7 +35,8 @@ from pokora_anime.stages.denoising import tiles
 from pokora_anime.stages.picture import decode
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.timeline import accents, choreography_plan, frame_timing, hires_plan
+from pokora_anime.timeline import choreography_plan, frame_timing, hires_plan
+from pokora_anime.timeline.effects import accents
 from pokora_anime.timeline.frame_timing import frames_delivered
 
 Watch = Callable[[Iterator[Image]], Iterator[Image]]

@@ -53,15 +53,14 @@ from pokora_anime.stages.picture.sound_numbers import require_finite
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.typed_tensors import Attending, from_array
 from pokora_anime.timeline import (
-    accents,
     choreography_plan,
     draft_plan,
-    effect_plan,
     frame_timing,
     hires_plan,
     join_plan,
     segment_plan,
 )
+from pokora_anime.timeline.effects import accents, effect_plan
 from pokora_anime.timeline.segment_plan import Span
 
 # What a segment is made from.

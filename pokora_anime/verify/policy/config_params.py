@@ -13,14 +13,13 @@ from pokora_anime.rules.case import Use, uses
 from pokora_anime.schema.run_identity import part, to_plain
 from pokora_anime.schema.settings import RunConfig, VideoConfig
 from pokora_anime.timeline import (
-    accents,
     choreography_plan,
     draft_plan,
     hires_plan,
     join_plan,
     segment_plan,
-    sound_plan,
 )
+from pokora_anime.timeline.effects import accents, sound_plan
 from pokora_anime.timeline.frame_timing import frames_generated
 from pokora_anime.timeline.segment_plan import Span
 from pokora_anime.verify.record.claimed_record import Table

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pokora_anime.schema.curves import value_at
 from pokora_anime.schema.settings import Effect, VideoConfig
-from pokora_anime.timeline import accents, choreography_plan
+from pokora_anime.timeline import choreography_plan
+from pokora_anime.timeline.effects import accents
 from pokora_anime.timeline.segment_plan import Span
 
-LEAST = 0.75  # share of the schedule that is skipped at least: from more noise the start is forgotten
+LEAST = 0.6  # share of the schedule that is skipped at least: from more noise the start is forgotten
 
 
 def asked(config: VideoConfig) -> bool:
@@ -16,7 +17,7 @@ def asked(config: VideoConfig) -> bool:
 
 
 def amounts(span: Span, config: VideoConfig) -> list[float]:
-    """How far each frame of a segment is from its last known one: seconds times strength, 0 for known ones."""
+    """How far each frame of a segment is from its last known one: seconds times strength, 0 if known."""
     clock, found = accents.clock(config.shot, span.start + span.frames), [0.0] * span.frames
     track = config.timeline.effect
     for index in range(max(1, span.known), span.frames):
