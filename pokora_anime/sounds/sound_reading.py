@@ -6,7 +6,7 @@ import struct
 import subprocess
 from math import gcd
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,13 @@ from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.media.mp4_sound import RATE, Stream, read_adts
 
 Samples = NDArray[np.float32]  # [samples, channels], -1 to 1
+
+
+class Resample(Protocol):
+    """scipy's polyphase resampling of samples along an axis."""
+
+    def __call__(self, x: Samples, up: int, down: int, axis: int) -> Samples: ...
+
 
 KINDS = ("WAV", "WAVEX", "FLAC")
 SHORTEST, LONGEST = 0.1, 600.0  # seconds; a clip is at most as long
@@ -90,7 +97,7 @@ def _check_form(path: Path, kind: str, seconds: float, channels: int) -> None:
 
 def _heard(path: Path, found: Samples, rate: int) -> Samples:
     """Samples at 48 kHz that are numbers, mixed, not silent, and within -1 to 1."""
-    from scipy.signal import resample_poly
+    from scipy import signal
 
     if not np.isfinite(found).all():
         raise _wrong(path, "samples that are no numbers (NaN or infinite)", "finite ones", "export it again")
@@ -100,7 +107,8 @@ def _heard(path: Path, found: Samples, rate: int) -> Samples:
         raise _wrong(path, "silence", "something to be heard", "leave shot.sound out, or use shot.beat=120")
     if rate != RATE:
         shared = gcd(rate, RATE)
-        found = np.asarray(resample_poly(found, RATE // shared, rate // shared, axis=0), np.float32)
+        resampled = cast(Resample, signal.resample_poly)  # pyright: ignore[reportUnknownMemberType]  # bare arrays
+        found = np.asarray(resampled(found, RATE // shared, rate // shared, axis=0), np.float32)
     return found / max(1.0, float(np.abs(found).max()))
 
 

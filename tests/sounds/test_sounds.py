@@ -42,8 +42,14 @@ def clicks(seconds: float, rate: int = RATE) -> NDArray[np.float32]:
     return found
 
 
-def wav(path: Path, samples: NDArray[np.floating], rate: int = RATE, **form: str) -> Path:
-    soundfile.write(path, samples, rate, **form)
+def wav(
+    path: Path,
+    samples: NDArray[np.generic],
+    rate: int = RATE,
+    kind: str | None = None,
+    form: str | None = None,
+) -> Path:
+    soundfile.write(path, samples, rate, form, format=kind)
     return path
 
 
@@ -69,9 +75,9 @@ def text(path: Path) -> Path:
 BAD: dict[str, Callable[[Path], Path]] = {
     "of no second": lambda at: wav(at / "a.wav", np.zeros(0)),
     "of three hours": lambda at: wav(at / "a.flac", np.zeros(3 * 3600 * 4000, np.int16), 4000),
-    "with a NaN": lambda at: wav(at / "a.wav", no_number(clicks(1)), subtype="FLOAT"),
+    "with a NaN": lambda at: wav(at / "a.wav", no_number(clicks(1)), form="FLOAT"),
     "silent": lambda at: wav(at / "a.wav", np.zeros(RATE)),
-    "an MP3": lambda at: wav(at / "a.mp3", clicks(1), format="MP3"),
+    "an MP3": lambda at: wav(at / "a.mp3", clicks(1), kind="MP3"),
     "cut short": lambda at: half(wav(at / "a.wav", clicks(1))),
     "cut short, FLAC": lambda at: half(wav(at / "a.flac", clicks(1))),
     "a text": lambda at: text(at / "a.wav"),
