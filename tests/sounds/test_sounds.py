@@ -24,6 +24,7 @@ from pokora_anime.rules.contest import judge
 from pokora_anime.sounds import sound_store
 
 RATE, BPM = 48_000, 120
+Samples = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int16]
 WORDS = ("--licence", "CC0-1.0", "--source", "made for a test")
 
 
@@ -44,7 +45,7 @@ def clicks(seconds: float, rate: int = RATE) -> NDArray[np.float32]:
 
 def wav(
     path: Path,
-    samples: NDArray[np.generic],
+    samples: Samples,
     rate: int = RATE,
     kind: str | None = None,
     form: str | None = None,
