@@ -19,7 +19,8 @@ PACKAGE = ROOT / "pokora_anime"
 # From the ground up: each imports from those before it alone. CONTRIBUTING.md says what lies where.
 FLOORS = (
     *("errors", "findings", "system", "untrusted", "provenance", "signing", "media", "schema", "sandbox"),
-    *("nano.world", "choreography", "nano", "catalogue", "workshop.data", "prompt", "timeline", "rules"),
+    *("nano.world", "choreography", "nano", "catalogue", "sounds", "workshop.data", "prompt"),
+    *("timeline", "rules"),
     *("config", "devices"),
     *("networks", "stages", "motion_pipeline", "quality", "verify", "render", "replay", "history"),
     *("submission", "jobs", "export", "nano.train", "workshop", "live", "studio", "client", "cli"),
@@ -42,7 +43,7 @@ STAGES = {
 def modules() -> dict[str, Path]:
     """Every module of the package and of the benchmarks that import each other by name."""
     found: dict[str, Path] = {}
-    for folder in (PACKAGE, *(ROOT / "benchmarks" / name for name in ("clips", "gpu", "nano"))):
+    for folder in (PACKAGE, *(ROOT / "benchmarks" / name for name in ("clips", "effects", "gpu", "nano"))):
         for path in folder.rglob("*.py"):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path

@@ -30,7 +30,11 @@ _BONES = 2 * len(BONES)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What is planned: `stops` (first frame, words), how many frames, at which rate, whether the end is to be
-    the beginning, and whether the figure is only ever seen from the front."""
+    the beginning, and whether the figure is only ever seen from the front.
+
+    `clock`: the seconds that the motion has gone on for at each frame, none for its own pace. `turns`: cycles
+    in a second are rounded to whole halves of so many, 0 for none.
+    """
 
     stops: Sequence[tuple[int, str]]
     frames: int
@@ -38,6 +42,8 @@ class Order:
     seed: int
     loop: bool = False
     front: bool = False
+    clock: Sequence[float] = ()
+    turns: float = 0.0
 
 
 @dataclass(slots=True)
@@ -74,10 +80,11 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
         _anchor(model, courses[0], figure)
     seconds = np.arange(order.frames) / order.fps
     length = order.frames / order.fps
+    clock = np.asarray(order.clock, np.float64) if len(order.clock) else None
     starts = [frame / order.fps for frame, _ in order.stops]
-    found = _in_turn(model, courses, starts, seconds, length if order.loop else None)
+    found = _in_turn(model, courses, starts, (seconds, clock), length if order.loop else None)
     if order.loop and len(courses) > 1:
-        back = _danced(model, courses[0], seconds, length)
+        back = _danced(model, courses[0], (seconds, seconds if clock is None else clock), length)
         found = _passed(found, back, (seconds - length) / PASSAGE + 1.0)
     if order.front:
         found = front_view.shown(found)
@@ -134,7 +141,7 @@ class Dance:
         over = [index for index, start in enumerate(self._starts) if seconds[0] - start >= PASSAGE / 2]
         begun = [index for index, start in enumerate(self._starts) if seconds[-1] - start > -PASSAGE / 2]
         part = slice(max(over, default=0), max(begun, default=0) + 1)
-        found = _in_turn(self._model, self._courses[part], self._starts[part], seconds, None)
+        found = _in_turn(self._model, self._courses[part], self._starts[part], (seconds, None), None)
         return front_view.shown(found) if self._order.front else found
 
 
@@ -142,14 +149,22 @@ def _in_turn(
     model: Choreographer,
     courses: Sequence[_Course],
     starts: Sequence[float],
-    seconds: Array,
+    times: tuple[Array, Array | None],
     length: float | None,
 ) -> Array:
-    """Poses of motions one after the other; the first is under way, or a loop of `length` seconds."""
-    found = _danced(model, courses[0], seconds - starts[0], length)
+    """Poses of motions one after the other; the first is under way, or a loop of `length` seconds.
+
+    `times`: seconds, and a clock that the motions go by if it is another one.
+    """
+    seconds, clock = times
+
+    def since(start: float) -> tuple[Array, Array]:
+        away = seconds - start
+        return away, away if clock is None else clock - np.interp(start, seconds, clock)
+
+    found = _danced(model, courses[0], since(starts[0]), length)
     for start, course in zip(starts[1:], courses[1:], strict=True):
-        since = seconds - start
-        found = _passed(found, _danced(model, course, since, None), since / PASSAGE + 0.5)
+        found = _passed(found, _danced(model, course, since(start), None), since(start)[0] / PASSAGE + 0.5)
     return found
 
 
@@ -181,6 +196,9 @@ def _course(meaning: Meaning, index: int, order: Order, period: int | None) -> _
     if period is not None and index == 0:
         length = period / order.fps
         rate, bars = (max(1, round(speed * length)) / length for speed in (rate, bars))
+    elif order.turns:
+        rate = max(1, round(2 * rate / order.turns)) * order.turns / 2
+        bars = rate / BARS
     return _Course(meaning, style, rate, bars, float(rng.random()), float(rng.random()))
 
 
@@ -208,14 +226,18 @@ def replace_style(course: _Course, side: float, phase: float, begun: bool) -> _C
     return _Course(course.meaning, style, course.rate, course.bars, phase, course.bar, begun)
 
 
-def _danced(model: Choreographer, course: _Course, seconds: Array, length: float | None) -> Array:
-    """Poses at times after the motion's start (before it: as it starts), a loop of `length` seconds."""
+def _danced(model: Choreographer, course: _Course, times: tuple[Array, Array], length: float | None) -> Array:
+    """Poses at times after the motion's start (before it: as it starts), a loop of `length` seconds.
+
+    `times`: seconds, and those that the motion has gone on for.
+    """
+    seconds, clock = times
     begun = np.ones(len(seconds))
     if not course.begun:
         begun = _eased(seconds / TAKE_UP)
         if length is not None:
             begun = np.minimum(begun, _eased((length - seconds) / TAKE_UP))
-    return _poses(model, course, seconds, begun).numpy().astype(np.float64)
+    return _poses(model, course, clock, begun).numpy().astype(np.float64)
 
 
 def _poses(model: Choreographer, course: _Course, seconds: Array, begun: Array) -> Tensor:

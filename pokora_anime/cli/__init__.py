@@ -136,6 +136,12 @@ def _data(arguments: list[str]) -> int:
     return data_command.main(arguments)
 
 
+def _sound(arguments: list[str]) -> int:
+    from pokora_anime.cli import sound_command
+
+    return sound_command.main(arguments)
+
+
 def _style(arguments: list[str]) -> int:
     from pokora_anime.cli.workshop import style_command
 
@@ -219,6 +225,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "doctor": (_doctor, "what this machine can do, and what to type next"),
     "models": (_models, "list, fetch, check, cite and add weights"),
     "data": (_data, "drawings of your own as data sets, with licence and source: to train on"),
+    "sound": (_sound, "sounds of your own, with licence and source, that a clip moves to"),
     "style": (
         _style,
         "style LoRAs blended into a style of your own: weights, preview, search, one small file",

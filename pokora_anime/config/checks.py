@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
 from pokora_anime.config import field_checks
 from pokora_anime.config.field_checks import Narrower, Problem
-from pokora_anime.config.over_time import shot_checks, timeline_checks
+from pokora_anime.config.over_time import effect_checks, shot_checks, timeline_checks
 from pokora_anime.errors import ConfigError, PromptError
 from pokora_anime.findings import Severity, of_severity
 from pokora_anime.prompt import open_words, prompt_choices, prompt_length
@@ -65,6 +65,7 @@ def check(config: RunConfig) -> None:
         found += [*_shot(config, broken), *_control(config, broken), *_motion(config, broken)]
         found += [*_quality(config), *_best_of(config)]
         found += [] if broken else [*timeline_checks.problems(config), *_shots(config)]
+        found += [] if broken else effect_checks.problems(config)
         found += _second_pass(config) if hires_plan.asked(config) and not found else []
     if isinstance(config, StillsConfig):
         found += _stills(config)
@@ -105,7 +106,7 @@ def _narrower(config: RunConfig) -> dict[str, Narrower]:
 
 def _stills(config: StillsConfig) -> list[Problem]:
     """A still has no frames that move."""
-    found: list[Problem] = []
+    found = [*effect_checks.still_problems(config)]
     if config.finish.upscale not in (Upscale.lanczos, Upscale.crisp):
         expected = "lanczos, or crisp on nano: the other ways are a clip's"
         upscale = config.finish.upscale.value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 
 from pokora_anime.config.compose import unchecked
@@ -27,6 +27,7 @@ from pokora_anime.schema.config_groups import (
 )
 from pokora_anime.schema.option_values import MAX_DEPTH, Leaves, leaves, values_of
 from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.schema.settings import SoundTrack
 from pokora_anime.untrusted.untrusted_names import shown
 
 _PLAIN = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
@@ -35,7 +36,8 @@ _RESERVED = ("null", "true", "false", "inf", "nan")
 NAMED = {"base": "base.family", "speed": "speed.name", "contest": "contest.name"}
 _NO_CHOICE = ("experiment", "sweep", *NAMED)
 _SETTLED = ("finish.camera", "motion.lora", "shot.prefix")  # what motion.camera and the prompt may set
-_DERIVED = ("fresh", "shot.typed")  # what a config says of itself and nobody types
+_TRACK = tuple(f"shot.track.{part.name}" for part in fields(SoundTrack))
+_DERIVED = ("fresh", "shot.typed", "shot.begins", *_TRACK)  # what a config says of itself and nobody types
 
 
 @dataclass(frozen=True, slots=True)

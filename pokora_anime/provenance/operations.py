@@ -48,6 +48,8 @@ class Setting(Enum):
     sheet_frames = "how many frames a contact sheet shows"
     open_words = "each parameter of the words that the seed chooses"
     choreography = "each parameter of the plan of a clip's poses"
+    accents = "what a beat or a sound moves, where there is one"
+    sound = "the sound in the video, where there is one"
 
 
 class Count(Enum):
@@ -335,7 +337,7 @@ DRAFT = Operation(
     parents=("prompt", "noise", "keyframe|selection?", "draft?", "draft?"),
     draws=True,
     stores=_LATENTS,
-    follows={**_MOVING, "speed": Setting.draft_speed},
+    follows={**_MOVING, "speed": Setting.draft_speed, "*": Setting.accents},
     free=frozenset({"span", "generator"}),
     noise="frames",
     place="span",
@@ -394,7 +396,7 @@ MOTION = Operation(
     ),
     draws=True,
     stores=_LATENTS,
-    follows=_MOVING,
+    follows={**_MOVING, "*": Setting.accents},
     free=frozenset({"span", "generator", "control?"}),
     noise="frames",
     place="span",
@@ -429,6 +431,7 @@ FINISH = Operation(
         "fps": "shot.fps",
         "loop": "motion.loop",
         "timeline": "timeline",
+        "*": Setting.accents,
     },
     loads=frozenset({"base", "vae", "interpolator", "upscaler", "enlarger"}),
     needs=frozenset({"vae"}),
@@ -440,7 +443,12 @@ ENCODE = Operation(
     makes=Makes.video,
     parents=("finish+",),
     result_of="video",
-    follows={"encode": "encode", "fps": "finish.fps", "size": Setting.delivered_size},
+    follows={
+        "encode": "encode",
+        "fps": "finish.fps",
+        "size": Setting.delivered_size,
+        "*": Setting.sound,
+    },
     replay=Replay.verified,
 )
 SHEET = Operation(

@@ -7,6 +7,7 @@ numbers, enums and registry ids, and every string in it has a rule: that of its 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
@@ -15,6 +16,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, cast, get_args, get_origin, get_type_hints
 
 from pokora_anime.catalogue.finishing_networks import upscalers
+from pokora_anime.catalogue.licences import open_ids
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules import text_rules
 from pokora_anime.schema.config_groups import SCHEMAS, options
@@ -45,6 +47,18 @@ def _choice(known: Callable[[], tuple[str, ...]], value: str, where: str) -> lis
     return [*_identifier(value, where), wrong]
 
 
+def _shaped(form: re.Pattern[str], expected: str, value: str, where: str) -> list[Finding]:
+    """A value that nobody types and that has one form."""
+    if form.fullmatch(value):
+        return []
+    return [_refusal("GATE-CHOICE", "not of the form that it has", value, where, expected)]
+
+
+_HASH, _CURVE, _SOUND = (
+    re.compile(r"(?:[0-9a-f]{64})?"),
+    re.compile(r"[0-9]{0,36001}"),
+    re.compile(r"[a-z0-9][a-z0-9-]{0,39}"),
+)
 _TEXTS: dict[Text, Judge] = {
     Text.prompt: _prompt,
     Text.weights: _identifier,
@@ -53,6 +67,10 @@ _TEXTS: dict[Text, Judge] = {
     Text.plain: _identifier,
     Text.speed: partial(_choice, lambda: options("speed")),
     Text.upscaler: partial(_choice, upscalers),
+    Text.sound: partial(_shaped, _SOUND, "the name of a registered sound"),
+    Text.hash: partial(_shaped, _HASH, "a sha256 in hexadecimal digits"),
+    Text.licence: partial(_choice, lambda: ("", *open_ids())),
+    Text.curve: partial(_shaped, _CURVE, "a digit for each delivered frame"),
 }
 
 

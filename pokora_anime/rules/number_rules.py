@@ -170,6 +170,20 @@ def choreography(case: Case) -> Iterator[Finding]:
         )
 
 
+def sound(case: Case) -> Iterator[Finding]:
+    """A sound from outside moves the clip: the rules speak of visual input, and not of this."""
+    config = case.config
+    if isinstance(config, VideoConfig) and config.shot.sound is not None:
+        yield review(
+            "RULE-SOUND",
+            "a sound from outside moves the clip and is heard with it; the rules speak of visual input alone",
+            "shot.sound",
+            f"{config.shot.sound} ({config.shot.track.licence})",
+            "null, or shot.beat",
+            fix="ask the organisers: may a free sound of our own time what moves, and be heard?",
+        )
+
+
 def delivered_size(case: Case) -> Iterator[Finding]:
     """A video's shorter side is the contest's (768p); a still has one of its sizes."""
     config, lines = case.config, case.limits.video_lines

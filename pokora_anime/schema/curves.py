@@ -48,6 +48,7 @@ def tracks(timeline: TimelineConfig) -> dict[str, list[KeyPoint]]:
         "timeline.right": timeline.right,
         "timeline.down": timeline.down,
         "timeline.turn": timeline.turn,
+        "timeline.effect": timeline.effect,
     }
     for name in lora_names(timeline):
         found[f"timeline.lora.{name}"] = [*points_of(timeline, name)]

@@ -29,6 +29,10 @@ class Text(Enum):
     plain = "name"
     speed = "option of the group speed"
     upscaler = "role|registry id of an upscaler"
+    sound = "name of a registered sound"
+    hash = "sha256"
+    licence = "SPDX id"
+    curve = "digits"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

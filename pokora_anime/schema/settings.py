@@ -105,6 +105,15 @@ class Camera(Enum):
         return self not in (Camera.free, Camera.static)
 
 
+class Effect(Enum):
+    """What each segment does to the last frame of the one before, from which it starts: a feedback."""
+
+    none = "none"
+    zoom_feedback = "zoom_feedback"
+    rotate_feedback = "rotate_feedback"
+    drift = "drift"
+
+
 class Curve(Enum):
     """How a key point leads to the next one: evenly, slowly at both ends, or at once when it is reached."""
 
@@ -192,6 +201,20 @@ def _lora_weight(text: str) -> Law:
 
 
 @dataclass(kw_only=True, slots=True)
+class SoundTrack:
+    """What a registered sound is to a clip; follows from shot.sound, and nobody types it.
+
+    `curve` has a digit for each delivered frame, the strength of the accent there.
+    """
+
+    sha256: Annotated[str, Law("hash of the sound's file", text=Text.hash)] = ""
+    heard: Annotated[str, Law("hash of the AAC frames in the MP4", text=Text.hash)] = ""
+    licence: Annotated[str, Law("the sound's licence", text=Text.licence)] = ""
+    curve: Annotated[str, Law("its accents at each delivered frame", text=Text.curve)] = ""
+    rate: Annotated[int, Law("digits of the curve a second", low=0, high=60)] = 0
+
+
+@dataclass(kw_only=True, slots=True)
 class ShotConfig:
     """What to show. `fps` are generated frames a second; delivered ones are in `finish`."""
 
@@ -203,6 +226,16 @@ class ShotConfig:
     negative: Annotated[str, Law("what to leave out; read where CFG is on", text=Text.prompt)] = ""
     seconds: Annotated[float, Law("length of the clip", low=0.5, high=600, unit="s")] = 8.0
     fps: Annotated[int, Law("generated frames a second", low=1, high=60, unit="fps")] = 8
+    beat: Annotated[
+        float | None, Law("a beat that moves the clip; null: none", low=20, high=300, unit="BPM")
+    ] = None
+    sound: Annotated[
+        str | None, Law("a registered sound that moves the clip; null: none", text=Text.sound)
+    ] = None
+    track: Annotated[SoundTrack, Law("what the sound is", typed=False)] = field(default_factory=SoundTrack)
+    begins: Annotated[
+        float, Law("when a shot of a list begins", low=0, high=14_400, unit="s", typed=False)
+    ] = 0.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -367,6 +400,15 @@ class MotionConfig:
     lora: Annotated[str | None, Law("a motion LoRA, such as pan_left or zoom_in", text=Text.own_role)] = None
     lora_weight: Annotated[float, _lora_weight("weight of the motion LoRA")] = 1.0
     color_lock: Annotated[float, _share("how far a segment's mean colour is pulled to the keyframe's")] = 0.0
+    effect: Annotated[Effect, Law("what is done to the last frame that a segment starts from")] = Effect.none
+    effect_strength: Annotated[
+        float,
+        Law(
+            "how fast: at 1 a fifth larger, 20 degrees or an eighth of a width a second",
+            low=0,
+            high=2,
+        ),
+    ] = 1.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -429,6 +471,9 @@ class TimelineConfig:
     )
     down: Annotated[list[KeyPoint], Law("its way down in its heights, -1 to 1")] = field(default_factory=list)
     turn: Annotated[list[KeyPoint], Law("its turn clockwise in degrees, -45 to 45")] = field(
+        default_factory=list
+    )
+    effect: Annotated[list[KeyPoint], Law("times motion.effect_strength, 0 to 2")] = field(
         default_factory=list
     )
 

@@ -41,7 +41,12 @@ def each(config: VideoConfig) -> list[VideoConfig]:
     """The config that renders each scene as a clip of its own; a run without a list is one."""
     if not config.shots:
         return [config]
-    return [_of_scene(config, scene) for scene in scenes(config)]
+    found, begins = list[VideoConfig](), config.shot.begins
+    for scene in scenes(config):
+        found.append(_of_scene(config, scene))
+        found[-1].shot.begins = begins
+        begins += found[-1].shot.seconds
+    return found
 
 
 def frames_of(config: VideoConfig) -> list[int]:

@@ -338,9 +338,12 @@ def test_the_saved_config_reads_back_as_it_was() -> None:
 
 
 def test_no_field_can_hold_a_path_or_an_image() -> None:
-    allowed = {"text", "text or null", "whole number", "number", "true|false", "[text,...]"}
+    allowed = {"text", "text or null", "whole number", "number", "number or null", "true|false", "[text,...]"}
     kinds = {name: kind for name, kind in keys("video").items() if kind not in allowed and "|" not in kind}
-    lists = {"shots", *(f"timeline.{name}" for name in "prompt control lora zoom right down turn".split())}
+    lists = {
+        "shots",
+        *(f"timeline.{name}" for name in "prompt control lora zoom right down turn effect".split()),
+    }
     assert set(kinds) == {"control.kinds", "control.scale", "style.loras", *lists}
 
 

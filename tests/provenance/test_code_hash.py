@@ -42,6 +42,7 @@ EXCUSED = {
     "catalogue.registry": "says which files are loaded: their digests are in the node",
     "catalogue.weight_hashes": "checks files: their digests are in the node",
     "catalogue.weights_advice": "words of an error",
+    "sounds.sound_track": "picks the frames that are heard, whose hash is in the params",
     "devices.compiler": "finds a compiler: that networks are compiled is in the environment",
     "devices.driver": "refuses cards",
     "devices.execution": "picks a plan: what of it changes bits is in the environment",

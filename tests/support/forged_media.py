@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from pokora_anime.media import mp4_sound
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
 
 Forge = Callable[[bytes], bytes]
@@ -86,7 +87,15 @@ def long(value: int) -> bytes:
 
 JPEG = b"\xff\xd8\xff\xe0" * 64
 TURNED = (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)  # a track's matrix: a quarter turn
+
+
+def heard(data: bytes) -> bytes:
+    """A sound in the one form that the tool writes, where the run has none."""
+    return mp4_sound.joined(data, mp4_sound.Stream(channels=1, frames=(b"\x01\x40" * 40,) * 90))
+
+
 MP4: dict[str, Forge] = {
+    "a sound that the run has not": heard,
     "pixels twice as wide in the stream": copied("-bsf:v", f"{STREAM}sample_aspect_ratio=2/1"),
     "pixels twice as wide in the container": copied("-aspect", "2:1"),
     "other colours in the stream": copied("-bsf:v", f"{STREAM}matrix_coefficients=6"),

@@ -109,13 +109,15 @@ def _sweep(command: str, request: Request, wishes: Wishes) -> int:
 
 
 def _told_clamped(command: str, overrides: Sequence[str]) -> None:
-    """Name on stderr what a contest's bounds changed of a timeline's weights."""
-    if any(word.startswith("timeline.lora=") for word in overrides):
+    """Name on stderr what a contest's bounds changed of a timeline's weights, and what nothing uses."""
+    if any(word.startswith(("timeline.lora=", "motion.effect_strength=")) for word in overrides):
         from pokora_anime.config.compose import unresolved
+        from pokora_anime.config.over_time.effect_checks import unused
         from pokora_anime.config.over_time.timeline_checks import clamped
 
         typed = unresolved(command, overrides)
-        for line in clamped(typed) if isinstance(typed, VideoConfig) else []:
+        told = [*clamped(typed), *unused(typed)] if isinstance(typed, VideoConfig) else []
+        for line in told:
             print(line, file=sys.stderr)
 
 

@@ -62,7 +62,7 @@ def _beside(config: VideoConfig) -> Iterator[Problem]:
         if points:
             yield Problem(f"timeline.{name}", "key points beside shots", "none", "leave out timeline=")
     line = config.timeline
-    if line.lora or line.zoom or line.right or line.down or line.turn:
+    if line.lora or line.zoom or line.right or line.down or line.turn or line.effect:
         yield Problem("timeline", "key points beside shots", "none", "leave out timeline=")
     if config.motion.loop:
         yield Problem("motion.loop", "true beside shots", "false", "motion.loop=false")

@@ -10,7 +10,15 @@ from pokora_anime.catalogue.lora.lora_tags import shot_loras
 from pokora_anime.config.field_checks import Problem
 from pokora_anime.prompt.prompt_syntax import stops
 from pokora_anime.schema.curves import lora_names, moves_camera, points_of, tracks
-from pokora_anime.schema.settings import Camera, LoraConfig, LoraPoint, Upscale, VideoConfig, WeightRange
+from pokora_anime.schema.settings import (
+    Camera,
+    Effect,
+    LoraConfig,
+    LoraPoint,
+    Upscale,
+    VideoConfig,
+    WeightRange,
+)
 from pokora_anime.timeline.frame_timing import frames_generated
 
 MOST_POINTS = 32  # of one track
@@ -21,6 +29,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "timeline.right": (-1, 1),
     "timeline.down": (-1, 1),
     "timeline.turn": (-45, 45),
+    "timeline.effect": (0, 2),
 }
 LORA = (0.0, 2.0)
 
@@ -115,5 +124,8 @@ def _beside(config: VideoConfig) -> Iterator[Problem]:
     if timeline.lora and finish.upscale is Upscale.hires:
         expected = "lanczos: a second pass keeps one weight"
         yield Problem("finish.upscale", "hires beside timeline.lora", expected, "finish.upscale=lanczos")
+    if timeline.effect and config.motion.effect is Effect.none:
+        expected = "an effect to weigh"
+        yield Problem("timeline.effect", "no effect", expected, "motion.effect=zoom_feedback")
     if timeline.control and not config.control.kinds:
         yield Problem("timeline.control", "no control maps", "maps to weigh", "control=pose")

@@ -1,4 +1,4 @@
-"""`timeline=FILE`: key points of prompt, camera, LoRA weights and control strength in one YAML file.
+"""`timeline=FILE`: key points of prompt, camera, LoRA weights, control and effect strength in one YAML file.
 
 The process that was typed into reads it, and what it says becomes words of the command line, judged as if
 they had been typed. Torch-free.
@@ -19,7 +19,7 @@ from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.untrusted import strict_yaml
 
 CAMERA = ("zoom", "right", "down", "turn")
-SECTIONS = ("prompt", "camera", "control", "lora")
+SECTIONS = ("prompt", "camera", "control", "lora", "effect")
 CURVES = tuple(curve.value for curve in Curve)
 _FIX = "control: {0: 1, 24: {value: 0.4, curve: ease}}"
 Point = tuple[int, object, str]  # frame, value, curve
@@ -38,8 +38,8 @@ def overrides(path: Path) -> list[str]:
     for name, content in sections.items():
         if name == "prompt":
             words += _prompt(_points(content, name))
-        elif name == "control":
-            words.append(_track("timeline.control", _numbers(_points(content, name), name)))
+        elif name in ("control", "effect"):
+            words.append(_track(f"timeline.{name}", _numbers(_points(content, name), name)))
         elif name == "camera":
             for way, points in _mapping(content, name, CAMERA).items():
                 key = f"camera.{way}"

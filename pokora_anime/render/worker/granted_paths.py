@@ -18,6 +18,7 @@ from pokora_anime.sandbox.child_environment import DRIVER_FOLDERS
 from pokora_anime.sandbox.grants import Grants
 from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.schema.settings import RunConfig
+from pokora_anime.sounds import sound_store
 from pokora_anime.system.files.atomic_files import writing
 from pokora_anime.system.files.installed_package import INSTALLED
 from pokora_anime.system.files.user_folder import data_folder
@@ -84,6 +85,8 @@ def library_folders() -> list[str]:
 def _weights(config: RunConfig) -> tuple[list[str], list[str]]:
     """Files to read and folders to list; what ships with the package is readable with it."""
     read = [str(own_rows.path()), str(lockfile.path())]
+    if config.shot.sound is not None:
+        read += sound_store.files(config.shot.sound)
     look: list[str] = []
     for row in (*needs(config), *watched(config)):
         folder = None if row.packaged else locate(row)

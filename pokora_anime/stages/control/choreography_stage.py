@@ -33,6 +33,7 @@ from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system.files.atomic_files import writing
 from pokora_anime.system.terminal.progress import KEPT
 from pokora_anime.timeline import choreography_plan, frame_timing, segment_plan
+from pokora_anime.timeline.effects import accents
 from pokora_anime.timeline.frame_timing import frames_generated
 
 ROLE = "choreographer"
@@ -67,6 +68,8 @@ def _planned(keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Ar
         seed=config.seed,
         loop=config.motion.loop,
         front=choreography_plan.from_front(config),
+        clock=accents.clock(config.shot, choreography_plan.frames(config)) if accents.on(config.shot) else (),
+        turns=accents.turns(config.shot),
     )
     joints = pose_plan.plan(context.models.choreographer(), order, figure, size)
     return {"pose": joints, "figure": seen}
@@ -170,10 +173,15 @@ def _node(text: Prompt, keyframe: Keyframe, config: VideoConfig, context: RunCon
     return Node.after(
         [text.node, keyframe.node],
         "choreography",
-        {"size": [config.base.width, config.base.height], **choreography_plan.recorded(config)},
+        {
+            "size": [config.base.width, config.base.height],
+            **choreography_plan.recorded(config),
+            **accents.recorded(config.shot),
+        },
         weights=context.models.weights_hash(ROLE) | context.models.weights_hash("pose_extractor"),
         code=code_hash(
             sys.modules[__name__],
+            accents,
             choreography_plan,
             control_maps,
             map_fading,

@@ -14,12 +14,15 @@ import numpy as np
 
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.curves import moves_camera, value_at
-from pokora_anime.schema.settings import Camera, FinishConfig, TimelineConfig, VideoConfig
+from pokora_anime.schema.settings import Camera, FinishConfig, ShotConfig, TimelineConfig, VideoConfig
+from pokora_anime.timeline.effects import accents
 
 # What a move does in a second, and at most in a clip; both times finish.camera_speed.
 PAN, FARTHEST = 0.08, 0.35  # delivered frame widths, a tilt's heights
 ZOOM, CLOSEST = 0.035, log(1.4)  # logarithms of the growth
 ROLL, STEEPEST = radians(2.0), radians(8.0)
+
+PULSE = 0.05  # growth at an accent
 
 _LOOKS = 4  # places of a route that are looked at for each generated frame
 
@@ -135,6 +138,35 @@ class Route:
         return min(_room(window, frame, finish) for window in self.looked_at)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """A window that jumps closer at each accent and comes back, on its way or where it stands."""
+
+    way: Move | Route | None
+    shot: ShotConfig
+
+    def at(self, share: float) -> Window:
+        """The window after that share of the clip's time, 0..1."""
+        still = Window(right=0.0, down=0.0, growth=1.0, turn=0.0)
+        window = still if self.way is None else self.way.at(share)
+        closer = 1.0 + PULSE * accents.level(self.shot, share * self.shot.seconds)
+        return replace(window, growth=window.growth * closer)
+
+    def scale(self, frame: Image, finish: FinishConfig) -> float:
+        """Frame pixels to a delivered one at growth 1: what its way leaves, as it only ever comes closer."""
+        still = Window(right=0.0, down=0.0, growth=1.0, turn=0.0)
+        return _room(still, frame, finish) if self.way is None else self.way.scale(frame, finish)
+
+
+Way = Move | Route | Pulse
+
+
+def way_of(config: VideoConfig) -> Way | None:
+    """The way of a clip's window; None where it stands still."""
+    move = Route.of(config) or Move.of(config.finish, config.shot.seconds, loop=config.motion.loop)
+    return Pulse(way=move, shot=config.shot) if accents.on(config.shot) else move
+
+
 def _room(window: Window, frame: Image, finish: FinishConfig) -> float:
     """The scale at which a window just stays inside the frame, at most the one that `zoom` leaves."""
     height, width = frame.shape[:2]
@@ -146,7 +178,7 @@ def _room(window: Window, frame: Image, finish: FinishConfig) -> float:
     return min(whole, width / reach_x, height / reach_y)
 
 
-def cut(frame: Image, share: float, move: Move | Route, finish: FinishConfig) -> Image:
+def cut(frame: Image, share: float, move: Way, finish: FinishConfig) -> Image:
     """What the window shows of a frame after that share of the clip's time, at the delivered size."""
     window, scale = move.at(share), move.scale(frame, finish)
     step = scale / window.growth

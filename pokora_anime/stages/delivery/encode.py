@@ -18,7 +18,7 @@ from typing import IO, Self
 import numpy as np
 
 from pokora_anime.errors import ConfigError, MachineError, PokoraError, RecordError
-from pokora_anime.media import ffmpeg_program
+from pokora_anime.media import ffmpeg_program, mp4_sound
 from pokora_anime.media.ffmpeg_program import find_ffmpeg, missing, yuv_hashes
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
@@ -28,8 +28,10 @@ from pokora_anime.provenance.run_layout import FRAMES, VIDEO, video_tag
 from pokora_anime.provenance.stage_records import Image, Video
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import VideoConfig
+from pokora_anime.sounds import sound_track
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.system.files.atomic_files import disk_error
+from pokora_anime.system.files.atomic_files import disk_error, writing
+from pokora_anime.timeline.effects import sound_plan
 from pokora_anime.timeline.frame_timing import frames_delivered
 
 _FULL_DISK = ("no space left", "disk quota exceeded", "file too large")
@@ -53,6 +55,7 @@ def write(
     try:
         hashes = _encoded(frames, temporary, config, context)
         decoded = _decoded(temporary, size, len(hashes), decoded_frame)
+        _sound(temporary, config)
         path = context.folder.commit(temporary, VIDEO)
     finally:
         temporary.unlink(missing_ok=True)
@@ -92,6 +95,21 @@ def _encoded(frames: Iterator[Image], target: Path, config: VideoConfig, context
     if not hashes:
         raise RecordError("REC-FRAMES", "no frame to encode", fix="start the same command with fresh=true")
     return hashes
+
+
+def _sound(path: Path, config: VideoConfig) -> None:
+    """Puts the run's sound behind the pictures of a file, of which not one byte changes."""
+    stream = sound_track.stream(config.shot)
+    if stream is None:
+        return
+    try:
+        whole = mp4_sound.joined(path.read_bytes(), stream)
+        with writing(path.parent, len(whole)):
+            path.write_bytes(whole)
+    except mp4_sound.NoSound as error:
+        raise MachineError(
+            "SYS-FFMPEG", f"the sound does not fit the file: {error}", expected="ffmpeg's MP4"
+        ) from error
 
 
 def _decoded(path: Path, size: tuple[int, int], count: int, take: Callable[[bytes], None]) -> list[str]:
@@ -238,7 +256,8 @@ def _node(made: Sequence[Node], config: VideoConfig, context: RunContext) -> Nod
             "encode": asdict(config.encode),
             "fps": config.finish.fps,
             "size": [config.finish.width, config.finish.height],
+            **sound_plan.recorded(config.shot),
         },
-        code=code_hash(sys.modules[__name__], ffmpeg_program),
+        code=code_hash(sys.modules[__name__], ffmpeg_program, mp4_sound, sound_plan),
         environment=environment(context),
     )

@@ -36,6 +36,7 @@ from pokora_anime.stages.picture import decode
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline import choreography_plan, frame_timing, hires_plan
+from pokora_anime.timeline.effects import accents
 from pokora_anime.timeline.frame_timing import frames_delivered
 
 Watch = Callable[[Iterator[Image]], Iterator[Image]]
@@ -72,10 +73,12 @@ def record(
             "fps": config.shot.fps,
             "loop": config.motion.loop,
             "timeline": part(config.timeline),
+            **accents.recorded(config.shot),
         },
         weights=context.models.weights_hash("vae") | upscale.weights(config, context),
         code=code_hash(
             sys.modules[__name__],
+            accents,
             camera_window,
             choreography_plan,
             color_match,

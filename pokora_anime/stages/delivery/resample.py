@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pokora_anime.nano.crisp import steepened
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import Interpolation, VideoConfig
-from pokora_anime.stages.delivery.camera_window import Move, Route, cut
+from pokora_anime.stages.delivery.camera_window import cut, way_of
 from pokora_anime.stages.delivery.interpolate import Between, Draw, retimed
 from pokora_anime.stages.delivery.upscale import crisp, enlarged
 from pokora_anime.stages.picture.decode import fitted
@@ -41,7 +41,7 @@ def sized(
 ) -> Iterator[Image]:
     """The clip's delivered frames from `first` on at their size, as the camera's move shows them."""
     finish, seconds = config.finish, config.shot.seconds
-    move = Route.of(config) or Move.of(finish, seconds, loop=config.motion.loop)
+    move = way_of(config)
     count = frames_delivered(seconds, finish.fps)
     for index, frame in enumerate(enlarged(frames, finish, context), start=first):
         yield fitted(frame, finish) if move is None else cut(frame, index / count, move, finish)

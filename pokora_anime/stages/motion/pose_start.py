@@ -14,6 +14,17 @@ from pokora_anime.system.typed_tensors import from_array
 CELL = 8  # pixels a side of what one latent pixel shows
 
 
+def before(start_CFHW: Tensor, behind_CFHW: Tensor, poses: Posed) -> Tensor:
+    """A posed start with something else behind its figure: [C, F, H, W]."""
+    height, width = start_CFHW.shape[-2:]
+    hers = [
+        skin(joints, poses.keyframe, (height, width), CELL).hers
+        for joints in poses.joints[: start_CFHW.shape[1]]
+    ]
+    share = from_array(np.stack(hers)).to(start_CFHW)
+    return share * start_CFHW + (1 - share) * behind_CFHW
+
+
 def posed(latent_CHW: Tensor, poses: Posed, frames: int) -> Tensor:
     """The latent with its figure in the first `frames` poses: float32 [C, frames, H, W].
 

@@ -44,7 +44,7 @@ from pokora_anime.stages.denoising.noise_levels import NoiseFloor
 from pokora_anime.stages.denoising.reference_attention import Reference
 from pokora_anime.stages.denoising.sampler_loop import Chaining, sample
 from pokora_anime.stages.denoising.segment_conditions import condition, middle, noise_floor, shared_noise
-from pokora_anime.stages.motion import deflicker, pose_start, reroll
+from pokora_anime.stages.motion import deflicker, feedback, pose_start, reroll
 from pokora_anime.stages.motion.deflicker import finished
 from pokora_anime.stages.motion.reroll import ONCE, Attempts, names
 from pokora_anime.stages.picture import initial_noise
@@ -60,6 +60,7 @@ from pokora_anime.timeline import (
     join_plan,
     segment_plan,
 )
+from pokora_anime.timeline.effects import accents, effect_plan
 from pokora_anime.timeline.segment_plan import Span
 
 # What a segment is made from.
@@ -69,6 +70,7 @@ Tracks = Callable[[int, Segment | None], ControlTrack | None]
 
 
 _MODULES = (
+    accents,
     anchor,
     choreography_plan,
     conditioning,
@@ -78,6 +80,8 @@ _MODULES = (
     deflicker,
     denoiser,
     draft_plan,
+    effect_plan,
+    feedback,
     frame_timing,
     guidance,
     hires_plan,
@@ -339,13 +343,12 @@ class _SegmentNetworks:
         known, tail = (None if end is None else end[None].to(context.device) for end in ends)
         frames, size = segment_plan.drawn(span, config), (config.base.height, config.base.width)
         windows = segment_plan.windows_of(span, config)
-        start = self._posed(job.control, frames)
-        carried = int(config.motion.carry * config.speed.steps) if span.known else 0
+        start, skip = self._start(job, frames)
         chaining = Chaining(
             tail=tail,
             floor=self.floor,
             shared=shared_noise("motion", context.models.latent_size, config, context),
-            skip=choreography_plan.skipped(config) if start is not None else carried,
+            skip=skip,
             start=start,
         )
         # A scheduler is a small object with state: each segment takes a new one.
@@ -381,13 +384,26 @@ class _SegmentNetworks:
             latents = torch.cat([latents[:, : span.known], fresh, latents[:, end:]], dim=1)
         return finished(latents, span, config)
 
-    def _posed(self, control: ControlTrack | None, frames: int) -> Tensor | None:
-        """What a segment starts from where its poses are planned: the keyframe's latent brought into each,
-        [1, C, F, H, W]."""
-        posed = None if control is None else control.posed
-        if posed is None or self.keyframe is None or not choreography_plan.skipped(self.config):
-            return None
-        return pose_start.posed(self.keyframe.latent, posed, frames)[None].to(self.context.device)
+    def _start(self, job: SegmentJob, frames: int) -> tuple[Tensor | None, int]:
+        """What a segment starts from beside its last known frame, [1, C, F, H, W], and the steps left out.
+
+        Where its poses are planned, that is the keyframe's latent brought into each; under an effect the last
+        known latent after it, behind the figure.
+        """
+        config, span = self.config, job.span
+        start, skip = None, int(config.motion.carry * config.speed.steps) if span.known else 0
+        posed = None if job.control is None else job.control.posed
+        if posed is not None and self.keyframe is not None and choreography_plan.skipped(config):
+            start, skip = (
+                pose_start.posed(self.keyframe.latent, posed, frames),
+                choreography_plan.skipped(config),
+            )
+        if job.known is not None and effect_plan.acts(span, config):
+            moved = effect_plan.amounts(span, config)[:frames]
+            behind = feedback.fed_back(job.known[:, -1], moved, config.motion.effect)
+            start = behind if start is None or posed is None else pose_start.before(start, behind, posed)
+            skip = effect_plan.skipped(config)
+        return None if start is None else start[None].to(self.context.device), skip
 
     def _stepped(self, span: Span, steps: Steps, seen: Tensor) -> None:
         if self.context.preview is not None:
@@ -459,6 +475,7 @@ def _node(job: SegmentJob, sources: Sources, config: VideoConfig, context: RunCo
         "size": [config.base.width, config.base.height],
         "loras": dict(context.models.motion_lora_weights),
         "timeline": part(config.timeline),
+        **accents.recorded(config.shot),
     }
     if job.control is not None:
         params["control"] = controlnets.recorded(job.control, config)

@@ -12,7 +12,14 @@ from pokora_anime.quality.contact_sheet import FRAMES as SHEET_FRAMES
 from pokora_anime.rules.case import Use, uses
 from pokora_anime.schema.run_identity import part, to_plain
 from pokora_anime.schema.settings import RunConfig, VideoConfig
-from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, segment_plan
+from pokora_anime.timeline import (
+    choreography_plan,
+    draft_plan,
+    hires_plan,
+    join_plan,
+    segment_plan,
+)
+from pokora_anime.timeline.effects import accents, sound_plan
 from pokora_anime.timeline.frame_timing import frames_generated
 from pokora_anime.timeline.segment_plan import Span
 from pokora_anime.verify.record.claimed_record import Table
@@ -116,7 +123,12 @@ _OF_A_CLIP: Mapping[Setting, Callable[[VideoConfig], Json]] = {
     Setting.kinds: kinds,
     Setting.read_kinds: lambda config: [kind.value for kind in choreography_plan.read_kinds(config)],
     Setting.pose_control: lambda config: {**control(config), "kinds": ["pose"]},
-    Setting.choreography: choreography_plan.recorded,
+    Setting.choreography: lambda config: {
+        **choreography_plan.recorded(config),
+        **accents.recorded(config.shot),
+    },
+    Setting.accents: lambda config: accents.recorded(config.shot),
+    Setting.sound: lambda config: sound_plan.recorded(config.shot),
 }
 _COUNTS: Mapping[Count, Callable[[VideoConfig], int]] = {
     Count.keyframes: lambda config: config.best_of * config.keyframe.enabled,

@@ -24,7 +24,7 @@ from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.verify.record import shot_records
 from pokora_anime.verify.record.claimed_record import Record, Table
-from pokora_anime.verify.video import mp4_form, mp4_frames, mp4_timing, sheet_check
+from pokora_anime.verify.video import mp4_form, mp4_frames, mp4_timing, sheet_check, sound_form
 
 FOREIGN = "the video's container is not as pokora writes it"
 
@@ -114,7 +114,8 @@ def _by_shot(record: Record, hashes: list[str]) -> list[list[str]]:
 def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]:
     """VID-BOX, VID-DECODE, VID-FRAMES: the MP4 decodes to the frames of the list, each one of them.
 
-    VID-TIME: it plays them one after the other; VID-SHEET: the contact sheet shows them.
+    VID-TIME: it plays them one after the other; VID-SHEET: the contact sheet shows them; VID-SOUND: what is
+    heard with them is what the record tells, and nothing where it tells none.
     """
     if record.command != "video" or run_layout.VIDEO not in folder.sizes:
         return []
@@ -122,19 +123,28 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
         listed = read_frames(folder, limits)
     except Unreadable:
         return []  # told by check_frames
+    with sound_form.pictures(folder, sound_form.told(record.config)) as found:
+        if found.wrong:
+            message = "the video is heard with another sound than the run's"
+            return [finding("VID-SOUND", message, run_layout.VIDEO, found.wrong)]
+        return _check_pictures(found, listed, folder, record, limits)
+
+
+def _check_pictures(
+    found: sound_form.Pictures, listed: Frames, folder: Folder, record: Record, limits: Limits
+) -> list[Finding]:
     numbers = cast(dict[str, int], listed.numbers)
     shape = mp4_frames.Shape(width=numbers["width"], height=numbers["height"], frames=numbers["count"])
-    with folder.open(run_layout.VIDEO) as file:
-        try:
-            mp4_frames.check_container(file, folder.sizes[run_layout.VIDEO])
-        except mp4_frames.BadVideo as error:
-            return [finding("VID-BOX", FOREIGN, run_layout.VIDEO, error)]
-        try:
-            mp4_frames.check_shape(shape, limits)
-        except mp4_frames.BadVideo as error:
-            return [finding("VID-DECODE", "the video does not decode", run_layout.VIDEO, error)]
-        tag = run_layout.video_tag(record.config)
-        late = _container(file, folder.sizes[run_layout.VIDEO], shape, numbers["fps"], tag)
+    try:
+        mp4_frames.check_container(found.file, found.size)
+    except mp4_frames.BadVideo as error:
+        return [finding("VID-BOX", FOREIGN, run_layout.VIDEO, error)]
+    try:
+        mp4_frames.check_shape(shape, limits)
+    except mp4_frames.BadVideo as error:
+        return [finding("VID-DECODE", "the video does not decode", run_layout.VIDEO, error)]
+    tag = run_layout.video_tag(record.config)
+    late = _container(found.file, found.size, shape, numbers["fps"], tag)
     hashes: list[str] = []
     redrawn = sheet_check.Redrawn(shape)
 
@@ -143,7 +153,7 @@ def check_video(folder: Folder, record: Record, limits: Limits) -> list[Finding]
         redrawn.take(frame)
 
     try:
-        mp4_frames.decode(folder.root / run_layout.VIDEO, shape, limits, take)
+        mp4_frames.decode(found.path, shape, limits, take)
     except mp4_frames.BadVideo as error:
         return [finding("VID-DECODE", "the video does not decode", run_layout.VIDEO, error)]
     if not hashes:

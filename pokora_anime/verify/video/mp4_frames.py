@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from pokora_anime.media import mp4_sound
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.untrusted.read_limits import Limits
 from pokora_anime.untrusted.untrusted_names import shown
@@ -97,9 +99,32 @@ def check_shape(shape: Shape, limits: Limits) -> None:
 def decode(path: Path, shape: Shape, limits: Limits, take: Callable[[bytes], None]) -> int:
     """Hands each decoded frame, yuv420p as stored, to `take`; returns how many there were.
 
-    At most one frame more than the record says is decoded. Raises BadVideo.
+    At most one frame more than the record says is decoded, and no sound. Raises BadVideo.
     """
     check_shape(shape, limits)
+    with _pictures_alone(path) as alone:
+        return _decoded(alone, shape, limits, take)
+
+
+@contextmanager
+def _pictures_alone(path: Path) -> Generator[Path]:
+    """A file without the sound that this tool puts behind pictures: no decoder of sound is ever started."""
+    with path.open("rb") as file:
+        tracks = sum(box.kind == "trak" for box in boxes_of(movie(file, path.stat().st_size)))
+    if tracks < 2:
+        yield path
+        return
+    try:
+        pictures, _ = mp4_sound.split(path.read_bytes())
+    except mp4_sound.NoSound as error:
+        raise BadVideo(str(error)) from error
+    with tempfile.TemporaryDirectory(prefix="pokora-") as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(pictures)
+        yield copy
+
+
+def _decoded(path: Path, shape: Shape, limits: Limits, take: Callable[[bytes], None]) -> int:
     width, height = shape.width, shape.height
     frame = width * height + 2 * (-(-width // 2) * -(-height // 2))
     with _ffmpeg(path, shape, limits) as (process, said, late):

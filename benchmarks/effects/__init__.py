@@ -1,0 +1,1 @@
+"""Effects: whether what moves a clip is seen in it."""
