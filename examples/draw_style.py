@@ -1,4 +1,4 @@
-"""Draws captioned pictures in one style: what `pokora data add` and `pokora train lora --role style` begin with.
+"""Draws captioned pictures in one style: what `pokora train lora --role style` begins with.
 
 python examples/draw_style.py FOLDER --style pastel [--count 192]
 

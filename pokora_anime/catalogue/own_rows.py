@@ -1,9 +1,12 @@
-"""The user's own registry rows: LoRAs and bases that were added on this machine. Torch-free."""
+"""The user's own registry rows: LoRAs and bases that were added on this machine, and those that a bundle
+states while it is judged. Torch-free."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import yaml
 
 from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
 from pokora_anime.errors import ConfigError
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.files.user_folder import data_folder
 
@@ -44,6 +48,7 @@ ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 CHARACTER = "character"
 SLOTS = (CHARACTER, "aesthetic")
 CARDS = ("data-card.md", "data-card.json")  # beside a LoRA that was trained here: what it was shown
+LORA_REASON = "an own LoRA: base, licence and data are as its owner states"
 _KINDS = (Kind.style_lora, Kind.motion_lora, Kind.base)
 
 
@@ -52,8 +57,34 @@ def path() -> Path:
     return data_folder() / "models.yaml"
 
 
+_STATED: ContextVar[tuple[Row, ...]] = ContextVar("stated", default=())
+
+
+@contextmanager
+def stated(found: Iterable[Row]) -> Generator[None]:
+    """Within, these rows are the user's too, in the place of rows of the same id or slot."""
+    token = _STATED.set(tuple(found))
+    try:
+        yield
+    finally:
+        _STATED.reset(token)
+
+
 def rows() -> tuple[Row, ...]:
-    """The user's rows; none where there is no file. ConfigError CFG-OWN for a file that is no registry."""
+    """The user's rows, and before them those that are stated.
+
+    None where there is no file. Raises ConfigError CFG-OWN for a file that is no registry.
+    """
+    told, mine = _STATED.get(), _registered()
+    return (*told, *(row for row in mine if not any(_rivals(row, one) for one in told)))
+
+
+def _rivals(row: Row, other: Row) -> bool:
+    same_slot = row.role == other.role and set(row.families) & set(other.families)
+    return row.id == other.id or bool(same_slot)
+
+
+def _registered() -> tuple[Row, ...]:
     file = path()
     try:
         stat = file.stat()
@@ -73,12 +104,59 @@ def _rows(file: Path, _changed: int, _size: int) -> tuple[Row, ...]:
             raise _no_registry(file, f"{row.id} is no own LoRA or base")
         if row.kind is Kind.base and (why := _check_base(row)):
             raise _no_registry(file, why)
-        if row.kind not in _KINDS or (row.kind is not Kind.base and (row.unpinned or len(row.files) != 1)):
-            raise _no_registry(file, f"{row.id} is no LoRA of one hashed file")
-        roles = (*SLOTS, row.id) if row.kind is Kind.style_lora else (f"own:{row.id}",)
-        if row.role not in roles or row.aliases or row.status is not Status.review:
-            raise _no_registry(file, f"{row.id} has a role, a name or a status that is not a user's to give")
+        if row.kind is not Kind.base and (why := _check_lora(row)):
+            raise _no_registry(file, why)
     return found
+
+
+def _check_lora(row: Row) -> str:
+    """Why a user's row of a LoRA is none that `pokora models add` writes; "" where it is."""
+    if row.kind not in _KINDS or row.unpinned or len(row.files) != 1:
+        return f"{row.id} is no LoRA of one hashed file"
+    roles = (*SLOTS, row.id) if row.kind is Kind.style_lora else (f"own:{row.id}",)
+    if row.role not in roles or row.aliases or row.status is not Status.review:
+        return f"{row.id} has a role, a name or a status that is not a user's to give"
+    return ""
+
+
+def lora_entry(row: Row) -> dict[str, Json]:
+    """The entry of a LoRA in the user's registry."""
+    files: dict[str, Json] = {
+        name: {"size": row.sizes[name], "sha256": row.sha256[name]} for name in row.published
+    }
+    known: dict[str, Json] = {"data_set": row.data_set} if row.data_set else {}
+    return {
+        "id": row.id,
+        "kind": row.kind.value,
+        "role": row.role,
+        "families": [family.value for family in row.families],
+        "repo": row.repo,
+        "files": files,
+        "licence": row.licence,
+        "citation": [*row.citation],
+        "status": row.status.value,
+        "reason": row.reason,
+        "data_statement": row.data_statement,
+        "author": row.author,
+        "title": row.title,
+        "page": row.page,
+        **known,
+    }
+
+
+def read_lora(entry: Mapping[str, Json]) -> Row:
+    """The row of an entry of a LoRA. Raises ValueError, TypeError, KeyError or AttributeError for another."""
+    row = parse(entry)
+    texts = (row.id, row.role, row.repo, row.licence, row.data_statement, row.data_set, row.author, row.title)
+    if not all(isinstance(text, str) for text in (*texts, row.page, row.reason)):
+        raise TypeError("a text that is none")
+    if row.repo != f"own:{row.id}" or not ID.fullmatch(row.id) or row.files != (f"{row.id}.safetensors",):
+        raise ValueError(f"{row.id} is no own LoRA")
+    if why := "a base" if row.kind is Kind.base else _check_lora(row):
+        raise ValueError(why)
+    if len(row.families) != 1 or row.reason != LORA_REASON or lora_entry(row) != dict(entry):
+        raise ValueError(f"{row.id} says more or less than an own LoRA does")
+    return row
 
 
 def refuse_names(found: tuple[Row, ...], taken: Collection[str]) -> None:

@@ -24,6 +24,7 @@ from pokora_anime.submission.bundle import (
     rewritten_files,
     ro_crate,
     seal,
+    stated_loras,
     zip_writer,
 )
 from pokora_anime.submission.bundle.source_tree import Source, read
@@ -124,7 +125,7 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
             files[own] = files[entry[own]]
     sources = source.files if source else dict[str, bytes]()
     files |= {f"{file_names.SOURCE}/{name}": text for name, text in sources.items()}
-    files |= data_cards.carried(judged.checkpoints)
+    files |= data_cards.carried(judged.checkpoints) | stated_loras.carried(judged.checkpoints)
     files[file_names.CITATIONS] = bibtex(judged.checkpoints).encode()
     rows = [one.to_plain() for one in judged.checkpoints]
     files[file_names.WEIGHTS] = rewritten_files.to_json([*rows])

@@ -40,6 +40,11 @@ def data_cards(row: str) -> tuple[str, str]:
     return f"{CARDS}/{row}.json", f"{CARDS}/{row}.md"
 
 
+def own_lora(row: str) -> str:
+    """What a bundle states of an own LoRA: its registry row with hash, licence and data."""
+    return f"{CARDS}/{row}.lora.json"
+
+
 def signed_copy(delivered: str) -> str:
     """The name of the copy with Content Credentials of a video or still of the entry."""
     return f"{CREDENTIALS}/{PurePosixPath(delivered).name}"

@@ -80,10 +80,31 @@ def refuse(assignment: Assignment) -> None:
             expected=f"at most {len(data.entries) - 1}",
             fix="leave --held-out out",
         )
+    _refuse_idle_stop(settings)
     if assignment.register:
         own_weights.rivals(new_lora(assignment), _taken(), replace=_may_replace(assignment))
     if found := data_checks.check(assignment.data):
         raise DataError(found[0].code, f"{found[0].where}: {found[0].message}", fix=found[0].fix)
+
+
+def _refuse_idle_stop(settings: LoraSettings) -> None:
+    """An early stop that no look could ever bring about."""
+    patience, every = settings.early_stop, settings.every
+    if patience and not settings.held_out:
+        raise TrainingError(
+            "TRN-HELD-OUT",
+            f"--early-stop {patience} with no picture held out",
+            expected="at least one, whose loss says when to stop",
+            fix="--held-out 2, or --early-stop 0",
+        )
+    if patience and every * (patience + 1) > settings.steps:
+        most = settings.steps // (patience + 1)
+        raise TrainingError(
+            "TRN-LOOKS",
+            f"--early-stop {patience} with {settings.steps // every} looks in {settings.steps} steps",
+            expected=f"at least {patience + 1} looks",
+            fix=f"--every {most}" if most else "--early-stop 0",
+        )
 
 
 def _made(assignment: Assignment, tell: Tell) -> Made:

@@ -62,7 +62,7 @@ def settings(data: Stored, **change: object) -> LoraSettings:
     whole = LoraSettings(
         id="mika", data=data.data.name, base=Family.nano, role=Role.character, rank=2, steps=6, batch=2,
         rate=1e-2, dropout=0.1, held_out=1, prior=0, every=3, seed=0, layers=Layers.all, dora=False,
-        flip=False, views=2, trigger="",
+        flip=False, views=2, trigger="", early_stop=0,
     )  # fmt: skip
     return replace(whole, **change)
 
@@ -259,6 +259,34 @@ def test_another_training_is_not_gone_on_with(training: Training) -> None:
     assert training(rank=4).loop.standing.step == 0
 
 
+def test_a_loss_that_falls_no_more_ends_it_and_the_best_step_is_kept(training: Training) -> None:
+    """Learnt by heart at a rate that is too high: also after a kill between its looks the same bytes."""
+    change = {"rate": 0.05, "steps": 60, "every": 1, "early_stop": 2}
+    lines: list[str] = []
+    whole = training("whole", **change)
+    file = whole.run(lines.append)
+    standing = whole.loop.standing
+    assert standing.step == standing.kept + 2 < 60 and any("ended early" in line for line in lines)
+    least = min(standing.held_out[1:], key=lambda look: look[1])
+    assert least[0] == standing.kept
+    assert whole.loop.held_out_loss(whole.held) == pytest.approx(least[1])
+    assert "ended early" in (whole.work / training_page.PAGE).read_text()
+    begun = training("parts", **change)
+    begun.loop.look(begun.held, quiet_look)
+    while not begun.loop.ended:  # killed at its last look
+        begun.loop.advance(begun.seen, begun.prior)
+        begun.loop.look(begun.held, quiet_look)
+    resumed = training("parts", **change)
+    assert resumed.run(quiet).read_bytes() == file.read_bytes()
+    assert resumed.loop.standing.step == standing.step
+
+
+def test_looks_without_a_fall_are_counted_from_the_best_trained_one() -> None:
+    looks = [(0, 0.1), (10, 0.5), (20, 0.4), (30, 0.4), (40, 0.6)]
+    counted = [[Standing(held_out=looks[:n]).worn_out(p) for n in range(1, 6)] for p in (0, 1, 2)]
+    assert counted == [[False] * 5, [False, False, False, True, True], [False] * 4 + [True]]
+
+
 def test_the_page_shows_curves_and_samples(training: Training) -> None:
     one = training()
     one.run(quiet)
@@ -315,6 +343,9 @@ def test_what_cannot_be_trained_is_refused_first(data: Stored, tmp_path: Path) -
     assert refused("--data", "mika", "--base", "sd3", *monkey).code == "CFG-SYNTAX"
     assert refused("--data", "mika", "--base", "sdxl", *monkey).code == "WGT-MISSING"
     assert refused("--data", "mika", "--base", "nano", "--held-out", "8", *monkey).code == "TRN-HELD-OUT"
+    never = ("--data", "mika", "--base", "nano", *monkey, "--early-stop")
+    assert refused(*never, "2", "--held-out", "0").code == "TRN-HELD-OUT"
+    assert refused(*never, "9").code == "TRN-LOOKS" and "--every 30" in refused(*never, "9").fix
     assert refused("--data", "mika", "--base", "nano", "--id", "pastelAnimeXL", *monkey).code == "CFG-OWN"
     assert refused("--data", "mika", "--base", "nano", "--licence", "MTI", *monkey).code == "DAT-LICENCE"
 

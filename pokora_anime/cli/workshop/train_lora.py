@@ -16,7 +16,13 @@ from pokora_anime.workshop import lora_workshop
 from pokora_anime.workshop.data import data_adding, data_store
 from pokora_anime.workshop.data.data_set import DataSet
 from pokora_anime.workshop.judging.style_record import Author
-from pokora_anime.workshop.training.lora_settings import DEFAULTS, Layers, LoraSettings, Role
+from pokora_anime.workshop.training.lora_settings import (
+    DEFAULTS,
+    LOOKS_WITHOUT_GAIN,
+    Layers,
+    LoraSettings,
+    Role,
+)
 
 DESCRIPTION = """Trains a LoRA on a data set, judges it, and registers it with licence and data card. A killed
 training goes on where it was when the same command is typed again. Its page, index.html in its folder, shows
@@ -79,6 +85,9 @@ def _settings(typed: argparse.Namespace, data: DataSet) -> LoraSettings:
     usual, steps = DEFAULTS[base], typed.steps or DEFAULTS[base].steps
     role = Role(typed.role)
     held_out = typed.held_out if typed.held_out is not None else len(data.entries) // HELD_OUT
+    every = typed.every or max(1, steps // 6)
+    could_stop = held_out and every * (LOOKS_WITHOUT_GAIN + 1) <= steps
+    usual_stop = LOOKS_WITHOUT_GAIN if could_stop else 0
     return LoraSettings(
         id=typed.id or data.id,
         data=data.name,
@@ -91,13 +100,14 @@ def _settings(typed: argparse.Namespace, data: DataSet) -> LoraSettings:
         dropout=typed.caption_dropout,
         held_out=held_out,
         prior=typed.prior,
-        every=typed.every or max(1, steps // 6),
+        every=every,
         seed=typed.seed,
         layers=Layers(typed.layers) if typed.layers else usual.layers,
         dora=typed.dora,
         flip=typed.flip or (role is Role.style and not typed.no_flip),
         views=typed.views or usual.views,
         trigger=" ".join(typed.trigger.split()),
+        early_stop=usual_stop if typed.early_stop is None else typed.early_stop,
     )
 
 
@@ -140,6 +150,11 @@ def _parser() -> OneLineParser:
     parser.add_argument("--held-out", type=whole(0), help="pictures that it does not see (default: 1 of 12)")
     parser.add_argument(
         "--prior", type=whole(0, 500), default=0, help="pictures of the base's own to keep to"
+    )
+    parser.add_argument(
+        "--early-stop",
+        type=whole(0, 1000),
+        help="end after so many looks without a lower held-out loss, keep the best (default: 3; 0: never)",
     )
     parser.add_argument("--every", type=whole(1), help="steps between two looks (default: a sixth)")
     parser.add_argument("--layers", choices=[one.value for one in Layers], help="which are changed")
