@@ -7,10 +7,10 @@ from math import isnan
 
 import numpy as np
 
-from benchmarks.nano import nano_large, nano_metrics
+from benchmarks.nano import nano_large, nano_metrics, nano_styles
 from benchmarks.nano.nano_planned import flow_line, planned_lines, smoothness_line, steady_lines
 from benchmarks.nano.nano_rows import Row
-from benchmarks.nano.nano_table import Line, percent, share_line, title
+from benchmarks.nano.nano_table import UPPER, Line, percent, rights, share_line, title
 from pokora_anime.nano.probe import CLOSED_EYES, STILL, UNKNOWN
 from pokora_anime.nano.world.vocabulary import ATTRIBUTES
 
@@ -22,11 +22,10 @@ CLIP_BARS = {
 ACTION_BAR, CAMERA_BAR = 0.97, 0.90
 POSE_BAR, POSE_GAIN, DEPTH_BAR = 0.90, 0.30, 0.90
 LCM_BAR, COLOR_BAR = 0.03, 3.0
-STYLE_BAR, PSNR_BAR, EYES_BAR = 0.95, 32.0, 0.97
+PSNR_BAR, EYES_BAR = 32.0, 0.97
 FLICKER_BAR = 1.2
 PROBE_BAR, DECODED_BAR = 0.99, 0.97
 BYTES_BAR, FILE_BAR = 60_000_000, 15_000_000
-UPPER = "upper body"
 STATIC = ATTRIBUTES["camera"].index("static")
 
 
@@ -156,15 +155,6 @@ def depth_line(rows: Sequence[Row]) -> Line:
     )
 
 
-def rights(rows: Sequence[Row], found: str, name: str) -> list[float]:
-    """Right or wrong for each row in which an attribute is asked for (eyes: in upper body shots)."""
-    return [
-        float(row[found][name] == row["wanted"][name])
-        for row in rows
-        if row["wanted"][name] != UNKNOWN and (name != "eye_color" or row.get("shot", UPPER) == UPPER)
-    ]
-
-
 def attribute_shares(rows: Sequence[Row], found: str) -> dict[str, float]:
     """Share of right answers by attribute."""
     return {name: nano_metrics.share(rights(rows, found, name)) for name in STILL}
@@ -206,16 +196,6 @@ def speed_lines(rows: Sequence[Row]) -> list[Line]:
             details={"of_means": shift},
         ),
     ]
-
-
-def style_line(rows: Sequence[Row]) -> Line:
-    """Whether the probe tells which style LoRA was on."""
-    right = [float(row["found"] == row["wanted"]) for row in rows]
-    by_style = {
-        style: nano_metrics.share([r for r, row in zip(right, rows, strict=True) if row["wanted"] == k])
-        for k, style in enumerate(ATTRIBUTES["style"])
-    }
-    return share_line("style LoRAs told apart at weight 1", right, STYLE_BAR, by_style=by_style)
 
 
 def negative_line(rows: Sequence[Row]) -> Line:
@@ -300,7 +280,7 @@ SECTIONS: dict[str, Callable[[Sequence[Row]], list[Line]]] = {
     "pose": lambda rows: [pose_line(rows)],
     "depth": lambda rows: [depth_line(rows)],
     "stills": speed_lines,
-    "styles": lambda rows: [style_line(rows)],
+    "styles": nano_styles.lines,
     "negative": lambda rows: [negative_line(rows)],
     "drawn": drawn_lines,
 }

@@ -154,7 +154,7 @@ def read_lora(entry: Mapping[str, Json]) -> Row:
         raise ValueError(f"{row.id} is no own LoRA")
     if why := "a base" if row.kind is Kind.base else _check_lora(row):
         raise ValueError(why)
-    if len(row.families) != 1 or row.reason != LORA_REASON or lora_entry(row) != dict(entry):
+    if len(row.families) != 1 or row.citation or row.reason != LORA_REASON or lora_entry(row) != dict(entry):
         raise ValueError(f"{row.id} says more or less than an own LoRA does")
     return row
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
+from support import forged_bundle, replay_runs, submission_checkout
 
-from pokora_anime.catalogue import own_rows, registry
+from pokora_anime.catalogue import own_rows, own_weights, registry
 from pokora_anime.catalogue.own_rows import LORA_REASON
 from pokora_anime.catalogue.registry_row import Kind, Row, Status
 from pokora_anime.findings import Finding, Severity
@@ -19,7 +22,9 @@ from pokora_anime.provenance.hashing import Table
 from pokora_anime.schema.settings import Family
 from pokora_anime.submission.bundle import stated_loras
 from pokora_anime.submission.bundle.rewritten_files import to_json
+from pokora_anime.submission.check import examine_bundle
 from pokora_anime.submission.documents.checkpoint_list import Checkpoint
+from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 from pokora_anime.untrusted.folder_listing import Folder
 from pokora_anime.untrusted.read_limits import LIMITS
 from pokora_anime.workshop.data import data_card
@@ -158,3 +163,44 @@ def test_what_states_nothing_stays_unknown(tmp_path: Path) -> None:
     files = honest()
     del files[STATED]
     assert read(tmp_path, files) == ((), [])
+
+
+@pytest.mark.apart
+def test_a_judge_who_has_not_registered_it_is_told_what_to_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real still with a team's LoRA, in a draft, before an install that has never heard of it."""
+    monkeypatch.setenv("POKORA_DATA", str(tmp_path / "team"))
+    file = NANO_WEIGHTS / "lora_pastel" / "nano_pastel.safetensors"
+    mine = tmp_path / "mika.safetensors"
+    save_file({name: tensor * 0.5 for name, tensor in load_file(file).items()}, mine)
+    data = drawings()
+    card = data_card.table(data)
+    cards = {"data-card.json": data_card.to_json(card), "data-card.md": data_card.markdown(card).encode()}
+    own_weights.add(
+        own_weights.NewLora(
+            id="mika", file=mine, family=Family.nano, slot="character", licence="CC0-1.0",
+            data_statement=data.statement, data_set=data.name, cards=cards,
+        ),
+        {},
+    )  # fmt: skip
+    root = tmp_path / "team"
+    submission_checkout.checkout(root)
+    replay_runs.pictured(root / "outputs", "shot.prompt=1girl, <lora:mika:0.7>")
+    with submission_checkout.no_credentials():
+        path = submission_checkout.draft(root).path
+    assert path is not None
+    monkeypatch.setenv("POKORA_DATA", str(tmp_path / "judge"))
+    report, _ = examine_bundle.examine_and_show(path, pictures=False)
+    found = {one.code: one.severity for one in (*report.integrity, *report.policy)}
+    assert found["BND-LORA"] is found["RULE-TRAINING-DATA"] is Severity.review
+    assert not {"POL-WEIGHTS", "BND-CARD", "BND-STRAY"} & set(found)
+    with zipfile.ZipFile(path) as opened:
+        opened.extractall(tmp_path / "forged")
+    folder = next((tmp_path / "forged").iterdir())
+    stated = folder / STATED
+    stated.write_bytes(stated.read_bytes().replace(b"CC0-1.0", b"CC-BY-NC-4.0", 1))
+    forged_bundle.mend(folder)
+    report, _ = examine_bundle.examine_and_show(folder, pictures=False)
+    codes = {one.code for one in (*report.integrity, *report.policy) if one.severity is Severity.block}
+    assert {"BND-CARD", "POL-WEIGHTS"} <= codes

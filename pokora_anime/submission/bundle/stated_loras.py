@@ -70,7 +70,7 @@ def check(rows: Stated, told: Sequence[Table]) -> Iterator[Finding]:
             severity=Severity.review,
             expected="training data that is free",
             fix=f"read {file_names.data_cards(row.id)[1]}; ask the team for the pictures and for"
-            f" {row.files[0]} (sha256 {digest}): registered with `pokora models add`, replay computes with it",
+            f" {row.files[0]} (sha256 {digest}): once `pokora models add` has it, replay computes with it",
         )
 
 
