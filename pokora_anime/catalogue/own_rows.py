@@ -58,16 +58,19 @@ def path() -> Path:
 
 
 _STATED: ContextVar[tuple[Row, ...]] = ContextVar("stated", default=())
+_CARRIED: ContextVar[Path | None] = ContextVar("carried", default=None)
 
 
 @contextmanager
-def stated(found: Iterable[Row]) -> Generator[None]:
-    """Within, these rows are the user's too, in the place of rows of the same id or slot."""
-    token = _STATED.set(tuple(found))
+def stated(found: Iterable[Row], carried: Path | None = None) -> Generator[None]:
+    """Within, these rows are the user's too, in the place of rows of the same id or slot; those whose file
+    lies in the folder `carried` are loaded from there."""
+    tokens = _STATED.set(tuple(found)), _CARRIED.set(carried)
     try:
         yield
     finally:
-        _STATED.reset(token)
+        _STATED.reset(tokens[0])
+        _CARRIED.reset(tokens[1])
 
 
 def rows() -> tuple[Row, ...]:
@@ -168,6 +171,9 @@ def refuse_names(found: tuple[Row, ...], taken: Collection[str]) -> None:
 
 def folder_of(row: Row) -> Path:
     """Where a user's weights lie."""
+    carried = _CARRIED.get()
+    if carried is not None and row in _STATED.get() and (carried / row.files[0]).is_file():
+        return carried
     return data_folder() / ("bases" if row.kind is Kind.base else "loras") / row.id
 
 

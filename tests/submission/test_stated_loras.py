@@ -17,12 +17,16 @@ from support import forged_bundle, replay_runs, submission_checkout
 from pokora_anime.catalogue import own_rows, own_weights, registry
 from pokora_anime.catalogue.own_rows import LORA_REASON
 from pokora_anime.catalogue.registry_row import Kind, Row, Status
+from pokora_anime.errors import RecordError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.hashing import Table
+from pokora_anime.replay import examine_replay
 from pokora_anime.schema.settings import Family
+from pokora_anime.submission import build
 from pokora_anime.submission.bundle import stated_loras
 from pokora_anime.submission.bundle.rewritten_files import to_json
 from pokora_anime.submission.check import examine_bundle
+from pokora_anime.submission.check.opened_runs import opened
 from pokora_anime.submission.documents.checkpoint_list import Checkpoint
 from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 from pokora_anime.untrusted.folder_listing import Folder
@@ -83,9 +87,11 @@ def shipped_hash() -> str:
 
 
 def test_what_agrees_is_known_while_the_bundle_is_judged(tmp_path: Path) -> None:
-    stated, found = read(tmp_path, honest())
+    stated, found = read(tmp_path, honest() | {"loras/mika.safetensors": b"mika"})
     assert stated == (row(),) and not found
-    with own_rows.stated(stated):
+    assert own_rows.folder_of(row()) != tmp_path / "loras"
+    with stated_loras.known(Folder(tmp_path, LIMITS), stated):
+        assert own_rows.folder_of(row()) == tmp_path / "loras"
         assert registry.any_row("mika").own and registry.resolve("character", Family.nano).id == "mika"
     assert all(one.id != "mika" for one in registry.rows())
     told = Checkpoint(row=row(), files=row().sha256).to_plain()
@@ -115,6 +121,7 @@ ATTACKS: dict[str, Callable[[], Files]] = {
     ),
     "a card of another data set": lambda: honest() | honest(data=OTHER) | {STATED: honest()[STATED]},
     "a card of another version": lambda: honest(data=drawings(source="found")),
+    "another file beside it": lambda: honest() | {"loras/mika.safetensors": b"nina"},
     "no card": lambda: {STATED: honest()[STATED]},
     "half a card": lambda: {name: data for name, data in honest().items() if name != PAGE},
     "a page that says more": lambda: honest() | {PAGE: honest()[PAGE] + b"All of it is free.\n"},
@@ -188,15 +195,18 @@ def test_a_judge_who_has_not_registered_it_is_told_what_to_ask(
     submission_checkout.checkout(root)
     replay_runs.pictured(root / "outputs", "shot.prompt=1girl, <lora:mika:0.7>")
     with submission_checkout.no_credentials():
-        path = submission_checkout.draft(root).path
+        path = build.build(root, submission_checkout.WORDS, draft=True, loras=True).path
     assert path is not None
     known = found_in(path)
     monkeypatch.setenv("POKORA_DATA", str(tmp_path / "judge"))
     found = found_in(path)
     assert found["BND-LORA"] is found["RULE-TRAINING-DATA"] is Severity.review
     assert barring(found) == barring(known)  # as before the team's own install
-    with zipfile.ZipFile(path) as opened:
-        opened.extractall(tmp_path / "forged")
+    with opened(path) as runs:
+        report, _ = examine_replay.replay(runs["stills"], replay_runs.ALL)
+    assert report.parts and report.exit_code == 0, report  # with the LoRA that the bundle carries
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "forged")
     folder = next((tmp_path / "forged").iterdir())
     stated = folder / STATED
     stated.write_bytes(stated.read_bytes().replace(b"CC0-1.0", b"CC-BY-NC-4.0", 1))
@@ -212,3 +222,10 @@ def found_in(path: Path) -> dict[str, Severity]:
 
 def barring(found: dict[str, Severity]) -> set[str]:
     return {code for code, severity in found.items() if severity is Severity.block}
+
+
+def test_loras_that_are_too_large_are_not_carried() -> None:
+    large = Checkpoint(row=row(sizes={"mika.safetensors": 65 * 2**20}), files=row().sha256)
+    assert [*stated_loras.carried([large])] == [STATED]
+    with pytest.raises(RecordError, match=r"SUB-LORAS: --with-loras: 65 MiB .* leave --with-loras out"):
+        stated_loras.carried([large], files=True)

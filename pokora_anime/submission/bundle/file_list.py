@@ -50,7 +50,7 @@ def of(told: Manifest, by_run: Records) -> Listed:
         own = [run_layout.RECORD, run_layout.LEDGER, run_layout.STATEMENT, *sealed]
         needed |= {f"{run}/{name}" for name in own}
         for row in _own_rows(record):
-            allowed |= {*file_names.data_cards(row), file_names.own_lora(row)}
+            allowed |= {*file_names.data_cards(row), file_names.own_lora(row), file_names.lora_file(row)}
         made = delivered(record)
         allowed |= {f"{run}/{file_names.SCORECARD}"} if run_layout.VIDEO in made else set()
         for name in made:

@@ -6,14 +6,16 @@ right question; where two of its parts speak against each other, the bundle does
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from typing import cast
 
 from pokora_anime.catalogue import own_rows, registry
 from pokora_anime.catalogue.licences import LICENCES, Terms
 from pokora_anime.catalogue.registry_row import Row
-from pokora_anime.errors import PokoraError
+from pokora_anime.errors import PokoraError, RecordError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.hashing import Json, Table, strict_json
 from pokora_anime.submission import file_names
@@ -27,13 +29,39 @@ from pokora_anime.untrusted.untrusted_names import shown
 from pokora_anime.verify.policy import weights_policy
 from pokora_anime.workshop.data import data_card
 
+MOST_BYTES = 64 * 2**20  # of all LoRAs that a bundle carries
 Stated = tuple[Row, ...]
 
 
-def carried(checkpoints: Iterable[Checkpoint]) -> dict[str, bytes]:
-    """By name in the bundle, what is stated of the LoRAs that were trained here."""
+def carried(checkpoints: Iterable[Checkpoint], *, files: bool = False) -> dict[str, bytes]:
+    """By name in the bundle, what is stated of the LoRAs that were trained here; with `files`, they too.
+
+    Raises RecordError SUB-LORAS for files that are too large to carry, or that are not those registered.
+    """
     rows = [one.row for one in checkpoints if one.row.own and one.row.data_set]
-    return {file_names.own_lora(row.id): to_json(own_rows.lora_entry(row)) for row in rows}
+    found = {file_names.own_lora(row.id): to_json(own_rows.lora_entry(row)) for row in rows}
+    if not files:
+        return found
+    if (size := sum(sum(row.sizes.values()) for row in rows)) > MOST_BYTES:
+        raise RecordError(
+            "SUB-LORAS",
+            f"--with-loras: {size / 2**20:.0f} MiB of {len(rows)} LoRAs",
+            expected=f"at most {MOST_BYTES // 2**20} MiB",
+            fix="leave --with-loras out, and hand the files to the judge",
+        )
+    return found | {file_names.lora_file(row.id): _file(row) for row in rows}
+
+
+def _file(row: Row) -> bytes:
+    data = (own_rows.folder_of(row) / row.files[0]).read_bytes()
+    if sha256(data).hexdigest() != row.sha256[row.files[0]]:
+        raise RecordError(
+            "SUB-LORAS",
+            f"{row.files[0]} is not the file that was registered",
+            expected=f"sha256 {row.sha256[row.files[0]][:12]}",
+            fix="register it again with `pokora models add`, and render again",
+        )
+    return data
 
 
 def read(folder: Folder, by_run: Records, limits: Limits) -> tuple[Stated, list[Finding]]:
@@ -48,11 +76,23 @@ def read(folder: Folder, by_run: Records, limits: Limits) -> tuple[Stated, list[
         row = _row(folder, file, limits)
         if row is None or row.id != name:
             found.append(finding("BND-CARD", "not what pokora states of an own LoRA", file, shown(name)))
-        elif reason := _misfit(row, used[name]) or _card_misfit(folder, row, limits):
+        elif (
+            reason := _misfit(row, used[name])
+            or _other_file(folder, row)
+            or _card_misfit(folder, row, limits)
+        ):
             found.append(finding("BND-CARD", "a statement that does not hold", file, reason))
         else:
             stated.append(row)
     return tuple(stated), found
+
+
+@contextmanager
+def known(folder: Folder, rows: Stated) -> Generator[None]:
+    """Within, this install knows the LoRAs that the bundle in `folder` states, and their files where it
+    carries them."""
+    with own_rows.stated(rows, folder.root / file_names.LORAS):
+        yield
 
 
 def check(rows: Stated, told: Sequence[Table]) -> Iterator[Finding]:
@@ -98,6 +138,16 @@ def _misfit(row: Row, files: Mapping[str, Json]) -> str:
     if other := next((others[digest] for digest in row.sha256.values() if digest in others), ""):
         return f"its file is {other}, which the team did not train"
     return ""
+
+
+def _other_file(folder: Folder, row: Row) -> str:
+    """Why the file that the bundle carries is not this LoRA; "" if it is, or there is none."""
+    name = file_names.lora_file(row.id)
+    try:
+        same = name not in folder.sizes or folder.sha256(name) == row.sha256[row.files[0]]
+    except Unreadable:
+        same = False
+    return "" if same else f"{name} is another file than it names"
 
 
 def _card_misfit(folder: Folder, row: Row, limits: Limits) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pokora_anime.catalogue import own_rows
 from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.findings import Finding, Severity
@@ -91,7 +90,7 @@ class _Bundle:
         listed = listed_runs(self.folder, self.limits)
         by_run = file_list.records(self.folder, listed, self.limits)
         stated, odd = stated_loras.read(self.folder, by_run, self.limits)
-        with own_rows.stated(stated):
+        with stated_loras.known(self.folder, stated):
             return self._examined(path, listed, by_run, (stated, odd), pictures=pictures)
 
     def _examined(
