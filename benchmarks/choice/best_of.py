@@ -21,8 +21,9 @@ from pokora_anime.quality.overall import overall
 from pokora_anime.render import pipeline
 
 FIRST = 500  # index of the first prompt
-SHORT = (  # one segment of 16 frames
-    *("experiment=preview", "finish.fps=8", "finish.interpolation=none", "quality.preview=false"),
+SHORT = (  # three segments of 16 frames
+    *("shot.seconds=4", "speed.steps=4", "finish.fps=8", "finish.interpolation=none"),
+    "quality.preview=false",
     *("finish.width=256", "finish.height=256", "finish.upscale=lanczos", "device.threads=1"),
 )
 Row = Mapping[str, Any]

@@ -48,6 +48,7 @@ ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 CHARACTER = "character"
 SLOTS = (CHARACTER, "aesthetic")
 CARDS = ("data-card.md", "data-card.json")  # beside a LoRA that was trained here: what it was shown
+STYLE = "style.json"  # and how good it was
 LORA_REASON = "an own LoRA: base, licence and data are as its owner states"
 _KINDS = (Kind.style_lora, Kind.motion_lora, Kind.base)
 
@@ -109,7 +110,13 @@ def _rows(file: Path, _changed: int, _size: int) -> tuple[Row, ...]:
             raise _no_registry(file, why)
         if row.kind is not Kind.base and (why := _check_lora(row)):
             raise _no_registry(file, why)
-    return found
+    return tuple(sorted(found, key=lambda row: bool(row.version_of)))  # so that the newest fills a slot
+
+
+def _version(row: Row) -> bool:
+    """Whether a row is what a training leaves as a version."""
+    named = re.fullmatch(rf"{re.escape(row.version_of)}-v[1-9]\d{{0,2}}", row.id)
+    return bool(named and ID.fullmatch(row.version_of)) and row.kind is not Kind.base
 
 
 def _check_lora(row: Row) -> str:
@@ -119,6 +126,8 @@ def _check_lora(row: Row) -> str:
     roles = (*SLOTS, row.id) if row.kind is Kind.style_lora else (f"own:{row.id}",)
     if row.role not in roles or row.aliases or row.status is not Status.review:
         return f"{row.id} has a role, a name or a status that is not a user's to give"
+    if row.version_of and not _version(row):
+        return f"{row.id} is no version of {row.version_of[:60]}"
     return ""
 
 
@@ -127,7 +136,8 @@ def lora_entry(row: Row) -> dict[str, Json]:
     files: dict[str, Json] = {
         name: {"size": row.sizes[name], "sha256": row.sha256[name]} for name in row.published
     }
-    known: dict[str, Json] = {"data_set": row.data_set} if row.data_set else {}
+    told = {"data_set": row.data_set, "version_of": row.version_of}
+    known: dict[str, Json] = {name: text for name, text in told.items() if text}
     return {
         "id": row.id,
         "kind": row.kind.value,
@@ -150,8 +160,8 @@ def lora_entry(row: Row) -> dict[str, Json]:
 def read_lora(entry: Mapping[str, Json]) -> Row:
     """The row of an entry of a LoRA. Raises ValueError, TypeError, KeyError or AttributeError for another."""
     row = parse(entry)
-    texts = (row.id, row.role, row.repo, row.licence, row.data_statement, row.data_set, row.author, row.title)
-    if not all(isinstance(text, str) for text in (*texts, row.page, row.reason)):
+    texts = (row.id, row.role, row.repo, row.licence, row.data_statement, row.data_set, row.version_of)
+    if not all(isinstance(text, str) for text in (*texts, row.author, row.title, row.page, row.reason)):
         raise TypeError("a text that is none")
     if row.repo != f"own:{row.id}" or not ID.fullmatch(row.id) or row.files != (f"{row.id}.safetensors",):
         raise ValueError(f"{row.id} is no own LoRA")

@@ -6,11 +6,12 @@ Torch-free.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import yaml
 
@@ -18,6 +19,7 @@ from pokora_anime.catalogue import own_rows
 from pokora_anime.catalogue.checkpoint import own_base
 from pokora_anime.catalogue.licences import LICENCES, Terms, open_ids
 from pokora_anime.catalogue.lora.lora_header import LoraHeader, read_header
+from pokora_anime.catalogue.own_loras import lora_versions
 from pokora_anime.catalogue.own_rows import ID, folder_of, path, rows
 from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
 from pokora_anime.errors import ConfigError, WeightsError
@@ -29,6 +31,7 @@ from pokora_anime.system.files.user_folder import data_folder, free_space
 if TYPE_CHECKING:
     from pokora_anime.catalogue.lora import lora_check
 
+_KEPT = (*own_rows.CARDS, own_rows.STYLE)
 MIN_STATEMENT = 20  # characters; less says nothing about where data came from
 
 
@@ -58,7 +61,9 @@ def rivals(new: NewLora, taken: Mapping[str, str], *, replace: bool = False) -> 
     """
     _check_words(new.id, new.licence, taken)
     _check_statement(new.data_statement)
-    found = [row for row in rows() if row.id == new.id or (new.slot and _same_slot(row, new))]
+    _refuse_version_id(new.id)
+    current = [row for row in rows() if not row.version_of]
+    found = [row for row in current if row.id == new.id or (new.slot and _same_slot(row, new))]
     _refuse_rivals(found, new.slot, replace=replace)
     return found
 
@@ -82,9 +87,60 @@ def add(
         raise ConfigError(
             "CFG-OWN", f"--slot {new.slot} for a motion LoRA", expected="no slot", fix="leave --slot out"
         )
+    if new.data_set:
+        _keep_earlier(new.id)
     entry = _entry(new, checked.motion, *_copy(new))
     _register(entry, others)
+    if new.data_set:
+        _keep_version(entry)
     return parse(entry), header, checked
+
+
+def _keep_earlier(identifier: str) -> None:
+    """Make a version of what a training made before there were any."""
+    if lora_versions.versions(identifier) or not path().is_file():
+        return
+    stored = yaml.safe_load(path().read_text(encoding="utf-8")) or ()
+    mine = [one for one in stored if one["id"] == identifier and one.get("data_set")]
+    if mine and (folder_of(parse(mine[0])) / f"{identifier}.safetensors").is_file():
+        _keep_version(mine[0])
+
+
+def _keep_version(entry: Mapping[str, Json]) -> None:
+    """Leave a registered LoRA as its next version, unless the very file is one already."""
+    row = parse(entry)
+    known = lora_versions.versions(row.id)
+    digests = set(row.sha256.values())
+    if any(digests == set(one.sha256.values()) for one in known.values()):
+        return
+    identifier = lora_versions.version_id(row.id, max(known, default=0) + 1)
+    role = identifier if row.role == row.id else f"own:{identifier}" if ":" in row.role else row.role
+    (details,) = cast("dict[str, Json]", entry["files"]).values()
+    named: dict[str, Json] = {
+        "id": identifier,
+        "role": role,
+        "repo": f"own:{identifier}",
+        "files": {f"{identifier}.safetensors": details},
+        "version_of": row.id,
+    }
+    version = {**entry, **named}
+    source, target = folder_of(row), folder_of(parse(version))
+    with writing(target, row.size or 0):
+        target.mkdir(parents=True, exist_ok=True)
+        _same_file(source / f"{row.id}.safetensors", target / f"{identifier}.safetensors")
+        for name in _KEPT:
+            if (source / name).is_file():
+                write_atomic(target / name, (source / name).read_bytes())
+    _register(version, [])
+
+
+def _same_file(source: Path, target: Path) -> None:
+    """A second name of a file where the disk has such, else a copy."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def add_base(
@@ -95,11 +151,20 @@ def add_base(
     Raises what `add` and `own_base.make` raise.
     """
     _check_words(new.id, new.licence, taken)
+    _refuse_version_id(new.id)
     others = [row for row in rows() if row.id == new.id]
     _refuse_rivals(others, "", replace=replace)
     entry, prediction = own_base.make(new)
     _register(entry, others)
     return parse(entry), prediction
+
+
+def _refuse_version_id(identifier: str) -> None:
+    owner = next((row.version_of for row in rows() if row.version_of and row.id == identifier), "")
+    if owner:
+        raise ConfigError(
+            "CFG-OWN", f"--id {identifier} is a version of {owner}", fix=f"--id my-{identifier}"[:43]
+        )
 
 
 def _refuse_rivals(others: list[Row], slot: str, *, replace: bool) -> None:
@@ -180,7 +245,7 @@ def _copy(new: NewLora) -> tuple[str, int]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-        for name in own_rows.CARDS:
+        for name in _KEPT:
             (folder / name).unlink(missing_ok=True)
             if name in new.cards:
                 write_atomic(folder / name, new.cards[name])

@@ -92,6 +92,7 @@ class Row:
     data_set: str = ""  # of a LoRA trained here: id@version; the data card lies beside the file
     origin: str = ""  # of a base of others: the file that it was converted from, and its sha256
     page: str = ""
+    version_of: str = ""  # of a version of an own LoRA: the id whose training made it
 
     @property
     def packaged(self) -> bool:

@@ -136,6 +136,24 @@ def _data(arguments: list[str]) -> int:
     return data_command.main(arguments)
 
 
+def _style(arguments: list[str]) -> int:
+    from pokora_anime.cli.workshop import style_command
+
+    return style_command.main(arguments)
+
+
+def _negative(arguments: list[str]) -> int:
+    from pokora_anime.cli.workshop import negative_command
+
+    return negative_command.main(arguments)
+
+
+def _stats(arguments: list[str]) -> int:
+    from pokora_anime.cli.history import stats
+
+    return stats.main(arguments)
+
+
 def _words(arguments: list[str]) -> int:
     from pokora_anime.cli.render import words
 
@@ -181,12 +199,18 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "verify": (_verify, "check a run or a bundle against its record and the rules"),
     "replay": (_replay, "compute parts of a run again and compare them"),
     "score": (_score, "how good a clip is: joins, colour, flicker, motion, content, in numbers and plots"),
+    "stats": (_stats, "how good and how fast runs were, by style and setting, and what got worse"),
     "reproduce": (_reproduce, "render a bundle's runs again and compare every frame"),
     "submission": (_submission, "from finished runs to one archive that a jury can check"),
     "key": (_key, "the key that signs finished runs"),
     "doctor": (_doctor, "what this machine can do, and what to type next"),
     "models": (_models, "list, fetch, check, cite and add weights"),
     "data": (_data, "drawings of your own as data sets, with licence and source: to train on"),
+    "style": (
+        _style,
+        "style LoRAs blended into a style of your own: weights, preview, search, one small file",
+    ),
+    "negative": (_negative, "what to leave out: suggested for a prompt, or searched on the score"),
     "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
     "train": (_train, "train a style or a character of your own, or the nano family from nothing"),
     "bench": (_bench, "measure this machine"),

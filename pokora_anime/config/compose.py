@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
+from pokora_anime.config import group_precedence
 from pokora_anime.config.checks import check
 from pokora_anime.config.overrides import prepare
 from pokora_anime.config.resolve import resolve
@@ -61,11 +62,13 @@ def unresolved(command: str, overrides: Sequence[str] = ()) -> RunConfig:
             composed = hydra_compose(command, overrides=ready)
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise translate(error) from error
+    group_precedence.settle(command, composed, ready)
     return _object(command, composed)
 
 
-def typed(command: str, composed: DictConfig) -> RunConfig:
-    """A composed DictConfig as a resolved and checked dataclass."""
+def typed(command: str, composed: DictConfig, words: Sequence[str]) -> RunConfig:
+    """What was composed from these words, as a resolved and checked dataclass."""
+    group_precedence.settle(command, composed, words)
     config = resolve(_object(command, composed))
     check(config)
     return config

@@ -15,12 +15,14 @@ from typing import cast
 
 import yaml
 
+from pokora_anime.catalogue.own_loras import blend_pins, lora_versions
 from pokora_anime.errors import ConfigError
 from pokora_anime.findings import Finding
 from pokora_anime.prompt import prompt_choices
 from pokora_anime.prompt.prompt_text import check_text
 from pokora_anime.rules import named_refusals, typed_words
-from pokora_anime.schema.config_groups import groups, keys, of_map, prompt_keys
+from pokora_anime.schema import own_styles
+from pokora_anime.schema.config_groups import groups, keys, of_map, own_option, prompt_keys
 from pokora_anime.system.did_you_mean import nearest
 
 MOST_DRAWN = 10**6  # a drawn seed is below it, so that people can type it again
@@ -39,6 +41,7 @@ class Fault:
     fix: str
 
 
+_NAMES_LORAS = ("style.loras", "timeline.lora")
 _OWN_BASE = re.compile(r"\+{0,2}base=(own:[^,=]*)")
 
 
@@ -66,12 +69,22 @@ def settled(typed: Sequence[str]) -> list[str]:
 
 
 def spelled_out(typed: Sequence[str]) -> list[str]:
-    """What was typed, `base=own:ID` as the two overrides that it stands for: these are all made from SDXL."""
+    """What was typed, `base=own:ID` as the two overrides that it stands for: these are all made from SDXL.
+
+    A LoRA's version or alias, `mychar@best`, becomes the id of that version."""
     ready: list[str] = []
     for word in typed:
         own = _OWN_BASE.fullmatch(word)
-        ready += [word] if own is None else ["base=sdxl", f"base.weights={own[1]}"]
+        ready += [_by_version(word)] if own is None else ["base=sdxl", f"base.weights={own[1]}"]
     return ready
+
+
+def _by_version(word: str) -> str:
+    """`mychar@best` where a LoRA is named, as the version that it stands for today: that is recorded."""
+    key = word.lstrip("+").partition("=")[0]
+    if "@" not in word or not (key in prompt_keys() or key in _NAMES_LORAS):
+        return word
+    return lora_versions.spelled_out(word)
 
 
 def _settled(word: str) -> str:
@@ -215,6 +228,8 @@ def _judge_options(group: str, known: tuple[str, ...], value: str, *, multirun: 
     asked = [part.strip() for part in value.split(",")] if multirun else [value.strip()]
     for option in asked:
         if option in known or (option == "null" and group in ("experiment", "sweep")):
+            if own_option(group, option):
+                blend_pins.require(own_styles.find(option))
             continue
         if "," in option and all(part.strip() in known for part in option.split(",")):
             return Fault(

@@ -12,12 +12,13 @@ from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.history import embedded_texts, foreign_texts, typed_words_again
 from pokora_anime.history.embedded_texts import Texts
 from pokora_anime.history.run_folders import folders
-from pokora_anime.history.typed_words_again import Leaves, Retyped, leaves
+from pokora_anime.history.typed_words_again import Retyped
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.operations import KEYFRAME, REDRAWN
 from pokora_anime.provenance.run_reading import Reading, read_run
 from pokora_anime.provenance.seed_noise import PICTURE
+from pokora_anime.schema.option_values import Leaves, leaves
 from pokora_anime.untrusted import strict_yaml
 from pokora_anime.untrusted.untrusted_names import shown
 

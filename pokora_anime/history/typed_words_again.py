@@ -7,31 +7,28 @@ if they had been typed.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import cast
-
-import yaml
 
 from pokora_anime.config.compose import unchecked
 from pokora_anime.config.overrides import quote
 from pokora_anime.provenance.hashing import Json
+from pokora_anime.schema import own_styles
 from pokora_anime.schema.config_groups import (
     SCHEMAS,
-    conf_dir,
     defaults,
     groups,
     keys,
     map_keys,
     options,
+    own_option,
     prompt_keys,
 )
+from pokora_anime.schema.option_values import MAX_DEPTH, Leaves, leaves, values_of
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.untrusted.untrusted_names import shown
 
-MAX_LEAVES = 512
-MAX_DEPTH = 6
 _PLAIN = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
 _RESERVED = ("null", "true", "false", "inf", "nan")
 # Groups that a value names; every other one is found by what its options say.
@@ -39,7 +36,6 @@ NAMED = {"base": "base.family", "speed": "speed.name", "contest": "contest.name"
 _NO_CHOICE = ("experiment", "sweep", *NAMED)
 _SETTLED = ("finish.camera", "motion.lora", "shot.prefix")  # what motion.camera and the prompt may set
 _DERIVED = ("fresh", "shot.typed")  # what a config says of itself and nobody types
-Leaves = dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +44,6 @@ class Retyped:
 
     words: list[str]
     ignored: list[str]
-
-
-def leaves(plain: Mapping[str, Json], prefix: str = "", depth: int = 0) -> Leaves:
-    """The values of a plain config by dotted key, about `MAX_LEAVES` at most; lists and maps stay whole."""
-    found: Leaves = {}
-    for name, value in plain.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict) and key not in map_keys() and depth < MAX_DEPTH:
-            found |= leaves(value, f"{key}.", depth + 1)
-        else:
-            found[key] = value
-        if len(found) > MAX_LEAVES:
-            break
-    return found
 
 
 def retyped(command: str, wanted: Leaves) -> Retyped:
@@ -137,10 +119,12 @@ def _without_defaults(command: str, words: list[str]) -> list[str]:
 def _options(command: str, wanted: Leaves, differing: Collection[str]) -> list[str]:
     """For each group the option all of whose values are wanted, and most of which differ from the default."""
     found: list[str] = []
+    own = [blend.name for blend in own_styles.readable()]
     for group, names in groups(command).items():
         if group in _NO_CHOICE:
             continue
-        scored = [(_score(command, group, name, wanted, differing), name) for name in names]
+        known = [name for name in names if name in own or not own_option(group, name)]
+        scored = [(_score(command, group, name, wanted, differing), name) for name in known]
         best, name = max(scored, default=(0, ""))
         if best > 0:
             found.append(f"{group}={name}")
@@ -149,11 +133,11 @@ def _options(command: str, wanted: Leaves, differing: Collection[str]) -> list[s
 
 def _score(command: str, group: str, option: str, wanted: Leaves, differing: Collection[str]) -> int:
     """How many keys fewer differ under an option; 0 as soon as it sets one otherwise than wanted."""
-    values, schema = _values(group, option), _schema(command)
+    values, schema = values_of(group, option), _schema(command)
     said = {key: value for key, value in values.items() if "${" not in str(value)}
     if any(key not in wanted or not _same(wanted[key], value) for key, value in said.items()):
         return 0
-    left = [key for key in _values(group, defaults(command)[group]) if key not in values]
+    left = [key for key in values_of(group, defaults(command)[group]) if key not in values]
     lost = [key for key in left if key in wanted and not _same(wanted[key], schema.get(key))]
     return sum(key in differing for key in (*said, *left)) - len(lost)
 
@@ -162,16 +146,6 @@ def _score(command: str, group: str, option: str, wanted: Leaves, differing: Col
 def _schema(command: str) -> Leaves:
     """What a key is where neither its group nor anybody else sets it."""
     return leaves(to_plain(SCHEMAS[command]()))
-
-
-@cache
-def _values(group: str, option: str) -> Leaves:
-    """What an option's file says; some of it is taken from elsewhere, `${base.anchor}` say."""
-    text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
-    read = cast(dict[str, Json], yaml.safe_load(text) or {})
-    read.pop("defaults", None)
-    prefix = "" if "@package _global_" in text else f"{group}."
-    return leaves(read, prefix)
 
 
 def _differing(wanted: Leaves, composed: Leaves) -> list[str]:

@@ -25,20 +25,23 @@ class Jobs:
     out: Path
 
     @classmethod
-    def of(cls, command: str, overrides: Sequence[str], out: Path, *, several: bool) -> Self:
-        """The configs, each through the gate of a render; of a sweep's or of one run's words.
+    def of(cls, command: str, overrides: Sequence[str], out: Path, *, several: bool, keep: int = 0) -> Self:
+        """The configs, each through the gate of a render; of a sweep's or of one run's words, and of as many
+        of its drafts as are rendered again.
 
         Raises ConfigError, PromptError.
         """
         from pokora_anime.config.compose import compose
-        from pokora_anime.jobs import sweep_jobs
+        from pokora_anime.jobs import drafts, sweep_jobs
 
         sweep = command == "sweep"
         typed = sweep_jobs.with_preset(overrides) if sweep else list(overrides)
         of = "video" if sweep else command
         labels: list[str] = []
         if several:
-            listed, at_once = sweep_jobs.configs(of, typed)
+            asked = drafts.of(of, typed) if drafts.WORD in typed else None
+            listed, at_once = sweep_jobs.configs(of, asked.words if asked else typed)
+            listed += [(f"final {number}", asked.config) for number in range(1, keep + 1)] if asked else []
             labels, configs = [label for label, _ in listed], [config for _, config in listed]
         else:
             configs, at_once = [compose(of, typed)], 1

@@ -51,7 +51,7 @@ def page(command: str, overrides: Sequence[str], part: str, *, multirun: bool) -
                 one = compose(command, overrides=job, return_hydra_config=True)
                 apart = " ".join(word for word in job if any(word not in other for other in jobs))
                 head = f"---\n# job {number}{': ' if apart else ''}{apart}\n" if multirun else ""
-                shown.append(head + _text(command, one, part))
+                shown.append(head + _text(command, one, part, job))
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise translate(error) from error
     return "".join(shown)
@@ -93,7 +93,7 @@ def first(command: str, overrides: Sequence[str]) -> RunConfig:
         with COMPOSING, initialize_config_dir(str(conf_dir()), version_base="1.3"):
             job = next(iter(_split(hydra_part(command, ready), ready)))
             words = [word for word in job if not _of_hydra(word)]
-            return typed(command, compose(command, overrides=words))
+            return typed(command, compose(command, overrides=words), words)
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise translate(error) from error
 
@@ -109,7 +109,7 @@ def _composed(command: str, jobs: Sequence[list[str]]) -> list[RunConfig]:
         rest = tuple(word for word in job if word not in seeds)
         alike = known.get(rest)
         if len(seeds) != 1 or alike is None or alike.shot.typed:  # what was typed leaves a choice to the seed
-            known[rest] = config = typed(command, compose(command, overrides=job))
+            known[rest] = config = typed(command, compose(command, overrides=job), job)
         else:
             config = copy.deepcopy(alike)
             config.seed = int(seeds[0].removeprefix("seed="))
@@ -130,6 +130,16 @@ def constant(ready: Sequence[str]) -> list[str]:
     """The keys of a run that have one value for all jobs. Raises HydraException."""
     keys = [one.key_or_group for one in parsed(ready) if not one.is_sweep_override()]
     return [key for key in keys if not _of_hydra(key)]
+
+
+def several(command: str, word: str) -> bool:
+    """Whether a typed word has several values. Raises ConfigError, PromptError."""
+    from hydra.errors import HydraException
+
+    try:
+        return any(one.is_sweep_override() for one in parsed(prepare(command, [word], multirun=True)))
+    except HydraException as error:
+        raise translate(error) from error
 
 
 def one_at_a_time(ready: Sequence[str]) -> list[str]:
@@ -191,10 +201,10 @@ def parsed(words: Sequence[str]) -> list[Override]:
     return OverridesParser.create(config_loader=loader).parse_overrides(list(words))
 
 
-def _text(command: str, composed: DictConfig, part: str) -> str:
+def _text(command: str, composed: DictConfig, part: str, words: Sequence[str]) -> str:
     from omegaconf import OmegaConf, open_dict
 
     with open_dict(composed):
         hydra = composed.pop("hydra")
-    job = to_yaml(typed(command, composed)) if part != "hydra" else ""
+    job = to_yaml(typed(command, composed, words)) if part != "hydra" else ""
     return job + (OmegaConf.to_yaml({"hydra": hydra}) if part != "job" else "")

@@ -109,7 +109,7 @@ def _estimate(command: str, words: Sequence[Override], total: int, out: Path) ->
     from pokora_anime.system.files.user_folder import amount, free_space
 
     first = [_first(one) for one in words if not one.key_or_group.startswith("hydra")]
-    config = typed(command, compose(command, overrides=first))
+    config = typed(command, compose(command, overrides=first), first)
     found = estimate.Estimate.of([config] * total, estimate.here(config.device))
     disk = amount(estimate.written([config]) * total)
     time = plan_text.duration(found.seconds)

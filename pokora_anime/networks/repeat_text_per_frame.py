@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, cast
 
+import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 from torch.nn import functional
@@ -80,7 +81,8 @@ class _SharedText(AttnProcessor2_0):
         temb: Tensor | None = None,
     ) -> Tensor:
         """Frames [B F, N, C] that attend to texts [B, T, D]: [B F, N, C]; a video's frames are one row."""
-        if not self._keep or attention_mask is not None:
+        # A training changes what keys and values are made by, and may compute a block twice.
+        if not self._keep or attention_mask is not None or torch.is_grad_enabled():
             plain = cast(_Processes, super().__call__)
             found = plain(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
             return found.reshape(hidden_states.shape)

@@ -38,6 +38,7 @@ from pokora_anime.sandbox.guard_state import in_force
 from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.schema.settings import DeviceKind, RunConfig, VideoConfig
 from pokora_anime.stages.run_context import RunContext
+from pokora_anime.system import process
 from pokora_anime.system.files.atomic_files import writing
 from pokora_anime.system.terminal import resume_hint
 from pokora_anime.system.terminal.progress import Display
@@ -213,7 +214,8 @@ def write_timeline(run: Run) -> None:
         # The process that renders starts a moment after the command that was typed.
         marks = [(name, round(at + in_force().head_start, 3)) for name, at in run.timeline.marks]
         (folder / "timeline.json").write_text(json.dumps(marks) + "\n")
-        (folder / "timings.json").write_text(json.dumps(run.display.timings()) + "\n")
+        told = {**run.display.timings(), "peak_bytes": process.peak_resident()}
+        (folder / "timings.json").write_text(json.dumps(told) + "\n")
 
 
 @contextmanager

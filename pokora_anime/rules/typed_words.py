@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules import named_refusals, text_rules
-from pokora_anime.schema.config_groups import of_map
+from pokora_anime.schema.config_groups import of_map, prompt_lists
 
 LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
 # How jobs are spread over machines; nothing here can name a file, a command or a class.
@@ -46,6 +46,7 @@ _FOREIGN_OPTIONS = re.compile(
     re.DOTALL,
 )
 _INSTANTIATION = re.compile(r"_(?:target|partial|args|convert|recursive|mode)_")
+_INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # behind an odd number of backslashes it is text
 _MAP = re.compile(r"\{([^{}]*)\}")
 # Names of what diffusers' pipelines take besides text and numbers: (code, names, what it is).
 _INPUTS = (
@@ -65,7 +66,10 @@ _INPUTS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Word:
-    """One typed word, taken apart: `sign` is what precedes the key (+, ++, ~), `known` a key that exists."""
+    """One typed word, taken apart: `sign` is what precedes the key (+, ++, ~), `known` a key that exists.
+
+    `value` has '' in place of each quoted prompt in a list: prose is judged as text once it is composed.
+    """
 
     typed: str
     sign: str
@@ -85,9 +89,18 @@ def read(typed: str, known: Collection[str] = ()) -> Word:
         typed=typed,
         sign=key.strip()[: len(key.strip()) - len(plain)],
         key=plain,
-        value=value,
+        value=_without_prose(plain, value),
         known=plain in known or of_map(plain),
     )
+
+
+def _without_prose(key: str, value: str) -> str:
+    """A value without the quoted prompts of its entries. Quotes end where Hydra's grammar ends them."""
+    name = prompt_lists().get(key)
+    if name is None:
+        return value
+    text = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+    return re.sub(rf"([{{,]\s*{name}\s*:\s*)(?:{text})(?=\s*[,}}])", r"\1''", value)
 
 
 def judge(word: Word) -> list[Finding]:
@@ -156,7 +169,7 @@ def instantiation(word: Word) -> Finding | None:
 
 def interpolation(word: Word) -> Finding | None:
     """`${...}` would read other keys or the environment."""
-    if "${" not in word.typed:
+    if not _INTERPOLATION.search(word.typed):
         return None
     return _refused(word, "GATE-INTERPOLATION", "interpolation in a typed value", "the value itself")
 

@@ -7,7 +7,7 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from pokora_anime.schema import field_laws
+from pokora_anime.schema import field_laws, own_styles
 from pokora_anime.schema.field_laws import Setting, Text
 from pokora_anime.schema.settings import RunConfig, StillsConfig, VideoConfig
 from pokora_anime.system.files.installed_package import INSTALLED
@@ -23,12 +23,29 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else INSTALLED.parent / "conf"
 
 
-@cache
 def register_schemas() -> None:
     """Put the schemas into Hydra's store, in a group of their own (else they show up as options).
 
-    Once a process: reading every dataclass anew would be a sixth of each composition.
+    The schemas once a process: reading every dataclass anew would be a sixth of each composition. The
+    user's own styles each time, which may have come or changed.
     """
+    from hydra.core.config_store import ConfigStore
+
+    _register_once()
+    store = ConfigStore.instance()
+    for blend in own_styles.readable():
+        if blend.name not in _shipped(own_styles.GROUP):
+            store.store(
+                group=own_styles.GROUP,
+                name=blend.name,
+                node=blend.option,
+                package="_global_",
+                provider="pokora_anime",
+            )
+
+
+@cache
+def _register_once() -> None:
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
@@ -36,20 +53,30 @@ def register_schemas() -> None:
         store.store(group="schema", name=name, node=schema, provider="pokora_anime")
 
 
-@cache
 def groups(command: str) -> dict[str, tuple[str, ...]]:
     """Group name -> its options, for the groups that the command's defaults list names."""
+    shipped = _shipped_groups(command)
+    if own_styles.GROUP not in shipped:
+        return shipped
+    return {**shipped, own_styles.GROUP: _with_own(shipped[own_styles.GROUP])}
+
+
+@cache
+def _shipped_groups(command: str) -> dict[str, tuple[str, ...]]:
     chosen = defaults(command)
     return {
-        name: tuple(option for option in options(name) if _overridden(name, option) <= chosen.keys())
+        name: tuple(option for option in _shipped(name) if overridden(name, option).keys() <= chosen.keys())
         for name in chosen
     }
 
 
-def _overridden(group: str, option: str) -> set[str]:
-    """The groups of which an option chooses another one: a command without them does not have the option."""
+@cache
+def overridden(group: str, option: str) -> dict[str, str]:
+    """The groups of which an option chooses another one, and which: a command without them has it not."""
+    if own_option(group, option):
+        return {}
     text = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8")
-    return set(re.findall(r"^  - override /(\w+):", text, flags=re.MULTILINE))
+    return dict(re.findall(r"^  - override /(\w+): (\S+)", text, flags=re.MULTILINE))
 
 
 @cache
@@ -65,9 +92,23 @@ def defaults(command: str) -> dict[str, str]:
     return {group: _stands_for(group, option) for group, option in named.items()}
 
 
-@cache
 def options(group: str) -> tuple[str, ...]:
     """The options of one group, by file name; `for_*` ones are a base's default and no choice."""
+    return _with_own(_shipped(group)) if group == own_styles.GROUP else _shipped(group)
+
+
+def own_option(group: str, option: str) -> bool:
+    """Whether an option is the user's own, and no file of conf/."""
+    return group == own_styles.GROUP and option not in _shipped(group)
+
+
+def _with_own(shipped: tuple[str, ...]) -> tuple[str, ...]:
+    """A group's options, and the user's own behind them."""
+    return (*shipped, *(name for name in own_styles.names() if name not in shipped))
+
+
+@cache
+def _shipped(group: str) -> tuple[str, ...]:
     names = (path.stem for path in (conf_dir() / group).glob("*.yaml"))
     return tuple(sorted(name for name in names if not name.startswith(_AUTOMATIC)))
 
@@ -83,6 +124,8 @@ def _stands_for(group: str, option: str) -> str:
 
 def purpose(group: str, option: str) -> str:
     """An option's first comment line: what it is, in its own file's words."""
+    if own_option(group, option):
+        return next((f"Your blend of {one.said}." for one in own_styles.readable() if one.name == option), "")
     for line in (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines():
         if line.startswith("# ") and not line.startswith("# @package"):
             return line[2:].strip()
@@ -106,6 +149,13 @@ def prompt_keys() -> tuple[str, ...]:
     """The keys whose text is a person's words, and taken as typed."""
     found = (key for command in SCHEMAS for key, one in typed_settings(command).items() if _prompt(one))
     return tuple(dict.fromkeys(found))
+
+
+@cache
+def prompt_lists() -> dict[str, str]:
+    """The keys whose entries hold a person's words, and the field that does: `shots`, `prompt`."""
+    listed = (one.key.partition("[].") for one in field_laws.settings(VideoConfig) if _prompt(one))
+    return {key: name for key, inside, name in listed if inside}
 
 
 @cache

@@ -35,6 +35,20 @@ def resident() -> int | None:
         return None
 
 
+def peak_resident() -> int | None:
+    """The most bytes of memory that this process has filled so far; None where the system does not tell.
+
+    A process that has rendered several runs tells the largest of them.
+    """
+    try:
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    except Exception:  # Windows has no such module
+        return None
+
+
 def memory() -> tuple[int, int]:
     """(free, total) bytes of the system's memory; zeros where it does not tell."""
     try:

@@ -135,7 +135,9 @@ def _made(assignment: Assignment, tell: Tell) -> Made:
 
 
 def _register(assignment: Assignment, file: Path) -> bool:
-    new = replace(new_lora(assignment), file=file, cards=_cards(assignment.data))
+    told = (assignment.work / style_record.FILE).read_bytes()
+    cards = {**_cards(assignment.data), own_rows.STYLE: told}
+    new = replace(new_lora(assignment), file=file, cards=cards)
     own_weights.add(new, _taken(), replace=_may_replace(assignment))
     return True
 
@@ -173,7 +175,8 @@ def _may_replace(assignment: Assignment) -> bool:
     others = [
         row
         for row in own_rows.rows()
-        if row.id == new.id or (new.slot and row.role == new.slot and new.family in row.families)
+        if not row.version_of
+        and (row.id == new.id or (new.slot and row.role == new.slot and new.family in row.families))
     ]
     return bool(digest and others) and all(digest in row.sha256.values() for row in others)
 

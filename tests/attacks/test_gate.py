@@ -20,13 +20,13 @@ from pokora_anime.cli import help_pages as pages
 from pokora_anime.cli import main
 from pokora_anime.config import gate
 from pokora_anime.config.compose import compose
-from pokora_anime.config.overrides import prepare, screen
+from pokora_anime.config.overrides import prepare, quote, screen
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.findings import Severity, of_severity
 from pokora_anime.rules import closed_config, typed_words
 from pokora_anime.schema.config_groups import conf_dir
 from pokora_anime.schema.run_identity import to_plain
-from pokora_anime.schema.settings import LoraConfig, RunConfig
+from pokora_anime.schema.settings import LoraConfig, RunConfig, VideoConfig
 from pokora_anime.untrusted import strict_yaml
 
 
@@ -523,6 +523,52 @@ TYPED_HONESTLY = [
 @pytest.mark.parametrize("override", TYPED_HONESTLY)
 def test_an_honest_word_passes(override: str) -> None:
     assert screen("video", override) == []
+
+
+PROSE = (
+    *('1girl, it\'s "x"', "both ' and \" quotes", "back\\slash", "ends in \\", "black/white", "and so on..."),
+    *(
+        "smile, bob, smile",
+        "${home} costs $5",
+        "(smile:1.2), [x]",
+        "a \\' b",
+        "~tilde, 'quoted', {x:1,x:2}",
+        "日本",
+    ),
+)
+
+
+@pytest.mark.parametrize("prompt", PROSE)
+def test_a_prompt_in_a_list_of_shots_is_text(prompt: str) -> None:
+    word = f"shots=[{{prompt:{quote(prompt)},seconds:1}},{{seconds:2.0, prompt : {quote(prompt)}}}]"
+    assert screen("video", word) == []
+    config = compose("video", ["base=nano", word])
+    gate.refuse(config)
+    assert isinstance(config, VideoConfig) and len(config.shots) == 2
+    assert "{" in prompt or [one.prompt for one in config.shots] == [prompt, prompt]
+
+
+HIDDEN = (
+    ("shots=[{prompt:/etc/passwd,seconds:1}]", "GATE-PATH"),
+    ("shots=[{prompt:'a',camera:'/etc/passwd',seconds:1}]", "GATE-PATH"),
+    ("shots=[{prompt:'a'},{prompt:'b\\\\',camera:../x}]", "GATE-PATH"),
+    ("shots=[{prompt:'${oc.env:HOME}',seconds:1}]", "GATE-INTERPOLATION"),
+    ("shots=[{prompt:'\\\\${oc.env:HOME}',seconds:1}]", "GATE-INTERPOLATION"),
+    ("shots=[{prompt:'a',prompt:'b',seconds:1}]", "GATE-DUPLICATE"),
+    ("shots=[{prompt:'a',_target_:os.system}]", "GATE-TARGET"),
+    ("style.loras=[{id:'/etc/x',weight:1}]", "GATE-PATH"),
+)
+
+
+@pytest.mark.parametrize(("word", "code"), HIDDEN)
+def test_what_is_no_prompt_in_a_list_is_still_judged(word: str, code: str) -> None:
+    assert code in [found.code for found in screen("video", word)]
+
+
+def test_a_path_in_a_shots_prompt_is_refused_as_in_any_prompt() -> None:
+    config = compose("video", ["base=nano", "shots=[{prompt:'see /home/me/a.png',seconds:1}]"])
+    with pytest.raises(ConfigError, match="GATE-PATH"):
+        gate.refuse(config)
 
 
 FILES = ("shots=", "timeline=")  # names of text files, which are read before what stands in them is screened

@@ -22,13 +22,20 @@ def test_what_is_searched_is_typed_in_hydras_grammar() -> None:
         "shot.prompt=1girl, bob",
     ]
     space = search.space_of("video", words)
-    assert space.choices == {"seed": ["1", "2", "3"], "speed.steps": ["2", "3", "4"]}
+    assert space.choices == {"seed": ["1", "2", "3"]} and space.ranges == {"speed.steps": (2, 4, 1)}
     assert space.intervals == {"motion.step_share": (0.0, 0.7)}
     assert space.fixed == ["shot.prompt='1girl, bob'"]
     assert set(search.space_of("video", ["seed=4"]).intervals) == {
         "speed.guidance_scale",
         "motion.step_share",
     }
+
+
+def test_the_first_trial_is_what_would_be_rendered_unsearched() -> None:
+    words = ["seed=range(0,9)", "speed.steps=range(2,9,2)", "motion.step_share=interval(0.1,0.2)"]
+    space = search.space_of("video", [*words, "speed.guidance_scale=interval(1,2)", "speed=lcm,hq"])
+    assert "seed" in space.choices  # of which none is nearer to another
+    assert search._usual(space) == {"seed": "0", "speed.steps": 6, "speed.guidance_scale": 1.5}
 
 
 def test_a_contest_bounds_the_weights_that_are_searched(capsys: pytest.CaptureFixture[str]) -> None:

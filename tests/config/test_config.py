@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pokora_anime.cli.render import render
+from pokora_anime.config import group_precedence
 from pokora_anime.config.checks import contest_notes
 from pokora_anime.config.compose import compose, compose_stills, compose_video, translate
 from pokora_anime.config.overrides import prepare, quote
 from pokora_anime.errors import ConfigError, PokoraError, PromptError
+from pokora_anime.jobs import sweep_jobs
 from pokora_anime.schema.config_groups import conf_dir, defaults, groups, keys, options
+from pokora_anime.schema.option_values import leaves
 from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
 from pokora_anime.schema.settings import Anchor, ControlKind, Family, MapSource, Sampler
 
@@ -383,3 +386,32 @@ def test_a_sweep_draws_each_seed_and_a_prompt_keeps_the_word(capsys: pytest.Capt
     assert (second, first.isdigit(), third.isdigit()) == ("7", True, True)
     assert first != third
     assert request.overrides[1] == "shot.prompt=seed=random"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["experiment=preview", "speed=hq"], {"speed.steps": 25, "shot.seconds": 2.0, "finish.width": 512}),
+        (["experiment=preview", "speed=hq", "speed.steps=7"], {"speed.steps": 7}),
+        (["experiment=preview", "speed=lcm"], {"speed.steps": 4}),  # the preset's own choice
+        (["experiment=preview", "finish=hires"], {"finish.width": 512, "finish.upscale": "hires"}),
+        (["experiment=preview", "finish=default"], {"finish.width": 768}),
+        (["experiment=cpu_fast", "base=nano"], {"base.width": 256, "speed.steps": 4}),
+        (["experiment=cpu_fast", "base=sdxl"], {"base.width": 512, "speed.steps": 4}),
+        (["experiment=contest_sdxl", "speed=lcm"], {"speed.name": "lcm", "base.family": "sdxl"}),
+        (["sweep=seeds", "seed=1", "finish=default"], {"finish.width": 768, "shot.seconds": 2.0}),
+    ],
+)
+def test_a_typed_group_wins_over_a_preset_with_what_it_says(
+    words: list[str], expected: dict[str, object]
+) -> None:
+    found = leaves(to_plain(compose_video(words)))
+    assert {key: found[key] for key in expected} == expected
+    if "speed=hq" in words and len(words) == 2:
+        line = "speed=hq is typed and brings its own: speed.steps=25 (not 4 of experiment=preview)"
+        assert group_precedence.lines("video", words) == [line]
+
+
+def test_each_value_of_a_swept_group_brings_its_own() -> None:
+    jobs, _ = sweep_jobs.configs("video", ["sweep=grid", "experiment=preview", "seed=1"])
+    assert [(label, config.speed.steps) for label, config in jobs] == [("speed=lcm", 4), ("speed=hq", 25)]

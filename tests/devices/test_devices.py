@@ -98,11 +98,11 @@ def test_the_time_is_that_of_starting_computing_and_delivering() -> None:
     assert half.delivering == pytest.approx(found.delivering / 4)
     guided = forecast(Plan(), Job.of(compose("video", ["speed.clip_guidance_end=1"])), here)
     assert 35 < guided.seconds < 50  # 38 to 43 s were measured on two cores of an EPYC, nothing else running
-    assert 0.45 < found.computing / guided.computing < 0.6  # one row a step in place of two
+    assert 0.45 < found.computing / guided.computing < 0.67  # one row a step in place of two
     large = replace(job(), delivered=10**9)
     slow, quick = (forecast(Plan(), large, replace(card(80), cores=cores)) for cores in (1, 16))
     assert slow.delivering > 0 and quick.delivering == 0.0  # beside the card
-    assert slow.computing + slow.delivering == pytest.approx(1.8e-7 * large.delivered)
+    assert slow.computing + slow.delivering == pytest.approx(2e-7 * large.delivered)
 
 
 def test_the_forecast_is_the_sum_of_what_is_held_and_what_is_alive() -> None:

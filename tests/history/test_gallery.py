@@ -64,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copied(replay_runs.stills(), root / "stills" / "three")
     sweep = root / "sweep" / "video-grid"
     for number, (name, flicker, verdict) in enumerate(
-        [("a", 0.2, "good"), ("b", 0.9, "bad"), ("c", 0.5, "fair")]
+        [("a", 0.2, "good"), ("b", 1.7, "bad"), ("c", 0.85, "fair")]
     ):
         folder = copied(replay_runs.honest(), sweep / "video" / name)
         scored(folder, flicker, verdict)
@@ -121,8 +121,8 @@ def test_a_gallery_ranks_and_filters(page: Page, sweep: Path) -> None:
     chosen(page, "#rank", "final.flicker")
     assert shown(page)[:3] == ["seed 0", "seed 2", "seed 1"] and shown(page, ".value")[:3] == [
         "0.20",
-        "0.50",
-        "0.90",
+        "0.85",
+        "1.70",
     ]
     chosen(page, "[data-key=seed]", "1")
     assert shown(page) == ["seed 1"]
@@ -251,7 +251,7 @@ def test_words_that_are_no_settings_are_no_command(words: object, tmp_path: Path
 def test_tables_hold_keys_and_scores_and_no_formula(root: Path, sweep: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((sweep.parent / "runs.csv").read_text())))
     assert [row["key.seed"] for row in rows][:3] == ["0", "1", "2"]
-    assert [row["final.flicker"] for row in rows][:3] == ["0.2", "0.9", "0.5"]
+    assert [row["final.flicker"] for row in rows][:3] == ["0.2", "1.7", "0.85"]
     assert rows[-1]["status"] == "failed" and rows[-1]["prompt"].startswith("'=HYPERLINK")
     assert rows[0]["again"] == "pokora video seed=0 speed=lcm"
 
@@ -287,11 +287,16 @@ def test_favourites_are_kept_and_chosen(root: Path, capsys: pytest.CaptureFixtur
 
 def test_the_best_drafts_are_typed_once_more(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from pokora_anime.cli.render import sweep as sweeps
+    from pokora_anime.jobs import drafts
 
-    kept = sweeps._best(root / "sweep" / "video-grid", 2)
-    assert kept == [["seed=0", "speed=lcm"], ["seed=2", "speed=lcm"]]
-    assert "(100 % good)" in capsys.readouterr().err
-    assert sweeps._best(root / "sweep" / "video-grid", 0) == []
+    asked = drafts.of("video", [drafts.WORD, "speed.steps=9", "shot.seconds=1", "seed=0,1,2"])
+    assert asked.words[:2] == [drafts.WORD, "seed=0,1,2"] and {"speed.steps=4", "shot.seconds=1"} <= set(
+        asked.words
+    )
+    kept = sweeps._best(root / "sweep" / "video-grid", sweeps.Wishes(keep=2, drafts=asked))
+    typed = ["speed.steps=9", "shot.seconds=1"]
+    assert kept == [["seed=0", "speed=lcm", *typed], ["seed=2", "speed=lcm", *typed]]
+    assert "(overall score 1.000)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe../../etc\n", b"/etc/passwd\n", b"#x\n\n", b"a\x00b\n"])

@@ -22,9 +22,9 @@ from pokora_anime.cli import main
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import PokoraError
 from pokora_anime.history import run_origin, typed_words_again
-from pokora_anime.history.typed_words_again import leaves
 from pokora_anime.provenance.run_layout import still_texts, video_tag
 from pokora_anime.provenance.run_reading import read_run
+from pokora_anime.schema.option_values import leaves
 from pokora_anime.schema.run_identity import to_plain
 
 HEADER = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))

@@ -115,3 +115,13 @@ def test_the_overall_score_counts_where_numbers_lie_in_their_bands() -> None:
         for stage, value in (("generated", 1.2), ("final", 1.3))
     }
     assert overall(card) == pytest.approx((1 + 0.5) / 2)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [None, [], {"flicker": "1"}, {"flicker": True}, {"flicker": float("nan")}, {"flicker": 10**400}],
+)
+def test_a_card_that_anybody_wrote_gives_no_overall_score(values: object) -> None:
+    assert overall({"generated": {"features": "x", "values": values}, "final": "none"}) is None
+    strange = {"prompt_adherence": 1, "subject_consistency": 1, "beauty": 1}  # some know no such features
+    assert overall({"final": {"features": "x", "values": strange}}) == 1

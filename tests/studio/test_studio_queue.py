@@ -61,6 +61,10 @@ def test_a_job_moves_among_its_users_own_and_others_keep_their_places(store: Job
     store.move(first.id, "", 99)
     assert waiting(store) == ["d", "b", "c", "a"]
     assert store.waiting().index(store.listed("lee")[0].id) == 3
+    beside = store.add(new_job("", "verify", [], "v"), MANY)[0]
+    places = store.positions()
+    assert places == {job: place for lane in Lane for place, job in enumerate(store.waiting(lane))}
+    assert (places[fourth.id], places[beside.id], len(places)) == (0, 0, 6)
     with pytest.raises(Problem) as caught:
         store.move(second.id, "lee", 0)
     assert refused(caught) == (404, "API-MISSING")

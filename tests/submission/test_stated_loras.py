@@ -140,6 +140,7 @@ ATTACKS: dict[str, Callable[[], Files]] = {
     "a kind of the registry": lambda: honest(row(kind=Kind.speed_lora)),
     "a base": lambda: honest(row(kind=Kind.base)),
     "two bases": lambda: honest(row(families=(Family.nano, Family.sdxl))),
+    "a version of another one": lambda: honest(row(version_of="nina")),
     "more names": lambda: edited(STATED, lambda one: one.update(aliases=["pastelAnimeXL"])),
     "weights of the hub": lambda: honest(row(repo="someone/mika")),
     "weights of the package": lambda: honest(row(repo="package:nano/weights")),

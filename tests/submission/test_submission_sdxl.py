@@ -18,12 +18,16 @@ from pokora_anime.catalogue.hub.fetch_models import fetch
 from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.config.compose import compose
 from pokora_anime.findings import Severity
+from pokora_anime.provenance.run_reading import read_run
 from pokora_anime.render import pipeline
+from pokora_anime.replay.examine_replay import replay
 from pokora_anime.rules import contest_limits
 from pokora_anime.schema.settings import Family, FrameSize, RunConfig, StillsConfig, VideoConfig
 from pokora_anime.submission import build
+from pokora_anime.submission.check import opened_runs
 from pokora_anime.submission.check.examine_bundle import examine_and_show
 from pokora_anime.submission.documents import typst_pdf
+from pokora_anime.verify.verdict import Verdict
 
 SIDE = 64
 SMALL = (
@@ -61,15 +65,13 @@ def judged(config: RunConfig) -> RunConfig:
     return replace(config, contest=contest_limits.load("cs492c"))
 
 
-def test_an_honest_sdxl_entry_is_written_and_verifies(tmp_path: Path, tiny_registry: None) -> None:
-    root = tmp_path / "work"
+def entered(root: Path, clip: RunConfig) -> Path:
+    """The bundle of an entry with this clip and a still: nothing bars it, and it verifies."""
     submission_checkout.checkout(root)
-    clip = judged(compose("video", [*SMALL, "control=depth", "shot.seconds=1", "shot.fps=8"]))
     stills = judged(compose("stills", [*SMALL]))
     assert isinstance(clip, VideoConfig) and isinstance(stills, StillsConfig)
     sign(pipeline.render_video(clip, root / "outputs", replay_runs.GUARD))
     sign(pipeline.render_stills(stills, root / "outputs", replay_runs.GUARD))
-
     built = build.build(root, WORDS)
     bars = [one.line() for one in built.findings if one.severity is Severity.block or one.ineligible]
     assert (bars, built.path is None) == ([], False)
@@ -77,11 +79,36 @@ def test_an_honest_sdxl_entry_is_written_and_verifies(tmp_path: Path, tiny_regis
     report, _ = examine_and_show(built.path, pictures=False)
     assert [one.line() for one in report.findings if one.severity is Severity.block] == []
     assert report.entry in ("eligible", "eligible after review")
-    with zipfile.ZipFile(built.path) as opened:
+    return built.path
+
+
+def test_an_honest_sdxl_entry_is_written_and_verifies(tmp_path: Path, tiny_registry: None) -> None:
+    clip = judged(compose("video", [*SMALL, "control=depth", "shot.seconds=1", "shot.fps=8"]))
+    path = entered(tmp_path / "work", clip)
+    with zipfile.ZipFile(path) as opened:
         inside = {name.partition("/")[2] for name in opened.namelist()}
-        writeup = typst_pdf.read(opened.read(f"{built.path.stem}/entry/writeup.pdf"))
+        writeup = typst_pdf.read(opened.read(f"{path.stem}/entry/writeup.pdf"))
     assert not any(name.endswith(".safetensors") and name.startswith("source/") for name in inside)
     links = [row.link for row in needs(clip)]
     assert len(links) >= 6
     assert writeup.lacking(links) == []
     assert writeup.lacking(["DRAFT", "nano"]) == ["DRAFT", "nano"]
+
+
+@pytest.mark.apart
+def test_a_list_of_shots_is_an_entry_too_and_replays(tmp_path: Path, tiny_registry: None) -> None:
+    first = "{prompt:'1girl, \"smile\", it\\'s her',seconds:0.5}"
+    shots = f"shots=[{first},{{prompt:'1girl, waving',seconds:0.5,seed:9}}]"
+    clip = judged(compose("video", [*SMALL, "control=depth", "shot.fps=8", shots, "motion.anchor=attention"]))
+    path = entered(tmp_path / "work", clip)
+    with zipfile.ZipFile(path) as opened:
+        writeup = typst_pdf.read(opened.read(f"{path.stem}/entry/writeup.pdf"))
+    assert writeup.lacking(["it's her", "waving", "2 shots with cuts"]) == []
+    (run,) = (tmp_path / "work" / "outputs" / "video").iterdir()
+    ops = [node.op for node in read_run(run).nodes]
+    assert (ops.count("finish"), ops.count("likeness"), ops.count("keyframe")) == (2, 1, 2)
+    with opened_runs.opened(path) as runs:
+        (inside,) = [folder for name, folder in runs.items() if "video" in name]
+        report, _ = replay(inside, replay_runs.ALL)
+    assert [part.name for part in report.parts if not part.exact] == []
+    assert report.verdict is Verdict.passed and len(report.parts) >= len(ops) - 2

@@ -148,6 +148,35 @@ def test_a_broken_off_training_ends_in_the_same_bytes(training: Training, stop: 
     assert resumed.run(quiet).read_bytes() == whole.read_bytes()
 
 
+def test_where_memory_runs_out_less_is_held_and_the_same_is_learnt(
+    training: Training, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Memory cannot run out here on demand: a stand-in raises what torch raises."""
+    whole = training("whole", batch=1, held_out=0).run(quiet)
+    short = training("short", batch=1, held_out=0)
+    enough = short.loop.errors
+
+    def errors(*given: object) -> Tensor:
+        if not short.loop.checkpointed:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return enough(*given)
+
+    short.loop.errors = errors
+    assert short.run(quiet).read_bytes() == whole.read_bytes()
+    assert "memory ran out: gradient checkpointing" in capsys.readouterr().out
+    parts = training("parts", batch=2, held_out=0)
+    shown = parts.loop.errors
+    parts.loop.errors = lambda given, *rest: errors_of(given, shown, *rest)
+    parts.run(quiet)
+    assert "each batch is computed in 2 parts" in capsys.readouterr().out and parts.loop.split == 2
+
+
+def errors_of(given: tuple[Tensor, ...], shown: Callable[..., Tensor], *rest: object) -> Tensor:
+    if len(given[0]) > 1:
+        raise MemoryError
+    return shown(given, *rest)
+
+
 def quiet_look(_: int) -> None:
     return
 

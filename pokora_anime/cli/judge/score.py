@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pokora_anime.cli.parser import OneLineParser
-from pokora_anime.errors import ConfigError
+from pokora_anime.errors import ConfigError, QualityError
+from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.run_layout import REPORTS, VIDEO
+from pokora_anime.untrusted.untrusted_names import shown
 
 DESCRIPTION = """Measures a finished clip before and after interpolation: joins, colour, flicker, motion,
 content, sharpness. Writes scorecard.json and scorecard.html into the run's reports/ folder, which lies
@@ -19,6 +21,7 @@ it out); this scores it again, or a clip that came without a scorecard.
 EXAMPLES = """Try
   pokora score outputs/video/NAME
   pokora score outputs/video/NAME --json
+  pokora score outputs/video/NAME --against OTHER   what is better and worse; status 6 if it is worse
   pokora score --selftest
   pokora score --metrics"""
 
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print what scorecard.json holds")
     parser.add_argument("--selftest", action="store_true", help="measure clips with a known fault")
     parser.add_argument("--metrics", action="store_true", help="print the table of definitions")
+    parser.add_argument("--against", metavar="RUN", help="another run: what is better, what worse")
     options = parser.parse_args(list(arguments))
     if options.metrics:
         from pokora_anime.quality.metrics.metric_table import markdown
@@ -48,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
         return selftest()
     if options.run is None:
         raise ConfigError("CFG-SYNTAX", "no run to score", fix="pokora score outputs/video/NAME")
+    if options.against is not None:
+        return _against(str(options.run), options.against, as_json=options.json)
     return _score(options.run, options.out or options.run / REPORTS, as_json=options.json)
 
 
@@ -64,3 +70,38 @@ def _score(run: Path, out: Path, *, as_json: bool) -> int:
     data, page = write(card, out, run / VIDEO)
     print(data.read_text(encoding="utf-8") if as_json else f"{as_text(card)}\n{data}\n{page}")
     return 0
+
+
+def _against(run: str, other: str, *, as_json: bool) -> int:
+    """Compare two runs by the scorecards that they have; 6 where the first is worse."""
+    import json
+
+    from pokora_anime.quality.score_difference import Change, compare
+
+    found = compare(_card(run), _card(other))
+    if not found.rows:
+        raise ConfigError(
+            "CFG-FILE",
+            f"{run} and {other} have no number in common",
+            expected="clips scored by the same judges",
+            fix=f"pokora score {run}; pokora score {other}",
+        )
+    print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))
+    return QualityError.exit_code if found.verdict is Change.worse else 0
+
+
+def _card(text: str) -> Mapping[str, Json]:
+    """The scorecard of a run, by its folder or a part of its name. Raises ConfigError CFG-FILE."""
+    from pokora_anime.history import run_list, run_origin
+    from pokora_anime.quality.scorecard import SCORECARD
+
+    folder = run_origin.place(text, Path("outputs"))
+    card = run_list.report(folder / REPORTS / SCORECARD)
+    if not card:
+        raise ConfigError(
+            "CFG-FILE",
+            f"{shown(folder)} holds no scorecard",
+            expected="a finished clip's folder",
+            fix=f"pokora score {shown(folder)}" if (folder / VIDEO).is_file() else "pokora list",
+        )
+    return card

@@ -86,7 +86,9 @@ def _jobs(asked: Asked) -> Jobs:
     if request.shown:
         raise ConfigError("CFG-SYNTAX", "--cfg in an estimate", fix=f"`pokora {asked.command} --cfg`")
     several = asked.command == "sweep" or request.multirun
-    jobs = Jobs.of(asked.command, request.overrides, request.out, several=several)
+    jobs = Jobs.of(
+        asked.command, request.overrides, request.out, several=several, keep=request.keep or render.KEPT
+    )
     if not asked.gpu:  # then it is about this machine
         jobs.require_compilers()
     return jobs

@@ -6,12 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pokora_anime.config import group_precedence
 from pokora_anime.config.overrides import settled
 from pokora_anime.errors import ConfigError, RecordError
+from pokora_anime.jobs import drafts
 from pokora_anime.jobs.render_job import note, printable, render
 from pokora_anime.jobs.sweep_jobs import PARTS, with_preset
 from pokora_anime.schema.settings import RunConfig, VideoConfig
@@ -28,9 +30,8 @@ _FLAGS = (
     *("--yes", "--open"),  # of a sweep
 )
 _MAPS = "control=segment"
-DRAFTS = "sweep=draft_then_final"
-MOST_KEPT = 64
-_KEPT = 3
+MOSTKEPT = 64
+KEPT = 3
 
 
 @dataclass(slots=True)
@@ -63,10 +64,10 @@ def main(command: str, arguments: Sequence[str]) -> int:
     resume_hint.remember(command, words(request))
     if request.multirun:
         _one_run_only(request)
+        wishes = _wishes(command, request)
+        return _show(command, request) if request.shown else _sweep(command, request, wishes)
     if request.shown:
         return _show(command, request)
-    if request.multirun:
-        return _sweep(command, request, _wishes(command, request))
     _no_sweep(request)
     from pokora_anime.cli.judge import key
     from pokora_anime.config.compose import compose
@@ -173,20 +174,26 @@ def sweep_main(arguments: Sequence[str]) -> int:
 
 
 def _wishes(command: str, request: Request) -> Wishes:
-    """What is asked of a sweep. Raises ConfigError for `keep=` without drafts."""
+    """What is asked of a sweep; the request's words become those of its drafts.
+
+    Raises ConfigError for `keep=` without drafts.
+    """
     from pokora_anime.cli.render.sweep import Wishes
 
-    drafts = DRAFTS in request.overrides
-    if request.keep is not None and not drafts:
-        raise ConfigError(
-            "CFG-SYNTAX", f"keep={request.keep} without drafts", expected=DRAFTS, fix=f"pokora sweep {DRAFTS}"
-        )
-    if drafts and "quality.score=false" in request.overrides:
+    wishes = Wishes(yes=request.yes, show=request.open, typed=(command, *words(request)))
+    if drafts.WORD not in request.overrides or command == "stills":
+        if request.keep is not None:
+            fix, word = f"pokora sweep {drafts.WORD}", drafts.WORD
+            raise ConfigError("CFG-SYNTAX", f"keep={request.keep} without drafts", expected=word, fix=fix)
+        return wishes
+    if "quality.score=false" in request.overrides:
         raise ConfigError(
             "CFG-SYNTAX", "drafts without a score", expected="quality.score=true", fix="leave it out"
         )
-    keep = (request.keep if request.keep is not None else _KEPT) if drafts else 0
-    return Wishes(yes=request.yes, show=request.open, keep=keep, typed=(command, *words(request)))
+    found = drafts.of("video", request.overrides)
+    request.overrides = found.words
+    print(found.told, file=sys.stderr)
+    return replace(wishes, keep=request.keep or KEPT, drafts=found)
 
 
 def _no_sweep(request: Request) -> None:
@@ -259,6 +266,8 @@ def parse(command: str, arguments: Sequence[str]) -> Request:
     if still:
         _take(request, still)
     _told_unused(request.overrides)
+    for line in group_precedence.lines("stills" if command == "stills" else "video", request.overrides):
+        print(line, file=sys.stderr)
     drawn = settled(request.overrides)
     for word in drawn:
         if word not in request.overrides:
@@ -341,8 +350,8 @@ def _part(value: str) -> str:
 
 
 def _kept(value: str) -> int:
-    if not re.fullmatch(r"\d{1,3}", value) or not 1 <= int(value) <= MOST_KEPT:
-        raise ConfigError("CFG-RANGE", f"keep={value}", expected=f"1 to {MOST_KEPT}", fix=f"keep={_KEPT}")
+    if not re.fullmatch(r"\d{1,3}", value) or not 1 <= int(value) <= MOSTKEPT:
+        raise ConfigError("CFG-RANGE", f"keep={value}", expected=f"1 to {MOSTKEPT}", fix=f"keep={KEPT}")
     return int(value)
 
 

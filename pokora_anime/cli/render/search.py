@@ -22,6 +22,8 @@ from pokora_anime.provenance.run_layout import REPORTS
 from pokora_anime.quality.metrics.metric_table import BY_ID, FINAL
 from pokora_anime.quality.overall import OVERALL, overall
 from pokora_anime.quality.scorecard import SCORECARD
+from pokora_anime.schema.option_values import leaves
+from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import ContestConfig, VideoConfig
 
 WORD = "sweep=search"
@@ -45,9 +47,10 @@ class Wish:
 
 @dataclass(slots=True)
 class Space:
-    """What is searched: choices and intervals by key, and the words that hold for every trial."""
+    """What is searched by key: choices, ordered whole numbers, intervals; and the words of every trial."""
 
     choices: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    ranges: dict[str, tuple[int, int, int]] = field(default_factory=dict[str, tuple[int, int, int]])
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     fixed: list[str] = field(default_factory=list[str])
 
@@ -139,14 +142,29 @@ def space_of(command: str, words: Sequence[str]) -> Space:
             elif one.is_interval_sweep():
                 value = cast(IntervalSweep, one.value())
                 space.intervals[key] = (float(value.start or 0.0), float(value.end or 0.0))
+            elif steps := _ordered(key, one.value()):
+                space.ranges[key] = steps
             else:
                 space.choices[key] = [str(option) for option in one.sweep_string_iterator()]
-        if space.choices or space.intervals:
+        if space.choices or space.ranges or space.intervals:
             break
     for key, (low, high) in space.intervals.items():
         if not low < high:
             raise ConfigError("CFG-SWEEP", f"{key}=interval({low:g},{high:g})", expected="a low below a high")
     return space
+
+
+def _ordered(key: str, of: object) -> tuple[int, int, int] | None:
+    """First, last and step of a range of whole numbers of which near ones are alike; seeds are not."""
+    from hydra.core.override_parser.types import RangeSweep
+
+    if not isinstance(of, RangeSweep):
+        return None
+    parts = (of.start or 0, of.stop, of.step)
+    if key.rpartition(".")[2] == "seed" or not all(isinstance(part, int) for part in parts):
+        return None
+    numbers = range(*cast(tuple[int, int, int], parts))
+    return (numbers[0], numbers[-1], numbers.step) if len(numbers) > 1 and numbers.step > 0 else None
 
 
 def bounded(space: Space, limits: ContestConfig) -> Space:
@@ -186,6 +204,8 @@ def _search(wish: Wish, space: Space, folder: Path) -> str:
     study = untyped.create_study(
         directions=ways, sampler=sampler, pruner=untyped.pruners.MedianPruner(RANDOM_FIRST)
     )
+    if wish.sampler != "random" and (usual := _usual(space)):
+        study.enqueue_trial(usual)  # what would be rendered without a search is the first to beat
     done: list[tuple[float, list[str]]] = []
     for number in range(wish.trials):
         trial = study.ask()
@@ -207,9 +227,28 @@ def _way(name: str) -> str:
     return "maximize" if BY_ID[name].band(FINAL, "nano probe").higher else "minimize"
 
 
+def _usual(space: Space) -> dict[str, str | int | float]:
+    """The values that keys of the space have where nothing is searched, as far as they lie in it."""
+    known = leaves(to_plain(_composed(with_weights([], space.fixed))))
+    found: dict[str, str | int | float] = {}
+    for key in (*space.choices, *space.ranges, *space.intervals):
+        value = known.get(key)
+        if key in space.choices and str(value) in space.choices[key]:
+            found[key] = str(value)
+        elif isinstance(value, int | float) and key in space.ranges:
+            low, high, step = space.ranges[key]
+            found |= {key: value} if value in range(low, high + 1, step) else {}
+        elif isinstance(value, int | float) and key in space.intervals:
+            low, high = space.intervals[key]
+            found |= {key: float(value)} if low <= value <= high else {}
+    return found
+
+
 def _asked(trial: Any, space: Space) -> list[str]:
     """The trial's words: one value of each choice and interval."""
     words = [f"{key}={trial.suggest_categorical(key, options)}" for key, options in space.choices.items()]
+    for key, (low, high, step) in space.ranges.items():
+        words.append(f"{key}={trial.suggest_int(key, low, high, step=step)}")
     for key, (low, high) in space.intervals.items():
         words.append(f"{key}={trial.suggest_float(key, low, high):.4g}")
     return words

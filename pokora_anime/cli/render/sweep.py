@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hydra.conf import HydraConf
     from omegaconf import DictConfig
 
+    from pokora_anime.jobs.drafts import Drafts
     from pokora_anime.provenance.stage_records import Image
     from pokora_anime.render.worker.parent import Worker
 
@@ -42,12 +43,14 @@ _LOOK_AGAIN = 0.5  # seconds between two looks at a run that an equal job render
 class Wishes:
     """What is asked of a sweep beside its jobs.
 
-    `yes`: many jobs are meant; `show`: the gallery is opened; `keep`: how many drafts are rendered again.
+    `yes`: many jobs are meant; `show`: the gallery is opened; `keep`: how many of the `drafts` are rendered
+    again.
     """
 
     yes: bool = False
     show: bool = False
     keep: int = 0
+    drafts: Drafts | None = None
     typed: tuple[str, ...] = ()  # the command line behind `pokora`
 
 
@@ -64,7 +67,7 @@ def run(command: str, overrides: Sequence[str], root: Path, wishes: Wishes | Non
         print(f"{total + wishes.keep} jobs", file=sys.stderr, flush=True)
     with opened(folder, wishes, None if total is None else total + wishes.keep):
         _launch(command, folder, [*added, *ready])
-        for number, words in enumerate(_best(folder, wishes.keep), start=len(results(folder))):
+        for number, words in enumerate(_best(folder, wishes), start=len(results(folder))):
             _launch(command, folder, [*added, *words], again=number)
     return report(folder, command, wishes)
 
@@ -117,20 +120,19 @@ def _launch(command: str, folder: Path, ready: Sequence[str], again: int | None 
             raise
 
 
-def _best(folder: Path, keep: int) -> list[list[str]]:
-    """What is typed for the best drafts, by the share of good numbers, without what made them drafts."""
-    if not keep:
+def _best(folder: Path, wishes: Wishes) -> list[list[str]]:
+    """What is typed for the best drafts by overall score, without what made them drafts."""
+    drafts, keep = wishes.drafts, wishes.keep
+    if drafts is None:
         return []
     entries = {one.path: one for one in gallery_runs.of_sweep(folder)}
     done = [result for result in results(folder) if "path" in result and "error" not in result]
-    scored = [(one.good_share, result) for result in done if (one := entries.get(Path(result["path"])))]
+    scored = [(one.overall, result) for result in done if (one := entries.get(Path(result["path"])))]
     ranked = sorted(scored, key=lambda one: -(one[0] if one[0] is not None else -1.0))
-    for share, result in ranked[:keep]:
-        told = f"{share:.0f} % good" if share is not None else "no score"
+    for score, result in ranked[:keep]:
+        told = f"overall score {score:.3f}" if score is not None else "no score"
         print(f"kept: {result['path']} ({told})", file=sys.stderr)
-    return [
-        [word for word in result["overrides"] if not word.startswith("sweep=")] for _, result in ranked[:keep]
-    ]
+    return [drafts.final(result["overrides"]) for _, result in ranked[:keep]]
 
 
 def _open(folder: Path) -> None:
@@ -173,7 +175,7 @@ def _job(command: str, composed: DictConfig) -> float:
     label = _side_by_side(hydra_config)
     try:
         # A sweep lies in ROOT/sweep/NAME, its runs in ROOT/sweep/NAME/COMMAND/NAME.
-        config = typed(command, composed)
+        config = typed(command, composed, overrides)
         renderer = worker(folder)
         renderer.label = label
         with labelled(label):

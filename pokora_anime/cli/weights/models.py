@@ -9,7 +9,7 @@ from pathlib import Path
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.cli.parser import OneLineParser, dispatch
-from pokora_anime.cli.weights import models_add
+from pokora_anime.cli.weights import models_add, models_versions
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.schema.settings import Family
 
@@ -24,14 +24,18 @@ PAGE = """pokora models: the weights that runs may load.
   pokora models where base=sdxl         the folders that it would load
   pokora models gc                      delete what was fetched and no row names any more
   pokora models add my.safetensors ...  register a LoRA of your own (`pokora models add --help`)
-  pokora models add hero.safetensors --kind base ...   an SDXL checkpoint of others, as base=own:ID"""
+  pokora models add hero.safetensors --kind base ...   an SDXL checkpoint of others, as base=own:ID
+  pokora models versions mychar         every training of it: mychar@1, mychar@2, with scores and aliases
+  pokora models alias mychar best 2     then <lora:mychar@best:0.8>; a run records the version
+  pokora models compare mychar@1 mychar@2   layers, rank, norm, likeness and scores of two LoRAs"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Dispatch to one action; returns the exit status."""
     actions: dict[str, Callable[[list[str]], int]] = {
         "list": _list, "fetch": _fetch, "verify": _verify, "cite": _cite, "where": _where,
-        "gc": _gc, "add": models_add.main,
+        "gc": _gc, "add": models_add.main, "versions": models_versions.versions,
+        "alias": models_versions.alias, "compare": models_versions.compare,
     }  # fmt: skip
     return dispatch("models", PAGE, actions, arguments)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pokora_anime.catalogue.licences import open_ids
 from pokora_anime.cli.parser import OneLineParser, whole
+from pokora_anime.cli.workshop import training_estimate
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.processor_cores import usable_cores
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     typed = _parser().parse_args(list(arguments))
     data = data_store.find(typed.data)
     settings = _settings(typed, data.data)
+    if typed.estimate or typed.gpu:
+        _tell(training_estimate.page(settings, typed.gpu, typed.device, typed.threads or usable_cores()))
+        return 0
     assignment = lora_workshop.Assignment(
         settings=settings,
         data=data,
@@ -170,5 +174,7 @@ def _parser() -> OneLineParser:
     parser.add_argument("--replace", action="store_true", help="take the place of the one that is registered")
     parser.add_argument("--no-register", action="store_true", help="only train and judge")
     parser.add_argument("--threads", type=whole(1), help="default: all cores")
+    parser.add_argument("--estimate", action="store_true", help="memory and time, and train nothing")
+    parser.add_argument("--gpu", default="", help="with --estimate: a card of the table, or all")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     return parser

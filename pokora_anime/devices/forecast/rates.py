@@ -14,7 +14,7 @@ from pokora_anime.schema.settings import DeviceKind, DType, Family
 from pokora_anime.system.files.user_folder import data_folder
 
 FILE = "rates.json"
-# FLOP/s that nano's motion UNet reaches on one core of an EPYC with AVX512-bf16 (`pokora bench gpu`).
+# FLOP/s of nano's motion UNet by itself on one core of an EPYC with AVX512-bf16 (`pokora bench gpu`).
 _CORE = {DType.fp32: 75e9, DType.bf16: 120e9}
 
 
@@ -38,10 +38,10 @@ class Rates:
     """
 
     dtype: DType = DType.bf16
-    nano: float = _CORE[DType.bf16]
-    wide: float = 0.0
+    nano: float = 77e9  # of a whole clip: keyframe, decoding and what keeps one core alone busy included
+    wide: float = _CORE[DType.bf16]
     starting: float = 5.7
-    delivering: float = 1.8e-7
+    delivering: float = 2.0e-7
     accelerator: Accelerator | None = None
     measured: str = ""
     machine: str = ""

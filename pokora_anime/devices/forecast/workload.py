@@ -7,6 +7,7 @@ from typing import Literal
 
 from pokora_anime.devices import openvino_runtime
 from pokora_anime.schema.settings import (
+    Anchor,
     Chain,
     Compile,
     ControlNetwork,
@@ -22,6 +23,7 @@ from pokora_anime.timeline.frame_timing import frames_delivered, frames_generate
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
 
 Converts = Literal["unet", "motion", "control"]
+_ANCHORED = {Anchor.none: 1.0, Anchor.frame: 1.06, Anchor.attention: 1.1, Anchor.both: 1.2}
 OVERLAPPING = 1.6  # how much of a frame tiles cover, counted with their overlaps
 
 
@@ -102,6 +104,8 @@ class Job:
     clip_guided: float = 0.0  # the same share of a segment's steps
     steered: float = 0.0  # frames that each ControlNet sees at a step, all segments together
     delivered: int = 0  # pixels of all frames as they are encoded
+    delivered_frame: int = 0  # of one of them
+    anchored: float = 1.0  # what a segment's step takes with the keyframe beside it, of one without
     draft_steps: int = 0  # of the pass that control maps are read from
     skipped: int = 0  # of a segment's steps, which starts from the keyframe
     hires: Hires | None = None
@@ -130,6 +134,8 @@ class Job:
             decode_chunk=video.finish.decode_chunk if video else 1,
             steered=_steered(video) if video else 0.0,
             delivered=_delivered(video) if video else 0,
+            delivered_frame=video.finish.width * video.finish.height if video else 0,
+            anchored=_anchored(video) if video else 1.0,
             draft_steps=draft_plan.settings(video).speed.steps if video and draft_plan.wanted(video) else 0,
             skipped=choreography_plan.skipped(video) if video else 0,
             hires=_hires(video) if video and hires_plan.asked(video) else None,
@@ -162,7 +168,7 @@ class Job:
         """Arithmetic of the whole run, decoding included; `tiled`: its second pass sees tiles."""
         nets, passes = self.networks, self.steps * (1.0 + self.guided)
         picture = self.latent_pixels * (passes * nets.unet.megaflops + nets.vae.megaflops)
-        moving = (self.steps - self.skipped) * (1.0 + self.clip_guided) * nets.motion.megaflops
+        moving = (self.steps - self.skipped) * (self.anchored + self.clip_guided) * nets.motion.megaflops
         steering = (self.steps - self.skipped) * (1.0 + self.clip_guided) * self.controls
         steered = self.steered * self.latent_pixels * steering * nets.control.megaflops
         drafted = self.draft_steps * (1.0 + self.clip_guided) * nets.motion.megaflops
@@ -219,6 +225,13 @@ def _steered(config: VideoConfig) -> float:
         return share * count * frames
     again = control.join_frames * (count - 1) if join_plan.mapped(config) else 0
     return share * (min(control.fade_frames, frames) + again)
+
+
+def _anchored(config: VideoConfig) -> float:
+    """Measured on nano, and counted for it alone: 1.06 with a frame more, 1.1 with its keys and values."""
+    if not config.keyframe.enabled or config.base.family is not Family.nano:
+        return 1.0
+    return _ANCHORED[config.motion.anchor]
 
 
 def _delivered(config: VideoConfig) -> int:

@@ -191,7 +191,7 @@ def _plain(key: str) -> str:
 
 def _ranks(entries: Sequence[Entry]) -> list[Group]:
     known = {name for one in entries for name in one.scores}
-    runs = [Scale(id="run.overall", title="good numbers (%)")] if known else []
+    runs = [Scale(id="run.overall", title="overall score (%)")] if known else []
     runs += [Scale(id="run.changed", title="newest")]
     runs += [Scale(id="run.seconds", title="seconds of rendering", higher=False)]
     groups = [Group(title="Run", scores=tuple(runs))]
@@ -273,7 +273,7 @@ def _beside(one: Entry, name: str, place: Place) -> str:
 
 
 def _rounded(one: Entry) -> dict[str, float]:
-    told = one.scores | ({"run.overall": one.good_share} if one.good_share is not None else {})
+    told = one.scores | ({"run.overall": 100 * one.overall} if one.overall is not None else {})
     told |= {"run.seconds": one.seconds} if one.seconds is not None else {}
     told |= {"run.changed": one.changed} if one.changed else {}
     return {

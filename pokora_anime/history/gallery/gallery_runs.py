@@ -21,8 +21,10 @@ from pokora_anime.history.run_origin import Origin
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.quality.metrics.metric_table import METRICS, STAGES
+from pokora_anime.quality.overall import overall
 from pokora_anime.quality.scorecard import SCORECARD
 from pokora_anime.schema.config_groups import prompt_keys
+from pokora_anime.schema.option_values import leaves
 from pokora_anime.system.files.atomic_files import write_atomic
 from pokora_anime.untrusted.untrusted_names import shown
 
@@ -51,7 +53,8 @@ class Entry:
 
     `path` is the run's folder, "" for a job that has none; `still` a still's index. `status`: finished,
     unfinished, failed or damaged, the last two with a reason in `problem`. `keys`: what it was made with,
-    of what sets entries apart; `scores` by "stage.metric", and `verdicts` of the same.
+    of what sets entries apart; `scores` by "stage.metric", and `verdicts` of the same; `overall` is the
+    overall score, 0..1.
     """
 
     status: str
@@ -66,6 +69,7 @@ class Entry:
     keys: dict[str, Value] = field(default_factory=dict[str, Value])
     scores: dict[str, float] = field(default_factory=dict[str, float])
     verdicts: dict[str, str] = field(default_factory=dict[str, str])
+    overall: float | None = None
     changed: float = 0.0
     sweep: str = ""
     plain: Mapping[str, Json] = field(default_factory=dict[str, Json])  # its config by dotted key
@@ -74,12 +78,6 @@ class Entry:
         """The value of a key in the run's config; of a group its option, where a value names it."""
         value = self.plain.get(typed_words_again.NAMED.get(key, key))
         return None if value is None else _value(value)
-
-    @property
-    def good_share(self) -> float | None:
-        """The share of good numbers in all, fair ones counted half, 0..100; None without a scorecard."""
-        told = [*self.verdicts.values()]
-        return 100 * (told.count("good") + told.count("fair") / 2) / len(told) if told else None
 
     @property
     def line(self) -> str:
@@ -197,9 +195,11 @@ def of_run(folder: Path, job: Mapping[str, Json] | None = None) -> list[Entry]:
         keys=_facets(found.command, plain, sweep) | _keys(job),
         changed=_changed(folder),
         sweep=sweep,
-        plain=typed_words_again.leaves(plain),
+        plain=leaves(plain),
     )
-    one.scores, one.verdicts = scores(folder) if finished else ({}, {})
+    if finished:
+        card = run_list.report(folder / run_layout.REPORTS / SCORECARD)
+        (one.scores, one.verdicts), one.overall = scores(card), overall(card)
     count = plain.get("count")
     several = found.command == "stills" and finished and isinstance(count, int) and 1 <= count <= _MOST_STILLS
     return _stills(one, cast(int, count)) if several else [one]
@@ -273,16 +273,15 @@ def _value(text: object) -> Value:
 
 
 def _facets(command: str, plain: Mapping[str, Json], sweep: str) -> dict[str, Value]:
-    wanted = typed_words_again.leaves(plain)
+    wanted = leaves(plain)
     found: dict[str, Value] = {"command": command}
     if sweep:
         found["sweep"] = shown(sweep)
     return found | {name: _value(wanted[key]) for name, key in FACETS.items() if wanted.get(key) is not None}
 
 
-def scores(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
-    """The numbers of a run's scorecard by "stage.metric", and their verdicts; empty without one."""
-    card = run_list.report(folder / run_layout.REPORTS / SCORECARD)
+def scores(card: Mapping[str, Json]) -> tuple[dict[str, float], dict[str, str]]:
+    """The numbers of a scorecard by "stage.metric", and their verdicts; empty for what is none."""
     values: dict[str, float] = {}
     verdicts: dict[str, str] = {}
     for stage in STAGES:

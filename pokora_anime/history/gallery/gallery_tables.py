@@ -34,7 +34,7 @@ def _row(one: Entry) -> dict[str, Value | None]:
         "seed": one.seed,
         "seconds": one.seconds,
         "sweep": one.sweep,
-        "overall": one.good_share,
+        "overall": one.overall,
         "again": one.line,
     }
     return told | {f"key.{name}": value for name, value in one.keys.items()} | dict(one.scores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
@@ -18,7 +18,6 @@ from pokora_anime.history.gallery.gallery_runs import Entry
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.run_reading import read_run
 from pokora_anime.quality.metrics.metric_table import BY_ID
-from pokora_anime.quality.overall import overall
 from pokora_anime.quality.scorecard import SCORECARD
 from pokora_anime.studio.api import run_bin, run_files
 from pokora_anime.studio.api.run_files import answer_file
@@ -70,7 +69,7 @@ def listed(
         and (not favourites_only or asking.workspace.path(folder) in liked)
     ]
     if sort != "newest":
-        found.sort(key=lambda one: _rank(one[0], one[1][0], sort))
+        found.sort(key=lambda one: _rank(one[1][0], sort))
     shown = found[offset : offset + limit]
     runs = [_run(folder, entries, asking.workspace, liked) for folder, entries in shown]
     return JSONResponse({"runs": runs, "total": len(found)})
@@ -202,18 +201,8 @@ def _read(folder: Path, times: tuple[int, ...]) -> tuple[Entry, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=4096)
-def _overall(folder: Path, changed: float) -> float | None:
-    del changed
-    card = run_list.report(folder / run_layout.REPORTS / SCORECARD)
-    try:
-        return overall(cast(dict[str, object], card)) if card else None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):  # a file that anybody wrote
-        return None
-
-
-def _rank(folder: Path, entry: Entry, sort: str) -> tuple[bool, float]:
-    value = {"score": _overall(folder, entry.changed), "seed": entry.seed, "seconds": entry.seconds}[sort]
+def _rank(entry: Entry, sort: str) -> tuple[bool, float]:
+    value = {"score": entry.overall, "seed": entry.seed, "seconds": entry.seconds}[sort]
     return value is None, 0.0 if value is None else -float(value) if sort == "score" else float(value)
 
 
@@ -243,7 +232,7 @@ def _run(folder: Path, entries: list[Entry], workspace: Workspace, liked: set[st
         "problem": one.problem,
         "seconds": one.seconds,
         "score": counts,
-        "overall": _overall(folder, one.changed),
+        "overall": one.overall,
         "entry": _entry(folder, one.changed),
         "favourite": path in liked,
         "sweep": one.sweep,

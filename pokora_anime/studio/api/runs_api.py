@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -90,8 +90,8 @@ def listed(
         raise Problem(
             422, "CFG-RANGE", f"state={state[:60]}", expected=known, fix="state=queued,running"
         ) from error
-    jobs, waiting = asking.queue.store.listed(asking.user, states, limit), asking.queue.store.waiting()
-    return JSONResponse({"runs": [to_json(job, asking) for job in jobs], "waiting": len(waiting)})
+    jobs, places = asking.queue.store.listed(asking.user, states, limit), asking.queue.store.positions()
+    return JSONResponse({"runs": [to_json(job, asking, places) for job in jobs], "waiting": len(places)})
 
 
 @router.get("/runs/{job_id}")
@@ -142,13 +142,12 @@ def file(job_id: str, name: str, asking: Asking) -> Response:
     return answer_file(asking.workspace.outputs / job.run, name)
 
 
-def to_json(job: Job, asking: Caller) -> dict[str, object]:
-    """A job as the API tells it."""
+def to_json(job: Job, asking: Caller, places: Mapping[str, int] | None = None) -> dict[str, object]:
+    """A job as the API tells it; `places` of waiting jobs are asked for where nobody has them."""
     progress, lines, _ = asking.board.read(job.id)
     position = None
     if job.state is State.queued:
-        waiting = asking.queue.store.waiting(job.lane)
-        position = waiting.index(job.id) if job.id in waiting else None
+        position = (asking.queue.store.positions() if places is None else places).get(job.id)
     return {
         "id": job.id,
         "command": job.command,

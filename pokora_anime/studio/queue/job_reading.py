@@ -177,13 +177,14 @@ def listed(sent: Sent, out: Path = Path("outputs")) -> Jobs:
     from pokora_anime.config import gate
     from pokora_anime.config.compose import compose
     from pokora_anime.config.overrides import prepare
-    from pokora_anime.jobs import sweep_jobs, sweep_size
+    from pokora_anime.jobs import drafts, sweep_jobs, sweep_size
 
     if sent.command != "sweep":
         config = composed(sent)
         gate.refuse(config)
         return Jobs(labels=[], configs=[config], at_once=1, out=out)
     words = sweep_jobs.with_preset(_of_runs(sent.words))
+    words = drafts.of("video", words).words if drafts.WORD in words else words
     ready = prepare("video", words, multirun=True)
     total = None if _SEARCH in words else sweep_size.count("video", ready, yes=False, out=out)
     if total is None:

@@ -116,6 +116,12 @@ class JobStore:
         rows = self._rows(f"SELECT id FROM jobs WHERE state='queued'{where} ORDER BY place", *values)
         return [row["id"] for row in rows]
 
+    def positions(self) -> dict[str, int]:
+        """The place of each waiting job among those of its lane, from 0, by id; of all users."""
+        place = "ROW_NUMBER() OVER (PARTITION BY lane ORDER BY place) - 1"
+        rows = self._rows(f"SELECT id, {place} AS position FROM jobs WHERE state='queued'")
+        return {row["id"]: row["position"] for row in rows}
+
     def counts(self) -> dict[str, int]:
         """How many jobs are in which state."""
         rows = self._rows("SELECT state, COUNT(*) AS n FROM jobs GROUP BY state")

@@ -84,7 +84,7 @@ def read(folder: Folder, by_run: Records, limits: Limits) -> tuple[Stated, list[
             found.append(finding("BND-CARD", "a statement that does not hold", file, reason))
         else:
             stated.append(row)
-    return tuple(stated), found
+    return tuple(sorted(stated, key=lambda row: bool(row.version_of))), found  # the newest fills a slot
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import PokoraError
 from pokora_anime.provenance.hashing import Json
-from pokora_anime.schema.config_groups import groups
+from pokora_anime.schema.config_groups import groups, own_option
 from pokora_anime.schema.run_identity import plain_key, run_key, to_plain
 from pokora_anime.schema.settings import RunConfig
 
@@ -64,6 +64,8 @@ def _option(command: str, group: str, wanted: dict[str, Json], before: Sequence[
     best: list[str] = []
     least = _apart(_composed(command, before), wanted)
     for option in groups(command)[group]:
+        if own_option(group, option):
+            continue  # nobody else has it
         tried = [f"{group}={option}"]
         composed = _composed(command, [*before, *tried])
         apart = _apart(composed, wanted)

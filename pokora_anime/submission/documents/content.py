@@ -63,6 +63,7 @@ def collect(
         "apart": choice.apart,
         **{name: [] for name in _OF_A_VIDEO},
         **dict.fromkeys(("prompt", "prefix", "negative", "key"), ""),
+        "shots": [],
     }
     if choice.video is not None:
         data |= _video(choice.video, checkpoints, pictures)
@@ -75,9 +76,14 @@ def collect(
 
 
 def _typed(run: Run) -> Table:
-    """The words of a run: what was typed, what is put before it, and the negative prompt."""
+    """The words of a run: what was typed, what is put before it, the negative prompt; of shots all."""
     shot = run.config.shot
-    return {"prompt": shot.prompt, "prefix": shot.prefix, "negative": shot.negative}
+    shots = run.config.shots if isinstance(run.config, VideoConfig) else []
+    listed: list[Json] = [
+        f"{number}. {'joined, ' if one.joined else ''}{one.seconds:g} s: {one.prompt}"
+        for number, one in enumerate(shots, start=1)
+    ]
+    return {"prompt": shot.prompt, "shots": listed, "prefix": shot.prefix, "negative": shot.negative}
 
 
 def _members(project: Project) -> list[Json]:

@@ -9,7 +9,7 @@ from pokora_anime.provenance.operations import MOTION
 from pokora_anime.provenance.run_reading import Reading
 from pokora_anime.schema.settings import Anchor, Interpolation, RunConfig, Sampler, Upscale, VideoConfig
 from pokora_anime.submission.documents.checkpoint_list import Checkpoint
-from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan
+from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, shot_plan
 from pokora_anime.timeline.camera_choice import words
 from pokora_anime.timeline.frame_timing import moving
 
@@ -41,7 +41,7 @@ def technical(config: RunConfig, reading: Reading, checkpoints: tuple[Checkpoint
     """One paragraph a stage."""
     parts = [_picture(config, checkpoints)]
     if isinstance(config, VideoConfig):
-        parts += [*_control(config), _motion(config, reading), _delivery(config)]
+        parts += [*_shots(config), *_control(config), _motion(config, reading), _delivery(config)]
     return [*parts, _proof(reading)]
 
 
@@ -55,6 +55,22 @@ def _picture(config: RunConfig, checkpoints: tuple[Checkpoint, ...]) -> str:
         f"77 tokens with its weights, and {BASES[base.family.value]} draws at {base.width}×{base.height} "
         f"pixels{with_styles}: {speed.steps} steps of {SAMPLERS[speed.sampler]}, guidance "
         f"{speed.guidance_scale:g}" + (f", {fast}." if fast and speed.lora_role else ".")
+    )
+
+
+def _shots(config: VideoConfig) -> Iterator[str]:
+    count = len(shot_plan.scenes(config))
+    if count < 2:
+        return
+    like = (
+        " The keyframe of each later shot attends to the first one's while it is drawn, so that the "
+        "character stays the same."
+        if shot_plan.likened(config)
+        else ""
+    )
+    yield (
+        f"The clip is {count} shots with cuts between them, each with words and a camera of its own and made "
+        f"as follows; nothing is blended across a cut.{like}"
     )
 
 

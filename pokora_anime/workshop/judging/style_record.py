@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from pokora_anime.catalogue import own_rows
 from pokora_anime.provenance.hashing import Json, Table, file_hash
 from pokora_anime.system.files.atomic_files import write_atomic, writing
 from pokora_anime.workshop.data.data_set import DataSet
 from pokora_anime.workshop.training.lora_settings import LoraSettings
 
-FILE = "style.json"
+FILE = own_rows.STYLE
 LIBRARIES = ("torch", "diffusers", "peft")
 
 

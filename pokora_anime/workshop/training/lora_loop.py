@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from pokora_anime.workshop.training.latent_cache import Example, batch_of
 from pokora_anime.workshop.training.lora_settings import LoraSettings
 from pokora_anime.workshop.training.lora_state import Standing
 from pokora_anime.workshop.training.training_base import TrainingBase
+from pokora_anime.workshop.training.training_forecast import Way
 
 WARMUP, DECAY = 0.05, 0.5  # shares of the steps over which the rate rises, and falls to zero
 SAVE_SECONDS = 20.0
@@ -29,6 +31,10 @@ LOOKS = 4  # noises and timesteps at which each held-out picture is looked at
 PRIOR_WEIGHT = 1.0
 
 Given = tuple[Tensor, Tensor, Tensor, Tensor]  # clean latents, noise, timesteps, details
+
+
+class _Checkpointed(Protocol):
+    def enable_gradient_checkpointing(self) -> None: ...
 
 
 class LoraLoop:
@@ -49,7 +55,13 @@ class LoraLoop:
         )
         self.path = work / lora_state.FILE
         self.standing: Standing = lora_state.resume(self.path, settings.key, trained, self.optimiser)
-        self.split = 1  # parts that a batch is computed in, where memory is short
+        self.split, self.checkpointed = 1, False  # parts that a batch is computed in; what is kept of each
+
+    def begin(self, way: Way) -> None:
+        """Takes the way that fits the machine's memory."""
+        self.split = way.parts
+        if way.checkpointed:
+            self._checkpoint()
 
     def save(self) -> None:
         """Keeps where the training stands."""
@@ -107,11 +119,24 @@ class LoraLoop:
             try:
                 return self._in_parts(chosen[0], captions, (clean, noise, moments, details))
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.split >= len(clean):
+                if not is_out_of_memory(error) or (self.split >= len(clean) and self.checkpointed):
                     raise
-            self.split *= 2
             self.optimiser.zero_grad(set_to_none=True)
+            self._take_less(len(clean))
+
+    def _take_less(self, batch: int) -> None:
+        """A batch in more parts; where each is one picture, its activations are computed twice."""
+        if self.split < batch:
+            self.split *= 2
             print(f"memory ran out: each batch is computed in {self.split} parts from here on", flush=True)
+            return
+        self._checkpoint()
+        print("memory ran out: gradient checkpointing from here on, half as slow again", flush=True)
+
+    def _checkpoint(self) -> None:
+        """The network keeps what enters its blocks and computes the rest again; the numbers stay the same."""
+        self.checkpointed = True
+        cast(_Checkpointed, self.unet).enable_gradient_checkpointing()
 
     def _in_parts(self, first: Example, captions: Sequence[str], given: Given) -> float:
         total, count, size = 0.0, len(captions), (first.bucket.width, first.bucket.height)

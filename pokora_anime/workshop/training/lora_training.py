@@ -12,13 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pokora_anime.devices.forecast import estimate
 from pokora_anime.errors import MachineError, TrainingError
 from pokora_anime.quality.contact_sheet import contact_sheet
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system.files.atomic_files import write_atomic, writing
 from pokora_anime.untrusted.png_pictures import encode_jpeg
 from pokora_anime.workshop.data.data_store import Stored
-from pokora_anime.workshop.training import latent_cache, lora_adapter, lora_state, training_page
+from pokora_anime.workshop.training import (
+    latent_cache,
+    lora_adapter,
+    lora_state,
+    training_forecast,
+    training_page,
+)
 from pokora_anime.workshop.training.latent_cache import Example
 from pokora_anime.workshop.training.lora_loop import SAVE_SECONDS, LoraLoop, refuse_full_disk
 from pokora_anime.workshop.training.lora_settings import LoraSettings
@@ -55,7 +62,12 @@ class LoraTraining:
 
     def run(self, tell: Callable[[str], None]) -> Path:
         """Trains to the end; the LoRA's path. Raises TrainingError TRN-NAN, MachineError SYS-*."""
-        standing = self.loop.standing
+        standing, there = self.loop.standing, estimate.here(self.base.config.device).hardware
+        way = training_forecast.chosen(self.settings, self.base.config.base, there)
+        tell(f"forecast: {way.line(self.settings, there)}")
+        if not way.fits(there):
+            tell("that leaves little room or none: it may run out of memory")
+        self.loop.begin(way)
         if standing.step:
             tell(f"goes on at step {standing.step} of {self.settings.steps}")
         try:

@@ -18,7 +18,7 @@ from pokora_anime.stages.denoising.guidance import combine
 from pokora_anime.system.typed_tensors import Vae
 from pokora_anime.workshop.training.training_base import TrainingBase
 
-AT_ONCE = 8
+_PIXELS = 8 * 256 * 256  # of pictures that are drawn at once
 
 
 @torch.no_grad()
@@ -27,8 +27,9 @@ def stills(
 ) -> NDArray[np.uint8]:
     """Pictures uint8 [N, height, width, 3], each from the noise of its own seed, at the config's speed."""
     parts: list[NDArray[np.uint8]] = []
-    for start in range(0, len(prompts), AT_ONCE):
-        rows = slice(start, start + AT_ONCE)
+    at_once = max(1, _PIXELS // (config.base.width * config.base.height))
+    for start in range(0, len(prompts), at_once):
+        rows = slice(start, start + at_once)
         latents = denoised(base, models, config, prompts[rows], seeds[rows])
         parts.append(_decoded(models, base, latents))
     return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Blends of style LoRAs, negative prompts, and the search for better ones on the score."""

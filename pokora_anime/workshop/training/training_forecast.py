@@ -1,0 +1,110 @@
+"""Memory and time of a LoRA training, before it begins, and the quickest way of it that fits. Torch-free.
+
+`SAVED` and `TRAINED` were counted on the meta device from the published configurations: what autograd keeps
+between forward and backward, where attention is fused, and the parameters that peft adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pokora_anime.devices.forecast.plan_text import duration
+from pokora_anime.devices.forecast.workload import NETWORKS
+from pokora_anime.devices.hardware import GIB, Hardware
+from pokora_anime.schema.settings import BaseConfig, DeviceKind, Family
+from pokora_anime.timeline.hires_plan import LATENT_SCALE
+from pokora_anime.workshop.training.lora_settings import Layers, LoraSettings
+
+# Numbers kept per latent pixel of a picture: without and with gradient checkpointing (arXiv 1604.06174).
+SAVED: Mapping[tuple[Family, Layers], tuple[int, int]] = {
+    (Family.sdxl, Layers.attention): (170_771, 14_890),
+    (Family.sdxl, Layers.all): (210_173, 17_969),
+    (Family.sd2, Layers.attention): (92_047, 12_909),
+    (Family.sd2, Layers.all): (114_078, 18_988),
+    (Family.nano, Layers.attention): (5_782, 1_236),
+    (Family.nano, Layers.all): (7_343, 1_618),
+}
+# Parameters that are trained, per rank.
+TRAINED: Mapping[tuple[Family, Layers], int] = {
+    (Family.sdxl, Layers.attention): 1_451_520,
+    (Family.sdxl, Layers.all): 3_074_240,
+    (Family.sd2, Layers.attention): 207_488,
+    (Family.sd2, Layers.all): 1_059_008,
+    (Family.nano, Layers.attention): 16_128,
+    (Family.nano, Layers.all): 72_384,
+}
+_STATE = 16  # bytes of a trained parameter: itself, its gradient and two moments, in fp32
+_PASSES = (2.0, 3.0)  # forward and backward through frozen layers, in forward passes; checkpointed: once more
+_ADDED = {Layers.attention: 1.0, Layers.all: 1.3}  # what peft's layers take beside them
+_STEP = 0.06  # seconds a part that small networks do not go below: starting kernels, the optimiser (assumed)
+_PROCESS = {DeviceKind.cpu: 0.6 * GIB}
+_CONTEXT = 0.8 * GIB  # of a card's driver and libraries
+_MARGIN = 1.08  # what an allocator loses between blocks
+_USABLE = 0.94  # of the memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A batch in so many parts, with gradient checkpointing or without: bytes at the peak, seconds a step."""
+
+    parts: int
+    checkpointed: bool
+    peak: int
+    step_seconds: float
+
+    def line(self, settings: LoraSettings, hardware: Hardware) -> str:
+        """What to expect, for a person: memory, how, time."""
+        how = [f"each batch in {self.parts} parts"] if self.parts > 1 else []
+        how += ["gradient checkpointing"] if self.checkpointed else []
+        room = f" of {hardware.memory / GIB:.1f}" if hardware.memory else ""
+        with_ = f", {' and '.join(how)}" if how else ""
+        seconds = self.step_seconds * settings.steps
+        return f"{self.peak / GIB:.1f} GB{room}{with_}, {duration(seconds)} for {settings.steps} steps"
+
+    def fits(self, hardware: Hardware) -> bool:
+        """Whether it fits into a device's memory; where that is not known, it does."""
+        return not hardware.memory or self.peak <= _USABLE * hardware.memory
+
+
+def ways(settings: LoraSettings, base: BaseConfig, hardware: Hardware) -> tuple[Way, ...]:
+    """From the quickest to the smallest."""
+    return tuple(_ways(settings, base, hardware))
+
+
+def chosen(settings: LoraSettings, base: BaseConfig, hardware: Hardware) -> Way:
+    """The first that fits, or the smallest."""
+    found = ways(settings, base, hardware)
+    return next((one for one in found if one.fits(hardware)), found[-1])
+
+
+def _ways(settings: LoraSettings, base: BaseConfig, hardware: Hardware) -> Iterator[Way]:
+    networks, kind = NETWORKS[base.family], (base.family, settings.layers)
+    pixels = base.width * base.height // LATENT_SCALE**2
+    pictures = settings.batch * (2 if settings.prior else 1)
+    forward = networks.unet.megaflops * 1e6 * pixels * pictures
+    for checkpointed in (False, True):
+        parts, passes = 1, _PASSES[checkpointed] * _ADDED[settings.layers]
+        while parts <= settings.batch:
+            at_once = -(-settings.batch // parts)
+            alive = SAVED[kind][checkpointed] + 2 * networks.unet.alive
+            kept = at_once * pixels * alive * hardware.number_bytes
+            yield Way(
+                parts=parts,
+                checkpointed=checkpointed,
+                peak=_peak(settings, base, hardware, kept),
+                step_seconds=parts * _STEP + passes * forward / hardware.rate_of(base.family),
+            )
+            parts *= 2
+
+
+def _peak(settings: LoraSettings, base: BaseConfig, hardware: Hardware, kept: float) -> int:
+    networks, pixels = NETWORKS[base.family], base.width * base.height // LATENT_SCALE**2
+    trained = settings.rank * TRAINED[base.family, settings.layers] * _STATE
+    unet = networks.unet.parameters * hardware.weight_bytes + trained
+    vae = networks.vae.parameters * hardware.weight_bytes
+    drawing = networks.vae.alive * pixels * hardware.number_bytes  # one picture at a time
+    encoding = 4 * (networks.vae.parameters + networks.vae.alive * pixels)
+    text = networks.text.parameters * hardware.weight_bytes
+    phases = (encoding, text, unet + kept, unet + vae + drawing)
+    return round(_PROCESS.get(hardware.kind, _CONTEXT) + _MARGIN * max(phases))
