@@ -87,7 +87,7 @@ def _lacking_styles(bench: Bench) -> list[str]:
 
 
 def _lines(bench: Bench, counts: dict[str, int], sections: Sequence[str], weights: Path) -> list[Line]:
-    from benchmarks.nano import nano_lines, nano_styles
+    from benchmarks.nano import nano_lines
     from benchmarks.nano.nano_rows import sizes
     from benchmarks.nano.nano_table import absent_line
 
@@ -98,7 +98,7 @@ def _lines(bench: Bench, counts: dict[str, int], sections: Sequence[str], weight
             lines += lines_of(rows)
         elif section == "styles" and section in sections:
             why = f"no {', '.join(_lacking_styles(bench))} LoRA yet"
-            bar = f">= {100 * nano_styles.BAR:g} %"
+            bar = f">= {100 * nano_lines.STYLE_BAR:g} %"
             lines.append(absent_line("style LoRAs told apart at weight 1", bar, why))
     return [*lines, nano_lines.size_line(sizes(weights))]
 

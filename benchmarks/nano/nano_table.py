@@ -10,10 +10,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.nano import nano_metrics
-from benchmarks.nano.nano_rows import Row
-from pokora_anime.nano.probe import UNKNOWN
-
-UPPER = "upper body"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +55,6 @@ def share_line(
         interval=nano_metrics.proportion_interval(float(np.sum(right)), len(right)),
         details=details,
     )
-
-
-def rights(rows: Sequence[Row], found: str, name: str) -> list[float]:
-    """Right or wrong for each row in which an attribute is asked for (eyes: in upper body shots)."""
-    return [
-        float(row[found][name] == row["wanted"][name])
-        for row in rows
-        if row["wanted"][name] != UNKNOWN and (name != "eye_color" or row.get("shot", UPPER) == UPPER)
-    ]
 
 
 def absent_line(what: str, bar: str, why: str) -> Line:

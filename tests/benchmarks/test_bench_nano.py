@@ -23,7 +23,6 @@ from benchmarks.nano import (
     nano_page,
     nano_planned,
     nano_rows,
-    nano_styles,
 )
 from benchmarks.nano.nano_prompts import asked
 from benchmarks.nano.nano_rows import Rows, key
@@ -423,7 +422,7 @@ def test_styles_and_negatives_and_sizes() -> None:
     names = ATTRIBUTES["style"]
     styled = [{name: {**wanted, "style": k} for k, name in enumerate(names)} for _ in range(8)]
     styled[3]["pastel"] = {**wanted, "style": 0, "outfit": 2}
-    apart, lost = nano_styles.lines([{"wanted": wanted, "shot": "upper body", **row} for row in styled])
+    apart, lost = nano_lines.style_lines([{"wanted": wanted, "shot": "upper body", **row} for row in styled])
     assert apart.value == pytest.approx(23 / 24) and apart.details["by_style"]["pastel"] == 7 / 8
     assert lost.value == pytest.approx(1 / 8) and "pastel, outfit" in lost.shown and lost.status == "SHORT"
     assert nano_lines.negative_line([{"with": 0, "without": 1}]).status == "met"
