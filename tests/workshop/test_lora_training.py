@@ -370,6 +370,9 @@ def test_what_cannot_be_trained_is_refused_first(data: Stored, tmp_path: Path) -
     assert refused("--data", "mika", "--base", "nano", "--held-out", "8", *monkey).code == "TRN-HELD-OUT"
     never = ("--data", "mika", "--base", "nano", *monkey, "--early-stop")
     assert refused(*never, "2", "--held-out", "0").code == "TRN-HELD-OUT"
+    several = ("--base", "nano", *monkey, "--data", "mika,mika")
+    assert refused(*several).code == "CFG-SYNTAX" and "--id mika-1,mika-2" in refused(*several).fix
+    assert refused(*several, "--id", "a,b").code == "CFG-OWN"
     looks = refused(*never, "9", "--held-out", "1")
     assert looks.code == "TRN-LOOKS" and "--every 30" in looks.fix
     assert refused("--data", "mika", "--base", "nano", "--id", "pastelAnimeXL", *monkey).code == "CFG-OWN"
@@ -403,6 +406,31 @@ def test_a_lora_is_judged_told_and_registered(
         settings=settings(data), data=data, work=tmp_path, author=Author(name="", title="", licence="CC0-1.0")
     )
     lora_workshop.refuse(same)  # what this very training made may be made again
+
+
+@pytest.mark.apart
+def test_several_are_trained_with_one_base_and_one_that_fails_stops_no_other(
+    data: Stored, bases: dict[str, TrainingBase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lora_verdict, "WEIGHTS", (0.0, 1.0))
+    monkeypatch.setattr(lora_verdict, "SWEPT", 1)
+    monkeypatch.setattr(lora_verdict, "PICTURES", {Family.nano: 2})
+    monkeypatch.setattr(lora_verdict, "STILL_MOVED", 0.0)
+    told = {"first": {}, "broken": {"rate": 1e9, "steps": 40, "every": 1}, "last": {}}
+    assignments = [
+        lora_workshop.Assignment(
+            settings=settings(data, id=name, **change), data=data, work=tmp_path / name, register=False,
+            author=Author(name="", title="", licence="CC0-1.0"), words=WORDS, folders=bases["nano"].folders,
+        )
+        for name, change in told.items()
+    ]  # fmt: skip
+    first, broken, last = lora_workshop.make_all(assignments, quiet, tmp_path / "index.html")
+    assert isinstance(broken, PokoraError) and broken.code == "TRN-NAN"
+    assert not isinstance(first, PokoraError) and not isinstance(last, PokoraError)
+    assert first.file.read_bytes() == last.file.read_bytes()  # the base holds nothing of the others
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<section>") == 3 and "TRN-NAN" in page and "http-equiv" not in page
+    assert all(f'href="{name}/index.html"' in page for name in told)
 
 
 def _is_used_as_a_character() -> None:
