@@ -480,7 +480,11 @@ def test_targets_and_weights_are_those_of_the_prediction() -> None:
 def test_what_is_drawn_counts_more_than_an_empty_sky() -> None:
     rgb = np.full((64, 64, 3), 200, np.uint8)
     rgb[24:40, 24:40] = np.indices((16, 16)).sum(0)[..., None] % 2 * 200
-    weights = latent_cache.detail(rgb, torch.zeros(4, 8, 8))
+    weights, calmer = (
+        latent_cache.detail(rgb, torch.zeros(4, 8, 8), latent_cache.DETAIL[role])
+        for role in (Role.character, Role.style)
+    )
+    assert 10 * calmer[0, 0, 0] > calmer[0, 3, 3]  # a style is in the sky too
     assert weights.shape == (1, 8, 8) and weights.mean() == pytest.approx(1.0, abs=1e-5)
     assert weights[0, 3, 3] > 5 * weights[0, 0, 0] > 0
 
