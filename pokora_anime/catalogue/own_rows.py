@@ -160,8 +160,15 @@ def lora_entry(row: Row) -> dict[str, Json]:
 def read_lora(entry: Mapping[str, Json]) -> Row:
     """The row of an entry of a LoRA. Raises ValueError, TypeError, KeyError or AttributeError for another."""
     row = parse(entry)
-    texts = (row.id, row.role, row.repo, row.licence, row.data_statement, row.data_set, row.version_of)
-    if not all(isinstance(text, str) for text in (*texts, row.author, row.title, row.page, row.reason)):
+    words = (row.author, row.title, row.page, row.reason, row.data_statement, row.data_set, row.version_of)
+    texts: tuple[object, ...] = (
+        row.id,
+        row.role,
+        row.repo,
+        row.licence,
+        *words,
+    )  # nothing has looked at them
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError("a text that is none")
     if row.repo != f"own:{row.id}" or not ID.fullmatch(row.id) or row.files != (f"{row.id}.safetensors",):
         raise ValueError(f"{row.id} is no own LoRA")

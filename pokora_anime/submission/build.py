@@ -121,9 +121,9 @@ def build(
 
 
 def _files(
-    judged: Judged, made: Documents, data: Table, own: Mapping[str, bytes], *, draft: bool
+    judged: Judged, made: Documents, data: Table, loras: Mapping[str, bytes], *, draft: bool
 ) -> dict[str, bytes]:
-    """Every file of the bundle but the signature and the signed copies; `own` are those of own LoRAs."""
+    """Every file of the bundle but the signature and the signed copies; `loras` are those of own LoRAs."""
     choice, source = judged.choice, judged.source
     files: dict[str, bytes] = {file_names.WRITEUP: made.writeup, file_names.POSTER: made.poster}
     entry: dict[str, str] = {}
@@ -136,7 +136,7 @@ def _files(
             files[own] = files[entry[own]]
     sources = source.files if source else dict[str, bytes]()
     files |= {f"{file_names.SOURCE}/{name}": text for name, text in sources.items()}
-    files |= data_cards.carried(judged.checkpoints) | dict(own)
+    files |= data_cards.carried(judged.checkpoints) | dict(loras)
     files[file_names.CITATIONS] = bibtex(judged.checkpoints).encode()
     rows = [one.to_plain() for one in judged.checkpoints]
     files[file_names.WEIGHTS] = rewritten_files.to_json([*rows])

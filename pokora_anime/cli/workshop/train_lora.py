@@ -63,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _named(typed: argparse.Namespace) -> list[tuple[Stored, str]]:
     """Each data set with the id that its LoRA gets. Raises ConfigError CFG-SYNTAX, DataError DAT-*."""
-    names, ids = typed.data.split(","), typed.id.split(",") if typed.id else []
+    names = str(typed.data).split(",")
+    ids: list[str] = str(typed.id).split(",") if typed.id else []
     found = [data_store.find(name.strip()) for name in names]
     chosen = [one.strip() for one in ids] or [data.data.id for data in found]
     if len(chosen) != len(found) or len(set(chosen)) < len(chosen):
