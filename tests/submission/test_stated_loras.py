@@ -212,7 +212,7 @@ def test_a_judge_who_has_not_registered_it_is_told_what_to_ask(
     stated = folder / STATED
     stated.write_bytes(stated.read_bytes().replace(b"CC0-1.0", b"CC-BY-NC-4.0", 1))
     forged_bundle.mend(folder)
-    assert {"BND-CARD", "RULE-UNREGISTERED"} <= barring(found_in(folder)) - barring(known)
+    assert {"BND-CARD", "GATE-UNREGISTERED"} <= barring(found_in(folder)) - barring(known)
 
 
 def found_in(path: Path) -> dict[str, Severity]:
