@@ -41,7 +41,7 @@ $(SETUP): another-build
 endif
 another-build: ;
 
-.PHONY: help setup video stills studio submission sweep test lint docs bench bench-gpu bench-regression clean
+.PHONY: help setup video stills studio live submission sweep test lint docs bench bench-gpu bench-regression clean
 
 help: ## show this page
 	@echo 'make TARGET [PROMPT='"'"'1girl, blue hair, waving'"'"'] [SEED=7|random] [ARGS='"'"'key=value ...'"'"']'
@@ -62,6 +62,9 @@ stills: $(SETUP) ## render images, each with the next seed
 
 studio: $(SETUP) ## all of it in a browser on this machine (ARGS='studio.port=8400')
 	@$(POKORA) studio --open $(value ARGS)
+
+live: $(SETUP) ## an endless clip that follows what you type (ARGS='live.steps=1')
+	@$(POKORA) live $(value ARGS)
 
 sweep: $(SETUP) ## render a small grid (seeds x speeds) and a gallery of it
 	@$(POKORA) sweep --open $(PROMPT_FLAG) $(SEED_FLAG) $(value ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import torch
@@ -73,10 +74,8 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
         _anchor(model, courses[0], figure)
     seconds = np.arange(order.frames) / order.fps
     length = order.frames / order.fps
-    found = _danced(model, courses[0], seconds, length if order.loop else None)
-    for (frame, _), course in zip(order.stops[1:], courses[1:], strict=True):
-        since = seconds - frame / order.fps
-        found = _passed(found, _danced(model, course, since, None), since / PASSAGE + 0.5)
+    starts = [frame / order.fps for frame, _ in order.stops]
+    found = _in_turn(model, courses, starts, seconds, length if order.loop else None)
     if order.loop and len(courses) > 1:
         back = _danced(model, courses[0], seconds, length)
         found = _passed(found, back, (seconds - length) / PASSAGE + 1.0)
@@ -88,6 +87,70 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
             near = np.maximum(near, 1 - _eased((length - seconds) / SETTLE))
         found[:, : -len(FACE)] += near[:, None] * (figure.first - found[0])[None, : -len(FACE)]
     return _whole(found)
+
+
+class Dance:
+    """Poses of a clip whose stops come while it is danced; the same as those of a plan that knows them all.
+
+    `order` has the first stop alone; how many frames it names does not matter, and it is no loop.
+    """
+
+    def __init__(self, model: Choreographer, order: Order, figure: Figure) -> None:
+        self._model, self._order, self._figure = model, order, figure
+        (self._first, text), *_ = order.stops
+        self._courses = [_course(model.read(text), 0, order, None)]
+        self._starts = [self._first / order.fps]
+        if figure.seen:
+            _anchor(model, self._courses[0], figure)
+        self._away = figure.first - self._shown(np.zeros(1))[0]
+
+    def turn(self, frame: int, text: str) -> None:
+        """Other words from around this frame on; frames up to `frame` - `ahead` stay as they are."""
+        self._courses.append(_course(self._model.read(text), len(self._courses), self._order, None))
+        self._starts.append(frame / self._order.fps)
+
+    @property
+    def ahead(self) -> int:
+        """How many frames before a stop its action begins to be taken up."""
+        return ceil(PASSAGE / 2 * self._order.fps)
+
+    @torch.no_grad()
+    def features(self, first: int, count: int) -> Array:
+        """The poses [count,FEATURES] of frames from `first` on."""
+        seconds = np.arange(first, first + count) / self._order.fps
+        found = self._shown(seconds)
+        if self._figure.seen:
+            near = 1 - _eased(seconds / SETTLE)
+            found[:, : -len(FACE)] += near[:, None] * self._away[None, : -len(FACE)]
+        return _whole(found)
+
+    def joints(self, first: int, count: int, size: tuple[int, int]) -> NDArray[np.float32]:
+        """The joints float32 [count,18,3] of those frames in a frame (height, width), as `plan` has them."""
+        return joints_of(self.features(first, count), self._figure, size)
+
+    @torch.no_grad()
+    def _shown(self, seconds: Array) -> Array:
+        """Poses at these times, without the way from the first one."""
+        over = [index for index, start in enumerate(self._starts) if seconds[0] - start >= PASSAGE / 2]
+        begun = [index for index, start in enumerate(self._starts) if seconds[-1] - start > -PASSAGE / 2]
+        part = slice(max(over, default=0), max(begun, default=0) + 1)
+        found = _in_turn(self._model, self._courses[part], self._starts[part], seconds, None)
+        return front_view.shown(found) if self._order.front else found
+
+
+def _in_turn(
+    model: Choreographer,
+    courses: Sequence[_Course],
+    starts: Sequence[float],
+    seconds: Array,
+    length: float | None,
+) -> Array:
+    """Poses of motions one after the other; the first is under way, or a loop of `length` seconds."""
+    found = _danced(model, courses[0], seconds - starts[0], length)
+    for start, course in zip(starts[1:], courses[1:], strict=True):
+        since = seconds - start
+        found = _passed(found, _danced(model, course, since, None), since / PASSAGE + 0.5)
+    return found
 
 
 def _eased(share: Array) -> Array:

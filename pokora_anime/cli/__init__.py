@@ -166,6 +166,12 @@ def _train(arguments: list[str]) -> int:
     return train.main(arguments)
 
 
+def _export(arguments: list[str]) -> int:
+    from pokora_anime.cli.weights import export_command
+
+    return export_command.main(arguments)
+
+
 def _bench(arguments: list[str]) -> int:
     from pokora_anime.cli import bench
 
@@ -178,12 +184,19 @@ def _studio(arguments: list[str]) -> int:
     return studio_command.main(arguments)
 
 
+def _live(arguments: list[str]) -> int:
+    from pokora_anime.cli import live_command
+
+    return live_command.main(arguments)
+
+
 BUG_STATUS = 70  # of a fault of ours: no command has a verdict or a mistake of the user's that ends so
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "video": (_video, "render an 8-10 s clip from a prompt"),
     "stills": (_stills, "render images, each with the next seed: to pick from"),
     "studio": (_studio, "all of it in a browser on this machine, with a queue and an API"),
+    "live": (_live, "an endless clip that follows what you type, in a window of its own"),
     "sweep": (_sweep, "render a small grid (seeds x speeds) and put it on one sheet"),
     "list": (_list, "the runs that are there, newest first: prompt, seed, seconds, score"),
     "show": (_show, "what made a run, a PNG or an MP4, as a command to type"),
@@ -213,6 +226,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "negative": (_negative, "what to leave out: suggested for a prompt, or searched on the score"),
     "words": (_words, "everything that base=nano can be asked for, with pictures on request"),
     "train": (_train, "train a style or a character of your own, or the nano family from nothing"),
+    "export": (_export, "a base's networks as ONNX, Core ML or a Swift package, compared with torch"),
     "bench": (_bench, "measure this machine"),
 }
 

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
             expected="the extra `studio`",
             fix="make setup, or pip install 'pokora_anime[studio]'",
         ) from error
-    server.serve(config, Path(), show=_OPEN in words)
+    server.serve(config, Path(), show=server.open_browser if _OPEN in words else None)
     return 0
 
 

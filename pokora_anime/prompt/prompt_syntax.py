@@ -19,7 +19,7 @@ from pokora_anime.schema.settings import LoraConfig, ShotConfig
 
 EMPHASIS = 1.1  # what one pair of parentheses multiplies by, and of square brackets divides by
 WEIGHTS = (0.0, 3.0)
-MAX_STOPS = 8
+MAX_STOPS = 30
 _STOP = re.compile(r"(?:^|,)\s*(\d{1,5})\s*:\s+")
 _TOKEN = re.compile(
     r"\\[()\[\]{}|\\]|[(\[]|:\s*([+-]?[\d.]+)\s*\)|[)\]]|(\bBREAK\b)|(?:(?!\bBREAK\b)[^\\()\[\]:])+|.",
@@ -92,7 +92,7 @@ def parse_shot(shot: ShotConfig, chosen: str = "") -> tuple[ParsedPrompt, Parsed
 def stops(text: str) -> tuple[tuple[int, str], ...]:
     """The stops of `0: a girl standing, 24: a girl waving` as (generated frame, text); any other text is one.
 
-    Raises PromptError PRM-TRAVEL unless the frames begin with 0 and grow, or for more than 8 stops.
+    Raises PromptError PRM-TRAVEL unless the frames begin with 0 and grow, or for more than MAX_STOPS.
     """
     found = list(_STOP.finditer(text))
     if not found or found[0].start() != 0:

@@ -152,11 +152,27 @@ def _choreographed(
 ) -> tuple[Keyframe, segments.Tracks]:
     """A keyframe, and what tells each segment its frames of the poses planned for whom it shows.
 
-    One that shows nobody is drawn again under the first of them. Its other maps are every segment's too.
+    Its other maps are every segment's too.
+    """
+    first, node, alone = posed_keyframe(text, config, context, like)
+    choreography_stage.show(node, config, context)
+    still: ControlTrack | control_maps.NobodyFound | None = None
+    if choreography_plan.read_kinds(config):
+        still = control_maps.extract(first, config, context, last_attempt=alone)
+        assert isinstance(still, ControlTrack)  # no pose is read
+    context.models.free(choreography_stage.ROLE)
+    return first, lambda index, _: choreography_stage.track(node, index, still, config, context)
+
+
+def posed_keyframe(
+    text: Prompt, config: VideoConfig, context: RunContext, like: Identity | None = None
+) -> tuple[Keyframe, Node, bool]:
+    """A keyframe, the node of the poses planned for whom it shows, whether no other may take its place.
+
+    One that shows nobody is drawn again under the first of them. Raises ConfigError CFG-NOBODY.
     """
     first, attempt = _best_keyframe(text, config, context, like=like)
     node = choreography_stage.plan(text, first, config, context)
-    choreography_stage.show(node, config, context)
     opening, alone = choreography_stage.opening(node, config, context), config.control.attempts == 1
     if opening is not None and alone:
         raise ConfigError(
@@ -167,13 +183,8 @@ def _choreographed(
         )
     if opening is not None:
         context.progress.note(choreography_stage.NOBODY)
-        first, alone = keyframe.redraw(text, opening, config, context, attempt), False
-    still: ControlTrack | control_maps.NobodyFound | None = None
-    if choreography_plan.read_kinds(config):
-        still = control_maps.extract(first, config, context, last_attempt=alone)
-        assert isinstance(still, ControlTrack)  # no pose is read
-    context.models.free(choreography_stage.ROLE)
-    return first, lambda index, _: choreography_stage.track(node, index, still, config, context)
+        return keyframe.redraw(text, opening, config, context, attempt), node, False
+    return first, node, alone
 
 
 def _joined(first: ControlTrack | None, config: VideoConfig, context: RunContext) -> segments.Tracks:

@@ -6,7 +6,7 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -22,9 +22,18 @@ from starlette.exceptions import HTTPException
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.studio import studio_settings
 from pokora_anime.studio.access import Access
-from pokora_anime.studio.api import check_api, gallery_api, models_api, runs_api, server_api, submission_api
+from pokora_anime.studio.api import (
+    check_api,
+    gallery_api,
+    live_api,
+    models_api,
+    runs_api,
+    server_api,
+    submission_api,
+)
 from pokora_anime.studio.api.services import Services
 from pokora_anime.studio.http_guard import HttpGuard
+from pokora_anime.studio.live_seat import LiveSeat
 from pokora_anime.studio.problems import Problem
 from pokora_anime.studio.queue.job_board import JobBoard
 from pokora_anime.studio.queue.job_queue import JobQueue, Renders
@@ -33,7 +42,7 @@ from pokora_anime.studio.studio_settings import Engine, StudioConfig
 from pokora_anime.studio.workspaces import Workspaces
 
 _NEXT_PORTS = 20
-_ROUTERS = (server_api, check_api, runs_api, gallery_api, submission_api, models_api)
+_ROUTERS = (server_api, check_api, runs_api, gallery_api, submission_api, models_api, live_api)
 _log = logging.getLogger("pokora.studio")
 
 
@@ -48,7 +57,9 @@ def application(config: StudioConfig, root: Path, renders: Renders | None = None
     engine = renders or _engine(config, board)
     turns = config.workers if config.engine is Engine.ray else 1
     queue = JobQueue(workspaces, config.queue, engine, board, turns)
-    services = Services(config=config, access=access, workspaces=workspaces, board=board, queue=queue)
+    services = Services(
+        config=config, access=access, workspaces=workspaces, board=board, queue=queue, live=LiveSeat(queue)
+    )
     services.registry.register(_Jobs(queue))
     app = FastAPI(
         title="pokora studio",
@@ -78,8 +89,17 @@ def guarded(app: FastAPI, config: StudioConfig) -> HttpGuard:
     )
 
 
-def serve(config: StudioConfig, root: Path, *, show: bool = False) -> None:
-    """Serves until Ctrl-C. Raises ConfigError API-PORT, API-SERVER, CFG-STUDIO, MachineError."""
+def serve(
+    config: StudioConfig,
+    root: Path,
+    *,
+    name: str = "studio",
+    path: str = "",
+    show: Callable[[str], None] | None = None,
+) -> None:
+    """Serves until Ctrl-C; `name` tells the address of the view at `path`, which `show` opens.
+
+    Raises ConfigError API-PORT, API-SERVER, CFG-STUDIO, MachineError."""
     listening = _listening(config)
     try:
         app = application(config, root)
@@ -88,11 +108,11 @@ def serve(config: StudioConfig, root: Path, *, show: bool = False) -> None:
         raise
     port = listening.getsockname()[1]
     host = f"[{config.host}]" if ":" in config.host else config.host
-    address = f"http://{host}:{port}/"
-    print(f"studio: {address}", flush=True)
+    address = f"http://{host}:{port}/{path}"
+    print(f"{name}: {address}", flush=True)
     print("Ctrl-C ends it; jobs that run or wait go on at the next start", file=sys.stderr, flush=True)
-    if show:
-        _open(address)
+    if show is not None:
+        show(address)
     server = uvicorn.Server(
         uvicorn.Config(
             guarded(app, config),
@@ -111,6 +131,7 @@ def serve(config: StudioConfig, root: Path, *, show: bool = False) -> None:
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     app.state.services.queue.start()
     yield
+    app.state.services.live.close()
     app.state.services.queue.stop()
 
 
@@ -231,7 +252,8 @@ def _by(port: int) -> str:
     return ""
 
 
-def _open(address: str) -> None:
+def open_browser(address: str) -> None:
+    """Shows an address in the browser, where there is one."""
     import webbrowser
 
     with suppress(webbrowser.Error):

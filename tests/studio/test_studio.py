@@ -443,3 +443,38 @@ def test_a_cluster_of_ray_renders_the_same_still(tmp_path: Path, monkeypatch: py
     assert main(["stills", *STILL, "seed=2"]) == 0
     (typed,) = (tmp_path / "outputs" / "stills").iterdir()
     assert (typed / "still-1.png").read_bytes() == (tmp_path / "studio.png").read_bytes()
+
+
+# Live
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"prompt": "1girl, waving", "words": ["live.steps=9"]}, 422, "CFG-RANGE"),
+        ({"prompt": "1girl, waving", "words": ["live.camera=0"]}, 422, "CFG-KEY"),
+        ({"prompt": "1girl, waving", "words": ["shot.seconds=3"]}, 422, "CFG-KEY"),
+        ({"prompt": "0: 1girl, standing, 24: 1girl, waving"}, 422, "PRM-TRAVEL"),
+        ({"prompt": "   "}, 422, "PRM-EMPTY"),
+        ({"prompt": "1girl, 12: waving"}, 422, "PRM-TRAVEL"),
+        ({"prompt": "1girl, <lora:nobody:1>"}, 422, "GATE-UNREGISTERED"),
+        ({"prompt": "1girl, <lora:pastel:0.5>"}, 422, "PRM-SYNTAX"),
+        ({"prompt": "1girl", "image": "a.png"}, 422, "API-BODY"),
+    ],
+)
+def test_a_live_session_that_cannot_be_is_told_and_bars_no_queue(
+    server: StudioServer, body: dict[str, object], status: int, code: str | None
+) -> None:
+    told = posted(server, "/api/live", body)
+    assert (told[0], told[1]["code"]) == (status, code or told[1]["code"])
+    assert told[1]["fix"] or code == "API-BODY"
+    assert json.loads(asked(server, "GET", "/api/live")[2])["session"] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "frames"), ("GET", "still"), ("POST", "record"), ("DELETE", "record"), ("DELETE", "")],
+)
+def test_without_a_live_session_there_is_nothing(server: StudioServer, method: str, path: str) -> None:
+    status, _, told = asked(server, method, f"/api/live/{path}".rstrip("/"))
+    assert (status, json.loads(told)["code"]) == (404, "API-MISSING")

@@ -163,6 +163,9 @@ class Recorded:
     def warm(self, config: RunConfig, workspace: Workspace) -> None:
         pass
 
+    def rest(self) -> None:
+        pass
+
     def interrupt(self, job: Job) -> None:
         pass
 
@@ -193,6 +196,24 @@ def test_lost_turns_are_given_again_and_one_job_stops_no_other(tmp_path: Path) -
     ]  # fmt: skip
     assert told["bad"].error is not None and told["bad"].error["fix"] == "seed=0"
     assert told["bug"].error is not None and told["bug"].error["code"] == "BUG-FAULT"
+
+
+def test_a_paused_queue_begins_nothing_and_goes_on(tmp_path: Path) -> None:
+    renders = Recorded()
+    queue = JobQueue(Workspaces(tmp_path), MANY, renders, JobBoard())
+    queue.start()
+    queue.pause()
+    for label in ("a", "b"):
+        queue.put(new_job("", "video", [], label))
+    time.sleep(0.3)
+    assert renders.done == []
+    queue.resume()
+    deadline = 200
+    while queue.store.counts()["queued"] + queue.store.counts()["running"] and deadline:
+        deadline -= 1
+        time.sleep(0.05)
+    queue.stop()
+    assert renders.done == ["a", "b"]
 
 
 @pytest.mark.parametrize("command", ["video", "stills"])

@@ -37,7 +37,7 @@ def act():
     told = {}
     exec(sys.stdin.buffer.read().decode(), {"told": told, "header": header})
     return {"told": told}
-send(answers, child._answered(act))
+send(answers, child.answered(act))
 """
 
 

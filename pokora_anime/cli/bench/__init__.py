@@ -31,13 +31,13 @@ BENCHES: dict[str, Callable[[Path], dict[str, object]]] = {
 
 
 # Benches of the project itself lie beside the package, and are not installed with it.
-CHECKOUT = ("nano", "clips", "gpu")
+CHECKOUT = ("nano", "clips", "gpu", "live")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the named benches (default: video) and print their results; returns the exit status.
 
-    `nano`, `clips` and `gpu` have options of their own: `pokora bench nano --help`.
+    `nano`, `clips`, `gpu` and `live` have options of their own: `pokora bench nano --help`.
     """
     if arguments and arguments[0] in CHECKOUT:
         return _of_checkout(arguments[0])(arguments[1:])
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"{', '.join(BENCHES)}; nano, clips or gpu alone (default: video)",
+        help=f"{', '.join(BENCHES)}; nano, clips, gpu or live alone (default: video)",
     )
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), help="folder for the results")
     options = parser.parse_args(arguments)

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from pokora_anime.schema.settings import RunConfig
 
 
-def main(header: Message) -> None:
-    """Confine, then serve until the parent is gone."""
+def main(header: Message, serve: Callable[[IO[bytes], str], None] | None = None) -> None:
+    """Confine, then serve until the parent is gone; `serve` is told where to answer and its own folder."""
     answers = _answers()
-    begun = _answered(lambda: _begin(header))
+    begun = answered(lambda: _begin(header))
     send(answers, begun)
     if "guard" in begun:
-        _serve(answers, header["temporary"])
+        (serve or _serve)(answers, header["temporary"])
     _end(header["temporary"], 0)
 
 
@@ -136,7 +136,7 @@ def _serve(answers: IO[bytes], temporary: str) -> None:
     for request in requests:
         with labelled(request.get("label", "")):
             work = _warm if request.get("warm") else partial(_render, request, answers)
-            answer = _answered(work)
+            answer = answered(work)
         requests.answered()
         send(answers, answer)
 
@@ -234,7 +234,7 @@ def _uncompiled() -> list[str]:
     ]
 
 
-def _answered(action: Callable[[], Message]) -> Message:
+def answered(action: Callable[[], Message]) -> Message:
     """What came of it as a message; Ctrl-C is listened to meanwhile and at no other time."""
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -109,14 +109,16 @@ class Child:
     of none under guard=require: then it reads every byte itself. Raises MachineError SYS-WRITE or SYS-DISK.
     """
 
+    boot = _BOOT  # what the process runs
+
     def __init__(self, config: RunConfig, grants: Grants, home: Path, writes: str, guard: str) -> None:
         self.grants, self._config = grants, config
         self.busy = False  # whether a run is under way
         self._overdue: threading.Timer | None = None  # ends a run that was interrupted and goes on
         self._temporary = temporary_folders.make(home)
         try:
-            self._process = _start(self._environment(config))
-            self._ask(
+            self._process = _start(self.boot, self._environment(config))
+            self.ask(
                 {
                     "package": str(INSTALLED.parent),
                     "libraries": library_folders(),
@@ -161,7 +163,7 @@ class Child:
             "first": first is not None,
             "watch": watch is not None,
         }
-        self._ask(asked)
+        self.ask(asked)
         with Relay(self._process) as relay:
             answer = self._answer(first, watch)
         self.busy = False
@@ -178,9 +180,18 @@ class Child:
             raise unpack_error(answer["error"]) from cause
         raise type(answer["bug"], (Exception,), {})(answer["text"]) from cause
 
+    def memory(self) -> int:
+        """Bytes of memory that the process fills; 0 where the system does not tell."""
+        import psutil
+
+        try:
+            return int(psutil.Process(self._process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
     def warm(self) -> None:
         """Import what a run imports. A fault is the next run's to tell."""
-        self._ask({"warm": True})
+        self.ask({"warm": True})
         self._answer()
 
     def interrupt(self) -> None:
@@ -200,7 +211,7 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._output.close()
+        self.output.close()
         temporary_folders.remove(self._temporary)
 
     def __enter__(self) -> Self:
@@ -216,14 +227,16 @@ class Child:
         return cast("IO[bytes]", self._process.stdin)
 
     @property
-    def _output(self) -> IO[bytes]:
+    def output(self) -> IO[bytes]:
+        """What the process answers on."""
         return cast("IO[bytes]", self._process.stdout)
 
     def _environment(self, config: RunConfig) -> dict[str, str]:
         threads = config.device.threads or usable_cores()
         return child_environment.clean(os.environ, self._temporary, threads, places_of_weights(config))
 
-    def _ask(self, message: Message) -> None:
+    def ask(self, message: Message) -> None:
+        """Send a message; nothing where the process has ended."""
         with suppress(BrokenPipeError):  # why it died is in its last answer
             send(self._input, message)
 
@@ -231,19 +244,19 @@ class Child:
         self, first: Callable[[float], bool] | None = None, watch: Watch | None = None
     ) -> Message | None:
         """The next message that ends a request; None where the process died."""
-        while (message := receive(self._output)) is not None:
+        while (message := receive(self.output)) is not None:
             if first is not None and "first" in message and not first(float(message["first"])):
                 self._process.send_signal(signal.SIGINT)
             if watch is not None and "progress" in message:
                 watch(message["progress"])
             compile_later(message.get("uncompiled", ()))
             for made in message.get("converted", ()):
-                self._keep(Path(made))
+                self.keep(Path(made))
             if message.keys() & {"path", "stopped", "error", "bug", "warm"}:
                 return message
         return None
 
-    def _keep(self, made: Path) -> None:
+    def keep(self, made: Path) -> None:
         """Keep a converted network that the process has made among its temporary files."""
         try:
             if not made.is_relative_to(self._temporary) or ".." in made.parts:
@@ -273,9 +286,9 @@ class ChildTraceback(Exception):
         return f"\n{self.args[0]}"
 
 
-def _start(own: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(boot: str, own: dict[str, str]) -> subprocess.Popen[bytes]:
     """Python without PYTHON* variables, site, user site and .pth files."""
-    line = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT]
+    line = [sys.executable, "-I", "-S", "-X", "utf8", "-c", boot]
     if sys.platform == "win32":
         return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=own)
     # In a group of its own: Ctrl-C is for us, and we hand it on. It is held back from the child until

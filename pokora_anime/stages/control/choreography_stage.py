@@ -78,11 +78,16 @@ def opening(node: Node, config: VideoConfig, context: RunContext) -> ControlTrac
     Raises MachineError SYS-IO if the poses are gone.
     """
     stored = _stored(node, context)
-    if skeleton.read(stored["figure"].astype(np.float32)) is not None:
+    if skeleton.read(joints_seen(node, context)) is not None:
         return None
     size = (config.base.height, config.base.width)
     found = control_maps.pose_map(stored["pose"][0].astype(np.float32), size, half_width(config))
     return ControlTrack(maps={"pose": control_maps.black_for_nobody(found, size)}, notes=(), node=node)
+
+
+def joints_seen(node: Node, context: RunContext) -> npt.NDArray[np.float32]:
+    """The joints [18,3] that were read in the keyframe. Raises MachineError SYS-IO if they are gone."""
+    return _stored(node, context)["figure"].astype(np.float32)
 
 
 def _stored(node: Node, context: RunContext) -> Arrays:

@@ -62,7 +62,7 @@ def check(words: Words, asking: Asking) -> dict[str, object]:
     if sent.command in RUNS and told["contest"]:
         config = job_reading.composed(sent)
         finished = _finished(config, asking.workspace)
-        prompt = {"parts": _parts(config)}
+        prompt = {"parts": known_parts(config)}
         asking.queue.warm(config, asking.user)
     return {**told, "prompt": prompt, "command_line": line, "finished": finished}
 
@@ -101,7 +101,7 @@ def _finished(config: RunConfig, workspace: Workspace) -> str | None:
     return None if root is None else run_id(workspace.path(run_folder(config, root)))
 
 
-def _parts(config: RunConfig) -> list[dict[str, object]]:
+def known_parts(config: RunConfig) -> list[dict[str, object]]:
     """The prompt between its commas, each part known to nano or not; other bases read any words."""
     from pokora_anime.choreography.action_words import forms
     from pokora_anime.prompt.prompt_syntax import parse_shot

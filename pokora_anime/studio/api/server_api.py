@@ -99,6 +99,7 @@ def page_file(name: str) -> Response:
 @router.get("/gallery/{rest:path}", include_in_schema=False)
 @router.get("/enter", include_in_schema=False)
 @router.get("/models", include_in_schema=False)
+@router.get("/live", include_in_schema=False)
 def page(rest: str = "") -> Response:
     """The studio's page; its views are addresses of one page."""
     del rest

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from pokora_anime.studio.access import Access
+from pokora_anime.studio.live_seat import LiveSeat
 from pokora_anime.studio.queue.job_board import JobBoard
 from pokora_anime.studio.queue.job_queue import JobQueue
 from pokora_anime.studio.studio_settings import StudioConfig
@@ -24,6 +25,7 @@ class Services:
     workspaces: Workspaces
     board: JobBoard
     queue: JobQueue
+    live: LiveSeat
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 

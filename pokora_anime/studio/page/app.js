@@ -11,10 +11,11 @@ const VIEWS = [
   [/^\/watch(?:\/([^/]+))?\/?$/, "watch", () => import("./watch.js")],
   [/^\/gallery\/?$/, "gallery", () => import("./gallery.js")],
   [/^\/gallery\/([^/]+)\/?$/, "gallery", () => import("./run.js")],
+  [/^\/live\/?$/, "live", () => import("./live.js")],
   [/^\/enter\/?$/, "enter", () => import("./enter.js")],
   [/^\/models\/?$/, "models", () => import("./models.js")],
 ];
-const TABS = [["make", "/"], ["watch", "/watch"], ["gallery", "/gallery"], ["enter", "/enter"], ["models", "/models"]];
+const TABS = [["make", "/"], ["live", "/live"], ["watch", "/watch"], ["gallery", "/gallery"], ["enter", "/enter"], ["models", "/models"]];
 
 const view = document.getElementById("view");
 const top = document.getElementById("top");

@@ -43,6 +43,10 @@ class Renders(Protocol):
         """Get ready for a run like this one, which somebody is about to ask for; returns at once."""
         ...
 
+    def rest(self) -> None:
+        """End what renders nothing; the machine is for somebody else."""
+        ...
+
     def interrupt(self, job: Job) -> None:
         """Stop this attempt of a job, whether it has begun or is about to."""
         ...
@@ -65,7 +69,7 @@ class JobQueue:
         self._running: dict[str, Job] = {}
         self._cancelled: set[str] = set()
         self._lock = threading.Lock()
-        self._ending = False
+        self._ending = self._paused = False
         state = workspaces.state
         state.mkdir(parents=True, exist_ok=True)
         self._held = _hold(state)
@@ -120,7 +124,7 @@ class JobQueue:
 
     def warm(self, config: RunConfig, user: str) -> None:
         """Somebody types a run: get ready for it where nothing is rendered."""
-        if not self._running:
+        if not self._running and not self._paused:
             self._renders.warm(config, self.workspaces.of(user))
 
     def cancel(self, job_id: str, user: str, version: int | None = None) -> Job:
@@ -151,8 +155,27 @@ class JobQueue:
         with self._lock:
             return [job.id for job in self._running.values() if job.user == user]
 
+    def pause(self) -> None:
+        """Begin no render until `resume`: the machine is for somebody else. Raises Problem 409 beside one."""
+        with self._lock:
+            if any(job.lane is Lane.render for job in self._running.values()):
+                raise Problem(
+                    409, "API-LIVE", "a job of the queue is rendered", expected="a machine that is free",
+                    fix="wait for it, or cancel it: its finished segments stay",
+                )  # fmt: skip
+            self._paused = True
+        self._renders.rest()
+
+    def resume(self) -> None:
+        """Work off what waited."""
+        self._paused = False
+        if not self._ending:
+            for _ in self.store.waiting(Lane.render):
+                self._turns[Lane.render].give()
+
     def _turn(self, lane: Lane) -> None:
-        job = None if self._ending else self.store.take(lane)
+        waits = self._ending or (self._paused and lane is Lane.render)
+        job = None if waits else self.store.take(lane)
         if job is not None:
             self._work(job)
 

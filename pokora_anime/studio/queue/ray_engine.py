@@ -116,6 +116,9 @@ class RayRenders:
     def warm(self, config: RunConfig, workspace: Workspace) -> None:
         """Actors keep their processes; nothing is started ahead on other machines."""
 
+    def rest(self) -> None:
+        """Other machines are no matter of this one's."""
+
     def interrupt(self, job: Job) -> None:
         """Stop this attempt of a job."""
         with self._lock:

@@ -36,6 +36,7 @@ class RenderEngine:
         self._stops: set[str] = set()  # attempts that somebody wants to end
         self._rendered = ""  # the attempt under way
         self._idle: threading.Timer | None = None
+        self._unwanted = False  # whether a process that warms up is to end once it is warm
 
     def render(self, job: Job, workspace: Workspace) -> Path:
         """The finished run's folder. Raises what the run raises, KeyboardInterrupt where it was stopped."""
@@ -55,6 +56,7 @@ class RenderEngine:
 
     def warm(self, config: RunConfig, workspace: Workspace) -> None:
         """Has a process import its libraries where none is there; returns at once."""
+        self._unwanted = False
         if self._worker is not None and self._worker.alive:
             return
         threading.Thread(target=self._warm, args=(config, workspace), daemon=True).start()
@@ -67,9 +69,16 @@ class RenderEngine:
                 worker = self._of(workspace)
                 if not worker.alive:
                     worker.warm(config)
+            if self._unwanted:
+                self.close()
         finally:
             self._rest()
             self._held.release()
+
+    def rest(self) -> None:
+        """End a process that renders nothing: somebody else wants the machine."""
+        self._unwanted = True
+        self._end_idle()
 
     def _rest(self) -> None:
         """A process that is not asked for a while ends, and gives its memory back."""

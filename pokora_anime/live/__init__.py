@@ -1,0 +1,1 @@
+"""An endless clip that follows what is typed; input, generation and display are loops of their own."""

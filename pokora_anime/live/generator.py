@@ -1,0 +1,130 @@
+"""The process that generates, from the side of who shows: started, told, and heard. Torch-free."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pokora_anime.errors import MachineError, PokoraError
+from pokora_anime.live.live_settings import LiveConfig, to_plain
+from pokora_anime.provenance.stage_records import Image
+from pokora_anime.render.worker.granted_paths import needed
+from pokora_anime.render.worker.messages import receive, unpack_error
+from pokora_anime.render.worker.parent import Child
+from pokora_anime.schema import run_identity
+from pokora_anime.schema.settings import VideoConfig
+
+MOST_BYTES = 3 * 512 * 512  # of a frame
+
+_BOOT = """
+import json, sys
+header = json.loads(sys.stdin.buffer.readline() or sys.exit())
+sys.path.insert(0, header["package"])
+from pokora_anime.live import live_child
+live_child.main(header)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A judged config to follow, known by its number; `take`: a clip of its own begins with it."""
+
+    number: int
+    config: VideoConfig
+    take: bool = False
+
+    def message(self) -> dict[str, object]:
+        """As the process is told."""
+        return {"number": self.number, "config": run_identity.to_plain(self.config), "take": self.take}
+
+
+class Hears(Protocol):
+    """Who is told what the process tells, in a thread of its own."""
+
+    def told(self, message: Mapping[str, object]) -> None:
+        """Something happened."""
+        ...
+
+    def frames(self, message: Mapping[str, object], images: Sequence[Image]) -> None:
+        """Frames from `start` on."""
+        ...
+
+    def ended(self, error: PokoraError | None) -> None:
+        """Nothing comes any more."""
+        ...
+
+
+class _LiveProcess(Child):
+    boot = _BOOT
+
+
+class Generator:
+    """A confined process that generates one session; `home` is where its temporary files lie."""
+
+    def __init__(self, first: Words, live: LiveConfig, home: Path, hears: Hears) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._hears = hears
+        self._process = _LiveProcess(first.config, needed(first.config, home), home, "live", "auto")
+        self._process.ask({**first.message(), "live": to_plain(live)})
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def ask(self, words: Words) -> None:
+        """Follow these words from now on; of several the last ones."""
+        self._process.ask(words.message())
+
+    def show(self, frame: int) -> None:
+        """This frame is shown now."""
+        self._process.ask({"shown": frame})
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.ask({"end": True})
+        self._process.close()
+
+    def memory(self) -> int:
+        """Bytes of memory that the process fills; 0 where the system does not tell."""
+        return self._process.memory()
+
+    def _listen(self) -> None:
+        error: PokoraError | None = MachineError(
+            "SYS-RENDER", "the process that generates was ended", expected="a session that ends by itself",
+            fix="start it again",
+        )  # fmt: skip
+        try:
+            while (message := receive(self._process.output)) is not None:
+                if "frames" in message:
+                    self._hears.frames(message, self._images(message))
+                elif "error" in message:
+                    error = unpack_error(message["error"])
+                elif "bug" in message:
+                    error = MachineError("SYS-RENDER", f"{message['bug']}: {message['text']}")
+                    print(message["trace"])
+                elif "ended" in message:
+                    error = None
+                else:
+                    for made in message.get("converted", ()):
+                        self._process.keep(Path(made))
+                    self._hears.told(message)
+        except (OSError, ValueError):
+            pass  # the pipe was closed from this side, or what came is none of ours
+        self._hears.ended(error)
+
+    def _images(self, message: Mapping[str, object]) -> list[Image]:
+        """The frames behind a message. Raises ValueError, OSError."""
+        height, width = (int(side) for side in message["size"])  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType, reportUnknownArgumentType]
+        count, size = int(str(message["frames"])), 3 * height * width
+        if not 0 < size <= MOST_BYTES or not 0 < count <= 64:
+            raise ValueError(f"{count} frames of {width}x{height}")
+        found: list[Image] = []
+        for _ in range(count):
+            data = self._process.output.read(size)
+            if len(data) != size:
+                raise ValueError("a frame is cut off")
+            found.append(np.frombuffer(data, np.uint8).reshape(height, width, 3))
+        return found

@@ -1,0 +1,104 @@
+"""Settings of `pokora live`, typed as live.key=value, and what a session is. Torch-free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Annotated
+
+from pokora_anime.errors import ConfigError
+from pokora_anime.schema import field_laws
+from pokora_anime.schema.field_laws import Law, Setting
+from pokora_anime.system.did_you_mean import nearest
+
+PREFIX = "live."
+FPS = 8  # generated frames of a second of the clip, as of nano's other clips
+KNOWN = 4  # frames that a segment takes over from those before it
+KEYFRAME_STEPS = 4  # of a look that is taken on while the clip goes on
+
+
+class LiveRuntime(Enum):
+    """What computes a live clip; auto takes OpenVINO where it is installed."""
+
+    auto = "auto"
+    torch = "torch"
+    openvino = "openvino"
+
+
+def _share(text: str) -> Law:
+    return Law(text, low=0, high=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveConfig:
+    """How a live clip is computed and shown; the defaults are those of docs/live.md's tables."""
+
+    steps: Annotated[int, Law("denoising steps of a segment (LCM)", low=1, high=4)] = 2
+    size: Annotated[int, Law("side of a frame", low=256, high=512, multiple=64, unit="px")] = 256
+    frames: Annotated[int, Law("frames of a segment, known ones included", low=8, high=16, multiple=4)] = 16
+    fixed_noise: Annotated[float, _share("share of a frame's noise that all frames have in common")] = 0.75
+    latent_feedback: Annotated[
+        float, _share("how much a segment starts from the last latent in place of the look's in its poses")
+    ] = 0.0
+    smoothing: Annotated[
+        float, Law("how much of a shown frame is the one before it, moved along", low=0, high=0.9)
+    ] = 0.45
+    seed: Annotated[int, Law("seed of the look and of the dance", low=0, high=2**31 - 1)] = 0
+    runtime: Annotated[LiveRuntime, Law("what computes")] = LiveRuntime.auto
+    threads: Annotated[int, Law("processor threads that generate; 0: all cores", low=0, high=256)] = 0
+
+    @property
+    def schedule(self) -> int:
+        """Steps of the schedule whose last ones are computed: the first ones are left out, as the segment
+        starts from the look in its poses."""
+        return max(self.steps + 1, self.steps * 3 // 2)
+
+
+def to_plain(config: LiveConfig) -> dict[str, object]:
+    """The settings as JSON has them."""
+    return {
+        name: value.value if isinstance(value := getattr(config, name), Enum) else value
+        for name in LiveConfig.__dataclass_fields__
+    }
+
+
+def of_plain(values: Mapping[str, object]) -> LiveConfig:
+    """The settings that `to_plain` was given."""
+    found = dict(values)
+    return LiveConfig(**{**found, "runtime": LiveRuntime(str(found["runtime"]))})  # pyright: ignore[reportArgumentType]  # of our own process
+
+
+def read(words: Sequence[str]) -> LiveConfig:
+    """The settings from words. Raises ConfigError CFG-SYNTAX, CFG-KEY, CFG-TYPE, CFG-RANGE."""
+    known = {f"{PREFIX}{one.key}": one for one in field_laws.settings(LiveConfig)}
+    found: dict[str, object] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or key not in known:
+            best = nearest(key, list(known))
+            fix = f"did you mean {best}=?" if best else "`pokora live --help`"
+            code = "CFG-KEY" if equals else "CFG-SYNTAX"
+            raise ConfigError(code, word[:80], expected=", ".join(f"{name}=" for name in known), fix=fix)
+        found[known[key].key] = _value(known[key], key, text.strip())
+    return replace(LiveConfig(), **found)  # pyright: ignore[reportArgumentType]  # each is of its field's type
+
+
+def _value(setting: Setting, key: str, text: str) -> object:
+    if issubclass(setting.kind, Enum):
+        if text not in setting.members:
+            best = nearest(text, setting.members) or setting.members[0]
+            raise ConfigError(
+                "CFG-RANGE", f"{key}={text[:60]}", expected="|".join(setting.members), fix=f"{key}={best}"
+            )
+        return setting.kind[text]
+    whole = setting.kind is int
+    if not re.fullmatch(r"-?\d{1,10}" if whole else r"-?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})", text, re.ASCII):
+        expected = "a whole number" if whole else "a number"
+        raise ConfigError("CFG-TYPE", f"{key}={text[:60]}", expected=expected, fix=f"{key}={setting.default}")
+    number = int(text) if whole else float(text)
+    if not setting.law.holds(number):
+        near = field_laws.number(setting.law.nearest(number))
+        raise ConfigError("CFG-RANGE", f"{key}={text}", expected=setting.law.range(), fix=f"{key}={near}")
+    return number
