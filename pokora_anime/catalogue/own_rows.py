@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import yaml
 
@@ -161,13 +162,8 @@ def read_lora(entry: Mapping[str, Json]) -> Row:
     """The row of an entry of a LoRA. Raises ValueError, TypeError, KeyError or AttributeError for another."""
     row = parse(entry)
     words = (row.author, row.title, row.page, row.reason, row.data_statement, row.data_set, row.version_of)
-    texts: tuple[object, ...] = (
-        row.id,
-        row.role,
-        row.repo,
-        row.licence,
-        *words,
-    )  # nothing has looked at them
+    # Nothing has looked at them yet: the JSON of a stranger may hold numbers.
+    texts = cast("tuple[object, ...]", (row.id, row.role, row.repo, row.licence, *words))
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("a text that is none")
     if row.repo != f"own:{row.id}" or not ID.fullmatch(row.id) or row.files != (f"{row.id}.safetensors",):
