@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 TARGETS = set(
-    "help setup video stills studio submission sweep test lint docs bench bench-gpu bench-regression clean"
+    "help setup video stills studio live submission sweep test lint docs bench bench-gpu bench-regression clean"
     "".split()
 )
 PROMPTS = (

@@ -279,7 +279,9 @@ class Models:
         self._hash(row, folder)
         return folder
 
-    def _pretrained(self, kind: Any, row: Row, subfolder: str = "", dtype: torch.dtype | None = None) -> Any:
+    def _pretrained(
+        self, kind: Any, row: Row, subfolder: str = "", dtype: torch.dtype | None = None, **named: bool
+    ) -> Any:
         """Safetensors only, offline, in the weights' dtype."""
         folder = self._checked(row)
         try:
@@ -289,6 +291,7 @@ class Models:
                 use_safetensors=True,
                 local_files_only=True,
                 dtype=dtype or self.dtype,
+                **named,
             )
         except (OSError, ValueError, RuntimeError) as error:
             if is_out_of_memory(error):
@@ -361,6 +364,15 @@ class Models:
         overflows = row.id not in FP16_VAES and self.family is Family.sdxl and self.dtype == torch.float16
         return torch.float32 if overflows else self.dtype
 
+    def _encoder(self, kind: Any, part: str) -> Any:
+        """A text encoder, whole: transformers fills what its file lacks with random numbers."""
+        encoder, told = self._pretrained(kind, self._base_row, part, output_loading_info=True)
+        lacking = sorted(name for name in told["missing_keys"] if not name.endswith("position_ids"))
+        if lacking:
+            error = ValueError(f"{len(lacking)} weights are missing, such as {lacking[0]}")
+            raise self._unloadable(self._base_row, part, error)
+        return encoder
+
     def _load_text(self) -> TextStack:
         self._checked(self._base_row)
         names = [(name, kind) for name, kind in ENCODERS if (self._base / name).is_dir()]
@@ -375,7 +387,7 @@ class Models:
             raise self._unloadable(self._base_row, "tokenizer", error) from error
 
         def load() -> list[Any]:
-            encoders = [self._pretrained(kind, self._base_row, name) for name, kind in names]
+            encoders = [self._encoder(kind, name) for name, kind in names]
             for (name, _), encoder in zip(names, encoders, strict=True):
                 merge_into_encoder(encoder, name, self.loras)
             return [self._ready(encoder) for encoder in encoders]

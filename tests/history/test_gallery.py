@@ -160,7 +160,7 @@ def test_a_clip_plays_under_the_focus_and_two_in_step(page: Page, sweep: Path) -
     )
     assert first == second
     rows = page.tell("[...document.querySelectorAll('#differences tbody tr')].map((row) => row.textContent)")
-    assert rows[0] == "seed02" and any(row.startswith("Flicker (delivered frames)0.200.50") for row in rows)
+    assert rows[0] == "seed02" and any(row.startswith("Flicker (delivered frames)0.200.85") for row in rows)
     page.key("Escape")
     assert page.tell("document.getElementById('beside').open") is False
     assert page.errors == []

@@ -47,6 +47,19 @@ def test_a_damaged_tokenizer_is_a_weights_error(tmp_path: Path) -> None:
     assert caught.value.code == "WGT-DAMAGED"
 
 
+@pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
+def test_a_text_encoder_that_lacks_a_weight_is_refused(tmp_path: Path, part: str) -> None:
+    """transformers fills it with random numbers, and the pictures would be those of another prompt."""
+    folder = tiny_networks.family(tmp_path)
+    (file,) = (folder / part).glob("*.safetensors")
+    tensors = load_file(file)
+    lost = next(name for name in tensors if name.endswith("fc1.weight"))
+    save_file({name: one for name, one in tensors.items() if name != lost}, file, metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"weights are missing, such as .*fc1\.weight") as caught:
+        tiny_networks.models(folder).text_stack().encode([[[1]], [[1]]])
+    assert caught.value.code == "WGT-DAMAGED"
+
+
 @pytest.mark.parametrize("name", ["model_index.json", "tokenizer/tokenizer.json"])
 def test_the_text_hash_knows_what_decides_about_a_prompt(tmp_path: Path, name: str) -> None:
     folder = tiny_networks.family(tmp_path)
