@@ -22,7 +22,7 @@ CLIP_BARS = {
 ACTION_BAR, CAMERA_BAR = 0.97, 0.90
 POSE_BAR, POSE_GAIN, DEPTH_BAR = 0.90, 0.30, 0.90
 LCM_BAR, COLOR_BAR = 0.03, 3.0
-STYLE_BAR, PSNR_BAR, EYES_BAR = 0.95, 32.0, 0.97
+STYLE_BAR, STYLE_LOST_BAR, PSNR_BAR, EYES_BAR = 0.95, 0.02, 32.0, 0.97
 FLICKER_BAR = 1.2
 PROBE_BAR, DECODED_BAR = 0.99, 0.97
 BYTES_BAR, FILE_BAR = 60_000_000, 15_000_000
@@ -208,14 +208,43 @@ def speed_lines(rows: Sequence[Row]) -> list[Line]:
     ]
 
 
-def style_line(rows: Sequence[Row]) -> Line:
+def style_lines(rows: Sequence[Row]) -> list[Line]:
+    """What is promised of the style LoRAs at weight 1."""
+    return [_told_apart(rows), _lost(rows)]
+
+
+def _told_apart(rows: Sequence[Row]) -> Line:
     """Whether the probe tells which style LoRA was on."""
-    right = [float(row["found"] == row["wanted"]) for row in rows]
     by_style = {
-        style: nano_metrics.share([r for r, row in zip(right, rows, strict=True) if row["wanted"] == k])
-        for k, style in enumerate(ATTRIBUTES["style"])
+        style: [float(row[style]["style"] == number) for row in rows]
+        for number, style in enumerate(ATTRIBUTES["style"])
     }
-    return share_line("style LoRAs told apart at weight 1", right, STYLE_BAR, by_style=by_style)
+    shares = {style: nano_metrics.share(right) for style, right in by_style.items()}
+    every = [one for right in by_style.values() for one in right]
+    return share_line("style LoRAs told apart at weight 1", every, STYLE_BAR, by_style=shares)
+
+
+def _lost(rows: Sequence[Row]) -> Line:
+    """What a style costs, in pictures of the same prompts from the same noise as without it."""
+    found: dict[str, dict[str, float]] = {}
+    for style in ATTRIBUTES["style"][1:]:
+        for name in (one for one in STILL if one != "style"):
+            plain, styled = rights(rows, "plain", name), rights(rows, style, name)
+            if plain:
+                less, low, high = nano_metrics.bootstrap_difference(np.array(plain), np.array(styled))
+                shares = {"plain": nano_metrics.share(plain), "styled": nano_metrics.share(styled)}
+                found[f"{style}, {title(name)}"] = {**shares, "lost": less, "low": low, "high": high}
+    name, worst = max(found.items(), key=lambda item: item[1]["lost"])
+    return Line(
+        what="style LoRAs at weight 1: accuracy lost against plain, worst attribute",
+        bar=f"<= {100 * STYLE_LOST_BAR:g} points",
+        shown=f"{100 * worst['lost']:+.1f} ({name}, {100 * worst['low']:+.1f} to {100 * worst['high']:+.1f})",
+        value=worst["lost"],
+        met=worst["lost"] <= STYLE_LOST_BAR,
+        count=len(rows),
+        interval=(worst["low"], worst["high"]),
+        details=found,
+    )
 
 
 def negative_line(rows: Sequence[Row]) -> Line:
@@ -300,7 +329,7 @@ SECTIONS: dict[str, Callable[[Sequence[Row]], list[Line]]] = {
     "pose": lambda rows: [pose_line(rows)],
     "depth": lambda rows: [depth_line(rows)],
     "stills": speed_lines,
-    "styles": lambda rows: [style_line(rows)],
+    "styles": style_lines,
     "negative": lambda rows: [negative_line(rows)],
     "drawn": drawn_lines,
 }

@@ -310,20 +310,19 @@ def depth(bench: Bench, count: int) -> None:
 
 
 def styles(bench: Bench, count: int) -> None:
-    """Stills without a style LoRA, with pastel and with flat color, at weight 1."""
-    names = list(STYLES)
-    for number, (style, role) in enumerate(STYLES.items()):
-        mine = {i for i in range(count) if i % len(names) == number}
-        todo = [i for i in bench.rows.missing("styles", count) if i in mine]
-        for start in range(0, len(todo), BATCH):
-            batch = todo[start : start + BATCH]
-            asks = prompts("styles", batch)
-            made = bench.studio.stills([a.text for a in asks], batch, style=role)
-            for index, found in zip(batch, judged(bench.probe, made), strict=True):
-                bench.rows.add("styles", index, {"wanted": number, "found": found["style"]})
-        if role is not None:
-            bench.studio.forget("lcm", role)
-        print(f"nano: styles, {style} done", flush=True)
+    """Stills of the same prompts from the same noise: plain, pastel and flat color, at weight 1."""
+    for batch in bench.batches("styles", count):
+        asks = prompts("styles", batch)
+        texts = [one.text for one in asks]
+        found = {
+            style: judged(bench.probe, bench.studio.stills(texts, batch, style=role))
+            for style, role in STYLES.items()
+        }
+        for k, (index, one) in enumerate(zip(batch, asks, strict=True)):
+            row: Row = {"wanted": wanted_of(one), "shot": one.scene.shot}
+            bench.rows.add("styles", index, row | {style: seen[k] for style, seen in found.items()})
+    for role in filter(None, STYLES.values()):
+        bench.studio.forget("lcm", role)
 
 
 def negative(bench: Bench, count: int) -> None:

@@ -264,7 +264,7 @@ def _entry(new: NewLora, motion: bool, sha256: str, size: int) -> dict[str, Json
         "licence": new.licence,
         "citation": [],
         "status": Status.review.value,
-        "reason": "an own LoRA: base, licence and data are as its owner states",
+        "reason": own_rows.LORA_REASON,
         "data_statement": " ".join(new.data_statement.split()),
         "author": new.author,
         "title": new.title,

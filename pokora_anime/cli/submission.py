@@ -88,11 +88,17 @@ def _build(arguments: list[str]) -> int:
 
     parser = _parser("build")
     parser.add_argument("--draft", action="store_true", help="write it although something bars the entry")
-    draft: bool = parser.parse_args(arguments).draft
+    parser.add_argument(
+        "--with-loras",
+        action="store_true",
+        help="carry the LoRAs that were trained here (at most 64 MiB): a judge's replay computes with them",
+    )
+    typed = parser.parse_args(arguments)
+    draft: bool = typed.draft
     root = Path()
     missing = draft and not project.path(root).exists()
     words = project.Project() if missing else project.load(root)
-    built = build.build(root, words, draft=draft, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    built = build.build(root, words, draft=draft, loras=typed.with_loras, tell=_tell)
     for line in lines(built.findings):
         print(line)
     if built.path is None:
@@ -103,6 +109,10 @@ def _build(arguments: list[str]) -> int:
     print(f"{built.size / 1e6:.1f} MB, poster pictures at JPEG quality {built.poster_quality}")
     print(built.path)
     return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _parser(name: str) -> argparse.ArgumentParser:

@@ -147,7 +147,9 @@ def training_data(case: Case) -> Iterator[Finding]:
         got = f"{use.weights.id}: {stated or 'nothing is stated'}"
         if stated:
             card = (
-                f"read its data card: pokora data show {use.weights.data_set}" if use.weights.data_set else ""
+                f"read its data card: pokora data show {use.weights.data_set}, or data-cards/ of a bundle"
+                if use.weights.data_set
+                else ""
             )
             yield review("RULE-TRAINING-DATA", message, use.where, got, "free data", fix=card)
         else:

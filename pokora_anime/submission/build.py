@@ -24,6 +24,7 @@ from pokora_anime.submission.bundle import (
     rewritten_files,
     ro_crate,
     seal,
+    stated_loras,
     zip_writer,
 )
 from pokora_anime.submission.bundle.source_tree import Source, read
@@ -77,10 +78,18 @@ def consider(root: Path, project: Project, *, draft: bool = False) -> Judged:
     )
 
 
-def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lambda _: None) -> Built:
+def build(
+    root: Path,
+    project: Project,
+    *,
+    draft: bool = False,
+    loras: bool = False,
+    tell: Tell = lambda _: None,
+) -> Built:
     """Writes submission/dist/<title>-<hash>.zip with its PDFs beside it, or nothing where something bars it.
 
-    A draft is written in any case, watermarked. Raises PokoraError SUB-*, SYS-*, REC-*.
+    A draft is written in any case, watermarked; with `loras` the team's own LoRAs go into the archive. Raises
+    PokoraError SUB-*, SYS-*, REC-*.
     """
     tell("verifying the runs")
     judged = consider(root, project, draft=draft)
@@ -98,7 +107,8 @@ def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lam
     if entry_rules.barring(findings) and not draft:
         return Built(path=None, findings=findings)
     tell("bundle")
-    files = _files(judged, made, shown.data, draft=draft)
+    own = stated_loras.carried(judged.checkpoints, files=loras)
+    files = _files(judged, made, shown.data, own, draft=draft)
     listed = manifest.parse(files[file_names.MANIFEST])
     signed_copies = credentials.make(judged.choice, tell)
     digests = manifest.hashes(
@@ -110,8 +120,10 @@ def build(root: Path, project: Project, *, draft: bool = False, tell: Tell = lam
     return Built(path=path, findings=findings, size=path.stat().st_size, poster_quality=made.quality)
 
 
-def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict[str, bytes]:
-    """Every file of the bundle but the signature and the signed copies."""
+def _files(
+    judged: Judged, made: Documents, data: Table, loras: Mapping[str, bytes], *, draft: bool
+) -> dict[str, bytes]:
+    """Every file of the bundle but the signature and the signed copies; `loras` are those of own LoRAs."""
     choice, source = judged.choice, judged.source
     files: dict[str, bytes] = {file_names.WRITEUP: made.writeup, file_names.POSTER: made.poster}
     entry: dict[str, str] = {}
@@ -124,7 +136,7 @@ def _files(judged: Judged, made: Documents, data: Table, *, draft: bool) -> dict
             files[own] = files[entry[own]]
     sources = source.files if source else dict[str, bytes]()
     files |= {f"{file_names.SOURCE}/{name}": text for name, text in sources.items()}
-    files |= data_cards.carried(judged.checkpoints)
+    files |= data_cards.carried(judged.checkpoints) | dict(loras)
     files[file_names.CITATIONS] = bibtex(judged.checkpoints).encode()
     rows = [one.to_plain() for one in judged.checkpoints]
     files[file_names.WEIGHTS] = rewritten_files.to_json([*rows])

@@ -23,6 +23,7 @@ SOURCE = "source"
 SCORECARD = "reports/scorecard.json"  # of a run, below its folder
 CREDENTIALS = "credentials"
 CARDS = "data-cards"  # of LoRAs that were trained with the workshop
+LORAS = "loras"  # the LoRAs themselves, where the team has asked for that
 WRITEUP, POSTER = f"{ENTRY}/writeup.pdf", f"{ENTRY}/poster.pdf"
 CITATIONS = f"{ENTRY}/citations.bib"
 VIDEO = f"{ENTRY}/video.mp4"
@@ -38,6 +39,16 @@ def still(index: int) -> str:
 def data_cards(row: str) -> tuple[str, str]:
     """The data card of an own LoRA: for programs, and for readers."""
     return f"{CARDS}/{row}.json", f"{CARDS}/{row}.md"
+
+
+def own_lora(row: str) -> str:
+    """What a bundle states of an own LoRA: its registry row with hash, licence and data."""
+    return f"{CARDS}/{row}.lora.json"
+
+
+def lora_file(row: str) -> str:
+    """An own LoRA itself."""
+    return f"{LORAS}/{row}.safetensors"
 
 
 def signed_copy(delivered: str) -> str:

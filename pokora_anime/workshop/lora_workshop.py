@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pokora_anime.catalogue import own_rows, own_weights, registry
-from pokora_anime.errors import DataError, TrainingError
+from pokora_anime.errors import DataError, Interrupted, PokoraError, TrainingError
 from pokora_anime.system.files import file_lock
 from pokora_anime.system.files.atomic_files import writing
 from pokora_anime.system.files.user_folder import data_folder
@@ -59,15 +59,55 @@ class Made:
     registered: bool
 
 
-def make(assignment: Assignment, tell: Tell) -> Made:
-    """Train, judge, record and register. Raises PokoraError TRN-*, DAT-*, CFG-OWN, WGT-*, SYS-*."""
+def make(assignment: Assignment, tell: Tell, opened: list[TrainingBase] | None = None) -> Made:
+    """Train, judge, record and register. Raises PokoraError TRN-*, DAT-*, CFG-OWN, WGT-*, SYS-*.
+
+    `opened` keeps the base for the next training of the same one.
+    """
     settings, work = assignment.settings, assignment.work
     refuse(assignment)
     with alone(settings.id), writing(work):
         if assignment.fresh:
             clear(work, settings.id)
         work.mkdir(parents=True, exist_ok=True)
-        return _made(assignment, tell)
+        return _made(assignment, tell, [] if opened is None else opened)
+
+
+def make_all(assignments: Sequence[Assignment], tell: Tell, page: Path) -> list[Made | PokoraError]:
+    """Several trainings of one base, one after the other, and one page of them at `page`.
+
+    What can be refused of any is refused before the first; one that fails later stops no other, and its error
+    stands in its place. Raises PokoraError as `refuse` does.
+    """
+    from pokora_anime.workshop.training import trainings_page
+
+    for assignment in assignments:
+        refuse(assignment)
+    opened: list[TrainingBase] = []
+    found: list[Made | PokoraError] = []
+    works = {assignment.settings.id: assignment.work for assignment in assignments}
+    for assignment in assignments:
+        trainings_page.write(page, works, _told(assignments, found))
+        try:
+            found.append(make(assignment, tell, opened))
+        except Interrupted:
+            raise
+        except PokoraError as error:
+            tell(error.line())
+            found.append(error)
+    trainings_page.write(page, works, _told(assignments, found))
+    return found
+
+
+def _told(assignments: Sequence[Assignment], found: Sequence[Made | PokoraError]) -> dict[str, str]:
+    """By id how far each training is."""
+    told = {one.settings.id: "waits" for one in assignments}
+    for name, one in zip(told, (*found, None), strict=False):
+        if one is None:
+            told[name] = "is being trained"
+        else:
+            told[name] = one.line() if isinstance(one, PokoraError) else "done"
+    return told
 
 
 def refuse(assignment: Assignment) -> None:
@@ -80,20 +120,44 @@ def refuse(assignment: Assignment) -> None:
             expected=f"at most {len(data.entries) - 1}",
             fix="leave --held-out out",
         )
+    _refuse_idle_stop(settings)
     if assignment.register:
         own_weights.rivals(new_lora(assignment), _taken(), replace=_may_replace(assignment))
     if found := data_checks.check(assignment.data):
         raise DataError(found[0].code, f"{found[0].where}: {found[0].message}", fix=found[0].fix)
 
 
-def _made(assignment: Assignment, tell: Tell) -> Made:
+def _refuse_idle_stop(settings: LoraSettings) -> None:
+    """An early stop that no look could ever bring about."""
+    patience, every = settings.early_stop, settings.every
+    if patience and not settings.held_out:
+        raise TrainingError(
+            "TRN-HELD-OUT",
+            f"--early-stop {patience} with no picture held out",
+            expected="at least one, whose loss says when to stop",
+            fix="--held-out 2, or --early-stop 0",
+        )
+    if patience and every * (patience + 1) > settings.steps:
+        most = settings.steps // (patience + 1)
+        raise TrainingError(
+            "TRN-LOOKS",
+            f"--early-stop {patience} with {settings.steps // every} looks in {settings.steps} steps",
+            expected=f"at least {patience + 1} looks",
+            fix=f"--every {most}" if most else "--early-stop 0",
+        )
+
+
+def _made(assignment: Assignment, tell: Tell, opened: list[TrainingBase]) -> Made:
     from pokora_anime.workshop.judging import lora_verdict
     from pokora_anime.workshop.training import training_page
     from pokora_anime.workshop.training.lora_training import LoraTraining
     from pokora_anime.workshop.training.training_base import TrainingBase
 
     settings, data, work = assignment.settings, assignment.data, assignment.work
-    base = TrainingBase(settings.base.value, assignment.words, assignment.folders)
+    if not opened:
+        opened.append(TrainingBase(settings.base.value, assignment.words, assignment.folders))
+    (base,) = opened
+    base.models.free("unet", "vae")  # another training's layers may be in it
     _tell_long_captions(base, data, tell)
     training = LoraTraining(settings, data, base, work)
     tell(f"page: {work / training_page.PAGE}")

@@ -15,7 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.nano import nano, nano_flow, nano_lines, nano_metrics, nano_page, nano_planned, nano_rows
+from benchmarks.nano import (
+    nano,
+    nano_flow,
+    nano_lines,
+    nano_metrics,
+    nano_page,
+    nano_planned,
+    nano_rows,
+)
 from benchmarks.nano.nano_prompts import asked
 from benchmarks.nano.nano_rows import Rows, key
 from benchmarks.nano.nano_sections import camera_index, read_strip, unchanged, write_strip
@@ -410,10 +418,13 @@ def test_lcm_is_held_to_its_worst_attribute() -> None:
 
 
 def test_styles_and_negatives_and_sizes() -> None:
-    rows = [{"wanted": k % 3, "found": 0 if k == 1 else k % 3} for k in range(12)]
-    line = nano_lines.style_line(rows)
-    assert line.value == pytest.approx(11 / 12)
-    assert line.details["by_style"]["pastel"] == 0.75
+    wanted = dict.fromkeys(STILL, 1)
+    names = ATTRIBUTES["style"]
+    styled = [{name: {**wanted, "style": k} for k, name in enumerate(names)} for _ in range(8)]
+    styled[3]["pastel"] = {**wanted, "style": 0, "outfit": 2}
+    apart, lost = nano_lines.style_lines([{"wanted": wanted, "shot": "upper body", **row} for row in styled])
+    assert apart.value == pytest.approx(23 / 24) and apart.details["by_style"]["pastel"] == 7 / 8
+    assert lost.value == pytest.approx(1 / 8) and "pastel, outfit" in lost.shown and lost.status == "SHORT"
     assert nano_lines.negative_line([{"with": 0, "without": 1}]).status == "met"
     assert nano_lines.negative_line([{"with": 1, "without": 1}]).status == "SHORT"
     assert nano_lines.size_line({"bytes": 49_000_000, "largest_file": 14_000_000}).status == "met"

@@ -31,6 +31,7 @@ from pokora_anime.nano.nano_extractors import PoseExtractor
 from pokora_anime.nano.recipe import MEMBERS, Training, make_recipe
 from pokora_anime.nano.train import (
     Assignment,
+    adopted_style,
     check,
     copy_family,
     kept_from,
@@ -53,6 +54,7 @@ from pokora_anime.nano.train.members.train_vae import standardise
 from pokora_anime.nano.train.training_loop import Dice, Place, Progress, begin, train
 from pokora_anime.nano.world.vocabulary import words
 from pokora_anime.schema.settings import Family
+from pokora_anime.system.files.installed_package import NANO_WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -393,6 +395,29 @@ def test_clips_are_drawn_by_a_still_camera_whatever_their_captions_say() -> None
     scene, _ = scene_and_time("clips", 0, 0)
     said = " ".join(clip_caption(scene, rng) for _ in range(60))
     assert all(move in said for move in ("pan left", "pan right", "zoom in", "zoom out"))
+
+
+def test_a_style_of_the_workshop_becomes_a_member(tmp_path: Path) -> None:
+    """The shipped pastel, taken for what `pokora train lora` made: the same layers in both formats."""
+    shipped = NANO_WEIGHTS / "lora_pastel"
+    work, target = tmp_path / "work", tmp_path / "weights"
+    work.mkdir()
+    target.mkdir()
+    shutil.copyfile(shipped / STYLES["lora_pastel"], work / "mine.safetensors")
+    training = {"steps": 9, "batch": 8, "rate": 2e-3, "rank": 4, "views": 1, "dropout": 0.1, "seed": 0}
+    told = {
+        "file": {"name": "mine.safetensors"}, "data": {"version": "0" * 12}, "made_with": {},
+        "training": {**training, "seconds": 60.0}, "scores": {"moved": 30.0, "nearer": 0.5},
+    }  # fmt: skip
+    (work / "style.json").write_text(json.dumps(told))
+    adopted_style.adopt(work, target, "lora_pastel")
+    for name in (LORA_FILE, STYLES["lora_pastel"]):
+        mine, theirs = (load_file(folder / name) for folder in (target / "lora_pastel", shipped))
+        assert set(mine) == set(theirs) and all(torch.equal(mine[one], theirs[one]) for one in mine)
+    assert json.loads((target / "MANIFEST.json").read_text())[f"lora_pastel/{LORA_FILE}"]
+    assert "| lora_pastel | 9 | 8 | 1 |" in (target / "README.md").read_text()
+    with pytest.raises(ValueError, match="is no layer of nano's UNet"):
+        adopted_style.layers({"lora_unet_elsewhere.lora_up.weight": torch.zeros(1)})
 
 
 @pytest.mark.parametrize("member", STYLES)

@@ -62,7 +62,7 @@ def settings(data: Stored, **change: object) -> LoraSettings:
     whole = LoraSettings(
         id="mika", data=data.data.name, base=Family.nano, role=Role.character, rank=2, steps=6, batch=2,
         rate=1e-2, dropout=0.1, held_out=1, prior=0, every=3, seed=0, layers=Layers.all, dora=False,
-        flip=False, views=2, trigger="",
+        flip=False, views=2, trigger="", early_stop=0,
     )  # fmt: skip
     return replace(whole, **change)
 
@@ -288,6 +288,30 @@ def test_another_training_is_not_gone_on_with(training: Training) -> None:
     assert training(rank=4).loop.standing.step == 0
 
 
+def test_a_loss_that_falls_no_more_ends_it_and_the_best_step_is_kept(training: Training) -> None:
+    """Learnt by heart at a rate that is too high, killed at its last look, and settled when it is resumed."""
+    change = {"rate": 0.05, "steps": 40, "every": 1, "early_stop": 2}
+    begun = training(**change)
+    best = begun.work / "best.safetensors"
+    while not begun.loop.ended:
+        begun.loop.advance(begun.seen, begun.prior)
+        begun.loop.look(begun.held, quiet_look)
+        if begun.loop.standing.best_step == begun.loop.standing.step:
+            lora_adapter.save_lora(begun.unet, begun.settings, best)
+    resumed, lines = training(**change), list[str]()
+    assert resumed.run(lines.append).read_bytes() == best.read_bytes()
+    standing = resumed.loop.standing
+    assert standing.step == standing.kept + 2 < 40 and "ended early" in lines[-1]
+    assert min(standing.held_out, key=lambda look: look[1])[0] == standing.kept
+    assert "ended early" in (resumed.work / training_page.PAGE).read_text()
+
+
+def test_looks_without_a_fall_are_counted_from_the_best_trained_one() -> None:
+    looks = [(0, 0.1), (10, 0.5), (20, 0.4), (30, 0.4), (40, 0.6)]
+    counted = [[Standing(held_out=looks[:n]).worn_out(p) for n in range(1, 6)] for p in (0, 1, 2)]
+    assert counted == [[False] * 5, [False, False, False, True, True], [False] * 4 + [True]]
+
+
 def test_the_page_shows_curves_and_samples(training: Training) -> None:
     one = training()
     one.run(quiet)
@@ -344,6 +368,13 @@ def test_what_cannot_be_trained_is_refused_first(data: Stored, tmp_path: Path) -
     assert refused("--data", "mika", "--base", "sd3", *monkey).code == "CFG-SYNTAX"
     assert refused("--data", "mika", "--base", "sdxl", *monkey).code == "WGT-MISSING"
     assert refused("--data", "mika", "--base", "nano", "--held-out", "8", *monkey).code == "TRN-HELD-OUT"
+    never = ("--data", "mika", "--base", "nano", *monkey, "--early-stop")
+    assert refused(*never, "2", "--held-out", "0").code == "TRN-HELD-OUT"
+    several = ("--base", "nano", *monkey, "--data", "mika,mika")
+    assert refused(*several).code == "CFG-SYNTAX" and "--id mika-1,mika-2" in refused(*several).fix
+    assert refused(*several, "--id", "a,b").code == "CFG-OWN"
+    looks = refused(*never, "9", "--held-out", "1")
+    assert looks.code == "TRN-LOOKS" and "--every 30" in looks.fix
     assert refused("--data", "mika", "--base", "nano", "--id", "pastelAnimeXL", *monkey).code == "CFG-OWN"
     assert refused("--data", "mika", "--base", "nano", "--licence", "MTI", *monkey).code == "DAT-LICENCE"
 
@@ -375,6 +406,31 @@ def test_a_lora_is_judged_told_and_registered(
         settings=settings(data), data=data, work=tmp_path, author=Author(name="", title="", licence="CC0-1.0")
     )
     lora_workshop.refuse(same)  # what this very training made may be made again
+
+
+@pytest.mark.apart
+def test_several_are_trained_with_one_base_and_one_that_fails_stops_no_other(
+    data: Stored, bases: dict[str, TrainingBase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lora_verdict, "WEIGHTS", (0.0, 1.0))
+    monkeypatch.setattr(lora_verdict, "SWEPT", 1)
+    monkeypatch.setattr(lora_verdict, "PICTURES", {Family.nano: 2})
+    monkeypatch.setattr(lora_verdict, "STILL_MOVED", 0.0)
+    told = {"first": {}, "broken": {"rate": 1e9, "steps": 40, "every": 1}, "last": {}}
+    assignments = [
+        lora_workshop.Assignment(
+            settings=settings(data, id=name, **change), data=data, work=tmp_path / name, register=False,
+            author=Author(name="", title="", licence="CC0-1.0"), words=WORDS, folders=bases["nano"].folders,
+        )
+        for name, change in told.items()
+    ]  # fmt: skip
+    first, broken, last = lora_workshop.make_all(assignments, quiet, tmp_path / "index.html")
+    assert isinstance(broken, PokoraError) and broken.code == "TRN-NAN"
+    assert not isinstance(first, PokoraError) and not isinstance(last, PokoraError)
+    assert first.file.read_bytes() == last.file.read_bytes()  # the base holds nothing of the others
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<section>") == 3 and "TRN-NAN" in page and "http-equiv" not in page
+    assert all(f'href="{name}/index.html"' in page for name in told)
 
 
 def _is_used_as_a_character() -> None:
@@ -424,7 +480,11 @@ def test_targets_and_weights_are_those_of_the_prediction() -> None:
 def test_what_is_drawn_counts_more_than_an_empty_sky() -> None:
     rgb = np.full((64, 64, 3), 200, np.uint8)
     rgb[24:40, 24:40] = np.indices((16, 16)).sum(0)[..., None] % 2 * 200
-    weights = latent_cache.detail(rgb, torch.zeros(4, 8, 8))
+    weights, calmer = (
+        latent_cache.detail(rgb, torch.zeros(4, 8, 8), latent_cache.DETAIL[role])
+        for role in (Role.character, Role.style)
+    )
+    assert 10 * calmer[0, 0, 0] > calmer[0, 3, 3]  # a style is in the sky too
     assert weights.shape == (1, 8, 8) and weights.mean() == pytest.approx(1.0, abs=1e-5)
     assert weights[0, 3, 3] > 5 * weights[0, 0, 0] > 0
 

@@ -31,7 +31,7 @@ from pokora_anime.workshop.training.training_forecast import SAVED, TRAINED
 SETTINGS = LoraSettings(
     id="mika", data="mika@1", base=Family.sdxl, role=Role.character, rank=8, steps=1200, batch=4, rate=1e-4,
     dropout=0.1, held_out=0, prior=0, every=200, seed=0, layers=Layers.attention, dora=False, flip=False,
-    views=1, trigger="",
+    views=1, trigger="", early_stop=0,
 )  # fmt: skip
 SDXL = compose("stills", ["base=sdxl", "style=none", "speed=hq", "base.width=1024", "base.height=1024"])
 TARGETS = {Layers.attention: ATTENTION, Layers.all: ALL}

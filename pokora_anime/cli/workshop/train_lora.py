@@ -10,53 +10,108 @@ from pathlib import Path
 from pokora_anime.catalogue.licences import open_ids
 from pokora_anime.cli.parser import OneLineParser, whole
 from pokora_anime.cli.workshop import training_estimate
-from pokora_anime.errors import ConfigError
+from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.processor_cores import usable_cores
 from pokora_anime.workshop import lora_workshop
 from pokora_anime.workshop.data import data_adding, data_store
 from pokora_anime.workshop.data.data_set import DataSet
+from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.judging.style_record import Author
-from pokora_anime.workshop.training.lora_settings import DEFAULTS, Layers, LoraSettings, Role
+from pokora_anime.workshop.lora_workshop import Assignment, Made
+from pokora_anime.workshop.training.lora_settings import (
+    DEFAULTS,
+    LOOKS_WITHOUT_GAIN,
+    Layers,
+    LoraSettings,
+    Role,
+)
 
 DESCRIPTION = """Trains a LoRA on a data set, judges it, and registers it with licence and data card. A killed
 training goes on where it was when the same command is typed again. Its page, index.html in its folder, shows
 the loss and samples while it runs."""
 EXAMPLES = """Try
   pokora train lora --data mychar --base nano --role character
-  pokora train lora --data mystyle --base sdxl --role style --steps 2000 --rank 16"""
+  pokora train lora --data mystyle --base sdxl --role style --steps 2000 --rank 16
+  pokora train lora --data ink,wash --base nano --role style    # one after the other"""
+PAGE = Path("outputs/train/lora/index.html")  # of several trainings
 HELD_OUT = 12  # one picture of so many is not trained on
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, train, judge and register; returns the exit status."""
     typed = _parser().parse_args(list(arguments))
-    data = data_store.find(typed.data)
-    settings = _settings(typed, data.data)
+    named = _named(typed)
     if typed.estimate or typed.gpu:
-        _tell(training_estimate.page(settings, typed.gpu, typed.device, typed.threads or usable_cores()))
+        for data, identifier in named:
+            settings = _settings(typed, data.data, identifier)
+            _tell(training_estimate.page(settings, typed.gpu, typed.device, typed.threads or usable_cores()))
         return 0
-    assignment = lora_workshop.Assignment(
+    assignments = [_assignment(typed, data, identifier) for data, identifier in named]
+    if len(assignments) == 1:
+        _tell_made(assignments[0], lora_workshop.make(assignments[0], _tell))
+        return 0
+    page = (typed.work or PAGE.parent) / PAGE.name
+    _tell(f"page: {page}")
+    made = lora_workshop.make_all(assignments, _tell, page)
+    for assignment, one in zip(assignments, made, strict=True):
+        if not isinstance(one, PokoraError):
+            _tell_made(assignment, one)
+    failed = [one for one in made if isinstance(one, PokoraError)]
+    return max((one.exit_code for one in failed), default=0)
+
+
+def _named(typed: argparse.Namespace) -> list[tuple[Stored, str]]:
+    """Each data set with the id that its LoRA gets. Raises ConfigError CFG-SYNTAX, DataError DAT-*."""
+    names = str(typed.data).split(",")
+    ids: list[str] = str(typed.id).split(",") if typed.id else []
+    found = [data_store.find(name.strip()) for name in names]
+    chosen = [one.strip() for one in ids] or [data.data.id for data in found]
+    if len(chosen) != len(found) or len(set(chosen)) < len(chosen):
+        raise ConfigError(
+            "CFG-SYNTAX",
+            f"--data {typed.data}{f' --id {typed.id}' if typed.id else ''}",
+            expected="an id of its own for each data set",
+            fix=f"--id {','.join(f'{data.data.id}-{number}' for number, data in enumerate(found, 1))}",
+        )
+    if len(found) > 1 and Role(typed.role) is Role.character and not typed.no_register:
+        raise ConfigError(
+            "CFG-OWN",
+            f"--role character for {len(found)} data sets",
+            expected="one: a registered character takes the only slot",
+            fix="--no-register, or one command each",
+        )
+    return list(zip(found, chosen, strict=True))
+
+
+def _assignment(typed: argparse.Namespace, data: Stored, identifier: str) -> Assignment:
+    settings = _settings(typed, data.data, identifier)
+    several = "," in typed.data
+    root = typed.work or PAGE.parent
+    return Assignment(
         settings=settings,
         data=data,
         author=Author(name=typed.author, title=typed.title, licence=_licence(typed.licence, data.data)),
-        work=typed.work or Path("outputs/train/lora") / settings.id,
+        work=root / settings.id if several or not typed.work else root,
         register=not typed.no_register,
         replace=typed.replace,
         fresh=typed.fresh,
         words=(f"device.threads={typed.threads or usable_cores()}", f"device.kind={typed.device}"),
     )
-    made = lora_workshop.make(assignment, _tell)
+
+
+def _tell_made(assignment: Assignment, made: Made) -> None:
+    """What came of it, and what to type next."""
+    settings = assignment.settings
     _tell(f"{made.file}: look at {made.page}")
     if not made.registered:
         _tell(f"not registered: pokora models add {made.file} --help")
-        return 0
+        return
     _tell(
         f"registered: <lora:{settings.id}:0.8> in a prompt, or style.loras=[{{id:{settings.id},weight:0.8}}]"
     )
     base = "" if settings.base is Family.nano else f" base={settings.base.value}"
     _tell(f"try it: pokora video{base} shot.prompt='1girl, waving, beach, <lora:{settings.id}:0.8>'")
-    return 0
 
 
 def _tell(line: str) -> None:
@@ -78,13 +133,16 @@ def _licence(typed: str, data: DataSet) -> str:
     return data.licences[0]
 
 
-def _settings(typed: argparse.Namespace, data: DataSet) -> LoraSettings:
+def _settings(typed: argparse.Namespace, data: DataSet, identifier: str) -> LoraSettings:
     base = Family(typed.base)
     usual, steps = DEFAULTS[base], typed.steps or DEFAULTS[base].steps
     role = Role(typed.role)
     held_out = typed.held_out if typed.held_out is not None else len(data.entries) // HELD_OUT
+    every = typed.every or max(1, steps // 6)
+    could_stop = held_out and every * (LOOKS_WITHOUT_GAIN + 1) <= steps
+    usual_stop = LOOKS_WITHOUT_GAIN if could_stop else 0
     return LoraSettings(
-        id=typed.id or data.id,
+        id=identifier,
         data=data.name,
         base=base,
         role=role,
@@ -95,13 +153,14 @@ def _settings(typed: argparse.Namespace, data: DataSet) -> LoraSettings:
         dropout=typed.caption_dropout,
         held_out=held_out,
         prior=typed.prior,
-        every=typed.every or max(1, steps // 6),
+        every=every,
         seed=typed.seed,
         layers=Layers(typed.layers) if typed.layers else usual.layers,
         dora=typed.dora,
         flip=typed.flip or (role is Role.style and not typed.no_flip),
         views=typed.views or usual.views,
         trigger=" ".join(typed.trigger.split()),
+        early_stop=usual_stop if typed.early_stop is None else typed.early_stop,
     )
 
 
@@ -126,7 +185,7 @@ def _parser() -> OneLineParser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", required=True, help="mychar, or mychar@VERSION: see `pokora data list`")
+    parser.add_argument("--data", required=True, help="mychar, or mychar@VERSION; several: a,b")
     parser.add_argument("--base", required=True, choices=[family.value for family in Family])
     parser.add_argument("--role", required=True, choices=[role.value for role in Role])
     parser.add_argument("--id", default="", help="how prompts name it (default: as the data set)")
@@ -144,6 +203,11 @@ def _parser() -> OneLineParser:
     parser.add_argument("--held-out", type=whole(0), help="pictures that it does not see (default: 1 of 12)")
     parser.add_argument(
         "--prior", type=whole(0, 500), default=0, help="pictures of the base's own to keep to"
+    )
+    parser.add_argument(
+        "--early-stop",
+        type=whole(0, 1000),
+        help="end after so many looks without a lower held-out loss, keep the best (default: 3; 0: never)",
     )
     parser.add_argument("--every", type=whole(1), help="steps between two looks (default: a sixth)")
     parser.add_argument("--layers", choices=[one.value for one in Layers], help="which are changed")

@@ -132,7 +132,7 @@ def _member(place: Place, name: str, kind: type[nn.Module], build: Callable[[], 
 
 def _lcm(place: Place, unet: UNet2DConditionModel, part: Path) -> None:
     trained = place.family / "lora_lcm" / LORA_FILE
-    _save_lora(load_file(trained) if trained.exists() else make_lora_weights(unet.float()), part / "lora_lcm")
+    save_lora(load_file(trained) if trained.exists() else make_lora_weights(unet.float()), part / "lora_lcm")
 
 
 def _style(place: Place, name: str, part: Path, kohya: str) -> None:
@@ -140,12 +140,13 @@ def _style(place: Place, name: str, part: Path, kohya: str) -> None:
     trained = place.family / name / LORA_FILE
     if trained.exists():
         weights = load_file(trained)
-        _save_lora(weights, part / name)
+        save_lora(weights, part / name)
         save_kohya(weights, part / name / kohya)
 
 
-def _save_lora(weights: dict[str, torch.Tensor], folder: Path) -> None:
-    folder.mkdir()
+def save_lora(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """The layers as they are shipped, in fp16."""
+    folder.mkdir(exist_ok=True)
     half = {name: tensor.half().contiguous() for name, tensor in weights.items()}
     save_file(half, folder / LORA_FILE, metadata={"format": "pt"})
 

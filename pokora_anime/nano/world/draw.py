@@ -16,6 +16,9 @@ from pokora_anime.nano.world.places.background import Camera, draw_background, g
 from pokora_anime.nano.world.scene import Scene
 
 OVERSAMPLE = 2
+# Pastel, RGB 0..1: what black and white become; middle tones rise by the exponent, so much colour stays.
+PASTEL_DARK, PASTEL_LIGHT = np.float32((0.235, 0.235, 0.295)), np.float32((0.973, 0.973, 0.973))
+PASTEL_SCREEN, PASTEL_COLOR = 1.65, 0.62
 _CHARACTER_DEPTH = 165 / 255
 
 
@@ -95,8 +98,9 @@ def _line(scene: Scene, size: int, like: int) -> int:
 
 
 def _pastel(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Softer, lighter and less saturated colours."""
-    gray = np.array([0.30, 0.59, 0.11])
-    matrix: NDArray[np.float64] = 0.62 * (0.86 * np.eye(3) + 0.14 * np.tile(gray, (3, 1)))
-    offset = np.array([[98.0], [95.0], [100.0]])
-    return np.asarray(cv2.transform(rgb, np.concatenate([matrix, offset], 1)), np.uint8)
+    """Lighter and softer colours: lightness is screened, hues stay, and a night is darker than a day."""
+    weights = np.array([[0.30, 0.59, 0.11]], np.float32)
+    colors = rgb.astype(np.float32) / np.float32(255)
+    light = np.asarray(cv2.transform(colors, weights), np.float32)[..., None]
+    lifted = PASTEL_DARK + (PASTEL_LIGHT - PASTEL_DARK) * (1 - (1 - light) ** PASTEL_SCREEN)
+    return np.rint(255 * np.clip(lifted + PASTEL_COLOR * (colors - light), 0, 1)).astype(np.uint8)

@@ -49,7 +49,8 @@ def of(told: Manifest, by_run: Records) -> Listed:
         sealed = [name for name in files if run_layout.listed(name)] if isinstance(files, dict) else []
         own = [run_layout.RECORD, run_layout.LEDGER, run_layout.STATEMENT, *sealed]
         needed |= {f"{run}/{name}" for name in own}
-        allowed |= {name for row in _own_rows(record) for name in file_names.data_cards(row)}
+        for row in _own_rows(record):
+            allowed |= {*file_names.data_cards(row), file_names.own_lora(row), file_names.lora_file(row)}
         made = delivered(record)
         allowed |= {f"{run}/{file_names.SCORECARD}"} if run_layout.VIDEO in made else set()
         for name in made:

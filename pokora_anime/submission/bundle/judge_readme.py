@@ -37,6 +37,7 @@ Without pokora_anime: `sha256sum -c SHA256SUMS` checks the files.
 | `compliance.html` | what verification says of the runs; `pokora verify --html` writes it with pictures |
 {runs}| `weights.json` | registry rows and sha256 of every weight file that was used, without the weights |
 | `data-cards/` | where a LoRA was trained by the team: what it was shown, and under which licence |
+| `loras/` | where the team carries it: that LoRA itself, which replay computes with |
 | `source/` | the source at commit {commit}: all that renders, the lock file, and text beside it |
 | `bundle.json`, `SHA256SUMS`, `statement.dsse.json` | manifest, checksums, signature |
 | `credentials/` | where made: copies with Content Credentials (C2PA); the plain files are the entry |

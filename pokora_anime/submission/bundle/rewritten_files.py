@@ -67,13 +67,13 @@ def read_weights(folder: Folder, by_run: Records, limits: Limits) -> tuple[Weigh
         told = {str(row["id"]): row["files"] for row in rows}
     except (RecordError, KeyError, TypeError, AttributeError):
         return nothing, [finding("BND-WEIGHTS", "not written as pokora writes it", file_names.WEIGHTS)]
-    if told != _used(by_run) or len(told) != len(rows):
+    if told != used_files(by_run) or len(told) != len(rows):
         message = "not the weights that the runs' records name"
         return nothing, [finding("BND-WEIGHTS", message, file_names.WEIGHTS)]
     return _compared(rows)
 
 
-def _used(by_run: Records) -> dict[str, Table]:
+def used_files(by_run: Records) -> dict[str, Table]:
     """By row, the files of weights that the runs' records name."""
     used: dict[str, Table] = {}
     for record in by_run.values():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pokora_anime.catalogue.registry_row import Row
 from pokora_anime.errors import ConfigError, RecordError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.hashing import Json
@@ -83,14 +84,31 @@ class _Bundle:
 
     def examined(self, path: Path, *, pictures: bool) -> Examined:
         """Everything that is found in it, and the pictures of the first run that has some."""
-        # Only a bundle needs them, and `pokora verify` of a run starts sooner without.
-        from pokora_anime.submission.bundle import data_cards, rewritten_files
+        # Only a bundle needs it, and `pokora verify` of a run starts sooner without.
+        from pokora_anime.submission.bundle import stated_loras
+
+        listed = listed_runs(self.folder, self.limits)
+        by_run = file_list.records(self.folder, listed, self.limits)
+        stated, odd = stated_loras.read(self.folder, by_run, self.limits)
+        with stated_loras.known(self.folder, stated):
+            return self._examined(path, listed, by_run, (stated, odd), pictures=pictures)
+
+    def _examined(
+        self,
+        path: Path,
+        listed: Sequence[str],
+        by_run: Records,
+        loras: tuple[tuple[Row, ...], list[Finding]],
+        *,
+        pictures: bool,
+    ) -> Examined:
+        """The same where the own LoRAs that it states are known, and what was found in the others."""
+        from pokora_anime.submission.bundle import data_cards, rewritten_files, stated_loras
 
         folder, told, limits = self.folder, self.told, self.limits
-        listed = listed_runs(folder, limits)
-        by_run = file_list.records(folder, listed, limits)
         weights, odd_weights = rewritten_files.read_weights(folder, by_run, limits)
-        integrity = [*self._sealed(path, by_run), *odd_weights]
+        integrity = [*self._sealed(path, by_run), *loras[1], *odd_weights]
+        integrity += stated_loras.check(loras[0], weights.rows)
         policy = [*rules_check.check(folder, told, self.contest)]
         show, runs = Exhibits(), list[tuple[str, Report]]()
         for name in listed:

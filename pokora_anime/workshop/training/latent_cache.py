@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,16 @@ from pokora_anime.untrusted.png_pictures import Image
 from pokora_anime.workshop.data import size_buckets
 from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.data.size_buckets import Bucket
-from pokora_anime.workshop.training.lora_settings import LoraSettings
+from pokora_anime.workshop.training.lora_settings import LoraSettings, Role
 from pokora_anime.workshop.training.training_base import TrainingBase
 
 FILE = "latents.safetensors"
 STEP = 64  # pixels: what every base can halve often enough
 NEAREST = 0.75  # the least share of a picture's sides that a cropping shows
-DETAIL, MOST_DETAIL = 0.8, 16.0  # the share of a cell's weight that follows how much is drawn there
+# The share of a cell's weight that follows how much is drawn there: a character is in her details, a style is
+# in all colours, and with the character's share large plain areas drift to other hues.
+DETAIL: Mapping[Role, float] = {Role.character: 0.8, Role.style: 0.3}
+MOST_DETAIL = 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,10 @@ def examples(data: Stored, settings: LoraSettings, base: TrainingBase, work: Pat
             for view in views(data.picture(one), bucket, settings, index)
         ]
         found = dict(zip(names, base.encoded(shown), strict=True))
-        found |= {f"{name}/detail": detail(one, found[name]) for name, one in zip(names, shown, strict=True)}
+        share = DETAIL[settings.role]
+        found |= {
+            f"{name}/detail": detail(one, found[name], share) for name, one in zip(names, shown, strict=True)
+        }
         _keep(found, settings, work / FILE)
     return [
         Example(
@@ -68,8 +74,10 @@ def examples(data: Stored, settings: LoraSettings, base: TrainingBase, work: Pat
     ]
 
 
-def detail(picture: Image, latent: Tensor) -> Tensor:
+def detail(picture: Image, latent: Tensor, share: float) -> Tensor:
     """How much each cell of a picture's latent counts [1, height, width], 1 on the mean.
+
+    `share` of it follows what is drawn there.
 
     More where much is drawn: an iris covers a hundredth of a picture, a sky half of it, and with equal
     weights the sky is learnt.
@@ -81,7 +89,7 @@ def detail(picture: Image, latent: Tensor) -> Tensor:
     spread = (square - mean.square()).clamp_min(0).sqrt().mean(1, keepdim=True)
     near = functional.avg_pool2d(spread, 3, 1, 1, count_include_pad=False)
     much = (near / near.mean().clamp_min(1e-4)).square()
-    weights = 1 - DETAIL + DETAIL * much.clamp_max(MOST_DETAIL)
+    weights = 1 - share + share * much.clamp_max(MOST_DETAIL)
     return (weights / weights.mean())[0]
 
 
@@ -112,7 +120,7 @@ def views(picture: Image, bucket: Bucket, settings: LoraSettings, index: int) ->
 
 def _of(settings: LoraSettings) -> str:
     how = f"{settings.views} views, seed {settings.seed}{', mirrored' if settings.flip else ''}"
-    return f"{settings.data} for {settings.base.value}, {how}"
+    return f"{settings.data} for {settings.base.value}, {settings.role.value}, {how}"
 
 
 def _kept(path: Path, settings: LoraSettings, names: Sequence[str]) -> dict[str, Tensor] | None:

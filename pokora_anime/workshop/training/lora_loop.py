@@ -67,6 +67,21 @@ class LoraLoop:
         """Keeps where the training stands."""
         lora_state.save(self.path, self.settings.key, self.standing, self.trained, self.optimiser)
 
+    @property
+    def ended(self) -> bool:
+        """Whether no step is left to make."""
+        standing = self.standing
+        return standing.step >= self.settings.steps or standing.worn_out(self.settings.early_stop)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Of a training that ends early, the parameters of its best look."""
+        standing = self.standing
+        if standing.step < self.settings.steps:
+            standing.kept = standing.best_step
+            for name, parameter in self.trained:
+                parameter.copy_(standing.best[name])
+
     def rate(self) -> float:
         """The rate of the coming step."""
         step, total = self.standing.step, self.settings.steps
@@ -164,6 +179,8 @@ class LoraLoop:
             if not math.isfinite(loss):
                 raise not_a_number(self.standing.step, loss)
             self.standing.held_out.append((self.standing.step, loss))
+            if self.settings.early_stop and self.standing.best_step == self.standing.step > 0:
+                self.standing.best = {name: one.detach().cpu().clone() for name, one in self.trained}
         show(self.standing.step)
         self.save()
 
@@ -193,6 +210,6 @@ def refuse_full_disk(work: Path, parameters: int) -> None:
     from pokora_anime.system.files.atomic_files import disk_error
     from pokora_anime.system.files.user_folder import free_space
 
-    need = parameters * 4 * 6 + 64 * 2**20  # parameters and two moments, twice while one is written
+    need = parameters * 4 * 8 + 64 * 2**20  # parameters, the best, two moments: twice while one is written
     if free_space(work) < need:
         raise disk_error(work, need)

@@ -30,7 +30,7 @@ class LoraSettings:
     """One training. `data` is id@version, `rate` AdamW's, `dropout` the share of captions that are left out,
     `held_out` the number of pictures that it does not see, `prior` the number of pictures of the base's own
     that it is to keep making, `every` the steps between two looks, `views` how many croppings of each picture
-    are shown.
+    are shown; `early_stop`: it ends after so many looks without a lower loss on held-out pictures, 0: never.
     """
 
     id: str
@@ -51,6 +51,7 @@ class LoraSettings:
     flip: bool
     views: int
     trigger: str
+    early_stop: int
 
     def to_plain(self) -> Table:
         """As it is recorded."""
@@ -74,6 +75,7 @@ class Defaults:
     views: int
 
 
+LOOKS_WITHOUT_GAIN = 3  # after which a training ends, where nothing is said
 DEFAULTS: Mapping[Family, Defaults] = {
     Family.nano: Defaults(steps=300, batch=8, rate=2e-3, layers=Layers.all, views=6),
     Family.sdxl: Defaults(steps=1200, batch=1, rate=1e-4, layers=Layers.attention, views=2),

@@ -21,13 +21,30 @@ Trained = Sequence[tuple[str, nn.Parameter]]  # by name
 
 @dataclass(slots=True)
 class Standing:
-    """Steps done, seconds spent, the loss of each step, (step, loss) of each look at held-out pictures."""
+    """Steps done, seconds spent, the loss of each step, (step, loss) of each look at held-out pictures.
+
+    `best` are the parameters of the look with the least of these losses, where an early stop may need them;
+    `kept` is that look's step once the training has ended early.
+    """
 
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list[float])
     held_out: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     stopped: str = ""
+    best: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    kept: int = 0
+
+    @property
+    def best_step(self) -> int:
+        """The first look with the least loss on held-out pictures, of those after a step; 0 for none."""
+        looks = [(loss, step) for step, loss in self.held_out if step]
+        return min(looks)[1] if looks else 0
+
+    def worn_out(self, patience: int) -> bool:
+        """Whether so many looks have passed since then; 0 for a patience without end."""
+        since = sum(step > self.best_step for step, _ in self.held_out)
+        return bool(patience and self.best_step) and since >= patience
 
 
 def save(

@@ -75,6 +75,9 @@ class LoraTraining:
         except TrainingError as error:
             self._keep_last_good(error, tell)
             raise
+        self.loop.settle()
+        if standing.kept:
+            tell(training_page.ended_early(standing))
         lora_adapter.save_lora(self.unet, self.settings, self.file)
         training_page.write(self.work, self.settings, standing)
         return self.file
@@ -84,7 +87,7 @@ class LoraTraining:
         if not standing.held_out and not standing.step:
             self.loop.look(self.held, self._show)
         saved = reported = time.monotonic()
-        while standing.step < self.settings.steps:
+        while not self.loop.ended:
             self.loop.advance(self.seen, self.prior)
             now, step = time.monotonic(), standing.step
             if step % self.settings.every == 0 or step == self.settings.steps:

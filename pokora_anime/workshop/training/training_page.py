@@ -35,7 +35,7 @@ def write(
     work: Path, settings: LoraSettings, standing: Standing, verdict: Sequence[tuple[str, str]] = ()
 ) -> Path:
     """Writes the page; its path. `verdict` are lines of what was judged at the end, with their values."""
-    running = standing.step < settings.steps and not standing.stopped
+    running = standing.step < settings.steps and not standing.stopped and not standing.kept
     left = standing.seconds / max(1, standing.step) * (settings.steps - standing.step)
     page = rendered(
         TEMPLATE,
@@ -61,6 +61,8 @@ def write(
 
 def advice(standing: Standing) -> str:
     """What the held-out loss says: whether it still falls."""
+    if standing.kept:
+        return ended_early(standing)
     looks = [(step, loss) for step, loss in standing.held_out if math.isfinite(loss)]
     if len(looks) < 3:
         return ""
@@ -72,6 +74,16 @@ def advice(standing: Standing) -> str:
             " the pictures are learnt by heart. Look at the samples before and after."
         )
     return "The loss on held-out pictures has not risen by a tenth: nothing says that fewer steps are better."
+
+
+def ended_early(standing: Standing) -> str:
+    """Why a training has ended before its last step, and what is kept of it."""
+    since = sum(step > standing.kept for step, _ in standing.held_out)
+    kept, loss = standing.kept, dict(standing.held_out)[standing.kept]
+    return (
+        f"ended early at step {standing.step}: the loss on held-out pictures was least at step {kept}"
+        f" ({loss:.4f}) and has not fallen for {since} looks; what is kept is step {kept}"
+    )
 
 
 def chart(standing: Standing, steps: int) -> Chart:

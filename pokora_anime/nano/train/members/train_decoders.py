@@ -23,6 +23,11 @@ from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, wri
 CROP = 16  # latent cells
 LATENT_WEIGHT = 0.2
 DECODER_NOISE = 0.1
+# Shares of the batches: a decoder that has seen plain drawings alone turns pastel black into green, and no
+# style LoRA can mend that; the latents keep the colours.
+SHARES = {"stills": 0.7, "pastel": 0.2, "flat_color": 0.1}
+
+Source = tuple[drawn_data.Drawn, np.ndarray]  # drawings of a kind and their latents
 
 
 def train_vae_tiny(training: Training, place: Place) -> None:
@@ -30,17 +35,16 @@ def train_vae_tiny(training: Training, place: Place) -> None:
     torch.manual_seed(place.seed)
     tiny = family.make_vae_tiny().to(place.device)
     before = begin(tiny, place, "vae_tiny")
-    drawn = drawn_data.load(place.work, "stills", place.seed)
-    latents = np.asarray(load_latents(place, "stills"))
+    sources = _sources(place)
 
     def loss_of(dice: Dice) -> Tensor:
-        wanted, pictures = _pairs(drawn, latents, dice, training.batch, place)
+        wanted, pictures = _pairs(_one_of(sources, dice), dice, training.batch, place)
         decoded = picture_loss(tiny.decode(wanted).sample, pictures)
         encoded = functional.l1_loss(tiny.encode(pictures).latents.float(), wanted)
         return decoded + LATENT_WEIGHT * encoded
 
     progress = train("vae_tiny", training, list(tiny.named_parameters()), loss_of, place, before=before)
-    score = _psnr(tiny.eval(), drawn, latents, place)
+    score = _psnr(tiny.eval(), *sources["stills"], place)
     print(f"vae_tiny: decoder PSNR {score:.2f} dB", flush=True)
     tiny.save_pretrained(place.family / "vae_tiny")
     write_record("vae_tiny", training, progress, place, {"psnr_db": score})
@@ -54,14 +58,13 @@ def train_decoder(training: Training, place: Place) -> None:
     """
     torch.manual_seed(place.seed)
     vae = load_vae(place)
-    drawn = drawn_data.load(place.work, "stills", place.seed)
-    latents = np.asarray(load_latents(place, "stills"))
+    sources = _sources(place)
     named = [(n, p) for n, p in vae.named_parameters() if n.startswith(("decoder.", "post_quant_conv."))]
     for _, parameter in named:
         parameter.requires_grad_(True)
 
     def loss_of(dice: Dice) -> Tensor:
-        cells, pictures = _pairs(drawn, latents, dice, training.batch, place)
+        cells, pictures = _pairs(_one_of(sources, dice), dice, training.batch, place)
         noise = dice.normal(*cells.shape).to(place.device)
         strength = DECODER_NOISE * torch.rand(len(cells), 1, 1, 1, generator=dice.torch)
         return picture_loss(vae.decode(cells + strength.to(place.device) * noise).sample, pictures)
@@ -73,10 +76,22 @@ def train_decoder(training: Training, place: Place) -> None:
     write_record("decoder", training, progress, place, {"psnr_db": score}, "vae", "training_decoder.json")
 
 
-def _pairs(
-    drawn: drawn_data.Drawn, latents: np.ndarray, dice: Dice, count: int, place: Place
-) -> tuple[Tensor, Tensor]:
+def _sources(place: Place) -> dict[str, Source]:
+    """Drawings and latents of every kind that a decoder is shown."""
+    return {
+        kind: (drawn_data.load(place.work, kind, place.seed), np.asarray(load_latents(place, kind)))
+        for kind in SHARES
+    }
+
+
+def _one_of(sources: dict[str, Source], dice: Dice) -> Source:
+    """The kind that a batch is of."""
+    return sources[str(dice.numpy.choice(list(SHARES), p=list(SHARES.values())))]
+
+
+def _pairs(source: Source, dice: Dice, count: int, place: Place) -> tuple[Tensor, Tensor]:
     """Crops of cached latents [B,4,16,16] and their pictures [B,3,128,128]; half contain the face."""
+    drawn, latents = source
     index = dice.numpy.integers(len(latents), size=count)
     limit = sizes.LATENT - CROP
     corner = dice.numpy.integers(limit + 1, size=(count, 2))

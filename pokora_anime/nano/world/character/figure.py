@@ -45,7 +45,9 @@ def draw_figure(canvas: Canvas, scene: Scene, pose: Pose, time: float) -> HeadFr
     trunk = trunk_of(pose)
     draw_outfit(canvas, trunk, scene)
     neck = np.stack([pose.neck + np.array([0.0, 1.2]), pose.neck * 0.7 + pose.head * 0.3])
-    canvas.tube(neck, (2.7, 2.7), tone if canvas.flat else palette.skin_shade(tone))
+    shadow = palette.skin_shade(tone)
+    # Without contours a chin is where the neck begins to be darker.
+    canvas.tube(neck, (2.7, 2.7), palette.mix(tone, shadow, 0.7) if canvas.flat else shadow)
     canvas.depth = DEPTH_ARMS
     for i in order:
         _arm(canvas, scene, pose, i)
