@@ -14,8 +14,8 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 TARGETS = set(
-    "help setup video stills studio live submission sweep test lint docs bench bench-gpu bench-regression clean"
-    "".split()
+    "help setup video stills studio live submission sweep test lint docs bench bench-gpu bench-regression "
+    "clean".split()
 )
 PROMPTS = (
     "1girl, blue hair, twintails, waving, cherry blossoms",

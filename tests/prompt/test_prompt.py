@@ -265,7 +265,8 @@ def test_other_numbers_are_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["4: girl, 8: boy", "0: girl, 0: boy", "0: a, 9: b, 4: c", ", ".join(f"{i}: a" for i in range(31))]
+    "text",
+    ["4: girl, 8: boy", "0: girl, 0: boy", "0: a, 9: b, 4: c", ", ".join(f"{i}: a" for i in range(31))],
 )
 def test_stops_that_do_not_go_on_are_refused(text: str) -> None:
     with pytest.raises(PromptError, match="PRM-TRAVEL"):
