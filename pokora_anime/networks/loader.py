@@ -280,23 +280,23 @@ class Models:
         return folder
 
     def _pretrained(
-        self, kind: Any, row: Row, subfolder: str = "", dtype: torch.dtype | None = None, **named: bool
+        self, kind: Any, row: Row, part: str = "", dtype: torch.dtype | None = None, *, info: bool = False
     ) -> Any:
-        """Safetensors only, offline, in the weights' dtype."""
+        """Safetensors only, offline, in the weights' dtype; with `info`, what was loaded and what was not."""
         folder = self._checked(row)
         try:
             return kind.from_pretrained(
-                folder / subfolder,
+                folder / part,
                 variant=row.variant,
                 use_safetensors=True,
                 local_files_only=True,
                 dtype=dtype or self.dtype,
-                **named,
+                output_loading_info=info,
             )
         except (OSError, ValueError, RuntimeError) as error:
             if is_out_of_memory(error):
                 raise  # the weights are well
-            raise self._unloadable(row, subfolder, error) from error
+            raise self._unloadable(row, part, error) from error
 
     def _unloadable(self, row: Row, part: str, error: Exception) -> WeightsError:
         where = f"{row.id}/{part}".rstrip("/")
@@ -366,7 +366,7 @@ class Models:
 
     def _encoder(self, kind: Any, part: str) -> Any:
         """A text encoder, whole: transformers fills what its file lacks with random numbers."""
-        encoder, told = self._pretrained(kind, self._base_row, part, output_loading_info=True)
+        encoder, told = self._pretrained(kind, self._base_row, part, info=True)
         lacking = sorted(name for name in told["missing_keys"] if not name.endswith("position_ids"))
         if lacking:
             error = ValueError(f"{len(lacking)} weights are missing, such as {lacking[0]}")

@@ -57,7 +57,7 @@ METHODS: Mapping[str, Mapping[str, Signature | None]] = {
     "AutoencoderTiny": {"decode": _DECODE, "encode": None},
 }
 # Safetensors from this disk, and no code that comes with a checkpoint.
-LOADING = frozenset({"variant", "use_safetensors", "local_files_only", "dtype"})
+LOADING = frozenset({"variant", "use_safetensors", "local_files_only", "dtype", "output_loading_info"})
 
 
 def only(network: N) -> N:
