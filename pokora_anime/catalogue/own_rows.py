@@ -109,7 +109,7 @@ def _rows(file: Path, _changed: int, _size: int) -> tuple[Row, ...]:
             raise _no_registry(file, f"{row.id} is no own LoRA or base")
         if row.kind is Kind.base and (why := _check_base(row)):
             raise _no_registry(file, why)
-        if row.kind is not Kind.base and (why := _check_lora(row)):
+        if why := _check_lora(row) if row.kind is not Kind.base else _check_claims(row):
             raise _no_registry(file, why)
     return tuple(sorted(found, key=lambda row: bool(row.version_of)))  # so that the newest fills a slot
 
@@ -124,11 +124,16 @@ def _check_lora(row: Row) -> str:
     """Why a user's row of a LoRA is none that `pokora models add` writes; "" where it is."""
     if row.kind not in _KINDS or row.unpinned or len(row.files) != 1:
         return f"{row.id} is no LoRA of one hashed file"
+    if row.version_of and not _version(row):
+        return f"{row.id} is no version of {row.version_of[:60]}"
+    return _check_claims(row)
+
+
+def _check_claims(row: Row) -> str:
+    """Why a user's row claims what is not a user's to give; "" where it does not."""
     roles = (*SLOTS, row.id) if row.kind is Kind.style_lora else (f"own:{row.id}",)
     if row.role not in roles or row.aliases or row.status is not Status.review:
         return f"{row.id} has a role, a name or a status that is not a user's to give"
-    if row.version_of and not _version(row):
-        return f"{row.id} is no version of {row.version_of[:60]}"
     return ""
 
 

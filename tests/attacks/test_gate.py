@@ -333,7 +333,7 @@ def test_no_string_holds_a_path_a_link_or_bytes(slot: str, attack: str, sdxl: Ru
     if slot in PROMPTS:
         assert ATTACKS[attack] in found
     else:
-        assert found & {ATTACKS[attack], "GATE-ID", "GATE-LOOKALIKE"}
+        assert found & {ATTACKS[attack], "GATE-ID", "GATE-CHOICE", "GATE-LOOKALIKE"}
 
 
 @pytest.mark.parametrize(("attack", "code"), PROMPT_ATTACKS.items())

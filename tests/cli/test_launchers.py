@@ -64,6 +64,7 @@ def pictures(folder: Path) -> dict[int, str]:
     return {number: run.node(run.results[0]).output for number, run in runs.items()}
 
 
+@pytest.mark.apart
 def test_joblib_renders_the_same_side_by_side(tmp_path: Path, reference: Mapping[int, str]) -> None:
     folder, said = launched(tmp_path, *SIDE_BY_SIDE)
     assert pictures(folder) == reference

@@ -215,6 +215,7 @@ print(counters["inductor"]["fxgraph_cache_hit"])
 """
 
 
+@pytest.mark.apart
 @pytest.mark.slow
 def test_what_was_built_serves_the_next_process(tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TORCHINDUCTOR")}

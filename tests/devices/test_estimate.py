@@ -264,11 +264,10 @@ def test_jobs_are_configured_as_they_would_be_rendered() -> None:
     listed, at_once = sweep_jobs.configs("video", words)
     register_schemas()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composed = [
-            typed("video", hydra_compose("video", overrides=[f"seed={seed}", f"speed={speed}", words[2]]))
-            for seed in (3, 4)
-            for speed in ("lcm", "hq")
+        typed_words = [
+            [f"seed={seed}", f"speed={speed}", words[2]] for seed in (3, 4) for speed in ("lcm", "hq")
         ]
+        composed = [typed("video", hydra_compose("video", overrides=one), one) for one in typed_words]
     assert at_once == 1 and [config for _, config in listed] == composed
     assert [label for label, _ in listed][:2] == ["seed=3 speed=lcm", "seed=3 speed=hq"]
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ def job(format: Format = Format.onnx, parts: str = "", *words: str, **more: Any)
     )
 
 
+WITH_ONNX = pytest.mark.skipif(
+    find_spec("onnxruntime") is None or find_spec("onnxscript") is None,
+    reason="the extra `export` is not installed",
+)
+
+
 def tiny(folder: Path, format: Format, parts: str, **more: Any) -> ExportJob:
     """Of a tiny random SDXL."""
     config = tiny_networks.config()
@@ -71,7 +78,7 @@ def line(capsys: pytest.CaptureFixture[str], *typed: str) -> tuple[int, str]:
     [
         (("onnx", "--parts", "vea_decoder"), 2, "fix: --parts vae_decoder"),
         (("onnx", "--parts", ","), 2, "names nothing"),
-        (("onnx", "--base", "sdxl"), 3, "fix: pokora models fetch base=sdxl"),
+        pytest.param(("onnx", "--base", "sdxl"), 3, "fix: pokora models fetch base=sdxl", marks=WITH_ONNX),
         (("onnx", "--base", "sdxk"), 2, "base=sdxk does not exist"),
         (("onnx", "shot.prompt=1girl"), 2, "an export does not read 'shot.prompt=1girl'"),
         (("onnx", "base=sdxl"), 2, "fix: --base sdxl"),
@@ -287,6 +294,7 @@ def test_every_weight_lies_within_its_rounding(sdxl: Path, bits: int, tmp_path: 
 @pytest.fixture(scope="module")
 def package(sdxl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Swift package around an export whose parts are left out: texts, steps and sources alone."""
+    pytest.importorskip("coremltools", reason="the extra `export` is not installed")
     place = tmp_path_factory.mktemp("swift") / "package"
     one = tiny(sdxl, Format.coreml, "unet")
     with export_folder.making(place) as made:

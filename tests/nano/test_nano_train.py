@@ -654,6 +654,7 @@ def test_an_error_in_the_processes_is_told_once(tmp_path: Path) -> None:
     assert process.returncode == 2
 
 
+@pytest.mark.apart
 @pytest.mark.slow
 def test_two_processes_train_one_family_and_go_on_after_a_kill(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(trained / "data")

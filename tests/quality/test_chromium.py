@@ -180,6 +180,7 @@ def shown_by_chromium(folder: Path, names: list[str], profile: Path) -> dict[str
         server.shutdown()
 
 
+@pytest.mark.apart
 def test_what_a_browser_shows_otherwise_is_refused(tmp_path: Path, drawn_clip: Path) -> None:
     """An honest file is shown as it was hashed; each forged one that is shown otherwise is refused."""
     picture = draw_frame(sample_scene(np.random.default_rng(3), action="waving"), 0.5, 96).rgb
