@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -79,12 +80,14 @@ class Generator:
         self._process.ask(words.message())
 
     def show(self, frame: int) -> None:
-        """This frame is shown now."""
-        self._process.ask({"shown": frame})
+        """This frame is shown now. Nobody needs to know once the process has ended."""
+        with suppress(OSError, ValueError):  # the pipe is closed
+            self._process.ask({"shown": frame})
 
     def close(self) -> None:
         """End the process."""
-        self._process.ask({"end": True})
+        with suppress(OSError, ValueError):  # the process has ended already
+            self._process.ask({"end": True})
         self._process.close()
 
     def memory(self) -> int:
