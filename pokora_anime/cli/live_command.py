@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pokora_anime.errors import ConfigError, MachineError
-from pokora_anime.schema import field_laws
+from pokora_anime.cli import served_command
+from pokora_anime.schema import settings_words
 
 _HEAD = """pokora live: an endless clip of nano that follows what you type; in a window of its own.
 
@@ -30,29 +30,16 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 def main(arguments: Sequence[str]) -> int:
     """Serve until Ctrl-C. Raises ConfigError, MachineError SYS-LIBRARY where the extra is missing."""
     words = list(arguments)
-    if "-h" in words or "--help" in words:
+    if served_command.wants_help(words, "live", _CLOSED):
         print(_page())
         return 0
-    strange = next((word for word in words if word.startswith("-") and word != _CLOSED), "")
-    if strange:
-        raise ConfigError(
-            "CFG-SYNTAX", f"unknown option {strange}", expected=_CLOSED, fix="`pokora live --help`"
-        )
     from pokora_anime.live import live_settings
     from pokora_anime.studio import studio_settings
 
     own = [word for word in words if word.startswith(live_settings.PREFIX)]
     live_settings.read(own)
     config = studio_settings.read([word for word in words if word != _CLOSED and word not in own])
-    try:
-        from pokora_anime.studio import server
-    except ModuleNotFoundError as error:
-        raise MachineError(
-            "SYS-LIBRARY",
-            f"{error.name} is not installed",
-            expected="the extra `studio`",
-            fix="make setup, or pip install 'pokora_anime[studio]'",
-        ) from error
+    server = served_command.load_server()
     query = "&".join(own)
     path = f"live?{query}" if query else "live"
     server.serve(config, Path(), name="live", path=path, show=None if _CLOSED in words else _show)
@@ -80,8 +67,4 @@ def _show(address: str) -> None:
 def _page() -> str:
     from pokora_anime.live.live_settings import PREFIX, LiveConfig
 
-    lines = [_HEAD]
-    for one in field_laws.settings(LiveConfig):
-        default = getattr(one.default, "name", one.default)
-        lines.append(f"  {PREFIX}{one.key}={default}".ljust(32) + f"  {one.accepted}: {one.law.help}")
-    return "\n".join(lines)
+    return "\n".join([_HEAD, *settings_words.help_lines(LiveConfig, PREFIX)])

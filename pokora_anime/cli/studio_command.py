@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pokora_anime.errors import ConfigError, MachineError
-from pokora_anime.schema import field_laws
+from pokora_anime.cli import served_command
+from pokora_anime.schema import settings_words
 
 _HEAD = """pokora studio: make, watch, choose and enter in a browser; behind it an API for programs.
 
@@ -23,26 +23,13 @@ _OPEN = "--open"
 def main(arguments: Sequence[str]) -> int:
     """Serve until Ctrl-C. Raises ConfigError, MachineError SYS-LIBRARY where the extra is missing."""
     words = list(arguments)
-    if "-h" in words or "--help" in words:
+    if served_command.wants_help(words, "studio", _OPEN):
         print(_page())
         return 0
-    strange = next((word for word in words if word.startswith("-") and word != _OPEN), "")
-    if strange:
-        raise ConfigError(
-            "CFG-SYNTAX", f"unknown option {strange}", expected=_OPEN, fix="`pokora studio --help`"
-        )
     from pokora_anime.studio import studio_settings
 
     config = studio_settings.read([word for word in words if word != _OPEN])
-    try:
-        from pokora_anime.studio import server
-    except ModuleNotFoundError as error:
-        raise MachineError(
-            "SYS-LIBRARY",
-            f"{error.name} is not installed",
-            expected="the extra `studio`",
-            fix="make setup, or pip install 'pokora_anime[studio]'",
-        ) from error
+    server = served_command.load_server()
     server.serve(config, Path(), show=server.open_browser if _OPEN in words else None)
     return 0
 
@@ -50,8 +37,4 @@ def main(arguments: Sequence[str]) -> int:
 def _page() -> str:
     from pokora_anime.studio.studio_settings import PREFIX, StudioConfig
 
-    lines = [_HEAD]
-    for one in field_laws.settings(StudioConfig):
-        default = getattr(one.default, "name", one.default)
-        lines.append(f"  {PREFIX}{one.key}={default}".ljust(32) + f"  {one.accepted}: {one.law.help}")
-    return "\n".join(lines)
+    return "\n".join([_HEAD, *settings_words.help_lines(StudioConfig, PREFIX)])

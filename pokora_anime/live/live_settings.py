@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 
-from pokora_anime.errors import ConfigError
-from pokora_anime.schema import field_laws
-from pokora_anime.schema.field_laws import Law, Setting
-from pokora_anime.system.did_you_mean import nearest
+from pokora_anime.schema import settings_words
+from pokora_anime.schema.field_laws import Law
 
 PREFIX = "live."
 FPS = 8  # generated frames of a second of the clip, as of nano's other clips
@@ -72,33 +69,7 @@ def of_plain(values: Mapping[str, object]) -> LiveConfig:
 
 def read(words: Sequence[str]) -> LiveConfig:
     """The settings from words. Raises ConfigError CFG-SYNTAX, CFG-KEY, CFG-TYPE, CFG-RANGE."""
-    known = {f"{PREFIX}{one.key}": one for one in field_laws.settings(LiveConfig)}
-    found: dict[str, object] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or key not in known:
-            best = nearest(key, list(known))
-            fix = f"did you mean {best}=?" if best else "`pokora live --help`"
-            code = "CFG-KEY" if equals else "CFG-SYNTAX"
-            raise ConfigError(code, word[:80], expected=", ".join(f"{name}=" for name in known), fix=fix)
-        found[known[key].key] = _value(known[key], key, text.strip())
-    return replace(LiveConfig(), **found)  # pyright: ignore[reportArgumentType]  # each is of its field's type
-
-
-def _value(setting: Setting, key: str, text: str) -> object:
-    if issubclass(setting.kind, Enum):
-        if text not in setting.members:
-            best = nearest(text, setting.members) or setting.members[0]
-            raise ConfigError(
-                "CFG-RANGE", f"{key}={text[:60]}", expected="|".join(setting.members), fix=f"{key}={best}"
-            )
-        return setting.kind[text]
-    whole = setting.kind is int
-    if not re.fullmatch(r"-?\d{1,10}" if whole else r"-?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})", text, re.ASCII):
-        expected = "a whole number" if whole else "a number"
-        raise ConfigError("CFG-TYPE", f"{key}={text[:60]}", expected=expected, fix=f"{key}={setting.default}")
-    number = int(text) if whole else float(text)
-    if not setting.law.holds(number):
-        near = field_laws.number(setting.law.nearest(number))
-        raise ConfigError("CFG-RANGE", f"{key}={text}", expected=setting.law.range(), fix=f"{key}={near}")
-    return number
+    parts = (word.partition("=") for word in words)
+    return settings_words.read(
+        LiveConfig(), PREFIX, [f"{key}{equals}{text.strip()}" for key, equals, text in parts], "live"
+    )

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 from pokora_anime.errors import ConfigError
-from pokora_anime.schema import field_laws
-from pokora_anime.schema.field_laws import Law, Setting
-from pokora_anime.system.did_you_mean import nearest
+from pokora_anime.schema import settings_words
+from pokora_anime.schema.field_laws import Law
 
 PREFIX = "studio."
 MOST_USERS = 200
@@ -56,17 +55,7 @@ class StudioConfig:
 
 def read(words: Sequence[str]) -> StudioConfig:
     """The settings from words. Raises ConfigError CFG-SYNTAX, CFG-KEY, CFG-TYPE, CFG-RANGE, CFG-STUDIO."""
-    known = {f"{PREFIX}{one.key}": one for one in field_laws.settings(StudioConfig)}
-    found: dict[str, object] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or key not in known:
-            best = nearest(key, list(known))
-            fix = f"did you mean {best}=?" if best else "`pokora studio --help`"
-            code = "CFG-KEY" if equals else "CFG-SYNTAX"
-            raise ConfigError(code, word, expected=", ".join(f"{name}=" for name in known), fix=fix)
-        found[known[key].key] = _value(known[key], key, text)
-    config = replace(StudioConfig(), **found)
+    config = settings_words.read(StudioConfig(), PREFIX, words, "studio")
     for key, text in (("host", config.host), ("name", config.name)):
         if text and not _NAME.fullmatch(text) and not _address(text):
             raise ConfigError(
@@ -125,26 +114,6 @@ def tokens(config: StudioConfig) -> dict[str, str]:
 def _bad_line(place: Path, number: int, got: str, expected: str) -> ConfigError:
     fix = "python -c 'import secrets; print(\"ME:\" + secrets.token_urlsafe())' makes a line"
     return ConfigError("CFG-STUDIO", f"{place}, line {number}: {got}", expected=expected, fix=fix)
-
-
-def _value(setting: Setting, key: str, text: str) -> object:
-    if issubclass(setting.kind, Enum):
-        if text not in setting.members:
-            best = nearest(text, setting.members) or setting.members[0]
-            raise ConfigError(
-                "CFG-RANGE", f"{key}={text}", expected="|".join(setting.members), fix=f"{key}={best}"
-            )
-        return setting.kind[text]
-    if setting.kind is not int:
-        return text
-    if not re.fullmatch(r"-?\d{1,9}", text):
-        raise ConfigError(
-            "CFG-TYPE", f"{key}={text}", expected="a whole number", fix=f"{key}={setting.default}"
-        )
-    if not setting.law.holds(int(text)):
-        near = f"{setting.law.nearest(int(text)):g}"
-        raise ConfigError("CFG-RANGE", f"{key}={text}", expected=setting.law.range(), fix=f"{key}={near}")
-    return int(text)
 
 
 def _address(text: str) -> bool:
