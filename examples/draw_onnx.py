@@ -33,14 +33,19 @@ class Export:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.sessions: dict[str, onnxruntime.InferenceSession] = {}
         self.card: dict[str, Any] = json.loads((folder / "export.json").read_text(encoding="utf-8"))
 
     def run(self, part: str, **given: npt.NDArray[Any]) -> list[Array]:
         """The outputs of a part; inputs that it does not take are left out."""
-        file = self.folder / self.card["parts"][part]["file"]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        if part not in self.sessions:
+            file = self.folder / self.card["parts"][part]["file"]
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1
+            self.sessions[part] = onnxruntime.InferenceSession(
+                str(file), options, providers=["CPUExecutionProvider"]
+            )
+        session = self.sessions[part]
         wanted = {one.name for one in session.get_inputs()}
         return session.run(None, {name: value for name, value in given.items() if name in wanted})
 

@@ -157,10 +157,10 @@ class LiveLoop:
                 raise Superseded
 
         began = time.monotonic()
-        made = self._made(self._joints(), self._look, watch)
-        known = self._known()
+        known, joints = self._known(), self._joints()
+        made = self._made(joints, self._look, watch)
         first = 0 if self._next == 1 else known  # the keyframe itself is frame 0
-        images = self._decoder.frames(made[:, first:], self._look, self._joints()[first:])
+        images = self._decoder.frames(made[:, first:], self._look, joints[first:])
         self._hand_over(made[:, known:], images, began, self._next - known + first)
 
     def _dissolve(self, old: Look, joints: Joints, new: Look) -> None:

@@ -398,9 +398,9 @@ class _SegmentNetworks:
                 pose_start.posed(self.keyframe.latent, posed, frames),
                 choreography_plan.skipped(config),
             )
-        if job.known is not None and effect_plan.acts(span, config):
-            moved = effect_plan.amounts(span, config)[:frames]
-            behind = feedback.fed_back(job.known[:, -1], moved, config.motion.effect)
+        moved = [] if job.known is None else effect_plan.moved(span, config)
+        if job.known is not None and moved:
+            behind = feedback.fed_back(job.known[:, -1], moved[:frames], config.motion.effect)
             start = behind if start is None or posed is None else pose_start.before(start, behind, posed)
             skip = effect_plan.skipped(config)
         return None if start is None else start[None].to(self.context.device), skip

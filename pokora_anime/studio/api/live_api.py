@@ -138,8 +138,8 @@ async def _frames(session: LiveSession, asking: Caller, request: Request) -> Asy
     number, told = 0, ""
     while not await request.is_disconnected():
         shown = await asyncio.to_thread(session.after, number, _WAIT)
-        state = json.dumps(_told(session))
         if shown is None or shown.number % 12 == 0:
+            state = json.dumps(_told(session))
             if state != told or shown is None:
                 told = state
                 yield _part(state.encode(), b"")

@@ -24,11 +24,12 @@ def opened(path: Path, limits: Limits = LIMITS) -> Generator[dict[str, Path], No
         with open_source(path, limits) as folder:
             if file_names.MANIFEST in folder.sizes:
                 found: dict[str, Path] = {}
-                for run in listed_runs(folder, limits):
+                listed = listed_runs(folder, limits)
+                for run in listed:
                     kind = run.split("/")[1] if run.count("/") else run
                     number = sum(name.startswith(kind) for name in found) + 1
                     found[kind if number == 1 else f"{kind}-{number}"] = folder.root / run
-                by_run = file_list.records(folder, listed_runs(folder, limits), limits)
+                by_run = file_list.records(folder, listed, limits)
                 stated, _ = stated_loras.read(folder, by_run, limits)
                 with stated_loras.known(folder, stated):
                     yield found

@@ -49,21 +49,23 @@ def clock(shot: ShotConfig, frames: int) -> list[float]:
     step = 1.0 / shot.fps
     if not on(shot):
         return [frame * step for frame in range(frames)]
-    found = [0.0]
+    found, climbed = [0.0], _climbed(shot.track.curve) if shot.beat is None else 0
     for frame in range(1, frames):
-        pushed = _rise(shot, (frame - 1) * step, frame * step)
+        pushed = _rise(shot, climbed, (frame - 1) * step, frame * step)
         found.append(found[-1] + step * (1 - AHEAD) + AHEAD * pushed)
     return found[:frames]
 
 
-def _rise(shot: ShotConfig, start: float, stop: float) -> float:
-    """Seconds' worth of accents in (start, stop]: a second in a second on the whole."""
+def _rise(shot: ShotConfig, climbed: int, start: float, stop: float) -> float:
+    """Seconds' worth of accents in (start, stop]: a second in a second on the whole, in which a sound's curve
+    rises by `climbed`."""
     if shot.beat is None:
-        whole = _climbed(shot.track.curve)
-        if not whole:
+        if not climbed:
             return stop - start
         first, last = (_place(shot, time) for time in (start, stop))
-        return _climbed(shot.track.curve[first : last + 1]) / whole * len(shot.track.curve) / shot.track.rate
+        return (
+            _climbed(shot.track.curve[first : last + 1]) / climbed * len(shot.track.curve) / shot.track.rate
+        )
     rate = shot.beat / 60
     before, after = (floor((shot.begins + time) * rate + _ROUNDING) for time in (start, stop))
     return (after - before) / rate

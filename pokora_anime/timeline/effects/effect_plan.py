@@ -27,9 +27,11 @@ def amounts(span: Span, config: VideoConfig) -> list[float]:
     return found
 
 
-def acts(span: Span, config: VideoConfig) -> bool:
-    """Whether the effect does something in a segment: there is a frame to start from, and a strength."""
-    return asked(config) and span.known > 0 and any(amounts(span, config))
+def moved(span: Span, config: VideoConfig) -> list[float]:
+    """The same where the effect does something in a segment, that is, has a frame to start from and a strength;
+    else nothing."""
+    found = amounts(span, config) if asked(config) and span.known > 0 else []
+    return found if any(found) else []
 
 
 def skipped(config: VideoConfig) -> int:
