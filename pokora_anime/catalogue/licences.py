@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from pokora_anime.errors import ConfigError, WeightsError
+
 
 class Terms(Enum):
     """What a licence means for this project."""
@@ -74,6 +76,17 @@ LICENCES = {
         ),
     )
 }
+
+
+def require_open(licence_id: str, code: str) -> None:
+    """Raise ConfigError of this code, or WeightsError WGT-BLOCKED, for a licence that is not open."""
+    licence = LICENCES.get(licence_id)
+    if licence is not None and licence.terms is Terms.non_commercial:
+        raise WeightsError(
+            "WGT-BLOCKED", f"licence {licence_id} ({licence.name})", expected="one that this project may use"
+        )
+    if licence is None or licence.terms is not Terms.open:
+        raise ConfigError(code, f"--licence {licence_id[:60]}", expected=" or ".join(open_ids()))
 
 
 def open_ids() -> list[str]:

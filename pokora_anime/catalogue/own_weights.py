@@ -17,12 +17,12 @@ import yaml
 
 from pokora_anime.catalogue import own_rows
 from pokora_anime.catalogue.checkpoint import own_base
-from pokora_anime.catalogue.licences import LICENCES, Terms, open_ids
+from pokora_anime.catalogue.licences import require_open
 from pokora_anime.catalogue.lora.lora_header import LoraHeader, read_header
 from pokora_anime.catalogue.own_loras import lora_versions
 from pokora_anime.catalogue.own_rows import ID, folder_of, path, rows
 from pokora_anime.catalogue.registry_row import Kind, Row, Status, parse
-from pokora_anime.errors import ConfigError, WeightsError
+from pokora_anime.errors import ConfigError
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.files.atomic_files import disk_error, temporary_path, write_atomic, writing
@@ -62,10 +62,15 @@ def rivals(new: NewLora, taken: Mapping[str, str], *, replace: bool = False) -> 
     _check_words(new.id, new.licence, taken)
     _check_statement(new.data_statement)
     _refuse_version_id(new.id)
-    current = [row for row in rows() if not row.version_of]
-    found = [row for row in current if row.id == new.id or (new.slot and _same_slot(row, new))]
+    found = in_place_of(new)
     _refuse_rivals(found, new.slot, replace=replace)
     return found
+
+
+def in_place_of(new: NewLora) -> list[Row]:
+    """The user's rows, versions left out, that have the id or the slot of a LoRA."""
+    current = (row for row in rows() if not row.version_of)
+    return [row for row in current if row.id == new.id or (new.slot and _same_slot(row, new))]
 
 
 def add(
@@ -207,13 +212,7 @@ def _check_words(identifier: str, licence_id: str, taken: Mapping[str, str]) -> 
             f"--id {identifier} is what the shipped {taken[identifier]} answers to",
             fix=f"--id my-{identifier}",
         )
-    licence = LICENCES.get(licence_id)
-    if licence is not None and licence.terms is Terms.non_commercial:
-        raise WeightsError(
-            "WGT-BLOCKED", f"licence {licence_id} ({licence.name})", expected="one that this project may use"
-        )
-    if licence is None or licence.terms is not Terms.open:
-        raise ConfigError("CFG-OWN", f"--licence {licence_id}", expected=" or ".join(open_ids()))
+    require_open(licence_id, "CFG-OWN")
 
 
 def _check_statement(statement: str) -> None:

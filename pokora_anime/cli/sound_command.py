@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pokora_anime.catalogue.licences import open_ids
 from pokora_anime.cli.parser import OneLineParser, dispatch
+
+if TYPE_CHECKING:
+    from pokora_anime.sounds.sound_store import Sound
 
 PAGE = """pokora sound: sounds of your own that a clip moves to and is heard with.
 
@@ -73,9 +77,6 @@ def _remove(arguments: list[str]) -> int:
     return 0
 
 
-def _told(sound: object) -> str:
-    from pokora_anime.sounds.sound_store import Sound
-
-    assert isinstance(sound, Sound)
+def _told(sound: Sound) -> str:
     channels = "mono" if sound.channels == 1 else "stereo"
     return f"{sound.seconds:g} s, {channels}, {sound.licence}, {sound.source}, sha256 {sound.sha256[:12]}"

@@ -10,10 +10,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from pokora_anime.errors import ConfigError
 from pokora_anime.export.part_files import CARD
+from pokora_anime.system import process
 from pokora_anime.system.files.atomic_files import TEMPORARY_SUFFIX, sync_folder, temporary_path, writing
 
 
@@ -69,5 +68,5 @@ def _sweep(folder: Path) -> None:
     ours = re.compile(rf"\.{re.escape(folder.name)}\.(\d+){re.escape(TEMPORARY_SUFFIX)}")
     for path in folder.parent.iterdir():
         found = ours.fullmatch(path.name)
-        if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
+        if found and (int(found[1]) == os.getpid() or not process.runs(int(found[1]))):
             shutil.rmtree(path, ignore_errors=True)

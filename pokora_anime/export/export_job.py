@@ -200,9 +200,9 @@ def require_weights(job: ExportJob) -> None:
         raise absent(lacking, wanted, job.family)
 
 
-def require_room(job: ExportJob, folder: Path, times: int = 1) -> None:
+def require_room(job: ExportJob, folder: Path) -> None:
     """Raise MachineError SYS-DISK where the export does not fit on the disk of `folder`."""
-    need, free = times * needed(job), free_space(folder)
+    need, free = needed(job), free_space(folder)
     if free < need:
         raise MachineError(
             "SYS-DISK",

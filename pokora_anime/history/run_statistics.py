@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pokora_anime.errors import PokoraError
 from pokora_anime.history import run_list, run_origin
@@ -17,6 +16,7 @@ from pokora_anime.provenance.hashing import Json, text_hash
 from pokora_anime.quality.metrics.metric_table import ADVICE, METRICS, STAGES
 from pokora_anime.quality.overall import overall
 from pokora_anime.quality.scorecard import SCORECARD
+from pokora_anime.schema.option_values import leaves
 
 LAST = 20  # earlier runs that the newest is held against
 FEWEST = 3  # of them, below which nothing is said
@@ -99,14 +99,14 @@ def _measured(folder: Path, command: str, plain: Mapping[str, Json]) -> Measured
         labels=labels(command, plain),
         seconds=run_list.seconds(folder),
         memory=float(cast(float, peak)) if known else None,
-        score=_overall(card),
+        score=overall(card),
         bad=_bad(card),
     )
 
 
 def setting(command: str, plain: Mapping[str, Json]) -> str:
     """What runs of one setting have in common, as a hash's first digits."""
-    kept = {key: value for key, value in _flat(plain).items() if key not in _NO_SETTING}
+    kept = {key: value for key, value in leaves(plain).items() if key not in _NO_SETTING}
     return text_hash([command, {key: value for key, value in kept.items() if not key.startswith("device.")}])[
         :8
     ]
@@ -114,7 +114,7 @@ def setting(command: str, plain: Mapping[str, Json]) -> str:
 
 def labels(command: str, plain: Mapping[str, Json]) -> tuple[str, ...]:
     """How people call a setting: command, base, speed, style, length and size."""
-    flat = _flat(plain)
+    flat = leaves(plain)
     loras = flat.get("style.loras")
     tags = str(flat.get("shot.prefix", "")).split("<lora:")[1:]
     named = [tag.partition(">")[0] for tag in tags]
@@ -126,16 +126,6 @@ def labels(command: str, plain: Mapping[str, Json]) -> tuple[str, ...]:
     style = "+".join(named) or "plain"
     told = (command, str(flat.get("base.weights")), str(flat.get("speed.name")), style, seconds, size)
     return tuple(word for word in told if word)
-
-
-def _flat(plain: Mapping[str, Json], before: str = "") -> dict[str, Json]:
-    found: dict[str, Json] = {}
-    for key, value in plain.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{before}{key}.")
-        else:
-            found[f"{before}{key}"] = value
-    return found
 
 
 def _group(runs: Sequence[Measured]) -> Group:
@@ -192,15 +182,6 @@ def _ways(bad: Sequence[str]) -> list[str]:
 def _median(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
-
-
-def _overall(card: Mapping[str, Json]) -> float | None:
-    """The overall number of a scorecard, which no record seals: None where it cannot be read."""
-    try:
-        found = overall(cast("Mapping[str, Any]", card)) if card else None
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
-        return None
-    return found if found is not None and math.isfinite(found) else None
 
 
 def _bad(card: Mapping[str, Json]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from pokora_anime.errors import MachineError, PokoraError
-from pokora_anime.live.live_settings import LiveConfig, to_plain
+from pokora_anime.live.live_settings import LiveConfig
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.render.worker.granted_paths import needed
 from pokora_anime.render.worker.messages import receive, unpack_error
@@ -71,7 +71,7 @@ class Generator:
         home.mkdir(parents=True, exist_ok=True)
         self._hears = hears
         self._process = _LiveProcess(first.config, needed(first.config, home), home, "live", "auto")
-        self._process.ask({**first.message(), "live": to_plain(live)})
+        self._process.ask({**first.message(), "live": run_identity.part(live)})
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 

@@ -40,11 +40,11 @@ def _generate(opening: Message, answers: IO[bytes], temporary: Path) -> Message:
     from pokora_anime.live.generation.live_loop import LiveLoop
     from pokora_anime.live.generation.look import LookMaker
     from pokora_anime.live.generation.segment_engine import Decoder, SegmentEngine
-    from pokora_anime.live.live_settings import of_plain
+    from pokora_anime.live.live_settings import LiveConfig
     from pokora_anime.networks.converted import kept_conversions
     from pokora_anime.provenance.run_folder import RunFolder
 
-    live, first = of_plain(opening["live"]), _asked(opening)
+    live, first = from_plain(LiveConfig, opening["live"]), _asked(opening)
     kept_conversions.hand_over(lambda made: send(answers, {"converted": [str(made)]}))
     with RunFolder(temporary / "session", "live") as folder:
         context = live_context.opened(first.config, folder, lambda line: send(answers, {"note": line}))

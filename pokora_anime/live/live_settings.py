@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
@@ -51,20 +51,6 @@ class LiveConfig:
         """Steps of the schedule whose last ones are computed: the first ones are left out, as the segment
         starts from the look in its poses."""
         return max(self.steps + 1, self.steps * 3 // 2)
-
-
-def to_plain(config: LiveConfig) -> dict[str, object]:
-    """The settings as JSON has them."""
-    return {
-        name: value.value if isinstance(value := getattr(config, name), Enum) else value
-        for name in LiveConfig.__dataclass_fields__
-    }
-
-
-def of_plain(values: Mapping[str, object]) -> LiveConfig:
-    """The settings that `to_plain` was given."""
-    found = dict(values)
-    return LiveConfig(**{**found, "runtime": LiveRuntime(str(found["runtime"]))})  # pyright: ignore[reportArgumentType]  # of our own process
 
 
 def read(words: Sequence[str]) -> LiveConfig:

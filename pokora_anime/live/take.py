@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pokora_anime.live.live_settings import FPS, LiveConfig
@@ -50,7 +49,7 @@ class Take:
         return ", ".join(f"{frame}: {words}" for frame, words in ((0, self.words), *kept))
 
 
-def run_words(take: Take, seconds: float, live: LiveConfig, more: Sequence[str] = ()) -> list[str]:
+def run_words(take: Take, seconds: float, live: LiveConfig) -> list[str]:
     """The words of `pokora video` that render a take offline, under the same choreography."""
     return [
         f"shot.prompt={take.prompt(seconds)}",
@@ -58,7 +57,6 @@ def run_words(take: Take, seconds: float, live: LiveConfig, more: Sequence[str] 
         f"shot.seconds={max(seconds, SHORTEST):g}",
         f"shot.fps={FPS}",
         *session_words(live),
-        *more,
     ]
 
 

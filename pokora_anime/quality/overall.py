@@ -45,11 +45,8 @@ def _worths(stage: str, features: str, values: Mapping[str, object]) -> Iterator
         value = values.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        keys = metric.bands.keys()
-        if keys.isdisjoint({features, stage, "any"}) or not _finite(value):
-            continue
-        band = metric.band(stage, features)
-        yield min(1.0, max(0.0, (value - band.bad) / (band.good - band.bad)))
+        if metric.judged_by(stage, features) and _finite(value):
+            yield metric.band(stage, features).worth(value)
 
 
 def _finite(value: float) -> bool:

@@ -108,9 +108,7 @@ def compare(card: Mapping[str, Json], other: Mapping[str, Json]) -> Difference:
 
 def _band(metric: Metric, stage: str, features: Json) -> Band | None:
     """The band of a number by what a card says described its frames; None for a judge that nobody knows."""
-    if not {str(features), stage, "any"} & metric.bands.keys():
-        return None
-    return metric.band(stage, str(features))
+    return metric.band(stage, str(features)) if metric.judged_by(stage, str(features)) else None
 
 
 def _change(here: float, there: float, band: Band) -> Change:

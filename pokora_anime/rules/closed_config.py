@@ -22,6 +22,7 @@ from pokora_anime.rules import text_rules
 from pokora_anime.schema.config_groups import SCHEMAS, options
 from pokora_anime.schema.field_laws import REQUIRED, Text, settings
 from pokora_anime.schema.settings import ContestConfig, RunConfig
+from pokora_anime.sounds import sound_store
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -54,11 +55,7 @@ def _shaped(form: re.Pattern[str], expected: str, value: str, where: str) -> lis
     return [_refusal("GATE-CHOICE", "not of the form that it has", value, where, expected)]
 
 
-_HASH, _CURVE, _SOUND = (
-    re.compile(r"(?:[0-9a-f]{64})?"),
-    re.compile(r"[0-9]{0,36001}"),
-    re.compile(r"[a-z0-9][a-z0-9-]{0,39}"),
-)
+_HASH, _CURVE = re.compile(r"(?:[0-9a-f]{64})?"), re.compile(r"[0-9]{0,36001}")
 _TEXTS: dict[Text, Judge] = {
     Text.prompt: _prompt,
     Text.weights: _identifier,
@@ -67,7 +64,7 @@ _TEXTS: dict[Text, Judge] = {
     Text.plain: _identifier,
     Text.speed: partial(_choice, lambda: options("speed")),
     Text.upscaler: partial(_choice, upscalers),
-    Text.sound: partial(_shaped, _SOUND, "the name of a registered sound"),
+    Text.sound: partial(_shaped, sound_store.ID, "the name of a registered sound"),
     Text.hash: partial(_shaped, _HASH, "a sha256 in hexadecimal digits"),
     Text.licence: partial(_choice, lambda: ("", *open_ids())),
     Text.curve: partial(_shaped, _CURVE, "a digit for each delivered frame"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pokora_anime.errors import DataError, MachineError
 from pokora_anime.media.ffmpeg_program import find_ffmpeg
-from pokora_anime.media.mp4_sound import RATE, Stream, read_adts
+from pokora_anime.media.mp4_sound import RATE
 
 Samples = NDArray[np.float32]  # [samples, channels], -1 to 1
 
@@ -76,11 +76,6 @@ def encoded(samples: Samples) -> bytes:
         said = " ".join(done.stderr.decode(errors="replace").split())[:120]
         raise MachineError("SYS-FFMPEG", f"the sound was not encoded: {said}", expected="AAC")
     return done.stdout
-
-
-def stream_of(data: bytes) -> Stream:
-    """The frames of an encoded sound. Raises NoSound."""
-    return read_adts(data)
 
 
 def _check_form(path: Path, kind: str, seconds: float, channels: int) -> None:

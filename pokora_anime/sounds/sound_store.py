@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-from pokora_anime.catalogue.licences import LICENCES, Terms, open_ids
-from pokora_anime.errors import ConfigError, DataError, WeightsError
+from pokora_anime.catalogue.licences import require_open
+from pokora_anime.errors import ConfigError, DataError
 from pokora_anime.media import mp4_sound
 from pokora_anime.media.mp4_sound import NoSound, Stream
+from pokora_anime.provenance.hashing import file_hash
 from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.files.atomic_files import disk_error, write_atomic, writing
 from pokora_anime.system.files.user_folder import data_folder, free_space
@@ -72,7 +73,7 @@ def add(new: NewSound, *, replace: bool = False) -> Sound:
     heard = sound_reading.encoded(samples)
     row = Sound(
         id=new.id,
-        sha256=_file_hash(new.file),
+        sha256=file_hash(new.file),
         heard=hashlib.sha256(heard).hexdigest(),
         licence=new.licence,
         source=" ".join(new.source.split()),
@@ -168,13 +169,7 @@ def _check_words(new: NewSound, *, replace: bool) -> None:
             f"--id {new.id} is taken by a sound of yours",
             fix="choose another --id, or --replace it",
         )
-    licence = LICENCES.get(new.licence)
-    if licence is not None and licence.terms is Terms.non_commercial:
-        raise WeightsError(
-            "WGT-BLOCKED", f"licence {new.licence} ({licence.name})", expected="one that this project may use"
-        )
-    if licence is None or licence.terms is not Terms.open:
-        raise ConfigError("CFG-SOUND", f"--licence {new.licence[:60]}", expected=" or ".join(open_ids()))
+    require_open(new.licence, "CFG-SOUND")
     if len(" ".join(new.source.split())) < _LEAST_SOURCE:
         fix = "for example --source 'played by me'"
         raise ConfigError(
@@ -183,14 +178,6 @@ def _check_words(new: NewSound, *, replace: bool) -> None:
             expected="who made it, or where it was published",
             fix=fix,
         )
-
-
-def _file_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _damaged(name: str) -> DataError:

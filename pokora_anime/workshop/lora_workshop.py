@@ -214,13 +214,7 @@ def _may_replace(assignment: Assignment) -> bool:
         digest = str(made["file"]["sha256"]) if made["id"] == assignment.settings.id else ""
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    new = new_lora(assignment)
-    others = [
-        row
-        for row in own_rows.rows()
-        if not row.version_of
-        and (row.id == new.id or (new.slot and row.role == new.slot and new.family in row.families))
-    ]
+    others = own_weights.in_place_of(new_lora(assignment))
     return bool(digest and others) and all(digest in row.sha256.values() for row in others)
 
 

@@ -25,8 +25,9 @@ from pokora_anime.live.typed.live_words import merged, same_look
 from pokora_anime.live.typed.word_queue import LastOne
 from pokora_anime.prompt import open_words
 from pokora_anime.prompt.prompt_syntax import MAX_STOPS, stops
+from pokora_anime.render.worker.messages import from_plain
 from pokora_anime.rules.text_rules import MAX_PROMPT
-from pokora_anime.schema import field_laws
+from pokora_anime.schema import field_laws, run_identity
 from pokora_anime.studio.api.check_api import known_parts
 from pokora_anime.studio.api.live_api import PROMPTS
 from pokora_anime.studio.live_seat import judged
@@ -224,7 +225,7 @@ def test_a_wrong_setting_is_one_line_with_a_way_out(word: str, code: str) -> Non
 def test_settings_survive_the_way_to_the_process() -> None:
     live = live_settings.read(["live.steps=3", "live.smoothing=0.25", "live.runtime=torch", "live.size=320"])
     assert live == LiveConfig(steps=3, smoothing=0.25, runtime=live_settings.LiveRuntime.torch, size=320)
-    assert live_settings.of_plain(live_settings.to_plain(live)) == live
+    assert from_plain(LiveConfig, run_identity.part(live)) == live
 
 
 def test_a_take_is_a_prompt_that_travels() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pokora_anime.devices.forecast import cards, estimate, plan_text, rates
 from pokora_anime.devices.forecast.cards import Source
-from pokora_anime.devices.forecast.estimate import Estimate, Target
+from pokora_anime.devices.forecast.estimate import Estimate
 from pokora_anime.devices.hardware import GIB
 from pokora_anime.errors import ConfigError
 from pokora_anime.jobs import job_estimate
@@ -19,7 +19,6 @@ from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.system.files.user_folder import amount, free_space
 
 COMMANDS = ("video", "stills", "sweep")
-_ALL = "all"
 _MOST_LISTED = 12  # jobs of a sweep that get a line each
 
 
@@ -42,13 +41,15 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     asked = _asked(arguments)
     jobs = _jobs(asked)
-    found = [Estimate.of(jobs.configs, one, at_once=jobs.at_once) for one in _targets(asked.gpu, jobs)]
+    targets = estimate.targets(asked.gpu, jobs.configs[0].device)
+    found = [Estimate.of(jobs.configs, one, at_once=jobs.at_once) for one in targets]
     for note in dict.fromkeys(one.target.note for one in found if one.target.note):
         print(note, file=sys.stderr)
     if asked.as_json:
         print(json.dumps(job_estimate.plain(asked.command, jobs, found), ensure_ascii=False, indent=2))
     else:
-        print("\n".join([*_head(jobs), *(_table(found) if asked.gpu == _ALL else _page(jobs, found[0]))]))
+        told = _table(found) if asked.gpu == estimate.ALL else _page(jobs, found[0])
+        print("\n".join([*_head(jobs), *told]))
     return 0
 
 
@@ -92,17 +93,6 @@ def _jobs(asked: Asked) -> Jobs:
     if not asked.gpu:  # then it is about this machine
         jobs.require_compilers()
     return jobs
-
-
-def _targets(gpu: str, jobs: Jobs) -> list[Target]:
-    device = jobs.configs[0].device
-    if gpu == _ALL:
-        return [Target.of(card, device) for card in cards.table().values()]
-    if gpu:
-        card, note = cards.find(gpu)
-        return [Target.of(card, device, note)]
-    rates.read()  # a damaged file is told here, and ends no render
-    return [estimate.here(device)]
 
 
 def _head(jobs: Jobs) -> list[str]:

@@ -30,7 +30,7 @@ _FLAGS = (
     *("--yes", "--open"),  # of a sweep
 )
 _MAPS = "control=segment"
-MOSTKEPT = 64
+MOST_KEPT = 64
 KEPT = 3
 
 
@@ -352,8 +352,8 @@ def _part(value: str) -> str:
 
 
 def _kept(value: str) -> int:
-    if not re.fullmatch(r"\d{1,3}", value) or not 1 <= int(value) <= MOSTKEPT:
-        raise ConfigError("CFG-RANGE", f"keep={value}", expected=f"1 to {MOSTKEPT}", fix=f"keep={KEPT}")
+    if not re.fullmatch(r"\d{1,3}", value) or not 1 <= int(value) <= MOST_KEPT:
+        raise ConfigError("CFG-RANGE", f"keep={value}", expected=f"1 to {MOST_KEPT}", fix=f"keep={KEPT}")
     return int(value)
 
 

@@ -53,7 +53,7 @@ def versions(arguments: Sequence[str]) -> int:
     current = next((row for row in own_rows.rows() if row.id == identifier), None)
     for number, row in known.items():
         names = [name for name, other in told.items() if other is row and not name.isdecimal()]
-        names += ["newest"] if current is not None and current.sha256.keys() and _same(current, row) else []
+        names += ["newest"] if current is not None and _same(current, row) else []
         scores = ", ".join(f"{name} {value}" for name, value in _scores(row).items())
         digest = blend_pins.digest_of(row)[:12]
         print(f"{identifier}@{number:<4} {digest}  {row.data_set}  {' '.join(names):12} {scores}".rstrip())
@@ -113,11 +113,12 @@ def _placed(text: str) -> tuple[str, Path, dict[str, Json]]:
             "CFG-WEIGHTS", f"{shown(text, 60)} is no LoRA", expected="a LoRA", fix="pokora models list"
         )
     from pokora_anime.catalogue.weight_paths import locate
+    from pokora_anime.catalogue.weights_advice import reinstall_or_fetch
 
     folder = locate(row)
     if folder is None:
         raise WeightsError(
-            "WGT-MISSING", f"{row.id} is not here", expected="its file", fix=f"pokora models fetch {row.id}"
+            "WGT-MISSING", f"{row.id} is not here", expected="its file", fix=reinstall_or_fetch(row)
         )
     return text, folder / row.files[0], _scores(row)
 

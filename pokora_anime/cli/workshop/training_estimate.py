@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from pokora_anime.config.compose import compose
-from pokora_anime.devices.forecast import cards, estimate, rates
+from pokora_anime.devices.forecast import estimate
 from pokora_anime.devices.forecast.estimate import Target
 from pokora_anime.workshop.training import training_forecast
 from pokora_anime.workshop.training.lora_settings import LoraSettings
 from pokora_anime.workshop.training.training_forecast import Way
-
-ALL = "all"
 
 
 def page(settings: LoraSettings, gpu: str, device: str, threads: int) -> str:
     """A line a machine. Raises ConfigError CFG-CARD, CFG-DEVICE."""
     words = [f"base={settings.base.value}", f"device.kind={device}", f"device.threads={threads}"]
     config = compose("stills", [*words, "style=none", "speed=hq"])
-    if gpu == ALL:
-        targets = [Target.of(card, config.device) for card in cards.table().values()]
-    elif gpu:
-        card, note = cards.find(gpu)
-        targets = [Target.of(card, config.device, note)]
-    else:
-        rates.read()  # a damaged file is told here
-        targets = [estimate.here(config.device)]
+    targets = estimate.targets(gpu, config.device)
     lines = [f"{settings.base.value}, rank {settings.rank}, batch {settings.batch}, of {settings.data}"]
     for target in targets:
         way = training_forecast.chosen(settings, config.base, target.hardware)

@@ -14,6 +14,8 @@ from pokora_anime.devices.hardware import Hardware
 from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import DeviceConfig, DeviceKind, RunConfig
 
+ALL = "all"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -142,6 +144,17 @@ def written(configs: Sequence[RunConfig]) -> int:
 def read(configs: Sequence[RunConfig]) -> int:
     """Bytes of the weights that have to be on the disk: of the job that needs most."""
     return max(weights(Job.of(config)) for config in configs)
+
+
+def targets(gpu: str, config: DeviceConfig) -> list[Target]:
+    """Every card for `ALL`, the one of a name, or this machine for "". ConfigError CFG-GPU, CFG-DEVICE."""
+    if gpu == ALL:
+        return [Target.of(card, config) for card in cards.table().values()]
+    if gpu:
+        card, note = cards.find(gpu)
+        return [Target.of(card, config, note)]
+    rates.read()  # a damaged file is told here, and ends no render
+    return [here(config)]
 
 
 def here(config: DeviceConfig) -> Target:

@@ -32,6 +32,10 @@ class Band:
         """Whether more is better."""
         return self.good > self.bad
 
+    def worth(self, value: float) -> float:
+        """Where a value lies between bad (0) and good (1), and no more beyond."""
+        return min(1.0, max(0.0, (value - self.bad) / (self.good - self.bad)))
+
     def verdict(self, value: float | None) -> Verdict:
         """Where a value falls."""
         if value is None:
@@ -60,6 +64,10 @@ class Metric:
     unit: str
     source: str
     bands: Mapping[str, Band]
+
+    def judged_by(self, stage: str, features: str) -> bool:
+        """Whether there is a band for a stage and a describer."""
+        return not self.bands.keys().isdisjoint({features, stage, "any"})
 
     def band(self, stage: str, features: str) -> Band:
         """The band that holds for a stage and a describer."""

@@ -28,8 +28,7 @@ def amounts(span: Span, config: VideoConfig) -> list[float]:
 
 
 def moved(span: Span, config: VideoConfig) -> list[float]:
-    """The same where the effect does something in a segment, that is, has a frame to start from and a strength;
-    else nothing."""
+    """The same where there is an effect, with a frame to start from and a strength; else nothing."""
     found = amounts(span, config) if asked(config) and span.known > 0 else []
     return found if any(found) else []
 

@@ -11,6 +11,7 @@ from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.lora import lora_tags
 from pokora_anime.catalogue.own_loras import blend_pins, lora_versions
 from pokora_anime.catalogue.registry_row import Row, Status
+from pokora_anime.catalogue.weights_advice import reinstall_or_fetch
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.rules import contest_limits
@@ -220,7 +221,7 @@ def _part(row: Row, weight: float, base: Family) -> Part:
             "CFG-STYLE",
             f"no sha256 of {row.id} is known, so that a blend could not name it",
             expected="a LoRA that was fetched",
-            fix=f"pokora models fetch {row.id}",
+            fix=reinstall_or_fetch(row),
         )
     return Part(
         id=named(row),

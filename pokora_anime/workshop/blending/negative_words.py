@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pokora_anime.config.compose import compose
+from pokora_anime.config.prompt_notes import guided
 from pokora_anime.errors import ConfigError
 from pokora_anime.history import run_statistics
 from pokora_anime.prompt.prompt_attributes import asked_attributes, bare_text
@@ -86,7 +87,11 @@ def suggest(prompt: str, keys: Sequence[str], root: Path) -> Suggestion:
     words = {word: why for word, why in found.items() if word not in refused}
     notes = [*reading(config), *_unknown(config, list(words))]
     return Suggestion(
-        words=words, read=is_read(config), notes=tuple(notes), left_out=tuple(refused), runs=runs
+        words=words,
+        read=guided(config.speed),
+        notes=tuple(notes),
+        left_out=tuple(refused),
+        runs=runs,
     )
 
 
@@ -95,15 +100,9 @@ def listed(text: str) -> list[str]:
     return list(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
 
 
-def is_read(config: RunConfig) -> bool:
-    """Whether CFG is on at any step, which alone reads the negative prompt."""
-    speed = config.speed
-    return speed.guidance_scale > 1 and speed.guidance_end > speed.guidance_start
-
-
 def require_read(config: RunConfig) -> None:
     """Raise ConfigError CFG-NEGATIVE where nothing would read a negative prompt."""
-    if not is_read(config):
+    if not guided(config.speed):
         raise ConfigError(
             "CFG-NEGATIVE",
             f"a negative prompt that is {reading(config)[0]}",
@@ -115,7 +114,7 @@ def require_read(config: RunConfig) -> None:
 def reading(config: RunConfig) -> list[str]:
     """How far the negative prompt is read, one line each; nothing where it is read in full."""
     speed = config.speed
-    if not is_read(config):
+    if not guided(config.speed):
         why = f"CFG {speed.guidance_scale:g}" if speed.guidance_scale <= 1 else "no step with CFG"
         return [f"not read: speed={speed.name} has {why}; speed=hq reads it"]
     notes: list[str] = []

@@ -14,6 +14,7 @@ from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.lora.lora_merge import Lora
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras, split_tags
 from pokora_anime.catalogue.needed_weights import locate, style_rows
+from pokora_anime.catalogue.weights_advice import reinstall_or_fetch
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import WeightsError
 from pokora_anime.networks.extraction import picture_judge
@@ -91,9 +92,8 @@ class TrialStills:
         if self._judge is None:
             row = registry.resolve(registry.JUDGE, self.config.base.family)
             self._judge = picture_judge.load(row, _here(row), torch.device("cpu"))
-        band = BY_ID["sharpness"].band(FINAL, "any")
-        sharp = (sharpness(picture) - band.bad) / (band.good - band.bad)
-        return (2 * self._judge(picture, self._asked) + min(1.0, max(0.0, sharp))) / 3
+        sharp = BY_ID["sharpness"].band(FINAL, "any").worth(sharpness(picture))
+        return (2 * self._judge(picture, self._asked) + sharp) / 3
 
 
 def _kept(word: str) -> bool:
@@ -105,6 +105,6 @@ def _here(row: registry.Row) -> Path:
     folder = locate(row)
     if folder is None:
         raise WeightsError(
-            "WGT-MISSING", f"{row.id} is not here", expected="its files", fix=f"pokora models fetch {row.id}"
+            "WGT-MISSING", f"{row.id} is not here", expected="its files", fix=reinstall_or_fetch(row)
         )
     return folder
