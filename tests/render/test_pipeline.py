@@ -125,7 +125,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     child = start(folder)
     wait_for(folder, "outputs/video/*/stages/motion-*.safetensors", child)
     child.send_signal(signal.SIGKILL)
-    child.wait()
+    child.communicate()  # to the end of its output: the processes that it started have ended too
     assert 0 < len(segments(folder)) < SEGMENTS
     assert not list(folder.glob("outputs/video/*/video.mp4"))
     return folder

@@ -18,9 +18,10 @@ from pokora_anime.nano.train.members.train_vae import (
     psnr,
     to_tensor,
 )
-from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, write_record
+from pokora_anime.nano.train.training_loop import Dice, Place, begin, train, went_before, write_record
 
 CROP = 16  # latent cells
+RECORD = "training_decoder.json"  # beside the autoencoder's own
 LATENT_WEIGHT = 0.2
 DECODER_NOISE = 0.1
 # Shares of the batches: a decoder that has seen plain drawings alone turns pastel black into green, and no
@@ -69,11 +70,12 @@ def train_decoder(training: Training, place: Place) -> None:
         strength = DECODER_NOISE * torch.rand(len(cells), 1, 1, 1, generator=dice.torch)
         return picture_loss(vae.decode(cells + strength.to(place.device) * noise).sample, pictures)
 
-    progress = train("decoder", training, named, loss_of, place)
+    before = went_before(place.family / "vae" / RECORD, "decoder")
+    progress = train("decoder", training, named, loss_of, place, before=before)
     score = held_out_psnr(vae, place)
     print(f"decoder: held-out PSNR {score:.2f} dB", flush=True)
     vae.save_pretrained(place.family / "vae")
-    write_record("decoder", training, progress, place, {"psnr_db": score}, "vae", "training_decoder.json")
+    write_record("decoder", training, progress, place, {"psnr_db": score}, "vae", RECORD)
 
 
 def _sources(place: Place) -> dict[str, Source]:
