@@ -31,7 +31,7 @@ from pokora_anime.stages.control import choreography_stage, control_maps, draft_
 from pokora_anime.stages.delivery import encode, finish
 from pokora_anime.stages.motion import hires, segments
 from pokora_anime.stages.motion.reroll import ONCE, Attempts
-from pokora_anime.stages.picture import identity, keyframe, selection
+from pokora_anime.stages.picture import identity, image_embedding, keyframe, selection
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.picture.identity import Identity
 from pokora_anime.stages.picture.selection import Selected
@@ -111,24 +111,25 @@ def clip_segments(
         likeness.identity = identity.of(first, config, context)
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", *EXTRACTORS)
+    sources = segments.ClipSources(prompt=text, keyframe=first)
+    if first is not None and shot_plan.adapted(config):
+        sources = replace(sources, embedding=image_embedding.of(first, config, context))
     if draft_plan.wanted(config):
-        maps = _drafted(text, first, config, context)
+        maps = _drafted(sources, config, context)
         context.models.free(*EXTRACTORS)
     elif join_plan.mapped(config):
         maps = _joined(control, config, context)
     total = frames_generated(config)
     clip = segments.render(
-        segments.ClipSources(prompt=text, keyframe=first, control=maps),
-        config,
-        context,
-        total,
-        _attempts(config, context),
+        replace(sources, control=maps), config, context, total, _attempts(config, context)
     )
-    return hires.render(clip, text, config, context, total) if hires_plan.asked(config) else clip
+    if not hires_plan.asked(config):
+        return clip
+    return hires.render(clip, text, config, context, total, sources.embedding)
 
 
 def _drafted(
-    text: Prompt, first: Keyframe | None, config: VideoConfig, context: RunContext
+    sources: segments.ClipSources, config: VideoConfig, context: RunContext
 ) -> segments.Tracks:
     """The clip drafted without maps, and what tells the maps of each of its segments.
 
@@ -137,7 +138,7 @@ def _drafted(
     """
     unseen = replace(context, preview=None)
     drafted = segments.render(
-        segments.ClipSources(prompt=text, keyframe=first),
+        sources,
         draft_plan.settings(config),
         unseen,
         frames_generated(config),

@@ -35,7 +35,7 @@ from pokora_anime.quality.report.scorecard_files import write
 from pokora_anime.quality.scorecard import brief
 from pokora_anime.quality.shot_scores import merged
 from pokora_anime.sandbox.guard_state import in_force
-from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
+from pokora_anime.schema.run_identity import recorded, run_key, run_slug, to_yaml
 from pokora_anime.schema.settings import DeviceKind, RunConfig, VideoConfig
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system import process
@@ -170,7 +170,7 @@ class Run:
         """Write the stills with their metadata and the record."""
         names: list[Json] = []
         for index, still in enumerate(stills):
-            metadata = still_texts(to_plain(self.config), index, still.node.id, still.node.inputs[0])
+            metadata = still_texts(recorded(self.config), index, still.node.id, still.node.inputs[0])
             name = still_name(index)
             names.append(name)
             self.folder.write_image(name, still.image, still.node, "image", metadata)
@@ -200,7 +200,7 @@ class Run:
         write_timeline(self)
         fixed: dict[str, Json] = {
             "command": self.command,
-            "config": to_plain(self.config),
+            "config": recorded(self.config),
             "guard": None if self.guard is None else dict(self.guard),
         }
         self.folder.finish(fixed | summary, results, lambda digests: weight_files(self.config, digests))
