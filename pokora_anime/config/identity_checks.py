@@ -38,7 +38,9 @@ def problems(config: VideoConfig) -> Iterator[Problem]:
         yield Problem("keyframe.identity", got, expected, f"{_ANCHOR}, or base=sdxl")
     elif not config.keyframe.enabled:
         expected = "anchor; the adapter sees the run's own keyframe and nothing else"
-        yield Problem("keyframe.identity", "adapter with keyframe=none", expected, f"keyframe=internal, or {_ANCHOR}")
+        yield Problem(
+            "keyframe.identity", "adapter with keyframe=none", expected, f"keyframe=internal, or {_ANCHOR}"
+        )
 
 
 def _adapts(config: VideoConfig) -> bool:

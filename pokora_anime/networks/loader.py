@@ -37,8 +37,8 @@ from pokora_anime.devices.memory_layout import laid_out
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import WeightsError
 from pokora_anime.nano.crisp import Crisp
-from pokora_anime.networks.converted.converted_network import ConvertedNetwork, Converting
 from pokora_anime.networks import ip_adapter
+from pokora_anime.networks.converted.converted_network import ConvertedNetwork, Converting
 from pokora_anime.networks.extraction import extractors, picture_judge
 from pokora_anime.networks.finishing import rife, upscaler
 from pokora_anime.networks.motion_unet import build_motion_unet

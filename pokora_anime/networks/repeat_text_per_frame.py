@@ -125,9 +125,7 @@ class TextAndPicture(nn.Module):
     what is found there is added `scale` times. `keep` as in `share_text`.
     """
 
-    def __init__(
-        self, to_k: nn.Module, to_v: nn.Module, tokens: int, scale: float, *, keep: bool
-    ) -> None:
+    def __init__(self, to_k: nn.Module, to_v: nn.Module, tokens: int, scale: float, *, keep: bool) -> None:
         super().__init__()
         self.to_k, self.to_v, self.tokens, self.scale = to_k, to_v, tokens, scale
         self._keep = keep

@@ -120,17 +120,13 @@ def clip_segments(
     elif join_plan.mapped(config):
         maps = _joined(control, config, context)
     total = frames_generated(config)
-    clip = segments.render(
-        replace(sources, control=maps), config, context, total, _attempts(config, context)
-    )
+    clip = segments.render(replace(sources, control=maps), config, context, total, _attempts(config, context))
     if not hires_plan.asked(config):
         return clip
     return hires.render(clip, text, config, context, total, sources.embedding)
 
 
-def _drafted(
-    sources: segments.ClipSources, config: VideoConfig, context: RunContext
-) -> segments.Tracks:
+def _drafted(sources: segments.ClipSources, config: VideoConfig, context: RunContext) -> segments.Tracks:
     """The clip drafted without maps, and what tells the maps of each of its segments.
 
     They stay in the run folder until a segment needs them. A draft is made once: a segment that is made

@@ -163,7 +163,7 @@ class Anchor(Enum):
 
 
 class Identity(Enum):
-    """What keeps the character of a clip: the anchor alone, or an IP-Adapter that sees the keyframe beside it."""
+    """What keeps a clip's character: the anchor alone, or an IP-Adapter that sees the keyframe beside it."""
 
     anchor = "anchor"
     adapter = "adapter"
@@ -281,9 +281,9 @@ class KeyframeConfig:
     identity: Annotated[
         Identity, Law("what keeps the character: motion.anchor alone, or an IP-Adapter beside it (SDXL)")
     ] = Identity.anchor
-    identity_scale: Annotated[
-        float, _share("how much the IP-Adapter counts, the words being 1; 0: not")
-    ] = USUAL_IDENTITY_SCALE
+    identity_scale: Annotated[float, _share("how much the IP-Adapter counts, the words being 1; 0: not")] = (
+        USUAL_IDENTITY_SCALE
+    )
 
 
 @dataclass(kw_only=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from support import tiny_checkpoints
-from support.forged_run import Forgery, sign
+from support.forged_run import sign
 from support.hub_server import Hub, reach, serving
 from support.replay_runs import ALL, GUARD, QUIET, honest_codes, steps
 
@@ -18,13 +17,10 @@ from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.hub.fetch_models import fetch
 from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.config.compose import compose
-from pokora_anime.errors import Interrupted, PokoraError
 from pokora_anime.provenance.run_layout import array_name
-from pokora_anime.provenance.run_reading import read_run
 from pokora_anime.render import pipeline
 from pokora_anime.replay.examine_replay import replay
 from pokora_anime.schema.settings import VideoConfig
-from pokora_anime.system.terminal.progress import Display
 from pokora_anime.verify.verdict import Verdict
 
 SIDE = 64

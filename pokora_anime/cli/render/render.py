@@ -114,8 +114,8 @@ _MAYBE_UNUSED = ("timeline.lora=", "motion.effect_strength=", "keyframe.identity
 def _told_clamped(command: str, overrides: Sequence[str]) -> None:
     """Name on stderr what a contest's bounds changed of a timeline's weights, and what nothing uses."""
     if any(word.startswith(_MAYBE_UNUSED) for word in overrides):
-        from pokora_anime.config.compose import unresolved
         from pokora_anime.config import identity_checks
+        from pokora_anime.config.compose import unresolved
         from pokora_anime.config.over_time import effect_checks
         from pokora_anime.config.over_time.timeline_checks import clamped
 

@@ -47,7 +47,7 @@ class Network:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
     """The networks of a base. `residuals` are the numbers that a ControlNet hands over, per latent pixel;
-    `adapter` is what an IP-Adapter adds to the motion UNet, `encoder` the image encoder, which is held in fp32.
+    `adapter` is what an IP-Adapter adds to the motion UNet, `encoder` its image encoder, held in fp32.
     """
 
     text: Network

@@ -10,6 +10,7 @@ import numpy as np
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.metrics import frame_pair_metrics
 from pokora_anime.quality.metrics.features import ColorsAndEdges, Describer, Looks
+from pokora_anime.quality.metrics.figure_parts import PartsBySecond
 from pokora_anime.quality.metrics.metric_series import JoinPicture, Series
 from pokora_anime.quality.metrics.optical_flow import BothFlows, DisFlow
 from pokora_anime.quality.metrics.score_summary import ClipTiming, Score, summarise
@@ -54,7 +55,7 @@ class ClipScorer:
         self.joins, self.fps, self.source_fps = tuple(joins), fps, source_fps or fps
         self._flows: BothFlows = flows or DisFlow()
         self._describer = describer or ColorsAndEdges()
-        self._series, self._looks = Series(), Looks()
+        self._series, self._looks, self._parts = Series(), Looks(), PartsBySecond()
         self._pictures: list[JoinPicture] = []
         self._wanted = self._frames_around_joins()
         self._previous: Image | None = None
@@ -75,7 +76,9 @@ class ClipScorer:
             self._pair = pair
         self._previous = small
         if self.frames >= self._next_look:
-            self._looks.add(self.frames, self._describer.look(small))
+            look = self._describer.look(small)
+            self._looks.add(self.frames, look)
+            self._parts.add(self.frames / self.fps, look)
             self._next_look += max(1.0, self.fps / self._describer.looks_a_second)
         self._keep_picture(small)
         self.frames += 1
@@ -93,6 +96,7 @@ class ClipScorer:
             self._series,
             ClipTiming(joins=self.joins, fps=self.fps, source_fps=self.source_fps, side=side),
             looks=self._looks,
+            parts=self._parts,
             describer=self._describer,
             flow=self._flows.name,
             pictures=tuple(self._pictures),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from pokora_anime.networks import ip_adapter
 from pokora_anime.provenance.code_hash import code_hash
 from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.node import Node
@@ -34,7 +33,7 @@ def of(keyframe: Keyframe, config: VideoConfig, context: RunContext) -> ImageEmb
         "image_embedding",
         {"size": [config.base.width, config.base.height], "scale": config.keyframe.identity_scale},
         weights=weights,
-        code=code_hash(sys.modules[__name__], ip_adapter),
+        code=code_hash(sys.modules[__name__]),
         environment=environment(context),
     )
     stage = cached(node, lambda: _computed(keyframe, context), context)

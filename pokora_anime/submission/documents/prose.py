@@ -133,8 +133,8 @@ def _motion(config: VideoConfig, reading: Reading) -> str:
 
 def _adapted(config: VideoConfig) -> str:
     return (
-        " An IP-Adapter sees the keyframe that the model drew, as an embedding of it and of no other picture, "
-        f"at a scale of {config.keyframe.identity_scale:g}."
+        " An IP-Adapter sees the keyframe that the model drew, as an embedding of it and of no other "
+        f"picture, at a scale of {config.keyframe.identity_scale:g}."
     )
 
 

@@ -112,7 +112,9 @@ def _no_tokens(stored: NodeArrays) -> str:
     """As many tokens of a picture as the adapter was trained with, and as many of none."""
     shapes = {name: list(array.shape) for name, array in stored.items()}
     tokens, channels = stored["tokens"].shape
-    fits = tokens == PICTURE_TOKENS and channels <= MAX_CHANNELS and len(set(map(tuple, shapes.values()))) == 1
+    fits = (
+        tokens == PICTURE_TOKENS and channels <= MAX_CHANNELS and len(set(map(tuple, shapes.values()))) == 1
+    )
     return "" if fits else str(shapes)
 
 
