@@ -176,7 +176,7 @@ def identity(case: Case) -> Iterator[Finding]:
     if isinstance(config, VideoConfig) and config.keyframe.identity is Identity.adapter:
         yield review(
             "RULE-IDENTITY",
-            "an IP-Adapter sees the run's own keyframe; of signals extracted from a generated image the rules "
+            "an IP-Adapter sees the run's own keyframe; of signals from a generated image the rules "
             "name pose, depth and edges",
             "keyframe.identity",
             "adapter",

@@ -91,19 +91,24 @@ class PartsBySecond:
 
     def __init__(self) -> None:
         self._sums: dict[str, dict[int, npt.NDArray[np.float64]]] = {name: {} for name in PARTS}
+        self._counts: dict[str, dict[int, int]] = {name: {} for name in PARTS}
 
     def add(self, time: float, look: Look) -> None:
         """The parts of a look at a time in seconds."""
         for name, vector in look.parts.items():
-            sums = self._sums[name]
+            sums, counts = self._sums[name], self._counts[name]
+            counts[int(time)] = counts.get(int(time), 0) + 1
             sums[int(time)] = sums.get(int(time), 0.0) + vector.astype(np.float64)
 
     def curves(self) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
         """By part, the middles of the seconds that show it and how like (cosine) the first of them it is."""
         found: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
         for name, sums in self._sums.items():
-            if len(sums) > 1:
-                seconds = sorted(sums)
+            counts = self._counts[name]
+            seconds = sorted(sums)
+            if len(seconds) > 1 and 2 * counts[seconds[-1]] < max(counts.values()):
+                del seconds[-1]  # a frame or two after the last whole second
+            if len(seconds) > 1:
                 first = unit(sums[seconds[0]])
                 values = tuple(float(first @ unit(sums[one])) for one in seconds)
                 found[name] = (tuple(one + 0.5 for one in seconds), values)

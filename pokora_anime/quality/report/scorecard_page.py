@@ -268,7 +268,7 @@ def _part(card: Scorecard, part: str) -> Plot:
     if worst is None:
         instead = f"no pose tells where the {part} is in two seconds of the clip"
         return Plot(title=title, about="likeness to the first second", chart=None, instead=instead)
-    told = f"least at {worst.second:g} s: {number(worst.likeness)}"
+    told = f"least at {worst.second:g} s: {worst.likeness:.3f}"
     dots = [Dot(x=worst.second, y=worst.likeness, style="before", text=f"{part} {told}")]
     lines = [
         Line(xs=score.curves[name].seconds, ys=score.curves[name].values, style=SHOWN[stage])
