@@ -43,8 +43,11 @@ def changed(second: int, **fields: str) -> Change:
 
 @pytest.mark.parametrize(
     ("fields", "part", "other"),
-    [({"outfit_color": "white"}, "clothes", "face"), ({"hair_color": "blonde", "eye_color": "brown"}, "face", "clothes")],
-)  # fmt: skip
+    [
+        ({"outfit_color": "white"}, "clothes", "face"),
+        ({"hair_color": "blonde", "eye_color": "brown"}, "face", "clothes"),
+    ],
+)
 def test_the_second_in_which_a_part_is_another_is_named(
     fields: dict[str, str], part: str, other: str
 ) -> None:

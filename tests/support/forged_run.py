@@ -43,6 +43,7 @@ SMALL = (
     *("shot.seconds=2", "speed.steps=1", "control=depth", "seed=3", "device.threads=1"),
 )
 STORED = (
+    "image_embedding",
     "prompt",
     "noise",
     "keyframe",

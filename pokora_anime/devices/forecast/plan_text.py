@@ -91,10 +91,11 @@ def page(job: Job, hardware: Hardware) -> list[str]:
 
 
 def what(job: Job) -> str:
-    """The job in a line: base, size, segments or stills, steps, ControlNets."""
+    """The job in a line: base, size, segments or stills, steps, ControlNets, IP-Adapter."""
     stills = f"{job.pictures} still{'s' if job.pictures > 1 else ''}"
     segments = f"{job.segments} segment{'s' if job.segments > 1 else ''} of {job.frames} frames"
     maps = f", {job.controls} ControlNet{'s' if job.controls > 1 else ''}" if job.controls else ""
+    maps += ", an IP-Adapter" if job.adapted else ""
     again = f", {job.hires.steps} of a second pass" if job.hires else ""
     made = segments if job.segments else stills
     return f"{job.family.value} {job.width}x{job.height}, {made}, {job.steps} steps{again}{maps}"
