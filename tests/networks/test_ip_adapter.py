@@ -1,4 +1,4 @@
-"""An IP-Adapter on the motion UNet: diffusers' own arithmetic, the published names, and files that do not fit."""
+"""An IP-Adapter on the motion UNet: diffusers' own arithmetic, published names, files that do not fit."""
 
 from __future__ import annotations
 

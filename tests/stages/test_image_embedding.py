@@ -16,7 +16,7 @@ from support.replay_runs import ALL, GUARD, QUIET, honest_codes, steps
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.hub.fetch_models import fetch
-from pokora_anime.catalogue.needed_weights import needs
+from pokora_anime.catalogue.needed_weights import check_available, needs
 from pokora_anime.config.compose import compose
 from pokora_anime.errors import Interrupted, PokoraError
 from pokora_anime.provenance.run_layout import array_name
@@ -60,7 +60,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         patch.setattr(registry, "shipped", lambda: rows)
         with serving(published) as running:
             reach(patch, running.url)
-            config = composed(*ADAPTED)
+            config = composed(*ADAPTED, "control=depth")
             fetch(needs(config), config.base.family, report=lambda line: None)
             yield running
 
@@ -116,13 +116,24 @@ def test_the_adapter_changes_the_clip_and_at_scale_0_nothing(run: Path, plain: P
     assert (nothing / "frames.json").read_bytes() == (plain / "frames.json").read_bytes()
 
 
-def test_it_works_without_the_anchor_in_a_draft_in_a_second_pass_and_with_cfg(
+def test_it_works_without_the_anchor_in_a_second_pass_and_with_cfg(
     hub: Hub, run: Path, tmp_path: Path
 ) -> None:
     more = ("motion.anchor=none", "finish.upscale=hires", "speed.guidance_scale=1.7")
     folder = rendered((*ADAPTED, *more), tmp_path)
     (shown,), again = steps(folder, "image_embedding"), steps(folder, "hires")
     assert again and all(shown.id in step.parents for step in again)
+    assert honest_codes(folder) == set()
+    assert replayed(folder) == ([], Verdict.passed)
+
+
+def test_a_draft_and_each_shot_see_their_own_keyframe(hub: Hub, tmp_path: Path) -> None:
+    shots = "shots=[{prompt:'1girl',seconds:0.5},{prompt:'1girl, waving',seconds:0.5,seed:9}]"
+    folder = rendered((*ADAPTED, "control=depth", "control.source=draft", shots), tmp_path)
+    shown, drawn = steps(folder, "image_embedding"), steps(folder, "keyframe")
+    assert [one.parents for one in shown] == [(one.id,) for one in drawn] and len(shown) == 2
+    for op in ("draft", "motion"):
+        assert [one.parents[3] for one in steps(folder, op)] == [one.id for one in shown]
     assert honest_codes(folder) == set()
     assert replayed(folder) == ([], Verdict.passed)
 
@@ -251,19 +262,20 @@ def test_an_embedding_swapped_with_everything_mended_is_found_by_replay(
 
 
 def test_weights_that_are_not_here_or_not_whole_are_refused_in_a_line(
-    run: Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (row,) = [one for one in registry.shipped() if one.id == "ip-adapter-sdxl"]
+    row = registry.any_row("ip-adapter-sdxl")
     monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", str(tmp_path / "hub"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "memory"))
     with pytest.raises(PokoraError) as absent:
-        pipeline.render_video(composed(*ADAPTED), tmp_path)
+        check_available(composed(*ADAPTED))
     assert absent.value.code == "WGT-MISSING" and "ip-adapter-sdxl" in absent.value.got
     assert "keyframe.identity=adapter" in absent.value.fix and "\n" not in absent.value.line()
     fetch(needs(composed(*ADAPTED)), row.families[0], report=lambda line: None)
     (file,) = (tmp_path / "hub").rglob(row.files[0])
     file.resolve().write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(PokoraError, match=r"WGT-DAMAGED: ip-adapter-sdxl"):
-        pipeline.render_video(composed(*ADAPTED), tmp_path)
+    with pytest.raises(PokoraError, match=r"WGT-DAMAGED: .*ip-adapter-sdxl"):
+        check_available(composed(*ADAPTED))
+    check_available(composed(*SMALL))
