@@ -15,6 +15,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0, IPAdapterAttn
 from torch import Tensor, nn
 from torch.nn import functional
 
+_Pair = tuple[Tensor, Tensor]  # keys and values
 _KEPT = 2  # texts: both rows of guidance and one of them, or one after the other
 
 
@@ -129,7 +130,7 @@ class TextAndPicture(nn.Module):
         super().__init__()
         self.to_k, self.to_v, self.tokens, self.scale = to_k, to_v, tokens, scale
         self._keep = keep
-        self._kept: deque[tuple[Tensor, list[Tensor]]] = deque(maxlen=_KEPT)
+        self._kept: deque[tuple[Tensor, list[_Pair]]] = deque(maxlen=_KEPT)
 
     def forward(
         self,
@@ -141,22 +142,25 @@ class TextAndPicture(nn.Module):
     ) -> Tensor:
         """Frames [B F, N, C] that attend to texts and tokens [B, T, D]: [B F, N, C]."""
         del attention_mask, temb  # a motion UNet gives its cross-attention neither
-        key, value, *picture = self._keys_and_values(attn, encoder_hidden_states)
+        (key, value), *picture = self._keys_and_values(attn, encoder_hidden_states)
         query = _heads(attn.to_q(hidden_states), len(encoder_hidden_states), attn.heads)
         found = functional.scaled_dot_product_attention(query, key, value)
-        if picture:
-            found = found + self.scale * functional.scaled_dot_product_attention(query, *picture)
+        for shown_key, shown_value in picture:
+            shown = functional.scaled_dot_product_attention(query, shown_key, shown_value)
+            found = found + self.scale * shown
         return _given_out(attn, found, hidden_states)
 
-    def _keys_and_values(self, attn: _Layer, seen_BTD: Tensor) -> list[Tensor]:
+    def _keys_and_values(self, attn: _Layer, seen_BTD: Tensor) -> list[_Pair]:
         """Those of the text, then those of the picture where it counts."""
         for seen, made in self._kept:
             if seen.is_set_to(seen_BTD):
                 return made
         text, picture = (part.contiguous() for part in seen_BTD.tensor_split([-self.tokens], dim=1))
-        made = [_heads(project(text), len(text), attn.heads) for project in (attn.to_k, attn.to_v)]
+        rows, heads = len(text), attn.heads
+        made = [(_heads(attn.to_k(text), rows, heads), _heads(attn.to_v(text), rows, heads))]
         if self.scale:
-            made += [_heads(project(picture), len(text), attn.heads) for project in (self.to_k, self.to_v)]
+            own = (_heads(self.to_k(picture), rows, heads), _heads(self.to_v(picture), rows, heads))
+            made.append(own)
         if self._keep:
             self._kept.append((seen_BTD, made))
         return made
