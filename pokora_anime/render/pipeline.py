@@ -359,7 +359,7 @@ def _deliver(arriving: Iterator[_Arrived], shots: Sequence[VideoConfig], run: Ru
 
     def finished(arriving: Iterator[_Arrived]) -> Iterator[Image]:
         for index, group in groupby(arriving, key=lambda one: one.shot):
-            arrived = (one.segment for one in group)
+            arrived = (run.planned(one.segment, shot=one.shot) for one in group)
             generated = partial(run.watch_generated, shot=index)
             yield from run.watch(finish.frames(arrived, shots[index], run.context, generated), shot=index)
 

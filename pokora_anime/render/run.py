@@ -26,7 +26,7 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.operations import SHEET
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.provenance.run_layout import CONFIG, REPORTS, VIDEO, still_name, still_texts
-from pokora_anime.provenance.stage_records import Image, Still, Video
+from pokora_anime.provenance.stage_records import Image, Segment, Still, Video
 from pokora_anime.quality import contact_sheet
 from pokora_anime.quality.contact_sheet import SheetCollector
 from pokora_anime.quality.live_score import LiveScore
@@ -127,6 +127,12 @@ class Run:
             if self.preview is not None:
                 self.context.preview = self.preview.show
                 self.display.note(f"grows while it renders: {path}")
+
+    def planned(self, segment: Segment, shot: int = 0) -> Segment:
+        """The same segment; the score is told the poses that it was planned with."""
+        if self.scores and segment.posed is not None:
+            self.scores[shot].plan(segment.start, segment.posed.joints)
+        return segment
 
     def watch_generated(self, frames: Iterator[Image], shot: int = 0) -> Iterator[Image]:
         """The generated frames of a shot, scored on their way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 
 from pokora_anime.nano.world.draw import draw_frame
 from pokora_anime.nano.world.scene import Scene, sample_scene
+from pokora_anime.quality.live_score import LiveScore
 from pokora_anime.quality.metrics.clip_scorer import ClipScorer
 from pokora_anime.quality.metrics.features import ColorsAndEdges
 from pokora_anime.quality.metrics.figure_parts import PARTS, Joints, clothes_box, described, face_box
@@ -18,6 +20,7 @@ from pokora_anime.quality.metrics.score_summary import Score, worst_of
 from pokora_anime.quality.report.scorecard_page import page
 from pokora_anime.quality.scorecard import Scorecard
 from pokora_anime.quality.shot_scores import merged
+from pokora_anime.schema.settings import Family, VideoConfig
 
 SIDE, FPS, SECONDS = 128, 4, 4
 SCENE = sample_scene(
@@ -67,6 +70,22 @@ def test_parts_change_no_other_number() -> None:
     names = {f"{part}_likeness" for part in PARTS}
     assert set(with_parts.curves) - set(without.curves) == names
     assert all(with_parts.curves[name] == curve for name, curve in without.curves.items())
+
+
+def test_without_a_reader_the_planned_poses_tell_where_they_are() -> None:
+    config = VideoConfig()
+    config.base.family, config.base.width, config.base.height = Family.sdxl, 2 * SIDE, 2 * SIDE
+    config.shot.prompt, config.shot.fps = "1girl", FPS
+    frames = [draw_frame(SCENE, index / FPS, SIDE) for index in range(FPS * 2)]
+    score = LiveScore.start(config, (), "cpu", light=True)
+    score.plan(0, np.stack([frame.joints * [2, 2, 1] for frame in frames]).astype(np.float32))
+    deque(score.watch_generated(frame.rgb for frame in frames), maxlen=0)
+    deque(score.watch_delivered(frame.rgb for frame in frames), maxlen=0)
+    card, read = score.card(), scored(lambda _: SCENE)
+    for part in PARTS:
+        told, wanted = (one.curves[f"{part}_likeness"] for one in (card.generated, read))
+        assert told.values == pytest.approx(wanted.values[:2]) and told.seconds == wanted.seconds[:2]
+        assert f"{part}_likeness" not in card.final.curves
 
 
 def test_what_no_pose_shows_is_not_told() -> None:

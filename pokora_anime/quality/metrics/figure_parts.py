@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from pokora_anime.choreography.skeleton import SURE
 from pokora_anime.provenance.stage_records import Image
-from pokora_anime.quality.metrics.features import Look, Vector, looks_like, unit
+from pokora_anime.quality.metrics.features import Vector, looks_like, unit
 
 PARTS = ("face", "clothes")
 Joints = npt.NDArray[np.float32]
@@ -74,6 +75,11 @@ def clothes_box(joints: Joints) -> Box | None:
     )
 
 
+def in_pixels(joints: Joints, frame: Image) -> Joints:
+    """Joints [18,3] given in shares of a frame."""
+    return joints * np.array([frame.shape[1], frame.shape[0], 1.0], np.float32)
+
+
 def described(frame: Image, joints: Joints | None) -> dict[str, Vector]:
     """Colours and edges of the parts that these joints [18,3] in pixels show in a frame, by name."""
     found: dict[str, Vector] = {}
@@ -93,9 +99,9 @@ class PartsBySecond:
         self._sums: dict[str, dict[int, npt.NDArray[np.float64]]] = {name: {} for name in PARTS}
         self._counts: dict[str, dict[int, int]] = {name: {} for name in PARTS}
 
-    def add(self, time: float, look: Look) -> None:
-        """The parts of a look at a time in seconds."""
-        for name, vector in look.parts.items():
+    def add(self, time: float, parts: Mapping[str, Vector]) -> None:
+        """What parts look like at a time in seconds."""
+        for name, vector in parts.items():
             sums, counts = self._sums[name], self._counts[name]
             counts[int(time)] = counts.get(int(time), 0) + 1
             sums[int(time)] = sums.get(int(time), 0.0) + vector.astype(np.float64)

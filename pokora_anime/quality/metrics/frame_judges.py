@@ -15,7 +15,7 @@ from pokora_anime.prompt.prompt_attributes import asked_attributes, bare_text
 from pokora_anime.prompt.unknown_words import unknown_words
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.metrics.features import ColorsAndEdges, Look, Vector, unit
-from pokora_anime.quality.metrics.figure_parts import described
+from pokora_anime.quality.metrics.figure_parts import described, in_pixels
 from pokora_anime.quality.metrics.metric_table import HUB, PROBE
 
 if TYPE_CHECKING:
@@ -57,12 +57,11 @@ class NanoProbe:
         shares = {name: values[0] for name, values in judged.shares.items()}
         self._tally.add(shares, judged.tracks[0])
         colors = self._colors.look(frame).background
-        scale = np.array([frame.shape[1], frame.shape[0], 1.0], np.float32)
         place = _roots(shares, BACKGROUND)
         return Look(
             subject=unit(_roots(shares, SUBJECT)),
             background=unit(np.concatenate([unit(place), colors])),
-            parts=described(frame, judged.tracks[0] * scale),
+            parts=described(frame, in_pixels(judged.tracks[0], frame)),
         )
 
     def adherence(self) -> tuple[float | None, str]:
