@@ -108,12 +108,15 @@ def _sweep(command: str, request: Request, wishes: Wishes) -> int:
     return status
 
 
-_MAYBE_UNUSED = ("timeline.lora=", "motion.effect_strength=", "keyframe.identity_scale=")
+# Not used by every config.
+_CONDITIONAL = (
+    *("timeline.lora=", "motion.effect_strength=", "keyframe.posed=", "keyframe.identity_scale="),
+)
 
 
 def _told_clamped(command: str, overrides: Sequence[str]) -> None:
     """Name on stderr what a contest's bounds changed of a timeline's weights, and what nothing uses."""
-    if any(word.startswith(_MAYBE_UNUSED) for word in overrides):
+    if any(word.lstrip("+").startswith(_CONDITIONAL) for word in overrides):
         from pokora_anime.config import identity_checks
         from pokora_anime.config.compose import unresolved
         from pokora_anime.config.over_time import effect_checks
@@ -314,7 +317,7 @@ def _take(request: Request, still: str) -> None:
     told_ignored(request.still, found.ignored)
     told_dropped(found.words, request.overrides)
     request.overrides[:0] = with_changes(found.words, request.overrides)
-    other = re.compile(r"\+*(best_of=(?!1$)|shots=(?!\[\]$)).*", re.DOTALL)
+    other = re.compile(r"\+*(best_of=(?!1$)|shots=(?!\[\]$)|keyframe\.posed=(?!false$)).*", re.DOTALL)
     asked = next((word for word in request.overrides if other.fullmatch(word)), "")
     if asked:
         raise ConfigError(
