@@ -126,7 +126,7 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
         _weights(network.parameters, plan if network in held_so else Plan()) * hardware.weight_bytes
         for network in (nets.text, nets.unet, nets.motion, nets.control, nets.vae, nets.adapter)
     )
-    motion += adapter if job.adapted else 0.0
+    motion += adapter * job.adapted
     chunk = min(plan.decode_chunk or job.decode_chunk, job.decode_chunk)
     decoding = job.shown_pixels * number * nets.vae.alive * chunk
     handed = nets.residuals if job.controls else 0
@@ -138,9 +138,8 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
         clip = max(motion, control if job.controls else 0.0)
     elif plan.offload is Offload.group:
         unet, clip = _STREAMED, _STREAMED
-    phases = [text, unet + vae + max(picture, pixels * number * nets.vae.alive)]
-    if job.adapted:
-        phases.append(_FP32 * nets.encoder.parameters + vae)
+    encoder = _FP32 * nets.encoder.parameters if job.adapted else 0.0
+    phases = [text, unet + vae + max(picture, pixels * number * nets.vae.alive), encoder + vae]
     if job.segments:
         phases.append(clip + vae + (max(moving, decoding) if plan.alternate else moving + decoding))
     held = motion + job.controls * control if plan.offload is not Offload.none else 0.0

@@ -35,7 +35,7 @@ from pokora_anime.stages.denoising import (
     segment_conditions,
     tiles,
 )
-from pokora_anime.stages.denoising.conditioning import Guidance
+from pokora_anime.stages.denoising.conditioning import Condition, Guidance
 from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
 from pokora_anime.stages.denoising.sampler_loop import Chaining, sample
 from pokora_anime.stages.denoising.segment_conditions import condition, middle, noise_floor, shared_noise
@@ -179,12 +179,7 @@ class _SecondPass:
             denoiser = SegmentDenoiser(
                 unet=self._network(),
                 timesteps=scheduler.timesteps,
-                condition=condition(
-                    prompt_travel.at(self._prompt, middle(span)),
-                    hires_plan.frame_size(config),
-                    context,
-                    self._embedding,
-                ),
+                condition=self._condition(span),
                 guidance=replace(guided, batched=guided.batched and not context.execution.plan.sequential),
                 frame_weight_F=torch.ones(frames, device=device),
                 windows=segment_plan.windows_of(span, config),
@@ -200,6 +195,10 @@ class _SecondPass:
                 chaining,
             )[0]
         return finished(latents, span, config)
+
+    def _condition(self, span: Span) -> Condition:
+        size, text = hires_plan.frame_size(self._config), prompt_travel.at(self._prompt, middle(span))
+        return condition(text, size, self._context, self._embedding)
 
     def _network(self) -> UNetMotionModel | Tiled:
         """The motion UNet, which sees whole frames or tiles of the base's size."""

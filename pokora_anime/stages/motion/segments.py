@@ -345,6 +345,7 @@ class _SegmentNetworks:
         frames, size = segment_plan.drawn(span, config), (config.base.height, config.base.width)
         windows = segment_plan.windows_of(span, config)
         start, skip = self._start(job, frames)
+        text = prompt_travel.at(self.prompt, middle(span))
         chaining = Chaining(
             tail=tail,
             floor=self.floor,
@@ -360,9 +361,7 @@ class _SegmentNetworks:
             denoiser = SegmentDenoiser(
                 unet=self.unet,
                 timesteps=scheduler.timesteps,
-                condition=condition(
-                    prompt_travel.at(self.prompt, middle(span)), size, context, self.embedding
-                ),
+                condition=condition(text, size, context, self.embedding),
                 guidance=self.guidance,
                 frame_weight_F=frame_weights(span, frames, config).to(context.device),
                 controls=self.controls,
