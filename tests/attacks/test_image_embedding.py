@@ -21,6 +21,7 @@ from pokora_anime.config.compose import compose
 from pokora_anime.errors import Interrupted, PokoraError
 from pokora_anime.provenance.run_layout import array_name
 from pokora_anime.provenance.run_reading import read_run
+from pokora_anime.quality.finished_score import score_run
 from pokora_anime.render import pipeline
 from pokora_anime.replay.examine_replay import replay
 from pokora_anime.schema.settings import VideoConfig
@@ -110,6 +111,8 @@ def test_the_adapter_changes_the_clip_and_at_scale_0_nothing(run: Path, plain: P
     assert not steps(plain, "image_embedding") and "identity" not in read_run(plain).config["keyframe"]
     with_it, without = latents(run), latents(plain)
     assert all((one != other).any() for one, other in zip(with_it, without, strict=True))
+    drift = [score_run(folder).generated.values["color_drift"] for folder in (run, plain)]
+    assert None not in drift and drift[0] != drift[1]
     nothing = rendered((*ADAPTED, "keyframe.identity_scale=0"), tmp_path)
     assert steps(nothing, "image_embedding")
     assert all((one == other).all() for one, other in zip(latents(nothing), without, strict=True))

@@ -107,4 +107,4 @@ def test_the_forecast_counts_the_adapter_and_its_encoder() -> None:
     )
     more = forecast(Plan(), adapted, card).peak - forecast(Plan(), plain, card).peak
     assert more == pytest.approx(files["ip-adapter-sdxl"], rel=0.1)
-    assert "an IP-Adapter" in what(adapted) and "an IP-Adapter" not in what(plain)
+    assert "an IP-Adapter (3.2 GB)" in what(adapted) and "an IP-Adapter" not in what(plain)
