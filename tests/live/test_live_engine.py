@@ -14,11 +14,12 @@ from pokora_anime.choreography import pose_plan, skeleton
 from pokora_anime.config.compose import compose
 from pokora_anime.live import take
 from pokora_anime.live.generation import live_context
-from pokora_anime.live.generation.live_loop import Asked, LiveLoop
+from pokora_anime.live.generation.live_loop import LiveLoop
 from pokora_anime.live.generation.look import LookMaker
 from pokora_anime.live.generation.segment_engine import Decoder, SegmentEngine, SegmentOrder
 from pokora_anime.live.live_settings import FPS, LiveConfig
 from pokora_anime.live.take import Take
+from pokora_anime.live.typed.asked import Asked
 from pokora_anime.prompt.prompt_syntax import stops
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.schema.settings import VideoConfig

@@ -172,5 +172,4 @@ def _told(session: LiveSession) -> dict[str, object]:
         "ahead_seconds": round(session.seconds_ahead, 1),
         "take": None if take is None else {"begun": session.recording, "seconds": session.take_seconds},
         "error": None if session.error is None else plain(session.error),
-        "memory_bytes": session.memory(),
     }
