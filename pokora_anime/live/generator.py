@@ -63,8 +63,9 @@ class Generator:
         self._thread.start()
 
     def ask(self, asked: Asked) -> None:
-        """Follow these words from now on; of several the last ones."""
-        self._process.ask(asked.message())
+        """Follow these words from now on; of several the last ones. Nobody does once the process has ended."""
+        with suppress(OSError, ValueError):  # the pipe is closed
+            self._process.ask(asked.message())
 
     def show(self, frame: int) -> None:
         """This frame is shown now. Nobody needs to know once the process has ended."""

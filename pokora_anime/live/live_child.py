@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from pokora_anime.live.typed.asked import Asked
     from pokora_anime.provenance.stage_records import Image
 
-GIVES_WAY = 10  # of 19 that a process can step back: a tenth of the processor, where others want all of it
+GIVES_WAY = 5  # of 19 steps that a process can go back: a third of the processor, where others want all of it
 
 
 def main(header: Message) -> None:
     """Confine, then generate until the parent is gone or says so; the display is drawn before that."""
     if sys.platform != "win32":
         os.nice(GIVES_WAY)
+    # Threads that spin at each barrier until the last one arrives take the display's time, and one another's.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
     child.main(header, _serve)
 
 
