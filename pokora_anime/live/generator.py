@@ -63,7 +63,7 @@ class Generator:
         self._thread.start()
 
     def ask(self, asked: Asked) -> None:
-        """Follow these words from now on; of several the last ones. Nobody does once the process has ended."""
+        """Follow these words from now on; of several the last ones; once the process has ended, nobody."""
         with suppress(OSError, ValueError):  # the pipe is closed
             self._process.ask(asked.message())
 
