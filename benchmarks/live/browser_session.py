@@ -137,7 +137,7 @@ def verified(server: StudioServer) -> str:
     client = Client(server.address)
     (job,) = client.jobs()
     job = client.wait(job.id, _RENDERING)
-    return str(client.verify(run=job.run)["verdict"]) if job.state == "finished" else job.state
+    return str(client.verify(run=str(job.run))["verdict"]) if job.state == "finished" else job.state
 
 
 def row(words: Sequence[str], found: Seen) -> dict[str, object]:

@@ -56,7 +56,10 @@ class Generator:
 
     def __init__(self, first: Asked, live: LiveConfig, home: Path, hears: Hears) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self._hears = hears
+        self._hears, self._telling = (
+            hears,
+            threading.Lock(),
+        )  # who types and the display tell it, each in a thread
         self._process = _LiveProcess(first.config, needed(first.config, home), home, "live", "auto")
         self._process.ask({**first.message(), "live": run_identity.part(live)})
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -64,19 +67,23 @@ class Generator:
 
     def ask(self, asked: Asked) -> None:
         """Follow these words from now on; of several the last ones; once the process has ended, nobody."""
-        with suppress(OSError, ValueError):  # the pipe is closed
-            self._process.ask(asked.message())
+        self._tell(asked.message())
 
     def show(self, frame: int) -> None:
         """This frame is shown now. Nobody needs to know once the process has ended."""
-        with suppress(OSError, ValueError):  # the pipe is closed
-            self._process.ask({"shown": frame})
+        self._tell({"shown": frame})
 
     def close(self) -> None:
         """End the process."""
-        with suppress(OSError, ValueError):  # the process has ended already
-            self._process.ask({"end": True})
+        self._tell({"end": True})
         self._process.close()
+
+    def _tell(self, message: dict[str, object]) -> None:
+        with (
+            self._telling,
+            suppress(OSError, ValueError),
+        ):  # the pipe is closed, the process has ended already
+            self._process.ask(message)
 
     def memory(self) -> int:
         """Bytes of memory that the process fills; 0 where the system does not tell."""

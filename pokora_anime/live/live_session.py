@@ -57,6 +57,7 @@ class LiveSession:
         self.take: Take | None = None
         self._texts = {0: config.shot.prompt}
         self._last = 0  # number of the newest words
+        self._asking = threading.Lock()
         self._buffer, self._clock = FrameBuffer(), ClipClock(FPS)
         self._draws = ShownFrames(live.smoothing)
         self.frames_made = 0
@@ -187,12 +188,13 @@ class LiveSession:
             self._changed.notify_all()
 
     def _ask(self, config: VideoConfig, *, take: bool) -> int:
-        self._last += 1
-        self.words = self._texts[self._last] = config.shot.prompt
-        for old in [number for number in self._texts if number < self._last - 400]:
-            del self._texts[old]
-        self._generator.ask(Asked(number=self._last, config=config, take=take))
-        return self._last
+        with self._asking:  # two may type at once
+            self._last = number = self._last + 1
+            self.words = self._texts[number] = config.shot.prompt
+            for old in [one for one in self._texts if one < number - 400]:
+                del self._texts[old]
+            self._generator.ask(Asked(number=number, config=config, take=take))
+        return number
 
     def _run_display(self) -> None:
         """At each tick the frame of the clock's position; the ticks do not wait for anybody."""

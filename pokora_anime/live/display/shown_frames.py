@@ -66,7 +66,8 @@ class ShownFrames:
         if not self._smoothing or last.shape != image.shape:
             return image
         size = (image.shape[1], image.shape[0])
-        moved = warp(last, cv2.resize(back * np.float32(size[0] / back.shape[1]), size), cv2.INTER_CUBIC)
+        way = np.asarray(cv2.resize(back * np.float32(size[0] / back.shape[1]), size), np.float32)
+        moved = warp(last, way, cv2.INTER_CUBIC)
         share = cv2.resize(self._smoothing * seen_in_both(back, forth), size)
         return np.asarray(cv2.blendLinear(image, moved, 1 - share, share), np.uint8)
 
