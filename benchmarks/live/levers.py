@@ -23,10 +23,11 @@ from pokora_anime.config.compose import compose
 from pokora_anime.live.display.frame_buffer import Frame
 from pokora_anime.live.display.shown_frames import ShownFrames
 from pokora_anime.live.generation import live_context
-from pokora_anime.live.generation.live_loop import Asked, LiveLoop
+from pokora_anime.live.generation.live_loop import LiveLoop
 from pokora_anime.live.generation.look import Joints, LookMaker
 from pokora_anime.live.generation.segment_engine import Decoder, SegmentEngine, SegmentOrder
 from pokora_anime.live.live_settings import LiveConfig, LiveRuntime
+from pokora_anime.live.typed.asked import Asked
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.metrics.optical_flow import DisFlow, warped

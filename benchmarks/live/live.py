@@ -158,21 +158,23 @@ def row(live: LiveConfig, found: Measured) -> dict[str, object]:
         "new frames a second": round(found.rate, 1),
         "processor seconds a frame": round(found.cpu, 3),
         "clip seconds a second": round(found.clip, 2),
-        "wait for an action, median s": _part(found.waits, 50),
-        "wait for an action, p95 s": _part(found.waits, 95),
+        "wait for an action, median s": part(found.waits, 50),
+        "wait for an action, p95 s": part(found.waits, 95),
         "display gap, p99 ms": round(1000 * float(np.percentile(found.gaps, 99))),
         "display gap, most ms": round(1000 * max(found.gaps)),
         "memory, GB": round(max(memory, default=0) / 1e9, 2),
-        "memory, last tenth to first": _growth(memory),
+        "memory, last tenth to first": growth(memory),
         "first frame, s": round(found.starting, 1),
     }
 
 
-def _part(values: Sequence[float], percent: float) -> float | None:
+def part(values: Sequence[float], percent: float) -> float | None:
+    """A percentile of seconds; None where there are none."""
     return round(float(np.percentile(values, percent)), 2) if values else None
 
 
-def _growth(memory: Sequence[int]) -> float | None:
+def growth(memory: Sequence[int]) -> float | None:
+    """What the last tenth takes by what the first one took."""
     tenth = max(1, len(memory) // 10)
     return round(float(np.mean(memory[-tenth:]) / np.mean(memory[:tenth])), 3) if memory else None
 

@@ -89,9 +89,9 @@ def features(model: Choreographer, order: Order, figure: Figure) -> Array:
     if order.front:
         found = front_view.shown(found)
     if figure.seen:
-        near = 1 - _eased(seconds / SETTLE)
+        near = 1 - eased(seconds / SETTLE)
         if order.loop:
-            near = np.maximum(near, 1 - _eased((length - seconds) / SETTLE))
+            near = np.maximum(near, 1 - eased((length - seconds) / SETTLE))
         found[:, : -len(FACE)] += near[:, None] * (figure.first - found[0])[None, : -len(FACE)]
     return _whole(found)
 
@@ -127,7 +127,7 @@ class Dance:
         seconds = np.arange(first, first + count) / self._order.fps
         found = self._shown(seconds)
         if self._figure.seen:
-            near = 1 - _eased(seconds / SETTLE)
+            near = 1 - eased(seconds / SETTLE)
             found[:, : -len(FACE)] += near[:, None] * self._away[None, : -len(FACE)]
         return _whole(found)
 
@@ -168,13 +168,14 @@ def _in_turn(
     return found
 
 
-def _eased(share: Array) -> Array:
+def eased(share: Array) -> Array:
+    """A share of the way, 0 to 1, that sets out and arrives softly (smoothstep)."""
     share = np.clip(share, 0, 1)
     return share * share * (3 - 2 * share)
 
 
 def _passed(one: Array, other: Array, share: Array) -> Array:
-    return one + _eased(share)[:, None] * (other - one)
+    return one + eased(share)[:, None] * (other - one)
 
 
 def _whole(poses: Array) -> Array:
@@ -234,9 +235,9 @@ def _danced(model: Choreographer, course: _Course, times: tuple[Array, Array], l
     seconds, clock = times
     begun = np.ones(len(seconds))
     if not course.begun:
-        begun = _eased(seconds / TAKE_UP)
+        begun = eased(seconds / TAKE_UP)
         if length is not None:
-            begun = np.minimum(begun, _eased((length - seconds) / TAKE_UP))
+            begun = np.minimum(begun, eased((length - seconds) / TAKE_UP))
     return _poses(model, course, clock, begun).numpy().astype(np.float64)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -50,9 +49,7 @@ def _show(address: str) -> None:
     """A window without a browser's bars where a Chromium is found, else the browser."""
     found = next((one for name in _BROWSERS if (one := shutil.which(name))), None)
     if found is None or sys.platform == "win32":
-        import webbrowser
-
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        served_command.load_server().open_browser(address)
         return
     with suppress(OSError):
         subprocess.Popen(

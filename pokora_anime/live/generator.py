@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from pokora_anime.errors import MachineError, PokoraError
+from pokora_anime.live.display.frame_buffer import MOST
 from pokora_anime.live.live_settings import LiveConfig
+from pokora_anime.live.typed.asked import Asked
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.render.worker.granted_paths import needed
 from pokora_anime.render.worker.messages import receive, unpack_error
 from pokora_anime.render.worker.parent import Child
 from pokora_anime.schema import run_identity
-from pokora_anime.schema.settings import VideoConfig
 
 MOST_BYTES = 3 * 512 * 512  # of a frame
 
@@ -29,19 +29,6 @@ sys.path.insert(0, header["package"])
 from pokora_anime.live import live_child
 live_child.main(header)
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """A judged config to follow, known by its number; `take`: a clip of its own begins with it."""
-
-    number: int
-    config: VideoConfig
-    take: bool = False
-
-    def message(self) -> dict[str, object]:
-        """As the process is told."""
-        return {"number": self.number, "config": run_identity.to_plain(self.config), "take": self.take}
 
 
 class Hears(Protocol):
@@ -67,28 +54,36 @@ class _LiveProcess(Child):
 class Generator:
     """A confined process that generates one session; `home` is where its temporary files lie."""
 
-    def __init__(self, first: Words, live: LiveConfig, home: Path, hears: Hears) -> None:
+    def __init__(self, first: Asked, live: LiveConfig, home: Path, hears: Hears) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self._hears = hears
+        self._hears, self._telling = (
+            hears,
+            threading.Lock(),
+        )  # who types and the display tell it, each in a thread
         self._process = _LiveProcess(first.config, needed(first.config, home), home, "live", "auto")
         self._process.ask({**first.message(), "live": run_identity.part(live)})
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
-    def ask(self, words: Words) -> None:
-        """Follow these words from now on; of several the last ones."""
-        self._process.ask(words.message())
+    def ask(self, asked: Asked) -> None:
+        """Follow these words from now on; of several the last ones; once the process has ended, nobody."""
+        self._tell(asked.message())
 
     def show(self, frame: int) -> None:
         """This frame is shown now. Nobody needs to know once the process has ended."""
-        with suppress(OSError, ValueError):  # the pipe is closed
-            self._process.ask({"shown": frame})
+        self._tell({"shown": frame})
 
     def close(self) -> None:
         """End the process."""
-        with suppress(OSError, ValueError):  # the process has ended already
-            self._process.ask({"end": True})
+        self._tell({"end": True})
         self._process.close()
+
+    def _tell(self, message: dict[str, object]) -> None:
+        with (
+            self._telling,
+            suppress(OSError, ValueError),
+        ):  # the pipe is closed, the process has ended already
+            self._process.ask(message)
 
     def memory(self) -> int:
         """Bytes of memory that the process fills; 0 where the system does not tell."""
@@ -122,7 +117,7 @@ class Generator:
         """The frames behind a message. Raises ValueError, OSError."""
         height, width = (int(side) for side in message["size"])  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType, reportUnknownArgumentType]
         count, size = int(str(message["frames"])), 3 * height * width
-        if not 0 < size <= MOST_BYTES or not 0 < count <= 64:
+        if not 0 < size <= MOST_BYTES or not 0 < count <= MOST:
             raise ValueError(f"{count} frames of {width}x{height}")
         found: list[Image] = []
         for _ in range(count):

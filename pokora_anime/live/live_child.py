@@ -6,6 +6,7 @@ they are: `frames` of `size` (height, width), three bytes a pixel.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,12 +19,18 @@ from pokora_anime.render.worker import child
 from pokora_anime.render.worker.messages import Message, from_plain, receive, send
 
 if TYPE_CHECKING:
-    from pokora_anime.live.generation.live_loop import Asked
+    from pokora_anime.live.typed.asked import Asked
     from pokora_anime.provenance.stage_records import Image
+
+GIVES_WAY = 5  # of 19 steps that a process can go back: a third of the processor, where others want all of it
 
 
 def main(header: Message) -> None:
-    """Confine, then generate until the parent is gone or says so."""
+    """Confine, then generate until the parent is gone or says so; the display is drawn before that."""
+    if sys.platform != "win32":
+        os.nice(GIVES_WAY)
+    # Threads that spin at each barrier until the last one arrives take the display's time, and one another's.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
     child.main(header, _serve)
 
 
@@ -41,10 +48,11 @@ def _generate(opening: Message, answers: IO[bytes], temporary: Path) -> Message:
     from pokora_anime.live.generation.look import LookMaker
     from pokora_anime.live.generation.segment_engine import Decoder, SegmentEngine
     from pokora_anime.live.live_settings import LiveConfig
+    from pokora_anime.live.typed.asked import Asked
     from pokora_anime.networks.converted import kept_conversions
     from pokora_anime.provenance.run_folder import RunFolder
 
-    live, first = from_plain(LiveConfig, opening["live"]), _asked(opening)
+    live, first = from_plain(LiveConfig, opening["live"]), Asked.of(opening)
     kept_conversions.hand_over(lambda made: send(answers, {"converted": [str(made)]}))
     with RunFolder(temporary / "session", "live") as folder:
         context = live_context.opened(first.config, folder, lambda line: send(answers, {"note": line}))
@@ -69,16 +77,6 @@ def _tell(answers: IO[bytes], told: Mapping[str, object], images: Sequence[Image
     answers.flush()
 
 
-def _asked(message: Message) -> Asked:
-    from pokora_anime.config.checks import check
-    from pokora_anime.live.generation.live_loop import Asked
-    from pokora_anime.schema.settings import VideoConfig
-
-    config = from_plain(VideoConfig, message["config"])
-    check(config)
-    return Asked(number=int(message["number"]), config=config, take=bool(message.get("take")))
-
-
 class _Inbox:
     """What the parent says, read by a thread of its own."""
 
@@ -93,8 +91,10 @@ class _Inbox:
         take = self._takes.take()
         if take is not None:
             self._words.drop(lambda words: words["number"] < take["number"])
+        from pokora_anime.live.typed.asked import Asked
+
         message = take or self._words.take()
-        return None if message is None else _asked(message)
+        return None if message is None else Asked.of(message)
 
     @property
     def waits(self) -> bool:

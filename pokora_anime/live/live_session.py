@@ -14,9 +14,10 @@ from pokora_anime.errors import PokoraError
 from pokora_anime.live.display.clip_clock import ClipClock
 from pokora_anime.live.display.frame_buffer import Frame, FrameBuffer
 from pokora_anime.live.display.shown_frames import ShownFrames, jpeg, png
-from pokora_anime.live.generator import Generator, Words
+from pokora_anime.live.generator import Generator
 from pokora_anime.live.live_settings import FPS, LiveConfig
 from pokora_anime.live.take import Take
+from pokora_anime.live.typed.asked import Asked
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.schema.settings import VideoConfig
 
@@ -56,6 +57,7 @@ class LiveSession:
         self.take: Take | None = None
         self._texts = {0: config.shot.prompt}
         self._last = 0  # number of the newest words
+        self._asking = threading.Lock()
         self._buffer, self._clock = FrameBuffer(), ClipClock(FPS)
         self._draws = ShownFrames(live.smoothing)
         self.frames_made = 0
@@ -64,7 +66,7 @@ class LiveSession:
         self._image: Image | None = None
         self._changed = threading.Condition()
         self._seen = time.monotonic() + 60.0  # whoever starts a session is about to look
-        self._generator = Generator(Words(number=0, config=config), live, home, self)
+        self._generator = Generator(Asked(number=0, config=config), live, home, self)
         self._display = threading.Thread(target=self._run_display, daemon=True)
         self._display.start()
 
@@ -186,12 +188,13 @@ class LiveSession:
             self._changed.notify_all()
 
     def _ask(self, config: VideoConfig, *, take: bool) -> int:
-        self._last += 1
-        self.words = self._texts[self._last] = config.shot.prompt
-        for old in [number for number in self._texts if number < self._last - 400]:
-            del self._texts[old]
-        self._generator.ask(Words(number=self._last, config=config, take=take))
-        return self._last
+        with self._asking:  # two may type at once
+            self._last = number = self._last + 1
+            self.words = self._texts[number] = config.shot.prompt
+            for old in [one for one in self._texts if one < number - 400]:
+                del self._texts[old]
+            self._generator.ask(Asked(number=number, config=config, take=take))
+        return number
 
     def _run_display(self) -> None:
         """At each tick the frame of the clock's position; the ticks do not wait for anybody."""

@@ -12,7 +12,7 @@ from pokora_anime.schema.field_laws import Law
 
 PREFIX = "live."
 FPS = 8  # generated frames of a second of the clip, as of nano's other clips
-KNOWN = 4  # frames that a segment takes over from those before it
+KNOWN = 2  # frames that a segment takes over from those before it
 KEYFRAME_STEPS = 4  # of a look that is taken on while the clip goes on
 
 
@@ -34,7 +34,7 @@ class LiveConfig:
 
     steps: Annotated[int, Law("denoising steps of a segment (LCM)", low=1, high=4)] = 2
     size: Annotated[int, Law("side of a frame", low=256, high=512, multiple=64, unit="px")] = 256
-    frames: Annotated[int, Law("frames of a segment, known ones included", low=8, high=16, multiple=4)] = 16
+    frames: Annotated[int, Law("frames of a segment, known ones included", low=8, high=16, multiple=4)] = 8
     fixed_noise: Annotated[float, _share("share of a frame's noise that all frames have in common")] = 0.75
     latent_feedback: Annotated[
         float, _share("how much a segment starts from the last latent in place of the look's in its poses")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol, Self, cast
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from pokora_anime.system.terminal.progress import is_watched
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from pokora_anime.system.typed_tensors import Vae
 
@@ -29,15 +29,8 @@ PREVIEW = "preview.webp"
 SHARE = 0.03  # of the render's time that it may take
 WATCHED_SHARE = 0.12  # where somebody looks on
 MOST_FRAMES = 96  # the latest ones are shown: memory must not grow with the clip
-CHUNK = 8  # frames decoded at once
 SIDE = 192  # pixels of the shorter side
 NANO = NANO_WEIGHTS / "vae_tiny"
-
-
-class _Loads(Protocol):
-    """A class of diffusers, whose loader has no types."""
-
-    def from_pretrained(self, folder: Path, *, local_files_only: bool) -> nn.Module: ...
 
 
 class Preview:
@@ -60,11 +53,10 @@ class Preview:
         folder = NANO if family is Family.nano else found[0] if found is not None else None
         if folder is None or not (folder / "config.json").is_file():
             return None
-        from diffusers import AutoencoderTiny
+        from pokora_anime.quality import tiny_vae
 
-        vae = cast("_Loads", AutoencoderTiny).from_pretrained(folder, local_files_only=True)
         share = WATCHED_SHARE if is_watched() else SHARE
-        return cls(path, cast("Vae", vae.to(device).eval().requires_grad_(False)), fps, share)
+        return cls(path, tiny_vae.load(folder, device), fps, share)
 
     def show(self, start: int, latents: Tensor) -> None:
         """Latents [channels, frames, height, width] as they stand, frame 0 being the clip's frame `start`."""
@@ -89,17 +81,10 @@ class Preview:
         self._path.unlink(missing_ok=True)
 
     def _decoded(self, latents: Tensor) -> Iterator[Image]:
-        import torch
+        from pokora_anime.quality import tiny_vae
 
-        from pokora_anime.system.typed_tensors import split
-
-        for chunk in split(latents.detach().transpose(0, 1), CHUNK):
-            with torch.inference_mode():
-                scaled = chunk.to(self._vae.device, self._vae.dtype) / self._vae.config["scaling_factor"]
-                decoded = self._vae.decode(scaled, return_dict=False)[0].float()
-                levels = (decoded * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
-            for picture in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy():
-                yield np.array(reduced(picture, SIDE))
+        for picture in tiny_vae.pictures(self._vae, latents):
+            yield np.array(reduced(picture, SIDE))
 
 
 def animated(frames: Sequence[Image], fps: int) -> bytes:

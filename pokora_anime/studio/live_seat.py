@@ -67,9 +67,7 @@ class LiveSeat:
         """A user's own session. Raises Problem 404."""
         session = self.maybe(user)
         if session is None:
-            raise Problem(
-                404, "API-MISSING", "no live session", expected="one that was started", fix="start one"
-            )
+            raise _none()
         return session
 
     def maybe(self, user: str) -> LiveSession | None:
@@ -77,11 +75,14 @@ class LiveSeat:
         with self._lock:
             return self._session if user == self._user else None
 
-    def follow(self, user: str, typed: str) -> tuple[str, int]:
-        """What is typed changes what is danced; the prompt that it comes to, and its number."""
+    def follow(self, user: str, typed: str) -> tuple[VideoConfig, int]:
+        """What is typed changes what is danced; the config that it comes to, and the number of its words."""
         session = self.of(user)
         config = judged(merged(session.words, typed), session.live)
-        return config.shot.prompt, session.follow(config)
+        number = session.follow(config)
+        if session.over:  # meanwhile: its window was closed
+            raise _none()
+        return config, number
 
     def record(self, user: str) -> Take:
         """A take begins. Raises Problem 409 where one is under way."""
@@ -134,6 +135,10 @@ class LiveSeat:
                 found = session.stop_recording()
                 if found is not None:
                     self._queued(self._user, *found, session.live)
+
+
+def _none() -> Problem:
+    return Problem(404, "API-MISSING", "no live session", expected="one that was started", fix="start one")
 
 
 def judged(prompt: str, live: LiveConfig) -> VideoConfig:

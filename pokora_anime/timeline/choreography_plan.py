@@ -46,18 +46,19 @@ def planned(first: int, count: int, poses: int, config: VideoConfig) -> list[int
 
 def same_look(config: VideoConfig) -> bool:
     """Whether no stop of the prompt asks for another look than the first: actions aside, all is the same."""
-    looks = [asked_attributes(text) for _, text in stops(config.shot.prompt)]
-    return len({tuple(sorted(_but_moves(look).items())) for look in looks}) == 1
+    looks = [asked_look(text) for _, text in stops(config.shot.prompt)]
+    return all(look == looks[0] for look in looks)
+
+
+def asked_look(text: str) -> dict[str, str]:
+    """What a prompt asks for but for what is done."""
+    return {name: value for name, value in asked_attributes(text).items() if name not in ("action", "camera")}
 
 
 def skipped(config: VideoConfig) -> int:
     """How many steps a segment leaves out because it starts from the keyframe in its poses."""
     starts = wanted(config) and same_look(config)
     return int(config.motion.pose_start * config.speed.steps) if starts else 0
-
-
-def _but_moves(look: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in look.items() if name not in ("action", "camera")}
 
 
 def recorded(config: VideoConfig) -> dict[str, Json]:

@@ -21,7 +21,7 @@ from pokora_anime.live.display.shown_frames import ShownFrames
 from pokora_anime.live.generation.pacing import Pacing
 from pokora_anime.live.live_settings import FPS, LiveConfig
 from pokora_anime.live.take import Take
-from pokora_anime.live.typed.live_words import merged, same_look
+from pokora_anime.live.typed.live_words import merged
 from pokora_anime.live.typed.word_queue import LastOne
 from pokora_anime.prompt import open_words
 from pokora_anime.prompt.prompt_syntax import MAX_STOPS, stops
@@ -32,6 +32,7 @@ from pokora_anime.studio.api.check_api import known_parts
 from pokora_anime.studio.api.live_api import PROMPTS
 from pokora_anime.studio.live_seat import judged
 from pokora_anime.system.files.installed_package import NANO_WEIGHTS
+from pokora_anime.timeline.choreography_plan import asked_look
 
 WAVING = "1girl, blue hair, twintails, white dress, waving, cherry blossoms"
 
@@ -180,14 +181,14 @@ def test_what_a_live_prompt_leaves_open_is_named_before_other_words_come(prompt:
 
 def test_what_a_sentence_said_beside_what_changes_is_kept() -> None:
     found = merged("a girl with red hair in a blue kimono waving at the beach", "dancing")
-    assert same_look(found, "1girl, red hair, blue kimono, beach, waving")
+    assert asked_look(found) == asked_look("1girl, red hair, blue kimono, beach, waving")
     assert "dancing" in found
     assert "waving" not in found
 
 
 def test_another_action_is_no_other_look() -> None:
-    assert same_look(WAVING, WAVING.replace("waving", "dancing"))
-    assert not same_look(WAVING, WAVING.replace("blue hair", "red hair"))
+    assert asked_look(WAVING) == asked_look(WAVING.replace("waving", "dancing"))
+    assert asked_look(WAVING) != asked_look(WAVING.replace("blue hair", "red hair"))
 
 
 def test_smoothing_calms_what_flickers_and_leaves_what_is_equal() -> None:

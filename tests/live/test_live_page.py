@@ -94,3 +94,18 @@ def test_from_the_first_frame_to_a_verified_recording(server: StudioServer, tmp_
     job = client.wait(job.id, WAITING)
     assert job.state == "finished", job
     assert client.verify(run=job.run)["verdict"] in ("PASS", "REVIEW")
+
+
+def test_a_scripted_session_counts_what_the_page_drew(server: StudioServer, tmp_path: Path) -> None:
+    from benchmarks.live import browser_session
+
+    words = [f"{key}={value}" for key, value in SETTINGS.items()]
+    with chromium_page.browser(tmp_path) as page:
+        found = browser_session.session(page, server, words, 12.0, 0.0)
+    row = browser_session.row(words, found)
+    assert not found.errors
+    assert row["actions typed and seen"]
+    assert 0 < float(str(row["wait for an action, p95 s"])) < 12
+    assert len(found.gaps) > 24
+    assert sum(found.gaps) == pytest.approx(found.seconds, rel=0.3)
+    assert min(found.memory) > 2e8

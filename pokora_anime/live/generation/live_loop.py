@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pokora_anime.choreography.pose_plan import eased
+from pokora_anime.live.display.frame_buffer import MOST
 from pokora_anime.live.generation.look import Joints, Look, LookMaker
 from pokora_anime.live.generation.pacing import Pacing
 from pokora_anime.live.generation.segment_engine import Decoder, SegmentEngine, SegmentOrder
 from pokora_anime.live.live_settings import FPS, KNOWN, LiveConfig
-from pokora_anime.live.typed.live_words import same_look
+from pokora_anime.live.typed.asked import Asked
 from pokora_anime.provenance.stage_records import Image
-from pokora_anime.schema.settings import VideoConfig
-
-_REMEMBERED = 64  # frames whose latents are kept, as many as may wait to be shown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Words to follow from now on, or (`take`) a clip to begin: a config, and by which number it is known."""
-
-    number: int
-    config: VideoConfig
-    take: bool = False
+from pokora_anime.timeline.choreography_plan import asked_look
 
 
 class Inbox(Protocol):
@@ -74,7 +64,7 @@ class LiveLoop:
         self._size = (live.size, live.size)
         self._pacing = Pacing(FPS, live.frames - KNOWN)
         self._latents: dict[int, Tensor] = {}
-        self._next = 0  # the first frame that is not made yet
+        self._next = 1  # the first frame that is not made yet: frame 0 is the look's own picture
         self._origin = 0  # the frame that is the dance's first
         self._since = 0  # from which the words hold
         self._words = 0
@@ -114,7 +104,7 @@ class LiveLoop:
         begins = self._pacing.begins(self._next, inbox.shown, self._since)
         old, text = self._look, asked.config.shot.prompt
         prompt = self._maker.words(asked.config)
-        self._next = self._since = max(begins, 1)
+        self._next = self._since = begins
         self._dance.turn(self._next - self._origin + self._dance.ahead - 1, text)
         self._tell(
             {
@@ -124,7 +114,7 @@ class LiveLoop:
             },
             [],
         )
-        alike = same_look(self._config.shot.prompt, text)
+        alike = asked_look(self._config.shot.prompt) == asked_look(text)
         self._words, self._config = asked.number, asked.config
         if alike:
             self._look = old.worded(prompt)
@@ -138,8 +128,7 @@ class LiveLoop:
         opening = self._maker.opening(asked.config)
         known, joints = self._known(), self._joints()
         fresh = len(joints) - known
-        share = np.clip(np.arange(1 - known, fresh + 1) / fresh, 0, 1)[:, None, None]
-        share = share * share * (3 - 2 * share)
+        share = eased(np.arange(1 - known, fresh + 1) / fresh)[:, None, None]
         into = np.broadcast_to(opening.dance.joints(0, 1, self._size), joints.shape)
         there = np.where(share[..., 0] < 0.5, joints[..., 2], into[..., 2])
         joints = np.concatenate([joints + share * (into - joints), there[..., None]], -1)[..., [0, 1, 3]]
@@ -169,9 +158,9 @@ class LiveLoop:
         before = self._decoder.frames(self._made(joints, old)[:, known:], old, joints[known:])
         made = self._made(joints, new, known=False)[:, known:]
         after = self._decoder.frames(made, new, joints[known:])
-        shares = [(index + 1) / len(after) for index in range(len(after))]
+        shares = eased(np.arange(1, len(after) + 1) / len(after))
         images = [
-            np.rint(one + share * share * (3 - 2 * share) * (other.astype(np.float32) - one)).astype(np.uint8)
+            np.rint(one + share * (other.astype(np.float32) - one)).astype(np.uint8)
             for one, other, share in zip(before, after, shares, strict=True)
         ]
         self._hand_over(made, images, began, self._next)
@@ -180,7 +169,7 @@ class LiveLoop:
         for index, latent in enumerate(fresh_CFHW.unbind(1)):
             self._latents[self._next + index] = latent.clone()
         self._next += fresh_CFHW.shape[1]
-        for number in [one for one in self._latents if one < self._next - _REMEMBERED or one >= self._next]:
+        for number in [one for one in self._latents if one < self._next - MOST or one >= self._next]:
             del self._latents[number]
         seconds = time.monotonic() - began
         self._tell({"start": start, "words": self._words, "seconds": round(seconds, 3)}, images)
@@ -198,8 +187,6 @@ class LiveLoop:
 
     def _known(self) -> int:
         """How many frames before the next one are there."""
-        if self._next == 0:
-            self._next = 1  # the keyframe's own latent is frame 0
         return next((count for count in range(KNOWN) if self._next - count - 1 not in self._latents), KNOWN)
 
     def _joints(self) -> Joints:

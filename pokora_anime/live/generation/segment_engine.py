@@ -6,34 +6,32 @@ Shape suffixes: C channels, F frames, H W latent height and width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pokora_anime.live.generation.kept_answers import FirstStepControl, LookReference
 from pokora_anime.live.generation.look import Joints, Look
 from pokora_anime.live.live_settings import LiveConfig
 from pokora_anime.provenance.stage_records import ControlTrack, Image
+from pokora_anime.quality import tiny_vae
 from pokora_anime.quality.preview import NANO
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.control import choreography_stage, control_maps, controlnets
-from pokora_anime.stages.delivery.color_match import Palette
+from pokora_anime.stages.delivery.color_match import QUICK, Palette
 from pokora_anime.stages.denoising.anchor import Anchor
 from pokora_anime.stages.denoising.conditioning import Guidance
 from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
-from pokora_anime.stages.denoising.noise_levels import NoiseFloor, NoiseLevels, SharedNoise
-from pokora_anime.stages.denoising.reference_attention import Reference
 from pokora_anime.stages.denoising.sampler_loop import Chaining, sample
-from pokora_anime.stages.denoising.segment_conditions import condition
-from pokora_anime.stages.motion.deflicker import held_to_known, steadied
+from pokora_anime.stages.denoising.segment_conditions import condition, noise_floor, shared_noise
+from pokora_anime.stages.motion import deflicker
 from pokora_anime.stages.picture import initial_noise
 from pokora_anime.stages.picture.initial_noise import CHANNELS
 from pokora_anime.stages.run_context import RunContext
-from pokora_anime.system.typed_tensors import Vae, split
-
-CHUNK = 2  # frames that are decoded at once: what lies in the processor's cache
+from pokora_anime.timeline.segment_plan import Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +45,23 @@ class SegmentOrder:
     known: Tensor | None
     look: Look
 
+    @property
+    def span(self) -> Span:
+        """Where it lies in the clip."""
+        known = 0 if self.known is None else self.known.shape[1]
+        return Span(index=0, start=self.start, frames=len(self.joints), known=known)
+
 
 class SegmentEngine:
     """The networks of a session, ready for one segment after the other."""
 
     def __init__(self, context: RunContext, config: VideoConfig, live: LiveConfig) -> None:
-        self._context, self._config, self._live = context, config, live
+        self._context, self._live = context, live
+        self._config = replace(config, speed=replace(config.speed, steps=live.schedule))
         self._unet: Any = context.models.motion_unet()
-        self._reference = Reference(self._unet, config.motion.anchor_weight)
-        self._levels = NoiseLevels(scheduler=self._scheduler())
-        shape = (CHANNELS, *context.models.latent_size)
-        self._shared = SharedNoise(
-            share=config.motion.step_share,
-            common=lambda step: torch.randn(shape, generator=context.generator("live", "common", step)),
-        )
+        self._reference = LookReference(self._unet, config.motion.anchor_weight)
+        self._floor = noise_floor(self._config, context)
+        self._shared = shared_noise("live", context.models.latent_size, config, context)
 
     def latents(self, order: SegmentOrder, on_step: Callable[[], None] = lambda: None) -> Tensor:
         """The latents float32 [C,F,H,W] of a segment, its known frames included; `on_step` may raise."""
@@ -74,12 +75,11 @@ class SegmentEngine:
         )
         scheduler: Any = self._scheduler()
         scheduler.set_begin_index(chaining.skip)
-        frames = len(order.joints)
-        shape = (CHANNELS, frames, *context.models.latent_size)
+        shape = (CHANNELS, len(order.joints), *context.models.latent_size)
         noise = initial_noise.base_noise(context, order.start, shape, live.fixed_noise)
         with torch.inference_mode(), context.autocast():
             found = sample(
-                self._denoiser(order, scheduler, frames),
+                self._denoiser(order, scheduler),
                 scheduler,
                 noise[None].to(context.device),
                 known,
@@ -87,9 +87,9 @@ class SegmentEngine:
                 lambda _: on_step(),
                 chaining,
             )[0]
-        return self._calmed(found.float().cpu(), order)
+        return deflicker.finished(found, order.span, self._config)
 
-    def _denoiser(self, order: SegmentOrder, scheduler: Any, frames: int) -> SegmentDenoiser:
+    def _denoiser(self, order: SegmentOrder, scheduler: Any) -> SegmentDenoiser:
         context, config = self._context, self._config
         size = (config.base.height, config.base.width)
         wide = choreography_stage.half_width(config)
@@ -104,18 +104,19 @@ class SegmentEngine:
             timesteps=scheduler.timesteps,
             condition=condition(prompt, size, context),
             guidance=Guidance(scale=1.0),
-            frame_weight_F=torch.ones(frames, device=context.device),
-            controls=controlnets.of(track, config, context),
+            frame_weight_F=torch.ones(len(order.joints), device=context.device),
+            controls=[FirstStepControl(one) for one in controlnets.of(track, config, context)],
             anchor=self._anchor(order.look),
         )
 
     def _anchor(self, look: Look) -> Anchor:
+        self._reference.turn_to(look.latent)
         return Anchor(
             latent=look.latent[None, :, None].to(self._context.device),
-            frame=self._floor,
+            frame=None,  # costs as much as a frame and changes nothing that was measured
             reference=self._reference,
             ahead=int(self._config.motion.anchor_ahead * self._live.schedule),
-            levels=self._levels,
+            levels=self._floor.levels,
         )
 
     def _start(self, order: SegmentOrder) -> Tensor:
@@ -125,19 +126,6 @@ class SegmentEngine:
             last = order.known[:, -1:].float().expand_as(start)
             start = torch.lerp(start, last, self._live.latent_feedback)
         return start
-
-    def _calmed(self, latents_CFHW: Tensor, order: SegmentOrder) -> Tensor:
-        motion, known = self._config.motion, 0 if order.known is None else order.known.shape[1]
-        steady = steadied(latents_CFHW, motion.deflicker, known, 0)
-        if not known or not motion.hold:
-            return steady
-        return steadied(held_to_known(steady, motion.hold, known, 0), motion.deflicker, known, 0)
-
-    @property
-    def _floor(self) -> NoiseFloor:
-        return NoiseFloor(
-            step=int(self._config.motion.known_ahead * self._live.schedule), levels=self._levels
-        )
 
     def _scheduler(self) -> Any:
         scheduler: Any = self._context.models.motion_scheduler(self._config.motion.betas)
@@ -149,33 +137,22 @@ class Decoder:
     """Latents to pictures: the family's tiny VAE, then the look's own colours."""
 
     def __init__(self, context: RunContext) -> None:
-        from diffusers import AutoencoderTiny
-
-        loader: Any = AutoencoderTiny
         self._context = context
-        vae = loader.from_pretrained(NANO, local_files_only=True).eval().requires_grad_(False)
-        self._vae: Vae = vae.to(context.device, memory_format=torch.channels_last)
+        self._vae = tiny_vae.load(NANO, context.device)
         self._palette: tuple[Tensor, Palette] | None = None
 
     def frames(self, latents_CFHW: Tensor, look: Look, joints: Joints) -> list[Image]:
         """Pictures uint8 [height,width,3] of frames, whose poses are given, in the colours of their look."""
-        pictures = self._decoded(latents_CFHW)
         palette = self._of(look)
+        pictures = self._pictures(latents_CFHW)
         return [palette.matched(one, pose) for one, pose in zip(pictures, joints, strict=True)]
 
     def _of(self, look: Look) -> Palette:
         if self._palette is None or self._palette[0] is not look.latent:
-            (picture,) = self._decoded(look.latent[:, None])
-            self._palette = (look.latent, Palette.of(picture, look.joints))
+            (picture,) = self._pictures(look.latent[:, None])
+            self._palette = (look.latent, Palette.of(picture, look.joints, QUICK))
         return self._palette[1]
 
-    def _decoded(self, latents_CFHW: Tensor) -> list[Image]:
-        found: list[Image] = []
-        for part in split(latents_CFHW.transpose(0, 1), CHUNK):
-            with torch.inference_mode(), self._context.autocast():
-                scaled = part.to(self._vae.device) / self._vae.config["scaling_factor"]
-                scaled = scaled.contiguous(memory_format=torch.channels_last)
-                decoded = self._vae.decode(scaled, return_dict=False)[0].float()
-                levels = (decoded * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
-            found += [*levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()]
-        return found
+    def _pictures(self, latents_CFHW: Tensor) -> list[Image]:
+        with self._context.autocast():
+            return [*tiny_vae.pictures(self._vae, latents_CFHW)]

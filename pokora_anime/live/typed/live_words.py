@@ -8,7 +8,6 @@ from pokora_anime.choreography.action_words import PHRASES
 from pokora_anime.nano.world.vocabulary import SUBJECTS
 from pokora_anime.prompt.prompt_attributes import asked_attributes, bare_text
 
-_MOVES = ("action", "camera")
 _NOUNS = {"hair_color": "{} hair", "eye_color": "{} eyes"}
 _SUBJECT = re.compile(
     r"\b(?:\d+ ?(?:girls?|boys?)|"
@@ -37,15 +36,6 @@ def merged(now: str, typed: str) -> str:
     wanted = {name: value for name, value in asked_attributes(now).items() if name not in named}
     lost = {name: value for name, value in wanted.items() if name not in asked_attributes(found)}
     return ", ".join([found, *_tags(lost, wanted)])
-
-
-def same_look(one: str, other: str) -> bool:
-    """Whether two prompts ask for the same but for what is done."""
-    return _look(one) == _look(other)
-
-
-def _look(text: str) -> dict[str, str]:
-    return {name: value for name, value in asked_attributes(text).items() if name not in _MOVES}
 
 
 def _named(text: str) -> set[str]:

@@ -7,6 +7,7 @@ of the limb it belongs to; hair, and what is seen past her, may also come from t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,30 +19,51 @@ from pokora_anime.provenance.stage_records import Image
 
 Floats = NDArray[np.float32]  # joints [18,3] in pixels; colours [h,w,3] in CIE Lab
 
-SIDE = 128  # pixels of the shorter side that colours are matched at
-REACH, NEAR = 3, 2.0  # of these pixels that are looked at around a place; deviation of their weight
 ALIKE = 8.0  # Delta E: deviation of the weight of colours
 LIGHTNESS = 0.7  # what counts of a difference in lightness: a shaded part keeps its colour
 ELSEWHERE = 1.0  # what a place that is not the limb's own costs, in halves of squared deviations
 BEHIND = 4.0  # what the unmoved place costs beyond that where the figure surely is
+BLOCK = 1024  # pixels that are matched at once: what lies in the processor's cache
 HERS = 0.02  # from here on a pixel may be hers
 SOFT = 0.8  # deviation in pixels over which changes are smoothed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """How closely colours are matched: at `side` pixels of the shorter side, of which `reach` are looked at
+    around a place with weights of the deviation `near`."""
+
+    side: int = 128
+    reach: int = 3
+    near: float = 2.0
+
+    def offsets(self) -> NDArray[np.int64]:
+        """What is looked at around a place [candidates,2]: x, y."""
+        rows, columns = np.mgrid[-self.reach : self.reach + 1, -self.reach : self.reach + 1]
+        offsets = np.stack([columns.ravel(), rows.ravel()], -1)
+        return offsets[np.square(offsets).sum(-1) <= self.reach**2 + 1].astype(np.int64)
+
+
+FINE = Search()  # of a clip that is rendered
+QUICK = Search(side=80, reach=2, near=1.5)  # of one that is live
+
+
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The keyframe's colours [h,w,3], with a border of REACH, and the joints [18,3] of whom it shows."""
+    """The keyframe's colours [h,w,3], with a border of the search's reach, and the joints [18,3] of whom it
+    shows."""
 
     colors: Floats
     joints: Floats
     cell: int
+    search: Search
 
     @classmethod
-    def of(cls, keyframe: Image, joints: Floats) -> Palette:
+    def of(cls, keyframe: Image, joints: Floats, search: Search = FINE) -> Palette:
         """The colours of a keyframe uint8 [h,w,3]."""
-        cell = max(1, min(keyframe.shape[:2]) // SIDE)
-        colors = np.pad(_small(keyframe, cell), ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
-        return cls(colors, joints, cell)
+        cell, reach = max(1, min(keyframe.shape[:2]) // search.side), search.reach
+        colors = np.pad(_small(keyframe, cell), ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+        return cls(colors, joints, cell, search)
 
     def matched(self, frame: Image, joints: Floats) -> Image:
         """A frame uint8 [h,w,3] of the keyframe's size, its figure in the keyframe's colours."""
@@ -51,47 +73,49 @@ class Palette:
         where = skinned.hers > HERS
         hers = skinned.hers[where]
         places = (
-            (skinned.places, 0.0),
-            (with_head(joints, self.joints, size, self.cell), ELSEWHERE),
-            (grid(size, self.cell), ELSEWHERE + BEHIND * hers),
+            (skinned.places[where], np.zeros_like(hers)),
+            (with_head(joints, self.joints, size, self.cell)[where], np.full_like(hers, ELSEWHERE)),
+            (grid(size, self.cell)[where], ELSEWHERE + BEHIND * hers),
         )
-        found = [self._around(place[where], own[where], extra) for place, extra in places]
         change = np.zeros_like(own)
-        change[where] = _nearest(*map(np.concatenate, zip(*found, strict=True))) * hers[:, None]
+        change[where] = self._changes(own[where], places) * hers[:, None]
         change = cv2.resize(cv2.GaussianBlur(change, (0, 0), SOFT), frame.shape[1::-1])
         return _rgb(_lab(frame) + change)
 
-    def _around(self, places: Floats, own: Floats, extra: Floats | float) -> tuple[Floats, Floats]:
-        """Of pixels [n] with their places [n,2] in the keyframe: what the colours there differ by
-        [candidates,n,3], and what each costs."""
-        height, width = (side - 2 * REACH for side in self.colors.shape[:2])
+    def _changes(self, own: Floats, places: Sequence[tuple[Floats, Floats]]) -> Floats:
+        """What pixels [n,3] change by: places [n,2] in the keyframe, and what each of them costs [n]."""
+        found = np.empty_like(own)
+        for start in range(0, len(own), BLOCK):
+            block = slice(start, start + BLOCK)
+            around = [self._around(place[block], own[block], cost[block]) for place, cost in places]
+            found[block] = _nearest(*map(np.concatenate, zip(*around, strict=True)))
+        return found
+
+    def _around(self, places: Floats, own: Floats, extra: Floats) -> tuple[Floats, Floats]:
+        """Of pixels [n,3] with their places [n,2] in the keyframe: what the colours there differ by
+        [candidates,3,n], and what each costs."""
+        reach, offsets = self.search.reach, self.search.offsets()
+        height, width = (side - 2 * reach for side in self.colors.shape[:2])
         at = np.rint((places - (self.cell - 1) / 2) / self.cell).astype(np.int64)
         columns, rows = np.clip(at[:, 0], 0, width - 1), np.clip(at[:, 1], 0, height - 1)
-        index = (rows + REACH) * (width + 2 * REACH) + columns + REACH
-        steps = _OFFSETS[:, 1] * (width + 2 * REACH) + _OFFSETS[:, 0]
-        apart = np.take(self.colors.reshape(-1, 3), index + steps[:, None], axis=0) - own
-        squares = np.square(apart * _COUNTS)
-        # Added by name: numpy's own sum over a short last axis takes three times as long.
-        apartness = squares[..., 0] + squares[..., 1] + squares[..., 2]
-        costs = apartness / (2 * ALIKE**2) + _FAR[:, None] + extra
-        return apart, costs.astype(np.float32)
+        index = (rows + reach) * (width + 2 * reach) + columns + reach
+        steps = offsets[:, 1] * (width + 2 * reach) + offsets[:, 0]
+        far = (np.square(offsets).sum(-1) / (2 * self.search.near**2)).astype(np.float32)
+        found = np.take(self.colors.reshape(-1, 3), index + steps[:, None], axis=0)
+        apart = np.ascontiguousarray(found.transpose(0, 2, 1)) - own.T
+        squares = np.square(apart * _COUNTS[:, None])
+        # Added by name: numpy's own sum over a short axis takes three times as long.
+        apartness = squares[:, 0] + squares[:, 1] + squares[:, 2]
+        return apart, apartness / np.float32(2 * ALIKE**2) + far[:, None] + extra
 
 
-def _disc() -> NDArray[np.int64]:
-    rows, columns = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1]
-    offsets = np.stack([columns.ravel(), rows.ravel()], -1)
-    return offsets[np.square(offsets).sum(-1) <= REACH**2 + 1].astype(np.int64)
-
-
-_OFFSETS = _disc()
-_FAR = (np.square(_OFFSETS).sum(-1) / (2 * NEAR**2)).astype(np.float32)
 _COUNTS = np.array([LIGHTNESS, 1, 1], np.float32)
 
 
 def _nearest(apart: Floats, costs: Floats) -> Floats:
-    """The mean [n,3] of differences [candidates,n,3] by their costs, of which the least decides."""
+    """The mean [n,3] of differences [candidates,3,n] by their costs, of which the least decides."""
     weights = np.exp(costs.min(0) - costs)
-    means = [np.einsum("kn,kn->n", weights, apart[..., channel]) for channel in range(3)]
+    means = [np.einsum("kn,kn->n", weights, apart[:, channel]) for channel in range(3)]
     return np.asarray(np.stack(means, -1) / weights.sum(0)[:, None], np.float32)
 
 

@@ -16,7 +16,6 @@ from pokora_anime.schema import field_laws
 from pokora_anime.studio.api.check_api import Word, known_parts
 from pokora_anime.studio.api.runs_api import to_json
 from pokora_anime.studio.api.services import Asking, Caller
-from pokora_anime.studio.live_seat import judged
 from pokora_anime.studio.problems import Problem, plain
 
 if TYPE_CHECKING:
@@ -85,9 +84,8 @@ def start(sent: NewSession, asking: Asking) -> dict[str, object]:
 @router.put("/words")
 def follow(typed: Typed, asking: Asking) -> dict[str, object]:
     """Follows what is typed; of several the last. Answers with the prompt that it comes to."""
-    prompt, number = asking.services.live.follow(asking.user, typed.text)
-    session = asking.services.live.of(asking.user)
-    return {"prompt": prompt, "words": number, "parts": known_parts(judged(prompt, session.live))}
+    config, number = asking.services.live.follow(asking.user, typed.text)
+    return {"prompt": config.shot.prompt, "words": number, "parts": known_parts(config)}
 
 
 @router.post("/record")
@@ -172,5 +170,4 @@ def _told(session: LiveSession) -> dict[str, object]:
         "ahead_seconds": round(session.seconds_ahead, 1),
         "take": None if take is None else {"begun": session.recording, "seconds": session.take_seconds},
         "error": None if session.error is None else plain(session.error),
-        "memory_bytes": session.memory(),
     }
