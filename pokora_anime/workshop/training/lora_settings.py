@@ -12,14 +12,15 @@ from pokora_anime.schema.settings import Family
 
 
 class Role(Enum):
-    """What the pictures have in common."""
+    """What the pictures, or for `motion` the clips, have in common."""
 
     character = "character"
     style = "style"
+    motion = "motion"
 
 
 class Layers(Enum):
-    """Which layers of the UNet are changed."""
+    """Which layers of the UNet, or of its motion adapter, are changed."""
 
     attention = "attention"
     all = "all"  # convolutions too: what a small network needs to learn a shape
@@ -81,3 +82,14 @@ DEFAULTS: Mapping[Family, Defaults] = {
     Family.sdxl: Defaults(steps=1200, batch=1, rate=1e-4, layers=Layers.attention, views=2),
     Family.sd2: Defaults(steps=1200, batch=2, rate=1e-4, layers=Layers.attention, views=2),
 }
+# A clip is 16 pictures, and the layers that see time have no convolutions.
+MOTION_DEFAULTS: Mapping[Family, Defaults] = {
+    Family.nano: Defaults(steps=200, batch=2, rate=2e-3, layers=Layers.all, views=1),
+    Family.sdxl: Defaults(steps=400, batch=1, rate=1e-4, layers=Layers.attention, views=1),
+    Family.sd2: Defaults(steps=400, batch=1, rate=1e-4, layers=Layers.attention, views=1),
+}
+
+
+def defaults(base: Family, role: Role) -> Defaults:
+    """What is taken where nothing is said."""
+    return (MOTION_DEFAULTS if role is Role.motion else DEFAULTS)[base]

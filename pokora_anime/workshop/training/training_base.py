@@ -33,6 +33,10 @@ class Told:
     pooled: Tensor | None
     sizes: Tensor | None
 
+    def of_clips(self, frames: int) -> Told:
+        """For a motion UNet: the text of each frame, pooled text and sizes of each clip."""
+        return Told(self.text.repeat_interleave(frames, 0), self.pooled, self.sizes)
+
     def arguments(self) -> dict[str, object]:
         """Keyword arguments of a UNet."""
         added = None if self.pooled is None else {"text_embeds": self.pooled, "time_ids": self.sizes}
@@ -53,13 +57,22 @@ class _Trained(Protocol):
 class TrainingBase:
     """A base on this machine's device. Raises WeightsError WGT-MISSING for what is not here.
 
-    `words` are more keys of `pokora video`; `folders` override, by row id, where weights are looked for.
+    `words` are more keys of `pokora video`; `folders` override, by row id, where weights are looked for;
+    `moving`: with its motion adapter.
     """
 
     def __init__(
-        self, family: str, words: Sequence[str] = (), folders: Mapping[str, Path] | None = None
+        self,
+        family: str,
+        words: Sequence[str] = (),
+        folders: Mapping[str, Path] | None = None,
+        *,
+        moving: bool = False,
     ) -> None:
-        self.config: RunConfig = compose("stills", [f"base={family}", "style=none", "speed=hq", *words])
+        told = [f"base={family}", "style=none", "speed=hq", *words]
+        self.config: RunConfig = compose("stills", told)
+        if moving:
+            check_available(compose("video", [*told, "control=none"]), folders)
         check_available(self.config, folders)
         self.machine: Machine = settle(self.config.device)
         self.folders = dict(folders or {})
