@@ -183,7 +183,8 @@ def _made(assignment: Assignment, tell: Tell, opened: list[TrainingBase]) -> Mad
     tell(f"page: {work / training_page.PAGE}")
     file = training.run(tell)
     standing = training.loop.standing
-    training.base.models.free("unet", "motion", "vae")
+    base.models.free("unet", "motion", "vae")
+    base.forget_text()
     tell("judging")
     verdict = (motion_verdict if moving else lora_verdict).judge(settings, data, base, file, work)
     page = training_page.write(work, settings, standing, verdict.lines())

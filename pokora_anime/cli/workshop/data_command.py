@@ -25,7 +25,7 @@ PAGE = """pokora data: drawings of your own, to train a style or a character on.
 
 This is the one place of the tool that reads pictures, and only a training sees them: no run does. Captions
 lie beside the pictures as NAME.txt; sources.csv (file, licence, source, author) tells what differs.
-With --clips each folder in FOLDER is a clip of numbered frames, which a motion LoRA learns a camera move from.
+With --clips each folder in FOLDER is a clip of numbered frames, from which a motion LoRA learns a move.
 Then: pokora train lora --data mychar --base nano --role character"""
 SHOWN = 12  # findings of one code that are told one by one
 

@@ -63,10 +63,26 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse_unused(typed: argparse.Namespace) -> None:
-    """What is about pictures and was typed for clips. Raises ConfigError CFG-SYNTAX."""
+    """What was typed in vain: about encoders that stay as they are, or about pictures and for clips.
+
+    Raises ConfigError CFG-SYNTAX.
+    """
+    if (typed.text_rank or typed.text_rate) and not typed.train_text_encoder:
+        raise ConfigError(
+            "CFG-SYNTAX",
+            "--text-rank or --text-rate without --train-text-encoder",
+            expected="text encoders that are trained",
+            fix="--train-text-encoder",
+        )
     if Role(typed.role) is not Role.motion:
         return
-    words = {"--prior": typed.prior, "--flip": typed.flip, "--no-flip": typed.no_flip, "--views": typed.views}
+    words = {
+        "--prior": typed.prior,
+        "--flip": typed.flip,
+        "--no-flip": typed.no_flip,
+        "--views": typed.views,
+        "--train-text-encoder": typed.train_text_encoder,
+    }
     typed_in_vain = [word for word, value in words.items() if value]
     if typed_in_vain:
         raise ConfigError(
@@ -182,6 +198,8 @@ def _settings(typed: argparse.Namespace, data: DataSet, identifier: str) -> Lora
         views=typed.views or usual.views,
         trigger=" ".join(typed.trigger.split()),
         early_stop=usual_stop if typed.early_stop is None else typed.early_stop,
+        text_rank=(typed.text_rank or typed.rank) if typed.train_text_encoder else 0,
+        text_rate=(typed.text_rate or (typed.rate or usual.rate) / 2) if typed.train_text_encoder else 0.0,
     )
 
 
@@ -218,6 +236,9 @@ def _parser() -> OneLineParser:
     parser.add_argument("--every", type=whole(1), help="steps between two looks (default: a sixth)")
     parser.add_argument("--layers", choices=[one.value for one in Layers], help="which are changed")
     parser.add_argument("--dora", action="store_true", help="DoRA: magnitude and direction apart")
+    parser.add_argument("--train-text-encoder", action="store_true", help="layers in the text encoders too")
+    parser.add_argument("--text-rank", type=whole(1, 128), help="of these (default: as --rank)")
+    parser.add_argument("--text-rate", type=between(1e-9, 1e9), help="of these (default: half of --rate)")
     parser.add_argument("--flip", action="store_true", help="show mirrored pictures too (styles: always)")
     parser.add_argument("--views", type=whole(1, 32), help="croppings of each picture (nano: 6, others: 2)")
     parser.add_argument("--no-flip", action="store_true", help="never mirror a style's pictures")

@@ -1,4 +1,4 @@
-"""How the view moves in a clip: the shift, zoom and turn that explain most of its optical flow. Torch-free."""
+"""How the view moves in a clip: the shift, zoom and turn that explain most of its flow. Torch-free."""
 
 from __future__ import annotations
 

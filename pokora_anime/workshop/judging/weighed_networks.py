@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.lora.lora_merge import Lora
+from pokora_anime.catalogue.lora.lora_names import UNET
+from pokora_anime.catalogue.lora.lora_table import read_table
 from pokora_anime.catalogue.registry_row import Kind, Row, Status
 from pokora_anime.config.compose import compose
 from pokora_anime.networks.loader import Models
@@ -29,6 +31,7 @@ class Weighed:
         self._models: Models = base.networks(self.config)
         self._others = self._models.loras
         self._weight: float | None = None
+        self._speaks = any(layer.named.network != UNET for layer in read_table(file, file.stem))
 
     def stills(self, prompts: Sequence[str], seeds: Sequence[int], weight: float) -> NDArray[np.uint8]:
         """Pictures uint8 [N, height, width, 3]."""
@@ -46,9 +49,13 @@ class Weighed:
         """The LoRA into the networks that it changes."""
         self._models.free("unet")
         self._models.loras = (*self._others, *own)
+        if self._speaks:
+            self._models.free_text()
+            self._base.speak(self._models)
 
     def free(self) -> None:
         """Drop the networks."""
+        self._base.speak(None)
         self._models.free("unet", "motion", "vae", "text")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -72,10 +73,10 @@ def switched(unet: nn.Module, *, on: bool) -> None:
         one.disable_adapters()
 
 
-def kohya(unet: nn.Module, rank: int) -> dict[str, Tensor]:
+def kohya(unet: nn.Module, rank: int, text: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """The layers under the names that every program reads, each with its alpha, in fp16."""
     layers: dict[str, Tensor] = get_peft_model_state_dict(unet)
-    found: dict[str, Tensor] = {}
+    found: dict[str, Tensor] = dict(text or {})
     for name, tensor in layers.items():
         for ending, part in ((".lora_A.weight", "lora_down.weight"), (".lora_B.weight", "lora_up.weight")):
             if name.endswith(ending):
@@ -102,14 +103,17 @@ def motion_layers(unet: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().half().contiguous() for name, tensor in sorted(renamed.items())}
 
 
-def save_lora(unet: nn.Module, settings: LoraSettings, path: Path) -> None:
-    """Writes the LoRA. The same layers give the same bytes. Raises MachineError SYS-*."""
+def save_lora(
+    unet: nn.Module, settings: LoraSettings, path: Path, text: Mapping[str, Tensor] | None = None
+) -> None:
+    """Writes the LoRA, with the layers of text encoders in the same file. The same layers give the same
+    bytes. Raises MachineError SYS-*."""
     rank = str(settings.rank)
     if settings.role is Role.motion:  # without an alpha: a weight of 1 is the product as it is
         data = save(motion_layers(unet), {"format": "pt"})
     else:
         about = {"format": "pt", "ss_network_module": "networks.lora", "ss_network_dim": rank}
-        data = _in_order(save(kohya(unet, settings.rank), {**about, "ss_network_alpha": rank}))
+        data = _in_order(save(kohya(unet, settings.rank, text), {**about, "ss_network_alpha": rank}))
     with writing(path.parent, len(data)):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, data)

@@ -45,9 +45,15 @@ class LoraLoop:
         self.unet = self.network()
         self.trained = lora_adapter.add_adapter(self.unet, settings)
         refuse_full_disk(work, sum(one.numel() for _, one in self.trained))
+        self.text = base.learn_text(settings) if settings.text_rank else None
+        groups = [{"params": [one for _, one in self.trained], "share": 1.0}]
+        if self.text is not None:
+            told = [one for _, one in self.text.trained]
+            groups.append({"params": told, "share": settings.text_rate / settings.rate})
+            self.trained = [*self.trained, *self.text.trained]
         self.parameters = [parameter for _, parameter in self.trained]
         self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            groups, lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.path = work / lora_state.FILE
         self.standing: Standing = lora_state.resume(self.path, settings.key, self.trained, self.optimiser)
@@ -93,7 +99,7 @@ class LoraLoop:
         started = time.monotonic()
         dice = Dice.of(self.settings.seed, "lora", self.standing.step)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
+            group["lr"] = self.rate() * group["share"]
         loss = self._gradients(seen, dice)
         if prior:
             loss += PRIOR_WEIGHT * self._gradients(

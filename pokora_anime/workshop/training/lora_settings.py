@@ -31,7 +31,8 @@ class LoraSettings:
     """One training. `data` is id@version, `rate` AdamW's, `dropout` the share of captions that are left out,
     `held_out` the number of pictures that it does not see, `prior` the number of pictures of the base's own
     that it is to keep making, `every` the steps between two looks, `views` how many croppings of each picture
-    are shown; `early_stop`: it ends after so many looks without a lower loss on held-out pictures, 0: never.
+    are shown; `early_stop`: it ends after so many looks without a lower loss on held-out pictures, 0: never;
+    `text_rank` and `text_rate` of the layers in the text encoders, 0: they stay as they are.
     """
 
     id: str
@@ -53,10 +54,14 @@ class LoraSettings:
     views: int
     trigger: str
     early_stop: int
+    text_rank: int = 0
+    text_rate: float = 0.0
 
     def to_plain(self) -> Table:
         """As it is recorded."""
         table = cast(Table, asdict(self))
+        if not self.text_rank:
+            del table["text_rank"], table["text_rate"]
         return {**table, "base": self.base.value, "role": self.role.value, "layers": self.layers.value}
 
     @property

@@ -86,9 +86,13 @@ class LoraTraining:
         self.loop.settle()
         if standing.kept:
             tell(training_page.ended_early(standing))
-        lora_adapter.save_lora(self.unet, self.settings, self.file)
+        self._write()
         training_page.write(self.work, self.settings, standing)
         return self.file
+
+    def _write(self) -> None:
+        text = self.loop.text.kohya() if self.loop.text is not None else None
+        lora_adapter.save_lora(self.unet, self.settings, self.file, text)
 
     def _steps(self, tell: Callable[[str], None]) -> None:
         standing = self.loop.standing
@@ -114,7 +118,7 @@ class LoraTraining:
         if not self.loop.path.exists():
             return
         kept = lora_state.resume(self.loop.path, self.settings.key, self.loop.trained, self.loop.optimiser)
-        lora_adapter.save_lora(self.unet, self.settings, self.file)
+        self._write()
         tell(f"kept: {self.file}, as it was at step {kept.step}")
         training_page.write(self.work, self.settings, replace(kept, stopped=error.line()))
 

@@ -51,6 +51,14 @@ MOTION_TRAINED: Mapping[tuple[Family, Layers], int] = {
     (Family.nano, Layers.attention): 15_360,
     (Family.nano, Layers.all): 32_640,
 }
+# Of text encoders that are trained too: parameters per rank, and numbers kept of a caption.
+TEXT_TRAINED: Mapping[Family, int] = {Family.sdxl: 401_408, Family.sd2: 188_416, Family.nano: 6_144}
+TEXT_SAVED: Mapping[Family, int] = {
+    Family.sdxl: 62_723_592,
+    Family.sd2: 29_448_192,
+    Family.nano: 886_124,
+}
+_TOKENS = 77  # of a caption
 _FRAMES = 16  # of a clip
 _STATE = 16  # bytes of a trained parameter: itself, its gradient and two moments, in fp32
 _PASSES = (2.0, 3.0)  # forward and backward through frozen layers, in forward passes; checkpointed: once more
@@ -101,17 +109,18 @@ def _ways(settings: LoraSettings, base: BaseConfig, hardware: Hardware) -> Itera
     pixels = base.width * base.height // LATENT_SCALE**2 * _pictures(settings)
     items = settings.batch * (2 if settings.prior else 1)
     forward = unet.megaflops * 1e6 * pixels * items
+    reading = 2 * NETWORKS[base.family].text.parameters * _TOKENS * items if settings.text_rank else 0
     for checkpointed in (False, True):
         parts, passes = 1, _PASSES[checkpointed] * _ADDED[settings.layers]
         while parts <= settings.batch:
             at_once = -(-settings.batch // parts)
             alive = saved[checkpointed] + 2 * unet.alive
-            kept = at_once * pixels * alive * hardware.number_bytes
+            kept = at_once * (pixels * alive + _text_kept(settings, base)) * hardware.number_bytes
             yield Way(
                 parts=parts,
                 checkpointed=checkpointed,
                 peak=_peak(settings, base, hardware, kept),
-                step_seconds=parts * _STEP + passes * forward / hardware.rate_of(base.family),
+                step_seconds=parts * _STEP + passes * (forward + reading) / hardware.rate_of(base.family),
             )
             parts *= 2
 
@@ -129,6 +138,11 @@ def _pictures(settings: LoraSettings) -> int:
     return _FRAMES if settings.role is Role.motion else 1
 
 
+def _text_kept(settings: LoraSettings, base: BaseConfig) -> int:
+    """Numbers that are kept of a caption while its encoders are trained."""
+    return TEXT_SAVED[base.family] if settings.text_rank else 0
+
+
 def _peak(settings: LoraSettings, base: BaseConfig, hardware: Hardware, kept: float) -> int:
     networks, pixels = NETWORKS[base.family], base.width * base.height // LATENT_SCALE**2
     counted = MOTION_TRAINED if settings.role is Role.motion else TRAINED
@@ -139,5 +153,6 @@ def _peak(settings: LoraSettings, base: BaseConfig, hardware: Hardware, kept: fl
     drawing = networks.vae.alive * pixels * hardware.number_bytes  # one picture at a time
     encoding = 4 * (networks.vae.parameters + networks.vae.alive * pixels)
     text = networks.text.parameters * hardware.weight_bytes
-    phases = (encoding, text, unet + kept, unet + vae + drawing)
+    learnt = text + settings.text_rank * TEXT_TRAINED[base.family] * _STATE if settings.text_rank else 0
+    phases = (encoding, text, unet + learnt + kept, unet + learnt + vae + drawing)
     return round(_PROCESS.get(hardware.kind, _CONTEXT) + _MARGIN * max(phases))

@@ -20,8 +20,8 @@ _NAMED = 8  # of these that are told
 
 
 class Tagger(Protocol):
-    """A picture in, its tags and how sure they are out. `name` says which tagger it is, `threshold` from where
-    on a tag counts."""
+    """A picture in, its tags and how sure they are out. `name` says which tagger it is, `threshold` from
+    where on a tag counts."""
 
     name: str
     threshold: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -113,7 +113,7 @@ def fetched(repo: str) -> WdTagger:
     from pokora_anime.catalogue.hub import fetch_models
 
     _runtime()
-    row = _row(repo)
+    row = _pinned(_row(repo))
     (folder,) = fetch_models.fetch([row], Family.nano)
     locked = lockfile.entry(row)
     return in_folder(folder, f"{repo}@{locked.revision[:12]}" if locked is not None else repo)
@@ -133,6 +133,22 @@ def _row(repo: str) -> Row:
         citation=(),
         status=Status.allowed,
     )
+
+
+def _pinned(row: Row) -> Row:
+    """With the sha256 of its graph: as it was locked when it was first fetched, else as the hub announces it."""
+    from pokora_anime.catalogue import lockfile
+    from pokora_anime.catalogue.hub import hub_client
+
+    locked = lockfile.entry(row)
+    if locked is not None and MODEL in locked.files:
+        return replace(row, sha256={MODEL: locked.files[MODEL].sha256})
+    announced = {
+        file.name: file.digest for file in hub_client.listing(row).files if file.algorithm == "sha256"
+    }
+    if MODEL not in announced:
+        raise _no_tagger(row.repo, f"the hub announces no sha256 of {MODEL}")
+    return replace(row, sha256={MODEL: announced[MODEL]})
 
 
 def _licence_on_its_page(repo: str) -> str:
