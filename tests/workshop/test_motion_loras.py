@@ -1,4 +1,4 @@
-"""Motion LoRAs: clips as data sets, the layers of a motion adapter trained on them, judged by the view's move."""
+"""Motion LoRAs: clips as data sets, layers of a motion adapter trained on them, judged by the view's move."""
 
 from __future__ import annotations
 

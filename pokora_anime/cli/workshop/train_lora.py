@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pokora_anime.catalogue.licences import open_ids
 from pokora_anime.cli.parser import OneLineParser, between, whole
-from pokora_anime.cli.workshop import training_estimate
+from pokora_anime.cli.workshop import training_estimate, training_track
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.processor_cores import usable_cores
@@ -34,7 +34,8 @@ EXAMPLES = """Try
   pokora train lora --data mychar --base nano --role character
   pokora train lora --data mystyle --base sdxl --role style --steps 2000 --rank 16
   pokora train lora --data ink,wash --base nano --role style    # one after the other"""
-PAGE = Path("outputs/train/lora/index.html")  # of several trainings
+OUTPUTS = Path("outputs")
+PAGE = OUTPUTS / "train" / "lora" / "index.html"  # of several trainings
 HELD_OUT = 12  # one picture of so many is not trained on
 
 
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, train, judge and register; returns the exit status."""
     typed = _parser().parse_args(list(arguments))
     _refuse_unused(typed)
+    tracker = training_track.asked(typed.keys)
     named = _named(typed)
     if typed.estimate or typed.gpu:
         for data, identifier in named:
@@ -50,16 +52,28 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     assignments = [_assignment(typed, data, identifier) for data, identifier in named]
     if len(assignments) == 1:
-        _tell_made(assignments[0], lora_workshop.make(assignments[0], _tell))
+        made = lora_workshop.make(assignments[0], _tell)
+        _tell_made(assignments[0], made)
+        _track(tracker, assignments[0], made)
         return 0
     page = (typed.work or PAGE.parent) / PAGE.name
     _tell(f"page: {page}")
-    made = lora_workshop.make_all(assignments, _tell, page)
-    for assignment, one in zip(assignments, made, strict=True):
+    several = lora_workshop.make_all(assignments, _tell, page)
+    for assignment, one in zip(assignments, several, strict=True):
         if not isinstance(one, PokoraError):
             _tell_made(assignment, one)
-    failed = [one for one in made if isinstance(one, PokoraError)]
+            _track(tracker, assignment, one)
+    failed = [one for one in several if isinstance(one, PokoraError)]
     return max((one.exit_code for one in failed), default=0)
+
+
+def _track(tracker: str, assignment: Assignment, made: Made) -> None:
+    """Tells the tracker of a training; where that fails, says so."""
+    if tracker:
+        try:
+            training_track.log_training(assignment.settings, made, assignment.work, OUTPUTS)
+        except PokoraError as error:
+            _tell(error.line())
 
 
 def _refuse_unused(typed: argparse.Namespace) -> None:
@@ -214,6 +228,7 @@ def _parser() -> OneLineParser:
     parser.add_argument("--data", required=True, help="mychar, or mychar@VERSION; several: a,b")
     parser.add_argument("--base", required=True, choices=[family.value for family in Family])
     parser.add_argument("--role", required=True, choices=[role.value for role in Role])
+    parser.add_argument("keys", nargs="*", metavar="track=mlflow", help="tell a local MLflow store of it")
     parser.add_argument("--id", default="", help="how prompts name it (default: as the data set)")
     parser.add_argument("--rank", type=whole(1, 128), default=8, help="size of each layer")
     parser.add_argument("--steps", type=whole(1, 100_000), help="default: what fits the base")

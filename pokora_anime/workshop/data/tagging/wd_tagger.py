@@ -136,7 +136,7 @@ def _row(repo: str) -> Row:
 
 
 def _pinned(row: Row) -> Row:
-    """With the sha256 of its graph: as it was locked when it was first fetched, else as the hub announces it."""
+    """With the sha256 of its graph: as locked when it was first fetched, else as the hub announces it."""
     from pokora_anime.catalogue import lockfile
     from pokora_anime.catalogue.hub import hub_client
 
