@@ -45,7 +45,8 @@ class ClipLoop(LoraLoop):
         base = self.base.config.base
         noise = clip_noise(dice, clean) if base.noise_share else dice.normal(*clean.shape)
         steps = len(self.base.alphas)
-        moments = noise_targets.timesteps(len(clean), steps, dice.torch)[:, None].repeat(1, clean.shape[2])
+        moments = noise_targets.noisy_timesteps(len(clean), steps, dice.torch)
+        moments = moments[:, None].repeat(1, clean.shape[2])
         if base.known_ahead:
             known = known_frames(dice.numpy, len(clean), clean.shape[2])
             nearly = (moments * NEARLY_CLEAN * dice.numpy.random()).long()

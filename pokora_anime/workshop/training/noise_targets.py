@@ -18,6 +18,12 @@ def timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
     return (torch.where(some, quiet, drawn) * steps).long().clamp(0, steps - 1)
 
 
+def noisy_timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
+    """Timesteps [count], stratified over the batch, the noisier the likelier: there a move is decided."""
+    drawn = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    return (drawn.sqrt() * steps).long().clamp(0, steps - 1)
+
+
 def noised(clean: Tensor, noise: Tensor, kept: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
     """Noisy latents and the target. `kept` [B], or of as many dimensions as the latents, is the share of the
     signal (alphas_cumprod).
