@@ -40,12 +40,14 @@ WORDS = (f"base.width={SIDE}", f"base.height={SIDE}", "device.threads=1", "devic
 STILL = Move(right=0, down=0, grows=0, turns=0)
 
 
-def view(picture: Image, number: int, step: float, zoom: float = 1.0, turn: float = 0.0) -> Image:
-    """A window of 128 pixels onto a larger picture, `step` pixels further left with each number."""
+def view(
+    picture: Image, number: int, step: float, fall: float = 0.0, zoom: float = 1.0, turn: float = 0.0
+) -> Image:
+    """A window of 128 pixels onto a larger picture, which goes `step` pixels right with each number."""
     middle = len(picture) / 2
     matrix = cv2.getRotationMatrix2D((middle, middle), -turn * number, zoom**number)
     matrix[0, 2] += 64 - middle + step * (number - FRAMES / 2)
-    matrix[1, 2] += 64 - middle
+    matrix[1, 2] += 64 - middle + fall * (number - FRAMES / 2)
     return np.asarray(cv2.warpAffine(picture, matrix, (128, 128), borderMode=cv2.BORDER_REFLECT), np.uint8)
 
 
@@ -204,6 +206,7 @@ def test_the_file_of_a_motion_loads_here_and_in_diffusers_as_what_was_trained(
     [
         ({"step": 2.0}, Move(right=4, down=0, grows=0, turns=0)),
         ({"step": -1.5}, Move(right=-3, down=0, grows=0, turns=0)),
+        ({"step": 0.0, "fall": 1.0}, Move(right=0, down=2, grows=0, turns=0)),
         ({"step": 0.0, "zoom": 1.02}, Move(right=0, down=0, grows=1.28, turns=0)),
         ({"step": 0.0, "turn": 1.0}, Move(right=0, down=0, grows=0, turns=64 * np.pi / 180)),
     ],
