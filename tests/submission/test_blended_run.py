@@ -1,4 +1,4 @@
-"""A clip with a blend of styles and a motion LoRA of one's own, from its run to a judge's replay of its bundle."""
+"""A clip with a blend and a motion LoRA of one's own, from its run to a judge's replay of its bundle."""
 
 from __future__ import annotations
 

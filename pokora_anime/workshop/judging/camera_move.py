@@ -53,8 +53,8 @@ class Move:
 
 
 def of_clips(clips: Sequence[Sequence[Image]]) -> Move:
-    """The median move from frame to frame of clips, each of frames uint8 [height, width, 3]: who jumps in one of
-    them moves no view."""
+    """The median move from frame to frame of clips, each of frames uint8 [height, width, 3]: who jumps in
+    one of them moves no view."""
     vectors = [pair for clip in clips for pair in _moves(clip)]
     right, down, grows, turns = (float(value) for value in np.median(vectors, 0))
     return Move(right=right, down=down, grows=grows, turns=turns)
