@@ -80,8 +80,8 @@ class Origin:
             key: value for key, value in wanted.items() if key in _SHARED_KEYS or key.startswith(_SHARED)
         }
         found = typed_words_again.retyped("video", shared)
-        # Another attempt would be another picture.
-        return Retyped([*found.words, "control.attempts=1"], found.ignored)
+        # Another attempt would be another picture, and so would the same one in another pose.
+        return Retyped([*found.words, "control.attempts=1", "keyframe.posed=false"], found.ignored)
 
 
 def _alone(wanted: Leaves, seed: int) -> Leaves:

@@ -5,6 +5,7 @@ The words follow from the config alone, so that whoever has a run's record deriv
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 from pokora_anime.nano.world import vocabulary
@@ -13,6 +14,8 @@ from pokora_anime.prompt.prompt_syntax import parse_shot
 from pokora_anime.schema.settings import Family, RunConfig
 
 FILLED = ("hair_color", "hair_style", "eye_color", "outfit_color", "outfit")
+_BESIDE = {"hair_color": "outfit_color", "outfit_color": "hair_color"}
+_ALIKE = {"silver": "white", "white": "silver", "blonde": "yellow", "yellow": "blonde"}
 
 
 def chosen(config: RunConfig) -> str:
@@ -22,7 +25,7 @@ def chosen(config: RunConfig) -> str:
     positive, negative = parse_shot(config.shot)
     asked = asked_attributes(positive.text)
     refused = asked_attributes(negative.text)
-    found = {name: _drawn(name, config.seed, refused.get(name)) for name in FILLED if name not in asked}
+    found = _found(config.seed, asked, refused)
     if asked.get("expression") == "closed eyes":
         found.pop("eye_color", None)
     return ", ".join(_tags(found, asked))
@@ -35,7 +38,9 @@ def kept(config: RunConfig, first: str, text: str) -> str:
     if not config.base.fill_open or config.base.family is not Family.nano:
         return ""
     looks, asked = asked_attributes(first), asked_attributes(text)
-    found = {name: looks.get(name) or _drawn(name, config.seed, None) for name in FILLED if name not in asked}
+    refused = asked_attributes(parse_shot(config.shot)[1].text)
+    known = {**_found(config.seed, looks, refused), **looks}
+    found = {name: known[name] for name in FILLED if name not in asked}
     if asked.get("expression") == "closed eyes":
         found.pop("eye_color", None)
     return ", ".join(_tags(found, asked))
@@ -47,10 +52,22 @@ def recorded(config: RunConfig) -> dict[str, str]:
     return {"chosen": words} if words else {}
 
 
-def _drawn(name: str, seed: int, refused: str | None) -> str:
-    """A value of an attribute by the seed alone, so that prompts of one seed show the same person."""
+def _found(seed: int, asked: Mapping[str, str], refused: Mapping[str, str]) -> dict[str, str]:
+    """A value of each look that is not asked for; clothes and hair of one color would run into each other."""
+    found: dict[str, str] = {}
+    for name in FILLED:
+        if name not in asked:
+            beside = {**asked, **found}.get(_BESIDE.get(name, ""), "")
+            found[name] = _drawn(name, seed, refused.get(name), {beside, _ALIKE.get(beside, "")})
+    return found
+
+
+def _drawn(name: str, seed: int, refused: str | None, beside: Collection[str]) -> str:
+    """A value of an attribute by the seed alone, so that prompts of one seed show the same person; the next
+    one where it would be a color `beside` it."""
     values = [value for value in vocabulary.ATTRIBUTES[name] if value != refused]
-    return values[int.from_bytes(sha256(f"{name} of seed {seed}".encode()).digest()[:8]) % len(values)]
+    first = int.from_bytes(sha256(f"{name} of seed {seed}".encode()).digest()[:8]) % len(values)
+    return next(value for value in values[first:] + values[:first] if value not in beside)
 
 
 def _tags(found: dict[str, str], asked: dict[str, str]) -> list[str]:

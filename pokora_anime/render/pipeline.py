@@ -169,21 +169,24 @@ def posed_keyframe(
 ) -> tuple[Keyframe, Node, bool]:
     """A keyframe, the node of the poses planned for whom it shows, whether no other may take its place.
 
-    One that shows nobody is drawn again under the first of them. Raises ConfigError CFG-NOBODY.
+    It is drawn again in the first of them where keyframe.posed says so, or where it shows nobody. Raises
+    ConfigError CFG-NOBODY.
     """
     first, attempt = _best_keyframe(text, config, context, like=like)
     node = choreography_stage.plan(text, first, config, context)
     opening, alone = choreography_stage.opening(node, config, context), config.control.attempts == 1
-    if opening is not None and alone:
+    nobody = opening is not None and choreography_stage.shows_nobody(node, context)
+    if nobody and alone:
         raise ConfigError(
             "CFG-NOBODY",
             "the keyframe shows nobody, and with control.attempts=1 no other may take its place",
             expected="somebody whose poses can be planned",
             fix="control=segment reads what the picture shows; control.attempts=3 lets it be drawn again",
         )
-    if opening is not None:
+    if nobody:
         context.progress.note(choreography_stage.NOBODY)
-        return keyframe.redraw(text, opening, config, context, attempt), node, False
+    if opening is not None:
+        return keyframe.redraw(text, opening, config, context, attempt, like), node, alone
     return first, node, alone
 
 
@@ -300,7 +303,8 @@ def _steps(config: VideoConfig) -> dict[str, int]:
 
 def _steps_of(config: VideoConfig) -> dict[str, int]:
     count = len(segment_plan.of(config, frames_generated(config)))
-    steps = {"keyframe": config.best_of * config.speed.steps} if config.keyframe.enabled else {}
+    drawn = config.best_of + choreography_plan.redraws(config)
+    steps = {"keyframe": drawn * config.speed.steps} if config.keyframe.enabled else {}
     if draft_plan.wanted(config):
         steps["draft"] = count * (draft_plan.settings(config).speed.steps + segments.DRAFT.beside)
     return {**steps, "motion": count * (config.speed.steps + hires_plan.steps(config))}

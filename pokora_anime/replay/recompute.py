@@ -199,9 +199,13 @@ class Replayer:
         if isinstance(self._config, StillsConfig):
             return keyframe.render_still(text, self._config, context)
         _, attempted = cast(tuple[str, int], step.params["part"])
-        drawn = [one for one in self._steps(operations.IDENTITY) if one.id in step.parents]
-        like = self._identity(drawn[0], context) if drawn else None
+        like = self._likeness(step, context)
         return keyframe.render(text, self._config, context, attempted, like)
+
+    def _likeness(self, step: Step, context: RunContext) -> Identity | None:
+        """The first shot's keyframe as a later shot's sees it, if it is a parent."""
+        drawn = [one for one in self._steps(operations.IDENTITY) if one.id in step.parents]
+        return self._identity(drawn[0], context) if drawn else None
 
     @_replays(operations.SELECTION)
     def _selection(self, step: Step, context: RunContext) -> Keyframe:
@@ -235,7 +239,8 @@ class Replayer:
         if opening is None:
             raise RecordError("RPL-NOBODY", "somebody is found in the keyframe that was drawn again")
         _, attempted = cast(tuple[str, int], step.params["part"])
-        return keyframe.redraw(self._text(context), opening, config, context, attempted)
+        like = self._likeness(step, context)
+        return keyframe.redraw(self._text(context), opening, config, context, attempted, like)
 
     @_replays(operations.CONTROL)
     def _control(self, step: Step, context: RunContext) -> ControlTrack:

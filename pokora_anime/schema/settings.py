@@ -253,6 +253,7 @@ class BaseConfig:
     deflicker: Annotated[float, _share("motion.deflicker that it needs")] = 0.0
     hold: Annotated[float, Law("motion.hold that it needs", low=0, high=10)] = 0.0
     pose_start: Annotated[float, Law("motion.pose_start that it needs", low=0, high=0.9)] = 0.0
+    posed_keyframe: Annotated[bool, Law("keyframe.posed that it needs")] = False
     fill_open: Annotated[bool, Law("the seed chooses words for what the prompt leaves open (nano)")] = False
     width: Annotated[
         int, Law("width of a generated frame", low=64, high=MOST_SIDE, multiple=8, unit="px")
@@ -270,6 +271,9 @@ class KeyframeConfig:
     likeness: Annotated[
         float, Law("how much a later shot's keyframe attends to the first one's; 0: not", low=0, high=10)
     ] = 1.0
+    posed: Annotated[
+        bool, Law("it is drawn again in the first of the poses planned (control.source=choreography)")
+    ] = False
 
 
 @dataclass(kw_only=True, slots=True)

@@ -14,6 +14,11 @@ def wanted(config: VideoConfig) -> bool:
     return bool(config.control.kinds) and config.control.source is MapSource.choreography
 
 
+def redraws(config: VideoConfig) -> bool:
+    """Whether the keyframe is drawn again in the first planned pose, whomever it shows."""
+    return wanted(config) and config.keyframe.posed
+
+
 def frames(config: VideoConfig) -> int:
     """How many frames are planned: a loop's once around, else as many as are generated."""
     if config.motion.loop:

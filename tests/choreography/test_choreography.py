@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.numpy import load_file
 from support import replay_runs
 from support.forged_run import Forgery
@@ -19,7 +20,8 @@ from pokora_anime.choreography import actions, body, skeleton
 from pokora_anime.choreography.choreographer import Choreographer
 from pokora_anime.choreography.pose_plan import Order, features, plan
 from pokora_anime.config import prompt_notes as told
-from pokora_anime.config.compose import compose
+from pokora_anime.config.compose import compose, unresolved
+from pokora_anime.config.over_time.effect_checks import unused
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
 from pokora_anime.nano.nano_extractors import PoseExtractor
 from pokora_anime.nano.recipe import make_recipe
@@ -371,6 +373,26 @@ def test_a_run_that_was_stopped_goes_on_under_the_same_poses(
     assert (folder / "frames.json").read_bytes() == (run / "frames.json").read_bytes()
 
 
+def test_the_keyframe_is_drawn_in_the_first_planned_pose(run: Path) -> None:
+    (first,), (again,) = steps(run, "keyframe"), steps(run, "redrawn")
+    assert again.inputs[:2] == first.inputs[:2]  # the same words and the same noise
+    with Image.open(run / "keyframe.png") as shown:
+        picture = np.asarray(shown.convert("RGB"))
+    stored = load_file(run / array_name("redrawn", again.id))
+    assert np.array_equal(picture, stored["image"])
+    assert not np.array_equal(picture, load_file(run / array_name("keyframe", first.id))["image"])
+
+
+def test_a_pose_for_the_keyframe_that_no_plan_gives_is_said() -> None:
+    def said(*words: str) -> list[str]:
+        typed = unresolved("video", ["keyframe.posed=true", *words])
+        assert isinstance(typed, VideoConfig)
+        return unused(typed)
+
+    assert said("control=depth", "base=sdxl")[0].startswith("keyframe.posed is not used")
+    assert said() == said("base=sdxl", "control=pose", "control.source=choreography") == []
+
+
 # Forgeries
 
 
@@ -413,9 +435,24 @@ def not_steered(forgery: Forgery) -> None:
     forgery.of("motion")["params"]["control"]["source"] = "keyframe"
 
 
+def not_posed(forgery: Forgery) -> None:
+    """The config says that the keyframe stays as it was drawn first, and it was drawn again."""
+    forgery.config["keyframe"]["posed"] = False
+
+
+def first_keyframe(forgery: Forgery) -> None:
+    """The clip starts from the keyframe as it was drawn first, which was to be drawn again."""
+    first, again = forgery.of("keyframe")["id"], forgery.of("redrawn")
+    forgery.nodes.remove(again)
+    for node in forgery.nodes:
+        node["parents"] = [first if parent == again["id"] else parent for parent in node["parents"]]
+
+
 @pytest.mark.parametrize(
     ("forge", "code"),
     [
+        (not_posed, "POL-CHAIN"),
+        (first_keyframe, "POL-CHAIN"),
         (other_frames, "POL-ARRAYS"),
         (other_words, "POL-PARAMS"),
         (other_seed, "POL-PARAMS"),

@@ -108,6 +108,19 @@ def test_what_is_left_open_is_chosen_by_the_seed_and_named_is_kept() -> None:
         assert (whole["hair_color"], whole["outfit"]) == ("red", "dress")
 
 
+@pytest.mark.parametrize(
+    "words", ["1girl", "red hair, kimono", "blonde hair, dress", "hoodie", "silver hair"]
+)
+def test_clothes_are_never_chosen_in_the_color_of_the_hair(words: str) -> None:
+    alike = {"silver": "white", "blonde": "yellow"}
+    for seed in range(40):
+        config = compose_video([f"shot.prompt='{words}'", f"seed={seed}"])
+        chosen = open_words.chosen(config)
+        found = asked_attributes(f"{words}, {chosen}")
+        hair = found["hair_color"]
+        assert found["outfit_color"] not in (hair, alike.get(hair)), chosen
+
+
 def test_nothing_is_chosen_where_all_is_named_or_switched_off() -> None:
     assert open_words.chosen(compose_video([])) == ""
     off = compose_video(["shot.prompt=1girl", "base.fill_open=false"])

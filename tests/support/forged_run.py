@@ -28,7 +28,7 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors.numpy import load, save
 
 from pokora_anime.errors import RecordError
-from pokora_anime.provenance import run_layout
+from pokora_anime.provenance import operations, run_layout
 from pokora_anime.provenance.hashing import arrays_hash, canonical_json, file_hash, text_hash
 from pokora_anime.provenance.run_reading import read_run
 from pokora_anime.schema.run_identity import plain_key
@@ -42,20 +42,7 @@ SMALL = (
     *("base.width=64", "base.height=64", "finish.width=64", "finish.height=64"),
     *("shot.seconds=2", "speed.steps=1", "control=depth", "seed=3", "device.threads=1"),
 )
-STORED = (
-    "prompt",
-    "noise",
-    "keyframe",
-    "likeness",
-    "selection",
-    "control",
-    "choreography",
-    "draft",
-    "draft_maps",
-    "join_maps",
-    "motion",
-    "hires",
-)
+STORED = tuple(one.name for one in operations.OPERATIONS.values() if one.stores)
 Node = dict[str, Any]
 
 

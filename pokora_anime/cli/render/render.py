@@ -108,9 +108,12 @@ def _sweep(command: str, request: Request, wishes: Wishes) -> int:
     return status
 
 
+_CONDITIONAL = ("timeline.lora=", "motion.effect_strength=", "keyframe.posed=")  # not used by every config
+
+
 def _told_clamped(command: str, overrides: Sequence[str]) -> None:
     """Name on stderr what a contest's bounds changed of a timeline's weights, and what nothing uses."""
-    if any(word.startswith(("timeline.lora=", "motion.effect_strength=")) for word in overrides):
+    if any(word.lstrip("+").startswith(_CONDITIONAL) for word in overrides):
         from pokora_anime.config.compose import unresolved
         from pokora_anime.config.over_time.effect_checks import unused
         from pokora_anime.config.over_time.timeline_checks import clamped
@@ -308,7 +311,7 @@ def _take(request: Request, still: str) -> None:
     told_ignored(request.still, found.ignored)
     told_dropped(found.words, request.overrides)
     request.overrides[:0] = with_changes(found.words, request.overrides)
-    other = re.compile(r"\+*(best_of=(?!1$)|shots=(?!\[\]$)).*", re.DOTALL)
+    other = re.compile(r"\+*(best_of=(?!1$)|shots=(?!\[\]$)|keyframe\.posed=(?!false$)).*", re.DOTALL)
     asked = next((word for word in request.overrides if other.fullmatch(word)), "")
     if asked:
         raise ConfigError(

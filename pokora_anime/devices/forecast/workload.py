@@ -240,7 +240,9 @@ def _delivered(config: VideoConfig) -> int:
 
 
 def _keyframes(config: VideoConfig | None) -> int:
-    return config.best_of if config is not None and config.keyframe.enabled else 0
+    if config is None or not config.keyframe.enabled:
+        return 0
+    return config.best_of + choreography_plan.redraws(config)
 
 
 def _segments(config: VideoConfig) -> int:

@@ -76,16 +76,22 @@ def _planned(keyframe: Keyframe, config: VideoConfig, context: RunContext) -> Ar
 
 
 def opening(node: Node, config: VideoConfig, context: RunContext) -> ControlTrack | None:
-    """The first pose's map, uint8 [height, width, 3], if the keyframe shows nobody and is to be drawn again.
+    """The first pose's map, uint8 [height, width, 3], under which the keyframe is drawn again; None where
+    it stays.
 
     Raises MachineError SYS-IO if the poses are gone.
     """
     stored = _stored(node, context)
-    if skeleton.read(joints_seen(node, context)) is not None:
+    if not (choreography_plan.redraws(config) or shows_nobody(node, context)):
         return None
     size = (config.base.height, config.base.width)
     found = control_maps.pose_map(stored["pose"][0].astype(np.float32), size, half_width(config))
     return ControlTrack(maps={"pose": control_maps.black_for_nobody(found, size)}, notes=(), node=node)
+
+
+def shows_nobody(node: Node, context: RunContext) -> bool:
+    """Whether no figure was read in the keyframe. Raises MachineError SYS-IO if the poses are gone."""
+    return skeleton.read(joints_seen(node, context)) is None
 
 
 def joints_seen(node: Node, context: RunContext) -> npt.NDArray[np.float32]:

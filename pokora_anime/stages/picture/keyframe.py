@@ -63,14 +63,19 @@ def render(
 
 
 def redraw(
-    prompt: Prompt, under: ControlTrack, config: VideoConfig, context: RunContext, attempt: int = 0
+    prompt: Prompt,
+    under: ControlTrack,
+    config: VideoConfig,
+    context: RunContext,
+    attempt: int = 0,
+    like: Identity | None = None,
 ) -> Keyframe:
     """The keyframe of an attempt anew, from the same noise, under a map of each kind: the pose that the clip
     begins in.
 
     Written to keyframe.png in the first one's place.
     """
-    return _render(_Picture(prompt, (PICTURE, attempt), "keyframe.png", under), config, context)
+    return _render(_Picture(prompt, (PICTURE, attempt), "keyframe.png", under, like), config, context)
 
 
 def deliver(still: Keyframe, config: StillsConfig, context: RunContext) -> Still:
@@ -132,6 +137,8 @@ ALONE = Beside()
 def _render(picture: _Picture, config: RunConfig, context: RunContext) -> Keyframe:
     start, (name, index) = initial_noise.for_picture(picture.names, context), picture.names
     detail = f"seed {context.seed}" if picture.file is None else f"{index + 1}" if index else ""
+    if picture.under is not None:
+        detail = "posed"
     context.progress.stage(name, total=config.speed.steps, detail=detail)
 
     def under(plan: Plan) -> Node:

@@ -61,8 +61,7 @@ def check(record: Record, arrays: Arrays) -> Iterable[Finding]:
         elif makes is Makes.choice:
             yield from _selected(step, stored, record, sound)
         elif makes is Makes.poses:
-            redrawn = any(one.op == REDRAWN.name and step.id in one.parents for one in record.steps)
-            yield from _planned(step, stored, redrawn)
+            yield from _planned(step, stored, record)
         elif makes is Makes.copy:
             yield from _copied(step, stored, sound)
         elif makes is Makes.frame_maps:
@@ -126,19 +125,28 @@ def _maps(step: Step, stored: NodeArrays, steps: dict[str, Step]) -> Iterable[Fi
             yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
 
 
-def _planned(step: Step, stored: NodeArrays, redrawn: bool) -> Iterable[Finding]:
-    """A choreography has poses for each frame of the clip; a keyframe is redrawn where it shows nobody."""
+def _planned(step: Step, stored: NodeArrays, record: Record) -> Iterable[Finding]:
+    """A choreography has poses for each frame of the clip; a keyframe is redrawn where it shows nobody, and
+    wherever keyframe.posed says so."""
     shapes = {"pose": [step.params.get("frames"), JOINTS, 3], "figure": [JOINTS, 3]}
     for name, wanted in shapes.items():
         if list(stored[name].shape) != wanted:
             reason = f"{name}: {stored[name].shape}"
             yield finding("POL-ARRAYS", "arrays that the operation does not store", step.name, reason)
             return
+    redrawn = any(one.op == REDRAWN.name and step.id in one.parents for one in record.steps)
     nobody = skeleton.read(stored["figure"].astype(np.float32)) is None
-    if nobody is not redrawn:
-        message = "a keyframe is drawn again exactly where it shows nobody"
-        got = "drawn again" if redrawn else "not drawn again"
-        yield finding("POL-CHAIN", message, step.name, got, expected="nobody" if nobody else "somebody")
+    wanted = nobody or _posed(record)
+    if wanted is not redrawn:
+        message = "a keyframe is drawn again where keyframe.posed says so or nobody is shown, nowhere else"
+        words = ("not drawn again", "drawn again")
+        yield finding("POL-CHAIN", message, step.name, words[redrawn], expected=words[wanted])
+
+
+def _posed(record: Record) -> bool:
+    """Whether the config has every keyframe drawn again; configs of before 0.7 do not know the key."""
+    settings = record.config.get("keyframe")
+    return isinstance(settings, dict) and settings.get("posed") is True
 
 
 def _selected(
