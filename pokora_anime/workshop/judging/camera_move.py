@@ -91,10 +91,10 @@ def fitted(flow: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[n
     rows = np.concatenate([np.stack([one, zero, across, -along], 1), np.stack([zero, one, along, across], 1)])
     wanted = flow.reshape(-1, 2).astype(np.float64)
     trust = weights
-    found = np.zeros(4)
+    found = np.zeros(4, np.float64)
     for _ in range(ROUNDS):
         both = np.concatenate([trust, trust])
         found = np.linalg.solve((rows * both[:, None]).T @ rows, (rows * both[:, None]).T @ wanted.T.ravel())
         off = np.abs((rows @ found).reshape(2, -1).T - wanted).sum(1)
         trust = weights / (off + 0.1 * (1 + float(np.median(off))))
-    return found
+    return np.asarray(found, np.float64)
