@@ -167,7 +167,7 @@ def _refuse_idle_stop(settings: LoraSettings) -> None:
 def _made(assignment: Assignment, tell: Tell, opened: list[TrainingBase]) -> Made:
     from pokora_anime.workshop.judging import lora_verdict, motion_verdict
     from pokora_anime.workshop.training import training_page
-    from pokora_anime.workshop.training.clip_training import ClipTraining
+    from pokora_anime.workshop.training.clips.clip_training import ClipTraining
     from pokora_anime.workshop.training.lora_training import LoraTraining
     from pokora_anime.workshop.training.training_base import TrainingBase
 

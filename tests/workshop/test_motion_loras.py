@@ -31,7 +31,7 @@ from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.judging import camera_move, motion_verdict, weighed_networks
 from pokora_anime.workshop.judging.camera_move import Move
 from pokora_anime.workshop.training import lora_training
-from pokora_anime.workshop.training.clip_training import FRAMES, ClipTraining
+from pokora_anime.workshop.training.clips.clip_training import FRAMES, ClipTraining
 from pokora_anime.workshop.training.lora_settings import Layers, LoraSettings, Role
 from pokora_anime.workshop.training.training_base import TrainingBase
 

@@ -19,7 +19,7 @@ from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.judging import camera_move
 from pokora_anime.workshop.judging.camera_move import Move
 from pokora_anime.workshop.judging.weighed_networks import WeighedClips
-from pokora_anime.workshop.training.clip_training import FRAMES
+from pokora_anime.workshop.training.clips.clip_training import FRAMES
 from pokora_anime.workshop.training.latent_cache import captioned
 from pokora_anime.workshop.training.lora_settings import LoraSettings
 from pokora_anime.workshop.training.lora_training import write_png

@@ -17,7 +17,7 @@ from pokora_anime.catalogue.registry_row import Kind, Row, Status
 from pokora_anime.config.compose import compose
 from pokora_anime.networks.loader import Models
 from pokora_anime.schema.settings import Family, RunConfig
-from pokora_anime.workshop.training.sample_clips import clips
+from pokora_anime.workshop.training.clips.sample_clips import clips
 from pokora_anime.workshop.training.sample_pictures import stills
 from pokora_anime.workshop.training.training_base import TrainingBase
 

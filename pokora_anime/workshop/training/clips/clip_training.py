@@ -20,11 +20,11 @@ from pokora_anime.workshop.data import size_buckets
 from pokora_anime.workshop.data.clip_folders import FEWEST_FRAMES
 from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.training import latent_cache, noise_targets
+from pokora_anime.workshop.training.clips.sample_clips import clips
 from pokora_anime.workshop.training.latent_cache import DETAIL, STEP, Example
 from pokora_anime.workshop.training.lora_loop import Given, LoraLoop
 from pokora_anime.workshop.training.lora_settings import LoraSettings
 from pokora_anime.workshop.training.lora_training import LoraTraining
-from pokora_anime.workshop.training.sample_clips import clips
 from pokora_anime.workshop.training.training_base import TrainingBase
 
 FRAMES = FEWEST_FRAMES  # that are denoised at once
