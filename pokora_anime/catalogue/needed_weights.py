@@ -8,7 +8,7 @@ from pathlib import Path
 from pokora_anime.catalogue import finishing_networks, registry, weight_hashes
 from pokora_anime.catalogue.hub.download_meter import Meter
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
-from pokora_anime.catalogue.registry import JUDGE, Kind, Row
+from pokora_anime.catalogue.registry import IDENTITY, JUDGE, Kind, Row
 from pokora_anime.catalogue.weight_paths import locate
 from pokora_anime.catalogue.weights_advice import (
     absent,
@@ -24,6 +24,7 @@ from pokora_anime.schema.settings import (
     ControlKind,
     ControlNetwork,
     Family,
+    Identity,
     LoraConfig,
     MapSource,
     MotionConfig,
@@ -158,6 +159,8 @@ def needs(config: RunConfig) -> list[Row]:
         wanted += control_rows(config.control.kinds, family, config.control.network)
         if config.control.kinds and config.control.source is MapSource.choreography:
             wanted.append(registry.resolve("choreographer", family))
+        if config.keyframe.identity is Identity.adapter:
+            wanted += [registry.resolve(role, family) for role in IDENTITY]
         if config.best_of > 1:
             wanted.append(registry.resolve(JUDGE, family))
     wanted += finishing_networks.rows(config)

@@ -15,6 +15,7 @@ from pokora_anime.errors import ConfigError
 from pokora_anime.schema.settings import Family
 
 __all__ = [
+    "IDENTITY",
     "JUDGE",
     "Kind",
     "Mirror",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 JUDGE = "score_prompt"  # the role of what tells how much of a prompt a picture shows
+IDENTITY = ("ip_adapter", "image_encoder")  # the roles of what keyframe.identity=adapter loads
 REGISTRY = Path(__file__).with_name("registry.yaml")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

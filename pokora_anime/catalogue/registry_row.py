@@ -32,6 +32,8 @@ class Kind(Enum):
     speed_lora = "speed_lora"
     style_lora = "style_lora"
     controlnet = "controlnet"
+    ip_adapter = "ip_adapter"
+    image_encoder = "image_encoder"
     extractor = "extractor"
     choreographer = "choreographer"
     interpolator = "interpolator"

@@ -68,6 +68,8 @@ def leave_out(row: Row, family: Family) -> str:
         Kind.upscaler: "finish.upscale=lanczos",
         Kind.enlarger: "finish.upscale=lanczos",
         Kind.scorer: "best_of=1",
+        Kind.ip_adapter: "keyframe.identity=anchor",
+        Kind.image_encoder: "keyframe.identity=anchor",
     }
     if row.kind is Kind.base and row.own:
         return "base=sdxl"
@@ -100,6 +102,8 @@ def fetch_command(needed: Iterable[Row], family: Family | None = None) -> str:
             words += ["finish.upscale=network", f"finish.upscaler.model={row.role}"]
         elif row.kind is Kind.scorer:
             words.append("best_of=4")
+        elif row.kind is Kind.ip_adapter:
+            words.append("keyframe.identity=adapter")
     return shlex.join(["pokora", "models", "fetch", *words])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.schema.run_identity import part
-from pokora_anime.schema.settings import DeviceKind, RunConfig, Runtime, VideoConfig
+from pokora_anime.schema.settings import DeviceKind, Identity, RunConfig, Runtime, VideoConfig
 from pokora_anime.system.files.user_folder import data_folder
 
 PACKAGE = "openvino"
@@ -77,6 +77,8 @@ def kept(config: RunConfig) -> Path:
     }
     if isinstance(config, VideoConfig):
         told["motion"] = [config.motion.frames, config.motion.anchor.value, config.motion.lora]
+        if config.keyframe.identity is Identity.adapter:
+            told["identity"] = config.keyframe.identity_scale
         told["clip_guidance_end"] = config.speed.clip_guidance_end
         told["control"] = [kind.value for kind in config.control.kinds]
     return folder() / text_hash(told)[:16]

@@ -37,6 +37,7 @@ from pokora_anime.devices.memory_layout import laid_out
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import WeightsError
 from pokora_anime.nano.crisp import Crisp
+from pokora_anime.networks import ip_adapter
 from pokora_anime.networks.converted.converted_network import ConvertedNetwork, Converting
 from pokora_anime.networks.extraction import extractors, picture_judge
 from pokora_anime.networks.finishing import rife, upscaler
@@ -110,6 +111,7 @@ class Models:
             self.camera = (Lora(row=camera, folder=self._checked(camera), weight=motion.lora_weight),)
         self.notes: tuple[str, ...] = tuple(notes)
         self.strengths: dict[str, float] = {}  # of LoRAs in the motion UNet, where they are others
+        self.identity_scale: float | None = None  # of the motion UNet's IP-Adapter, where it has one
         self.converting = Converting(
             group=openvino_runtime.folder() / "unnamed", dtype=dtype, threads=torch.get_num_threads()
         )
@@ -133,6 +135,12 @@ class Models:
         """From now on the motion UNet has these weights of style LoRAs, by row id; others as ever."""
         if self.strengths != dict(strengths):
             self.strengths = dict(strengths)
+            self.free("motion")
+
+    def adapt(self, scale: float | None) -> None:
+        """From now on the motion UNet has an IP-Adapter that counts that much; None: it has none."""
+        if self.identity_scale != scale:
+            self.identity_scale = scale
             self.free("motion")
 
     def text_stack(self) -> TextStack:
@@ -175,6 +183,19 @@ class Models:
         """What tells how much of a prompt a picture shows."""
         row = registry.resolve(registry.JUDGE, self.family)
         return self._once(row.role, lambda: picture_judge.load(row, self._checked(row), self.device))
+
+    def image_tokens(self) -> ip_adapter.ImageTokens:
+        """A picture in, an IP-Adapter's tokens of it out."""
+        row, adapter = registry.resolve("image_encoder", self.family), self._adapter_row()
+        encoder, file = self._checked(row), self._adapter_file()
+
+        def load() -> ip_adapter.ImageTokens:
+            try:
+                return ip_adapter.ImageTokens.load(encoder, file, self.device)
+            except ip_adapter.UNFIT as error:
+                raise self._unfit(adapter, error) from error
+
+        return self._once(row.role, load)
 
     def depth_extractor(self) -> extractors.DepthReader:
         """A picture in, its depth map in 0..1 out."""
@@ -311,7 +332,23 @@ class Models:
         row = registry.get(self.base.motion_adapter, self.family)
         motion = build_motion_unet(unet, self._pretrained(MotionAdapter, row))
         merge_into_unet(motion, (*map(self._weighed, self.loras), *self.camera))
+        if self.identity_scale is not None:
+            try:
+                ip_adapter.attach(motion, self._adapter_file(), self.identity_scale)
+            except ip_adapter.UNFIT as error:
+                raise self._unfit(self._adapter_row(), error) from error
         return motion
+
+    def _adapter_row(self) -> Row:
+        return registry.resolve("ip_adapter", self.family)
+
+    def _adapter_file(self) -> Path:
+        row = self._adapter_row()
+        return self._checked(row) / row.files[0]
+
+    def _unfit(self, row: Row, error: Exception) -> Exception:
+        """The error of weights that cannot be loaded; memory that runs out is not theirs."""
+        return error if is_out_of_memory(error) else self._unloadable(row, "", error)
 
     def _weighed(self, lora: Lora) -> Lora:
         return replace(lora, weight=self.strengths.get(lora.row.id, lora.weight))
@@ -333,6 +370,8 @@ class Models:
         weights: dict[str, Json] = {**self.weights_hash(role)}
         merged: dict[str, Json] = {**loras} if role in PLACED else {}
         identity: dict[str, Json] = {"files": weights, "loras": merged}
+        if role == "motion" and self.identity_scale is not None:
+            identity["adapter"] = [self.weights_hash("ip_adapter")["ip_adapter"], self.identity_scale]
         return ConvertedNetwork(
             kind.__name__, lambda: self._loading_alone(load), identity, lambda: self.converting
         )

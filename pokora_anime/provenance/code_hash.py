@@ -23,6 +23,7 @@ SHARED = (
     "pokora_anime.networks.converted.kept_conversions",
     "pokora_anime.networks.placement",
     "pokora_anime.networks.loader",
+    "pokora_anime.networks.ip_adapter",
     "pokora_anime.catalogue.lora.lora_change",
     "pokora_anime.catalogue.lora.lora_names",
     "pokora_anime.catalogue.lora.lora_table",

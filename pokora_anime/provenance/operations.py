@@ -24,6 +24,7 @@ class Makes(Enum):
     picture = "a picture with its latent"
     choice = "the best of several pictures, and the scores of all"
     copy = "the latent of another shot's picture"
+    embedding = "an IP-Adapter's tokens of a picture"
     segment = "the latents of a segment"
     maps = "control maps of one frame"
     frame_maps = "control maps of each frame of a segment"
@@ -45,6 +46,7 @@ class Setting(Enum):
     kinds = "kinds of control maps"
     read_kinds = "kinds of control maps that are read in the keyframe"
     pose_control = "settings of control, for poses alone"
+    identity_scale = "how much the keyframe's image embedding counts"
     sheet_frames = "how many frames a contact sheet shows"
     open_words = "each parameter of the words that the seed chooses"
     choreography = "each parameter of the plan of a clip's poses"
@@ -61,6 +63,7 @@ class Count(Enum):
     choreographies = "one where poses are planned"
     drafted = "one a segment where there is a draft"
     joins = "one a join where maps are read at joins"
+    embeddings = "one where segments see the keyframe through an IP-Adapter"
 
 
 class Spans(Enum):
@@ -75,6 +78,7 @@ class Need(Enum):
     """Roles of weights that an operation cannot do without and that the config decides."""
 
     adapter = "the base's motion adapter"
+    identity = "an IP-Adapter where segments see the keyframe through one"
     controlnets = "a ControlNet for each kind of map that the node tells"
     extractors = "an extractor for each kind of map"
     read_extractors = "an extractor for each kind of map that is read in the keyframe"
@@ -213,7 +217,7 @@ _STILL_LORAS, _MOVING_LORAS = (
     frozenset({"speed_lora", "style_lora"}),
     frozenset({"speed_lora", "style_lora", "motion_lora"}),
 )
-_SEGMENT_NEEDS = (Need.controlnets, Need.adapter)
+_SEGMENT_NEEDS = (Need.controlnets, Need.adapter, Need.identity)
 _UNKNOWN = Operation(name="", makes=Makes.nothing, replay=Replay.verified)
 
 PROMPT = Operation(
@@ -331,10 +335,22 @@ REDRAWN = Operation(
     needs_of=(Need.controlnets,),
     replay=Replay.always,
 )
+EMBEDDING = Operation(
+    name="image_embedding",
+    makes=Makes.embedding,
+    parents=("keyframe|selection|redrawn",),
+    once=True,
+    stores={"tokens": ("<f4", 2), "negative_tokens": ("<f4", 2)},
+    follows={"size": Setting.frame_size, "scale": Setting.identity_scale},
+    count=Count.embeddings,
+    loads=frozenset({"image_encoder", "ip_adapter"}),
+    needs=frozenset({"image_encoder", "ip_adapter"}),
+    replay=Replay.always,
+)
 DRAFT = Operation(
     name="draft",
     makes=Makes.segment,
-    parents=("prompt", "noise", "keyframe|selection?", "draft?", "draft?"),
+    parents=("prompt", "noise", "keyframe|selection?", "image_embedding?", "draft?", "draft?"),
     draws=True,
     stores=_LATENTS,
     follows={**_MOVING, "speed": Setting.draft_speed, "*": Setting.accents},
@@ -344,7 +360,7 @@ DRAFT = Operation(
     count=Count.drafted,
     spans=Spans.draft,
     superseded=True,
-    loads=_MOVING_LORAS | {"base", "motion"},
+    loads=_MOVING_LORAS | {"base", "motion", "ip_adapter"},
     needs=frozenset({"motion"}),
     needs_of=_SEGMENT_NEEDS,
 )
@@ -387,6 +403,7 @@ MOTION = Operation(
             "prompt",
             "noise",
             "keyframe|selection|redrawn?",
+            "image_embedding?",
             "choreography?",
             "control?",
             "draft_maps?",
@@ -402,21 +419,21 @@ MOTION = Operation(
     place="span",
     spans=Spans.clip,
     rerolled=True,
-    loads=_MOVING_LORAS | {"base", "motion", "controlnet"},
+    loads=_MOVING_LORAS | {"base", "motion", "controlnet", "ip_adapter"},
     needs=frozenset({"motion"}),
     needs_of=_SEGMENT_NEEDS,
 )
 HIRES = Operation(
     name="hires",
     makes=Makes.segment,
-    parents=("prompt", "noise", "motion", "hires?", "hires?"),
+    parents=("prompt", "noise", "image_embedding?", "motion", "hires?", "hires?"),
     stores=_LATENTS,
     follows={**_MOVING, "size": Setting.larger_size, "hires": "finish.hires"},
     free=frozenset({"span", "generator"}),
     noise="hires",
     place="span",
     spans=Spans.second_pass,
-    loads=_MOVING_LORAS | {"base", "motion"},
+    loads=_MOVING_LORAS | {"base", "motion", "ip_adapter"},
     needs=frozenset({"motion"}),
     needs_of=_SEGMENT_NEEDS,
 )
@@ -474,7 +491,7 @@ OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
         *(PROMPT, NOISE, IDENTITY, KEYFRAME, SELECTION, CONTROL, CHOREOGRAPHY, REDRAWN),
-        *(DRAFT, DRAFT_MAPS, JOIN_MAPS),
+        *(EMBEDDING, DRAFT, DRAFT_MAPS, JOIN_MAPS),
         *(MOTION, HIRES, FINISH, ENCODE, SHEET, STILL),
     )
 }

@@ -46,9 +46,22 @@ def still_name(index: int) -> str:
     return f"still-{index + 1}.png"
 
 
+def recorded(config: Mapping[str, Json]) -> dict[str, Json]:
+    """A plain config as a run records it.
+
+    Settings that came after runs had been recorded are left out where they ask for what was done before, so
+    that an equal config keeps its key.
+    """
+    kept, keyframe = dict(config), config.get("keyframe")
+    if isinstance(keyframe, dict) and keyframe.get("identity") == "anchor":
+        later = ("identity", "identity_scale")
+        kept["keyframe"] = {name: value for name, value in keyframe.items() if name not in later}
+    return kept
+
+
 def lasting(config: Mapping[str, Json]) -> dict[str, Json]:
     """What of a plain config changes the result: all but `fresh`, and how the result is judged."""
-    kept = {name: value for name, value in config.items() if name != "fresh"}
+    kept = {name: value for name, value in recorded(config).items() if name != "fresh"}
     quality = kept.get("quality")
     if isinstance(quality, dict):
         kept["quality"] = {"reroll": quality.get("reroll")}

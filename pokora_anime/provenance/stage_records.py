@@ -72,6 +72,15 @@ class Keyframe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEmbedding:
+    """A keyframe as an IP-Adapter's tokens [tokens, channels], and the tokens of no picture; float32."""
+
+    tokens: Tensor
+    negative_tokens: Tensor
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Posed:
     """The planned joints of some frames, [frames,18,3] in pixels, and those of the keyframe, [18,3]."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from pokora_anime.devices.execution import Execution
 from pokora_anime.errors import RecordError, WeightsError
@@ -61,6 +62,8 @@ def score_run(folder: Path) -> Scorecard:
     for shape in shapes_of(reading):
         generated, origin = _generated(reading, shape)
         score = LiveScore.start(shape.config, shape.joins, _device())
+        for joints in _planned(reading, shape):
+            score.plan(0, joints)
         own = islice(delivered, frames_delivered(shape.config.shot.seconds, shape.config.finish.fps))
         for frames in (score.watch_generated(generated), score.watch_delivered(own)):
             deque(frames, maxlen=0)
@@ -200,12 +203,7 @@ def _shown(reading: Reading, shape: Shape, decoder: _Decoder) -> Iterator[Shown]
     from pokora_anime.stages.picture.decode import decode
     from pokora_anime.system.typed_tensors import from_array, split
 
-    used = {name for _, node in shape.segments for name in node.parents}
-    planned = [
-        reading.arrays(node)["pose"].astype(np.float32)
-        for node in reading.nodes
-        if node.op == CHOREOGRAPHY.name and (node.id in used or not shape.first)
-    ]
+    planned = _planned(reading, shape)
     done = 0
     for start, node in shape.segments:
         latents = from_array(reading.arrays(node)["latents"])
@@ -215,6 +213,16 @@ def _shown(reading: Reading, shape: Shape, decoder: _Decoder) -> Iterator[Shown]
             for frame in decode(chunk, cast("RunContext", decoder)):
                 yield Shown.of(frame, posed[0] if posed else None, done - start, shape.config)
                 done += 1
+
+
+def _planned(reading: Reading, shape: Shape) -> list[npt.NDArray[np.float32]]:
+    """The poses that the clip was planned with, if any: joints [frames,18,3]."""
+    used = {name for _, node in shape.segments for name in node.parents}
+    return [
+        reading.arrays(node)["pose"].astype(np.float32)
+        for node in reading.nodes
+        if node.op == CHOREOGRAPHY.name and (node.id in used or not shape.first)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from pokora_anime.stages.control import choreography_stage, control_maps, draft_
 from pokora_anime.stages.delivery import encode, finish
 from pokora_anime.stages.motion import hires, segments
 from pokora_anime.stages.motion.reroll import ONCE, Attempts
-from pokora_anime.stages.picture import identity, keyframe, selection
+from pokora_anime.stages.picture import identity, image_embedding, keyframe, selection
 from pokora_anime.stages.picture.decode import decode_chunks
 from pokora_anime.stages.picture.identity import Identity
 from pokora_anime.stages.picture.selection import Selected
@@ -111,25 +111,22 @@ def clip_segments(
         likeness.identity = identity.of(first, config, context)
     # What only the keyframe needed would cost a small GPU half its memory during the motion.
     context.models.free("unet", *EXTRACTORS)
+    sources = segments.ClipSources(prompt=text, keyframe=first)
+    if first is not None and shot_plan.adapted(config):
+        sources = replace(sources, embedding=image_embedding.of(first, config, context))
     if draft_plan.wanted(config):
-        maps = _drafted(text, first, config, context)
+        maps = _drafted(sources, config, context)
         context.models.free(*EXTRACTORS)
     elif join_plan.mapped(config):
         maps = _joined(control, config, context)
     total = frames_generated(config)
-    clip = segments.render(
-        segments.ClipSources(prompt=text, keyframe=first, control=maps),
-        config,
-        context,
-        total,
-        _attempts(config, context),
-    )
-    return hires.render(clip, text, config, context, total) if hires_plan.asked(config) else clip
+    clip = segments.render(replace(sources, control=maps), config, context, total, _attempts(config, context))
+    if not hires_plan.asked(config):
+        return clip
+    return hires.render(clip, text, config, context, total, sources.embedding)
 
 
-def _drafted(
-    text: Prompt, first: Keyframe | None, config: VideoConfig, context: RunContext
-) -> segments.Tracks:
+def _drafted(sources: segments.ClipSources, config: VideoConfig, context: RunContext) -> segments.Tracks:
     """The clip drafted without maps, and what tells the maps of each of its segments.
 
     They stay in the run folder until a segment needs them. A draft is made once: a segment that is made
@@ -137,7 +134,7 @@ def _drafted(
     """
     unseen = replace(context, preview=None)
     drafted = segments.render(
-        segments.ClipSources(prompt=text, keyframe=first),
+        sources,
         draft_plan.settings(config),
         unseen,
         frames_generated(config),
@@ -366,7 +363,7 @@ def _deliver(arriving: Iterator[_Arrived], shots: Sequence[VideoConfig], run: Ru
 
     def finished(arriving: Iterator[_Arrived]) -> Iterator[Image]:
         for index, group in groupby(arriving, key=lambda one: one.shot):
-            arrived = (one.segment for one in group)
+            arrived = (run.planned(one.segment, shot=one.shot) for one in group)
             generated = partial(run.watch_generated, shot=index)
             yield from run.watch(finish.frames(arrived, shots[index], run.context, generated), shot=index)
 

@@ -26,7 +26,7 @@ from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.operations import SHEET
 from pokora_anime.provenance.run_folder import RunFolder
 from pokora_anime.provenance.run_layout import CONFIG, REPORTS, VIDEO, still_name, still_texts
-from pokora_anime.provenance.stage_records import Image, Still, Video
+from pokora_anime.provenance.stage_records import Image, Segment, Still, Video
 from pokora_anime.quality import contact_sheet
 from pokora_anime.quality.contact_sheet import SheetCollector
 from pokora_anime.quality.live_score import LiveScore
@@ -35,7 +35,7 @@ from pokora_anime.quality.report.scorecard_files import write
 from pokora_anime.quality.scorecard import brief
 from pokora_anime.quality.shot_scores import merged
 from pokora_anime.sandbox.guard_state import in_force
-from pokora_anime.schema.run_identity import run_key, run_slug, to_plain, to_yaml
+from pokora_anime.schema.run_identity import recorded, run_key, run_slug, to_yaml
 from pokora_anime.schema.settings import DeviceKind, RunConfig, VideoConfig
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.system import process
@@ -128,6 +128,12 @@ class Run:
                 self.context.preview = self.preview.show
                 self.display.note(f"grows while it renders: {path}")
 
+    def planned(self, segment: Segment, shot: int = 0) -> Segment:
+        """The same segment; the score is told the poses that it was planned with."""
+        if self.scores and segment.posed is not None:
+            self.scores[shot].plan(segment.start, segment.posed.joints)
+        return segment
+
     def watch_generated(self, frames: Iterator[Image], shot: int = 0) -> Iterator[Image]:
         """The generated frames of a shot, scored on their way."""
         return self.scores[shot].watch_generated(frames) if self.scores else frames
@@ -170,7 +176,7 @@ class Run:
         """Write the stills with their metadata and the record."""
         names: list[Json] = []
         for index, still in enumerate(stills):
-            metadata = still_texts(to_plain(self.config), index, still.node.id, still.node.inputs[0])
+            metadata = still_texts(recorded(self.config), index, still.node.id, still.node.inputs[0])
             name = still_name(index)
             names.append(name)
             self.folder.write_image(name, still.image, still.node, "image", metadata)
@@ -200,7 +206,7 @@ class Run:
         write_timeline(self)
         fixed: dict[str, Json] = {
             "command": self.command,
-            "config": to_plain(self.config),
+            "config": recorded(self.config),
             "guard": None if self.guard is None else dict(self.guard),
         }
         self.folder.finish(fixed | summary, results, lambda digests: weight_files(self.config, digests))

@@ -15,7 +15,15 @@ from pokora_anime.media.ffmpeg_program import find_ffmpeg
 from pokora_anime.provenance import operations, seed_noise
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.operations import Makes, Operation, of
-from pokora_anime.provenance.stage_records import ControlTrack, Image, Keyframe, Prompt, Segment, Still
+from pokora_anime.provenance.stage_records import (
+    ControlTrack,
+    Image,
+    ImageEmbedding,
+    Keyframe,
+    Prompt,
+    Segment,
+    Still,
+)
 from pokora_anime.replay.replay_parts import FRAMES, Unit, attempt, delivered_segments, span
 from pokora_anime.replay.segment_frames import Delivered, Stored, segment_frames, shared
 from pokora_anime.replay.stored_run import Shelf
@@ -24,7 +32,7 @@ from pokora_anime.stages.control import choreography_stage, control_maps, draft_
 from pokora_anime.stages.delivery import encode, finish
 from pokora_anime.stages.motion import hires, segments
 from pokora_anime.stages.motion.reroll import Attempts
-from pokora_anime.stages.picture import identity, initial_noise, keyframe, selection
+from pokora_anime.stages.picture import identity, image_embedding, initial_noise, keyframe, selection
 from pokora_anime.stages.picture.identity import Identity
 from pokora_anime.stages.run_context import RunContext
 from pokora_anime.stages.text import prompt_embeddings
@@ -261,13 +269,26 @@ class Replayer:
         assert isinstance(config, VideoConfig) and first is not None
         return choreography_stage.plan(self._text(context), first, config, context)
 
+    @_replays(operations.EMBEDDING)
+    def _embedding(self, step: Step, context: RunContext) -> ImageEmbedding:
+        del step
+        first = self._first(context)
+        assert isinstance(self._config, VideoConfig) and first is not None
+        return image_embedding.of(first, self._config, context)
+
+    def _sources(self, context: RunContext) -> segments.ClipSources:
+        """What all segments are made from, their maps aside."""
+        first = self._first(context)
+        shown = next(iter(self._steps(operations.EMBEDDING)), None)
+        embedding = None if shown is None else self._embedding(shown, context)
+        return segments.ClipSources(prompt=self._text(context), keyframe=first, embedding=embedding)
+
     def _drafted(self, context: RunContext) -> Iterator[Segment]:
         config = self._config
         assert isinstance(config, VideoConfig)
-        text, first = self._text(context), self._first(context)
         total = frames_generated(config)
         return segments.render(
-            segments.ClipSources(prompt=text, keyframe=first),
+            self._sources(context),
             draft_plan.settings(config),
             context,
             total,
@@ -288,7 +309,7 @@ class Replayer:
     def _join_maps(self, step: Step, context: RunContext) -> None:
         config = self._config
         assert isinstance(config, VideoConfig)
-        moved = self._moved(self._text(context), context)
+        moved = self._moved(self._sources(context), context)
         before = next(one for one in moved if one.index + 1 == step.params["segment"])
         join_maps.read(before, config, context)
 
@@ -311,24 +332,31 @@ class Replayer:
 
     @_replays(operations.MOTION)
     def _motion(self, step: Step, context: RunContext) -> None:
-        next(one for one in self._moved(self._text(context), context) if one.index == span(step)["index"])
+        moved = self._moved(self._sources(context), context)
+        next(one for one in moved if one.index == span(step)["index"])
 
     @_replays(operations.HIRES)
     def _hires(self, step: Step, context: RunContext) -> None:
         config = self._config
         assert isinstance(config, VideoConfig)
-        text = self._text(context)
-        again = hires.render(self._moved(text, context), text, config, context, frames_generated(config))
+        sources = self._sources(context)
+        again = hires.render(
+            self._moved(sources, context),
+            sources.prompt,
+            config,
+            context,
+            frames_generated(config),
+            sources.embedding,
+        )
         next(one for one in again if one.index == span(step)["index"])
 
-    def _moved(self, text: Prompt, context: RunContext) -> Iterator[Segment]:
+    def _moved(self, sources: segments.ClipSources, context: RunContext) -> Iterator[Segment]:
         config = self._config
         assert isinstance(config, VideoConfig)
-        first, maps = self._first(context), self._maps(context)
         taken = {span(one)["index"]: attempt(one) for one in self._steps(operations.MOTION)}
         recorded = Attempts(of=lambda index: (taken[index],))
         return segments.render(
-            segments.ClipSources(prompt=text, keyframe=first, control=maps),
+            replace(sources, control=self._maps(context)),
             config,
             context,
             frames_generated(config),

@@ -10,11 +10,18 @@ from dataclasses import dataclass, replace
 
 from pokora_anime.catalogue import finishing_networks, registry
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
-from pokora_anime.catalogue.registry import JUDGE, Kind
+from pokora_anime.catalogue.registry import IDENTITY, JUDGE, Kind
 from pokora_anime.catalogue.weights_advice import leave_out
 from pokora_anime.rules.checkpoint_facts import Facts, of_row
 from pokora_anime.schema.curves import lora_names
-from pokora_anime.schema.settings import ContestConfig, ControlNetwork, MapSource, RunConfig, VideoConfig
+from pokora_anime.schema.settings import (
+    ContestConfig,
+    ControlNetwork,
+    Identity,
+    MapSource,
+    RunConfig,
+    VideoConfig,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +93,9 @@ def _uses(config: RunConfig) -> Iterator[Use]:
                 yield _use(config, "control.kinds", extractor, Kind.extractor)
         if config.control.kinds and config.control.source is MapSource.choreography:
             yield _use(config, "control.source", "choreographer", Kind.choreographer)
+        if config.keyframe.identity is Identity.adapter:
+            for role, kind in zip(IDENTITY, (Kind.ip_adapter, Kind.image_encoder), strict=True):
+                yield _use(config, "keyframe.identity", role, kind)
         if config.best_of > 1:
             yield _use(config, "best_of", JUDGE, Kind.scorer)
     for wish in finishing_networks.asked(config):

@@ -50,6 +50,7 @@ RULES: tuple[Rule, ...] = (
     number_rules.own_upscaler,
     number_rules.turned_frames,
     number_rules.choreography,
+    number_rules.identity,
     number_rules.sound,
     number_rules.delivered_size,
     number_rules.seconds,

@@ -45,6 +45,7 @@ OPTIONS = {
     ),
 }  # fmt: skip
 _WORDS = "shot.prompt='1girl, ...': the keyframe is drawn from words"
+_ADAPTER = "keyframe.identity=adapter lets every frame see the run's own keyframe (base=sdxl)"
 _OUTSIDE = "the contest forbids any visual input from outside"
 # Keys that ask for something visual, by what is meant; the first that fits answers.
 KEYS = (
@@ -67,7 +68,12 @@ KEYS = (
     _refusal(
         r".*(face|id|identity|style|ref|reference|ip_?adapter).*(image|img|picture|photo|embed).*|ip_?adapter.*",
         f"who she is comes from words, seed and registered LoRAs: {_OUTSIDE}",
-        "shot.prompt='...' with the same seed=, or style.loras=[{id:own:ID,weight:0.8}]",
+        f"shot.prompt='...' with the same seed=, or style.loras=[{{id:own:ID,weight:0.8}}]; {_ADAPTER}",
+    ),
+    _refusal(
+        r"ref(erence)?s?|face(s|_?id)?|likeness|portrait|identity|keyframe\.(identity|face|reference|likeness)",
+        f"who she is comes from words, seed and registered LoRAs: {_OUTSIDE}",
+        _ADAPTER,
     ),
     _refusal(
         r".*(image|img|picture|photo|sketch|mask).*|img2img|i2i|i2v|inpaint.*",
@@ -80,6 +86,15 @@ _CAMERA_VALUE = re.compile(r"(web)?cam(era)?\d*|/dev/video\d*|rtsp:.*|\d", re.IG
 _CAMERA_KEY = re.compile(
     r"(web_?)?cam(era)?|source|input|device\.camera|stream|capture", re.IGNORECASE | re.ASCII
 )
+
+
+# Names that ask for a picture of somebody, whatever stands behind them.
+_PICTURE_OF = re.compile(r"(\w+\.)*(ref|reference|references|face|faces|portrait)", re.IGNORECASE | re.ASCII)
+
+
+def portrait(name: str) -> Refusal | None:
+    """The answer to a key that asks for a picture of somebody by its name alone; None for any other."""
+    return key("reference") if _PICTURE_OF.fullmatch(name) else None
 
 
 def option(group: str, name: str) -> Refusal | None:

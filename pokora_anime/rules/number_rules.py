@@ -8,7 +8,7 @@ from pokora_anime.catalogue import finishing_networks
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.rules.case import Case
 from pokora_anime.rules.wording import block, review, within
-from pokora_anime.schema.settings import Camera, MapSource, StillsConfig, Upscale, VideoConfig
+from pokora_anime.schema.settings import Camera, Identity, MapSource, StillsConfig, Upscale, VideoConfig
 from pokora_anime.timeline import hires_plan
 
 ROLLS = (Camera.rolling_clockwise, Camera.rolling_anticlockwise)
@@ -167,6 +167,21 @@ def choreography(case: Case) -> Iterator[Finding]:
             "choreography",
             "keyframe or draft",
             fix="ask the organisers: may an own free network plan OpenPose poses from the prompt?",
+        )
+
+
+def identity(case: Case) -> Iterator[Finding]:
+    """An embedding of the run's own keyframe guides the clip: the rules name maps, not embeddings."""
+    config = case.config
+    if isinstance(config, VideoConfig) and config.keyframe.identity is Identity.adapter:
+        yield review(
+            "RULE-IDENTITY",
+            "an IP-Adapter sees the run's own keyframe; of signals from a generated image the rules "
+            "name pose, depth and edges",
+            "keyframe.identity",
+            "adapter",
+            "anchor",
+            fix="ask the organisers: may a published IP-Adapter be fed with an entry's own keyframe?",
         )
 
 

@@ -188,6 +188,8 @@ def inputs(word: Word) -> Finding | None:
     key = word.key.lower()
     if asked := named_refusals.camera(word.key, word.value):
         return _named(word, asked)
+    if asked := named_refusals.portrait(word.key):
+        return _named(word, asked)
     for code, names, what in _INPUTS:
         if any(re.search(names, part) for part in re.split(r"[./@:]", key) if not part.startswith("num_")):
             if code == "GATE-IMAGE" and (asked := named_refusals.key(word.key)):
@@ -237,7 +239,8 @@ def path(word: Word) -> Finding | None:
     ):
         return None
     expected = "a number, a name of `--help` or a registry id"
-    asked = None if word.known else named_refusals.key(word.key)
+    told = word.known and not word.key.startswith("keyframe.")  # which takes words, whatever they name
+    asked = None if told else named_refusals.key(word.key)
     if asked is not None:
         return _finding("GATE-PATH", asked.why, word.typed, expected=expected, fix=asked.way)
     return _refused(word, "GATE-PATH", "a file name or path", expected)

@@ -47,6 +47,7 @@ FORWARD: Mapping[str, Signature | None] = {
     ),
     "CLIPTextModel": _TEXT,
     "CLIPTextModelWithProjection": _TEXT,
+    "CLIPVisionModelWithProjection": Signature(positional=1, names=frozenset()),  # a keyframe's pixels
     "AutoencoderKL": None,
     "AutoencoderTiny": None,
     "IFNet": Signature(positional=7, names=frozenset()),

@@ -28,6 +28,11 @@ def to_plain(config: RunConfig) -> dict[str, Json]:
     return plain
 
 
+def recorded(config: RunConfig) -> dict[str, Json]:
+    """The same as a run's record holds it."""
+    return run_layout.recorded(to_plain(config))
+
+
 def part(section: DataclassInstance) -> dict[str, Json]:
     """A section of a config as plain data, as a node records it."""
     plain = _plain(asdict(section))
@@ -37,7 +42,7 @@ def part(section: DataclassInstance) -> dict[str, Json]:
 
 def to_yaml(config: RunConfig) -> str:
     """The resolved config as YAML that reads like the groups in conf/."""
-    return yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(recorded(config), sort_keys=False, allow_unicode=True, width=100)
 
 
 def run_key(command: str, config: RunConfig) -> str:

@@ -18,6 +18,7 @@ MISSING = REQUIRED
 MOST_SIDE = 2048  # pixels of a generated frame
 MOST_STILLS = 64  # of one run
 LAST_SEED = 2**63 - 1
+USUAL_IDENTITY_SCALE = 0.6
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
@@ -161,6 +162,13 @@ class Anchor(Enum):
     both = "both"
 
 
+class Identity(Enum):
+    """What keeps a clip's character: the anchor alone, or an IP-Adapter that sees the keyframe beside it."""
+
+    anchor = "anchor"
+    adapter = "adapter"
+
+
 class DeviceKind(Enum):
     """Where the models run; auto takes CUDA, then MPS, then the CPU."""
 
@@ -274,6 +282,12 @@ class KeyframeConfig:
     posed: Annotated[
         bool, Law("it is drawn again in the first of the poses planned (control.source=choreography)")
     ] = False
+    identity: Annotated[
+        Identity, Law("what keeps the character: motion.anchor alone, or an IP-Adapter beside it (SDXL)")
+    ] = Identity.anchor
+    identity_scale: Annotated[float, _share("how much the IP-Adapter counts, the words being 1; 0: not")] = (
+        USUAL_IDENTITY_SCALE
+    )
 
 
 @dataclass(kw_only=True, slots=True)

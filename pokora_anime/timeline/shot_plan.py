@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pokora_anime.prompt import open_words
 from pokora_anime.prompt.prompt_syntax import stops
-from pokora_anime.schema.settings import Camera, ShotEntry, VideoConfig
+from pokora_anime.schema.settings import Camera, Identity, ShotEntry, VideoConfig
 from pokora_anime.timeline import camera_choice
 from pokora_anime.timeline.frame_timing import frames_delivered
 
@@ -63,6 +63,11 @@ def starts(config: VideoConfig) -> list[int]:
 def likened(config: VideoConfig) -> bool:
     """Whether keyframes of later scenes attend to the first one."""
     return len(scenes(config)) > 1 and config.keyframe.enabled and config.keyframe.likeness > 0
+
+
+def adapted(config: VideoConfig) -> bool:
+    """Whether segments see the keyframe of their scene through an IP-Adapter."""
+    return config.keyframe.enabled and config.keyframe.identity is Identity.adapter
 
 
 def _of_scene(config: VideoConfig, scene: Sequence[ShotEntry]) -> VideoConfig:

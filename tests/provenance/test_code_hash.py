@@ -19,6 +19,7 @@ STAGES = {
     "noise": "stages.picture.initial_noise",
     "keyframe": "stages.picture.keyframe",
     "likeness": "stages.picture.identity",
+    "image_embedding": "stages.picture.image_embedding",
     "selection": "stages.picture.selection",
     "redrawn": "stages.picture.keyframe",
     "still": "stages.picture.keyframe",

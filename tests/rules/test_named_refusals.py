@@ -41,6 +41,14 @@ NOES = [
     ("+control.pose=a/b", "GATE-PATH", "control maps", "control.source=keyframe"),
     ("+face_image=me", "GATE-IMAGE", "who she is", "style.loras"),
     ("ip_adapter_image=a", "GATE-IMAGE", "who she is", "seed="),
+    ("ip_adapter_image=face.png", "GATE-IMAGE", "who she is", "keyframe.identity=adapter"),
+    ("keyframe.identity=face.png", "GATE-PATH", "who she is", "keyframe.identity=adapter"),
+    ("keyframe.likeness=face.png", "GATE-PATH", "who she is", "keyframe.identity=adapter"),
+    ("+keyframe.reference=a/b", "GATE-IMAGE", "who she is", "keyframe.identity=adapter"),
+    ("reference=face", "GATE-IMAGE", "who she is", "keyframe.identity=adapter"),
+    ("reference=face.png", "GATE-IMAGE", "who she is", "keyframe.identity=adapter"),
+    ("face=me.jpg", "GATE-IMAGE", "who she is", "keyframe.identity=adapter"),
+    ("identity=a.webp", "GATE-PATH", "who she is", "keyframe.identity=adapter"),
 ]
 
 

@@ -14,7 +14,14 @@ import pytest
 import torch
 from diffusers import ControlNetModel, ControlNetUnionModel, UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import AutoTokenizer, VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+from transformers import (
+    AutoTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    VitPoseBackboneConfig,
+    VitPoseConfig,
+    VitPoseForPoseEstimation,
+)
 from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 
 from pokora_anime.catalogue import registry
@@ -50,6 +57,7 @@ def write(folder: Path) -> dict[str, Path]:
         "thibaud/controlnet-sd21-openpose-diffusers": _steering(sd2 / "controlnet_pose"),
         "xinsir/controlnet-union-sdxl-1.0": _saved(union(unet.config), folder / "union"),
         "usyd-community/vitpose-base-simple": _vitpose(folder / "vitpose"),
+        "h94/IP-Adapter": ip_adapter(folder / "ip-adapter", unet),
         "latent-consistency/lcm-lora-sdxl": sdxl / "lora_lcm",
         "Linaqruf/pastel-anime-xl-lora": _kohya(folder / "kohya", unet),
         "depth-anything/Depth-Anything-V2-Small-hf": sdxl / "depth_extractor",
@@ -124,6 +132,43 @@ def union(config: Mapping[str, Any]) -> ControlNetUnionModel:
         num_trans_layer=1,
         num_proj_channel=config["block_out_channels"][0],
     )
+
+
+def ip_adapter(folder: Path, unet: UNet2DConditionModel) -> Path:
+    """An IP-Adapter for that UNet and the image encoder beside it, as they are published."""
+    torch.manual_seed(8)
+    encoder = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
+        projection_dim=12,
+    )
+    CLIPVisionModelWithProjection(encoder).save_pretrained(folder / "models" / "image_encoder")
+    adapter = folder / "sdxl_models" / "ip-adapter_sdxl_vit-h.safetensors"
+    adapter.parent.mkdir()
+    save_file(adapter_tensors(unet), adapter)
+    return folder
+
+
+def adapter_tensors(unet: UNet2DConditionModel, tokens: int = 4) -> dict[str, torch.Tensor]:
+    """Layers count with those without text, down, up and then the middle, as the UNet lists them."""
+    wide = unet.config.cross_attention_dim
+    tensors = {
+        "image_proj.proj.weight": 0.3 * torch.randn(tokens * wide, 12),
+        "image_proj.proj.bias": 0.1 * torch.randn(tokens * wide),
+        "image_proj.norm.weight": torch.ones(wide),
+        "image_proj.norm.bias": torch.zeros(wide),
+    }
+    for number, name in enumerate(unet.attn_processors):
+        if name.endswith("attn2.processor"):
+            layer = unet.get_submodule(name.removesuffix(".processor"))
+            for part in ("to_k_ip", "to_v_ip"):
+                shape = (layer.to_k.out_features, wide)
+                tensors[f"ip_adapter.{number}.{part}.weight"] = 0.5 * torch.randn(shape)
+    return {name: one.half() for name, one in tensors.items()}
 
 
 def _saved(network: ControlNetUnionModel, folder: Path) -> Path:

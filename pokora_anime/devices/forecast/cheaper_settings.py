@@ -64,6 +64,8 @@ def cheaper(config: RunConfig) -> Iterator[tuple[str, Job]]:
     job = Job.of(config)
     if isinstance(config, VideoConfig) and config.control.kinds:
         yield from _controls(config, job)
+    if job.adapted:
+        yield "keyframe.identity=anchor", replace(job, adapted=False)
     if job.hires is not None:
         yield "finish.hires.enabled=false", replace(job, hires=None)
     for controls, typed in ((job.controls, ""), (0, "control=none ")) if job.controls else ((0, ""),):

@@ -27,6 +27,7 @@ _USABLE = 0.94  # of the memory: a forecast may be a little too low
 _PINNED = 1.3  # measured: SDXL's motion UNet and two ControlNets take 12.9 GiB of 9.9
 _KEPT_FREE = 2 * GIB  # of the host's memory
 _OPENVINO = 0.7  # of torch's seconds, measured with nano's networks
+_FP32 = 4  # bytes
 _LONG = 300.0  # seconds of computing from which on networks are converted for one run
 _READING = 1e9  # bytes of weights a second, from the disk to where they are held
 
@@ -120,11 +121,12 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
     nets, pixels, number = job.networks, job.latent_pixels, hardware.number_bytes
     rows = job.rows(sequential=plan.sequential)
     moved = job.rows(sequential=plan.sequential, clip=True)
-    text, unet, motion, control, vae = (
-        _weights(network.parameters, plan if network in (nets.unet, nets.motion, nets.control) else Plan())
-        * hardware.weight_bytes
-        for network in (nets.text, nets.unet, nets.motion, nets.control, nets.vae)
+    held_so = (nets.unet, nets.motion, nets.control, nets.adapter)  # as the plan says
+    text, unet, motion, control, vae, adapter = (
+        _weights(network.parameters, plan if network in held_so else Plan()) * hardware.weight_bytes
+        for network in (nets.text, nets.unet, nets.motion, nets.control, nets.vae, nets.adapter)
     )
+    motion += adapter * job.adapted
     chunk = min(plan.decode_chunk or job.decode_chunk, job.decode_chunk)
     decoding = job.shown_pixels * number * nets.vae.alive * chunk
     handed = nets.residuals if job.controls else 0
@@ -136,7 +138,8 @@ def forecast(plan: Plan, job: Job, hardware: Hardware) -> Forecast:
         clip = max(motion, control if job.controls else 0.0)
     elif plan.offload is Offload.group:
         unet, clip = _STREAMED, _STREAMED
-    phases = [text, unet + vae + max(picture, pixels * number * nets.vae.alive)]
+    encoder = _FP32 * nets.encoder.parameters if job.adapted else 0.0
+    phases = [text, unet + vae + max(picture, pixels * number * nets.vae.alive), encoder + vae]
     if job.segments:
         phases.append(clip + vae + (max(moving, decoding) if plan.alternate else moving + decoding))
     held = motion + job.controls * control if plan.offload is not Offload.none else 0.0
@@ -167,6 +170,8 @@ def weights(job: Job) -> int:
     """Bytes of all weights that a run reads; published files hold two a parameter."""
     nets = job.networks
     moving = nets.motion.parameters + job.controls * nets.control.parameters if job.segments else 0
+    if job.adapted:
+        moving += nets.adapter.parameters + 2 * nets.encoder.parameters  # which is published in fp32
     return 2 * (nets.text.parameters + nets.unet.parameters + nets.vae.parameters + moving)
 
 

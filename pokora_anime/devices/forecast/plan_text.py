@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pokora_anime.catalogue import registry
 from pokora_anime.devices import compiler, openvino_runtime
 from pokora_anime.devices.forecast.plan import Forecast, Offload, Plan, first_fitting, forecast, ladder
 from pokora_anime.devices.forecast.workload import Job
@@ -91,13 +92,20 @@ def page(job: Job, hardware: Hardware) -> list[str]:
 
 
 def what(job: Job) -> str:
-    """The job in a line: base, size, segments or stills, steps, ControlNets."""
+    """The job in a line: base, size, segments or stills, steps, ControlNets, IP-Adapter."""
     stills = f"{job.pictures} still{'s' if job.pictures > 1 else ''}"
     segments = f"{job.segments} segment{'s' if job.segments > 1 else ''} of {job.frames} frames"
     maps = f", {job.controls} ControlNet{'s' if job.controls > 1 else ''}" if job.controls else ""
+    maps += f", an IP-Adapter ({_identity_files(job.family) / 1e9:.1f} GB)" if job.adapted else ""
     again = f", {job.hires.steps} of a second pass" if job.hires else ""
     made = segments if job.segments else stills
     return f"{job.family.value} {job.width}x{job.height}, {made}, {job.steps} steps{again}{maps}"
+
+
+def _identity_files(family: Family) -> int:
+    """Bytes of the adapter's and its image encoder's files, as the registry knows them."""
+    rows = (registry.resolve(role, family) for role in registry.IDENTITY)
+    return sum(sum(row.sizes.values()) for row in rows)
 
 
 def short(one: Forecast, job: Job, hardware: Hardware) -> str:

@@ -18,7 +18,14 @@ from pokora_anime.schema.settings import (
     StillsConfig,
     VideoConfig,
 )
-from pokora_anime.timeline import choreography_plan, draft_plan, hires_plan, join_plan, segment_plan
+from pokora_anime.timeline import (
+    choreography_plan,
+    draft_plan,
+    hires_plan,
+    join_plan,
+    segment_plan,
+    shot_plan,
+)
 from pokora_anime.timeline.frame_timing import frames_delivered, frames_generated
 from pokora_anime.timeline.hires_plan import LATENT_SCALE
 
@@ -39,7 +46,9 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """The networks of a base. `residuals` are the numbers that a ControlNet hands over, per latent pixel."""
+    """The networks of a base. `residuals` are the numbers that a ControlNet hands over, per latent pixel;
+    `adapter` is what an IP-Adapter adds to the motion UNet, `encoder` its image encoder, held in fp32.
+    """
 
     text: Network
     unet: Network
@@ -47,6 +56,8 @@ class Networks:
     control: Network
     residuals: int
     vae: Network
+    adapter: Network = Network(parameters=0)
+    encoder: Network = Network(parameters=0)
 
 
 NETWORKS: dict[Family, Networks] = {
@@ -57,6 +68,8 @@ NETWORKS: dict[Family, Networks] = {
         control=Network(parameters=1_251_014_160, alive=4898, megaflops=173.1),
         residuals=1640,
         vae=Network(parameters=83_653_863, alive=49_156, megaflops=624.4),
+        adapter=Network(parameters=340_787_200),
+        encoder=Network(parameters=632_076_800),
     ),
     Family.sd2: Networks(
         text=Network(parameters=340_387_840),
@@ -106,6 +119,7 @@ class Job:
     delivered: int = 0  # pixels of all frames as they are encoded
     delivered_frame: int = 0  # of one of them
     anchored: float = 1.0  # what a segment's step takes with the keyframe beside it, of one without
+    adapted: bool = False  # segments see the keyframe through an IP-Adapter
     draft_steps: int = 0  # of the pass that control maps are read from
     skipped: int = 0  # of a segment's steps, which starts from the keyframe
     hires: Hires | None = None
@@ -136,6 +150,7 @@ class Job:
             delivered=_delivered(video) if video else 0,
             delivered_frame=video.finish.width * video.finish.height if video else 0,
             anchored=_anchored(video) if video else 1.0,
+            adapted=shot_plan.adapted(video) if video else False,
             draft_steps=draft_plan.settings(video).speed.steps if video and draft_plan.wanted(video) else 0,
             skipped=choreography_plan.skipped(video) if video else 0,
             hires=_hires(video) if video and hires_plan.asked(video) else None,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
 
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.metrics import frame_pair_metrics
-from pokora_anime.quality.metrics.features import ColorsAndEdges, Describer, Looks
+from pokora_anime.quality.metrics.features import ColorsAndEdges, Describer, Looks, Vector
+from pokora_anime.quality.metrics.figure_parts import Joints, PartsBySecond, described, in_pixels
 from pokora_anime.quality.metrics.metric_series import JoinPicture, Series
 from pokora_anime.quality.metrics.optical_flow import BothFlows, DisFlow
 from pokora_anime.quality.metrics.score_summary import ClipTiming, Score, summarise
@@ -38,6 +39,7 @@ class ClipScorer:
 
     `joins` are the indices of the first new source frame of each segment but the first; `fps` is the
     rate of what is pushed and `source_fps` that of the source frames (the same before interpolation).
+    `posed` tells the planned joints of a time in seconds, in shares of the frame, where none are read.
     Memory does not depend on the clip's length but for some numbers a frame and some small pictures a
     join. Not for use by two threads at once.
     """
@@ -50,11 +52,12 @@ class ClipScorer:
         source_fps: int | None = None,
         flows: BothFlows | None = None,
         describer: Describer | None = None,
+        posed: Callable[[float], Joints | None] | None = None,
     ) -> None:
         self.joins, self.fps, self.source_fps = tuple(joins), fps, source_fps or fps
         self._flows: BothFlows = flows or DisFlow()
-        self._describer = describer or ColorsAndEdges()
-        self._series, self._looks = Series(), Looks()
+        self._describer, self._posed = describer or ColorsAndEdges(), posed
+        self._series, self._looks, self._parts = Series(), Looks(), PartsBySecond()
         self._pictures: list[JoinPicture] = []
         self._wanted = self._frames_around_joins()
         self._previous: Image | None = None
@@ -75,10 +78,17 @@ class ClipScorer:
             self._pair = pair
         self._previous = small
         if self.frames >= self._next_look:
-            self._looks.add(self.frames, self._describer.look(small))
+            look = self._describer.look(small)
+            self._looks.add(self.frames, look)
+            self._parts.add(self.frames / self.fps, look.parts or self._planned_parts(small))
             self._next_look += max(1.0, self.fps / self._describer.looks_a_second)
         self._keep_picture(small)
         self.frames += 1
+
+    def _planned_parts(self, frame: Image) -> Mapping[str, Vector]:
+        """The parts of the figure where its planned joints lie."""
+        joints = None if self._posed is None else self._posed(self.frames / self.fps)
+        return described(frame, None if joints is None else in_pixels(joints, frame))
 
     def watch(self, frames: Iterable[Image]) -> Iterator[Image]:
         """The same frames, scored on their way."""
@@ -93,6 +103,7 @@ class ClipScorer:
             self._series,
             ClipTiming(joins=self.joins, fps=self.fps, source_fps=self.source_fps, side=side),
             looks=self._looks,
+            parts=self._parts,
             describer=self._describer,
             flow=self._flows.name,
             pictures=tuple(self._pictures),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 import cv2
@@ -24,10 +24,14 @@ _SHARES = (0.25, 0.5, 0.25)  # weights of lightness, hue and edges
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One frame described; vectors of length 1, their product is the likeness."""
+    """One frame described; vectors of length 1, their product is the likeness.
+
+    `parts` are those of the figure by name, where its pose tells where they are.
+    """
 
     subject: Vector
     background: Vector
+    parts: Mapping[str, Vector] = field(default_factory=dict[str, Vector])
 
 
 class Describer(Protocol):
@@ -108,6 +112,11 @@ def consistency(vectors: Sequence[Vector], times: Sequence[float]) -> Consistenc
         likeness=tuple(float(likeness[bins == index].mean()) for index in filled),
         far=float(likeness[apart >= apart.max() / 2].mean()),
     )
+
+
+def looks_like(picture: Image) -> Vector:
+    """Colours and edges of a whole picture."""
+    return _descriptor(picture, np.ones(picture.shape[:2], np.bool_))
 
 
 def unit(vector: npt.NDArray[np.floating]) -> Vector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,10 +15,13 @@ from pokora_anime.prompt.prompt_attributes import asked_attributes, bare_text
 from pokora_anime.prompt.unknown_words import unknown_words
 from pokora_anime.provenance.stage_records import Image
 from pokora_anime.quality.metrics.features import ColorsAndEdges, Look, Vector, unit
+from pokora_anime.quality.metrics.figure_parts import described, in_pixels
 from pokora_anime.quality.metrics.metric_table import HUB, PROBE
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pokora_anime.networks.extraction.extractors import PoseReader
 
 SUBJECT = ("hair_color", "hair_style", "eye_color", "outfit", "outfit_color")
 BACKGROUND = ("background",)
@@ -57,6 +61,7 @@ class NanoProbe:
         return Look(
             subject=unit(_roots(shares, SUBJECT)),
             background=unit(np.concatenate([unit(place), colors])),
+            parts=described(frame, in_pixels(judged.tracks[0], frame)),
         )
 
     def adherence(self) -> tuple[float | None, str]:
@@ -106,17 +111,29 @@ class Tally:
         return float(np.mean(shares)), PROBE
 
 
+class PosedColors(ColorsAndEdges):
+    """Colours and edges, of the figure's parts too: a pose extractor tells where they are."""
+
+    def __init__(self, pose: PoseReader) -> None:
+        self._pose = pose
+
+    def look(self, frame: Image) -> Look:
+        return replace(super().look(frame), parts=described(frame, self._pose(frame)))
+
+
 class HubJudge:
     """DINOv2 sees the subject, CLIP the whole picture and the prompt, as VBench (arXiv 2311.17982) has it."""
 
     name = HUB
     looks_a_second = 2.0
 
-    def __init__(self, dino: Path, clip: Path, prompt: str, device: str = "cpu") -> None:
+    def __init__(
+        self, dino: Path, clip: Path, prompt: str, device: str = "cpu", pose: PoseReader | None = None
+    ) -> None:
         import torch
         from transformers import AutoModel, CLIPModel, CLIPTokenizer
 
-        self._torch, self._device = torch, device
+        self._torch, self._device, self._pose = torch, device, pose
         self._dino: Any = cast(Any, AutoModel).from_pretrained(dino, local_files_only=True).to(device).eval()
         clip_model: Any = cast(Any, CLIPModel).from_pretrained(clip, local_files_only=True)
         self._clip: Any = clip_model.to(device).eval()
@@ -137,7 +154,8 @@ class HubJudge:
             ).pooler_output
             picture = _array(self._clip.visual_projection(seen))
         self._cosines.append(float(picture @ self._prompt))
-        return Look(subject=_array(subject), background=picture)
+        joints = None if self._pose is None else self._pose(frame)
+        return Look(subject=_array(subject), background=picture, parts=described(frame, joints))
 
     def adherence(self) -> tuple[float | None, str]:
         return (float(np.mean(self._cosines)), "CLIP") if self._cosines else (None, "no frame")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.quality.metrics.features import Consistency, Describer, Looks, consistency
+from pokora_anime.quality.metrics.figure_parts import PartsBySecond, Worst, curve_name
 from pokora_anime.quality.metrics.metric_series import JoinPicture, Series, Values
 from pokora_anime.quality.metrics.metric_table import JOINS, ids_of
 from pokora_anime.quality.metrics.seams import seams, source_steps
@@ -127,6 +128,7 @@ def summarise(
     clip: ClipTiming,
     *,
     looks: Looks,
+    parts: PartsBySecond,
     describer: Describer,
     flow: str,
     pictures: tuple[JoinPicture, ...],
@@ -155,7 +157,7 @@ def summarise(
         joins=scores,
         placements=placements,
         cuts=cuts,
-        curves=_curves(series, fps, clip.percent) | {"color_drift": drift} | likeness,
+        curves=_curves(series, fps, clip.percent) | {"color_drift": drift} | likeness | _parts(parts),
         pictures=pictures,
     )
 
@@ -311,6 +313,22 @@ def _consistencies(found: _Found, looks: Looks, fps: int) -> dict[str, Curve]:
         if result is not None:
             curves[f"{name}_consistency"] = Curve(seconds=result.seconds, values=result.likeness)
     return curves
+
+
+def _parts(parts: PartsBySecond) -> dict[str, Curve]:
+    return {
+        curve_name(part): Curve(seconds=seconds, values=values)
+        for part, (seconds, values) in parts.curves().items()
+    }
+
+
+def worst_of(score: Score, part: str) -> Worst | None:
+    """When a part of the figure is least like that of the first second; None where it was not seen twice."""
+    curve = score.curves.get(curve_name(part))
+    if curve is None or not curve.values:
+        return None
+    at = int(np.argmin(curve.values))
+    return Worst(second=curve.seconds[at], likeness=curve.values[at])
 
 
 def _curves(series: Series, fps: int, percent: float) -> dict[str, Curve]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pokora_anime.catalogue import registry, weight_hashes
 from pokora_anime.catalogue.weight_paths import locate
@@ -12,6 +13,9 @@ from pokora_anime.quality.metrics.metric_table import COLORS
 from pokora_anime.quality.metrics.optical_flow import BothFlows, DisFlow
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.files.installed_package import NANO_WEIGHTS
+
+if TYPE_CHECKING:
+    from pokora_anime.networks.extraction.extractors import PoseReader
 
 PROBE_FOLDER = NANO_WEIGHTS / "probe"
 
@@ -24,12 +28,29 @@ def describer_for(family: Family, prompt: str, device: str = "cpu", probe: Path 
     light = light_describer(family, prompt, device, probe)
     if light.name != COLORS:
         return light
+    pose = _pose_reader(family, device)
     dino, clip = fetched("score_consistency", family), fetched("score_prompt", family)
     if dino is not None and clip is not None:
         from pokora_anime.quality.metrics.frame_judges import HubJudge
 
-        return HubJudge(dino[0], clip[0], prompt, device)
-    return light
+        return HubJudge(dino[0], clip[0], prompt, device, pose)
+    if pose is None:
+        return light
+    from pokora_anime.quality.metrics.frame_judges import PosedColors
+
+    return PosedColors(pose)
+
+
+def _pose_reader(family: Family, device: str) -> PoseReader | None:
+    """The base's own pose extractor where it was fetched, to tell where face and clothes are."""
+    row, found = registry.find("pose_extractor", family), fetched("pose_extractor", family)
+    if row is None or found is None:
+        return None
+    import torch
+
+    from pokora_anime.networks.extraction.extractors import load_pose
+
+    return load_pose(row, found[0], torch.device(device))
 
 
 def light_describer(

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pokora_anime.quality.metrics.figure_parts import PARTS, curve_name
 from pokora_anime.quality.metrics.metric_series import JoinPicture
 from pokora_anime.quality.metrics.metric_table import FINAL, GENERATED, METRICS, Metric, Verdict, ids_of
-from pokora_anime.quality.metrics.score_summary import JoinScore, Score
+from pokora_anime.quality.metrics.score_summary import JoinScore, Score, worst_of
 from pokora_anime.quality.report.plots import Chart, Dot, Level, Line, Range, chart
 from pokora_anime.quality.scorecard import Scorecard, advice
 from pokora_anime.system.html_template import rendered
@@ -164,7 +165,7 @@ def _plots(card: Scorecard) -> list[Plot]:
         ("Sharpness", "0..1", _over_time(card, "sharpness", joins, low=0.5)),
     ]
     found = [Plot(title=title, about=about, chart=drawn) for title, about, drawn in timed]
-    return [found[0], _ratios(before), *found[1:], _likeness(card)]
+    return [found[0], _ratios(before), *found[1:], _likeness(card), *(_part(card, one) for one in PARTS)]
 
 
 def _over_time(
@@ -258,6 +259,24 @@ def _likeness(card: Scorecard) -> Plot:
         chart=drawing,
         key=(Styled(words="solid: subject"), Styled(words="dashed: background")),
     )
+
+
+def _part(card: Scorecard, part: str) -> Plot:
+    """A part of the figure over time, with the second in which it has changed most."""
+    title, name = f"{part.capitalize()} over time", curve_name(part)
+    worst = worst_of(card.generated, part) or worst_of(card.final, part)
+    if worst is None:
+        instead = f"no pose tells where the {part} is in two seconds of the clip"
+        return Plot(title=title, about="likeness to the first second", chart=None, instead=instead)
+    told = f"least at {worst.second:g} s: {worst.likeness:.3f}"
+    dots = [Dot(x=worst.second, y=worst.likeness, style="before", text=f"{part} {told}")]
+    lines = [
+        Line(xs=score.curves[name].seconds, ys=score.curves[name].values, style=SHOWN[stage])
+        for stage, score in _after_first(card)
+        if name in score.curves
+    ]
+    drawing = chart(lines, label=name.replace("_", " "), dots=dots, fixed=Range(low=0.8, high=1.0))
+    return Plot(title=title, about=f"likeness to the first second; {told}", chart=drawing)
 
 
 def _join(join: JoinScore, card: Scorecard) -> Join:

@@ -42,12 +42,18 @@ class Guidance:
 class Condition:
     """Text and size conditioning, unconditional row first.
 
-    `embeds_BTD` [2, tokens, channels]; `pooled_BD`, `time_ids_BD` [2, ...] or None without them.
+    `embeds_BTD` [2, tokens, channels]; `pooled_BD`, `time_ids_BD` [2, ...] or None without them. With an
+    IP-Adapter `shown_BTD` are the embeds with a picture's tokens behind them; ControlNets see none.
     """
 
     embeds_BTD: Tensor
     pooled_BD: Tensor | None
     time_ids_BD: Tensor | None
+    shown_BTD: Tensor | None = None
+
+    def seen(self, rows: slice) -> Tensor:
+        """What the UNet's cross-attention sees, for those rows: always the same memory."""
+        return (self.embeds_BTD if self.shown_BTD is None else self.shown_BTD)[rows]
 
     def added(self, rows: slice, repeat: int = 1) -> dict[str, Tensor] | None:
         """`added_cond_kwargs` for those rows, each repeated (ControlNets want one a frame)."""

@@ -116,7 +116,7 @@ class SegmentDenoiser:
         # The loop computes in float32; the networks' weights need not be.
         batch = latents.to(text.dtype).expand(len(text), -1, -1, -1, -1)
         residuals = control_residuals(controls, batch, timestep, condition, rows, share, weight_F)
-        embeds, added = told(self.unet, text, latents.shape[2]), condition.added(rows)
+        embeds, added = told(self.unet, condition.seen(rows), latents.shape[2]), condition.added(rows)
         return _answer(self.unet, batch, timestep, embeds, added, residuals)
 
 

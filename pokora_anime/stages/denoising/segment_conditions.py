@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from pokora_anime.provenance.stage_records import Prompt
+from pokora_anime.provenance.stage_records import ImageEmbedding, Prompt
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.denoising.conditioning import Condition
 from pokora_anime.stages.denoising.noise_levels import NoiseFloor, NoiseLevels, SharedNoise
@@ -13,16 +14,28 @@ from pokora_anime.stages.run_context import RunContext
 from pokora_anime.timeline.segment_plan import Span
 
 
-def condition(prompt: Prompt, size: tuple[int, int], context: RunContext) -> Condition:
-    """The prompt, and the frames' height and width in pixels for a base that is told them."""
+def condition(
+    prompt: Prompt, size: tuple[int, int], context: RunContext, picture: ImageEmbedding | None = None
+) -> Condition:
+    """The prompt, and the frames' height and width in pixels for a base that is told them.
+
+    `picture`: what an IP-Adapter sees beside the prompt.
+    """
     device, dtype = context.device, context.models.dtype
     embeds = torch.stack([prompt.negative_embeds, prompt.embeds]).to(device, dtype)
+    shown: Tensor | None = None
+    if picture is not None:
+        tokens = torch.stack([picture.negative_tokens, picture.tokens]).to(embeds)
+        shown = torch.cat([embeds, tokens], dim=1)
     if prompt.pooled is None or prompt.negative_pooled is None:
-        return Condition(embeds_BTD=embeds, pooled_BD=None, time_ids_BD=None)
+        return Condition(embeds_BTD=embeds, pooled_BD=None, time_ids_BD=None, shown_BTD=shown)
     time_ids = torch.tensor([[*size, 0, 0, *size]], dtype=torch.float32).repeat(2, 1)
     pooled = torch.stack([prompt.negative_pooled, prompt.pooled])
     return Condition(
-        embeds_BTD=embeds, pooled_BD=pooled.to(device, dtype), time_ids_BD=time_ids.to(device, dtype)
+        embeds_BTD=embeds,
+        pooled_BD=pooled.to(device, dtype),
+        time_ids_BD=time_ids.to(device, dtype),
+        shown_BTD=shown,
     )
 
 

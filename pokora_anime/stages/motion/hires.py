@@ -20,7 +20,7 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import Arrays
-from pokora_anime.provenance.stage_records import Noise, Prompt, Segment
+from pokora_anime.provenance.stage_records import ImageEmbedding, Noise, Prompt, Segment
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
 from pokora_anime.stages.cached_stage import cached_under_plan
@@ -35,7 +35,7 @@ from pokora_anime.stages.denoising import (
     segment_conditions,
     tiles,
 )
-from pokora_anime.stages.denoising.conditioning import Guidance
+from pokora_anime.stages.denoising.conditioning import Condition, Guidance
 from pokora_anime.stages.denoising.denoiser import SegmentDenoiser
 from pokora_anime.stages.denoising.sampler_loop import Chaining, sample
 from pokora_anime.stages.denoising.segment_conditions import condition, middle, noise_floor, shared_noise
@@ -75,15 +75,18 @@ def render(
     config: VideoConfig,
     context: RunContext,
     total_frames: int,
+    embedding: ImageEmbedding | None = None,
 ) -> Iterator[Segment]:
     """Yield each segment of the clip again, `finish.hires.scale` times larger, as it arrives.
+
+    `embedding`: what an IP-Adapter sees of the keyframe.
 
     Joins are kept as in the motion: the last frames of one segment are the first ones of the next, known
     and held at every step, and each frame's noise depends on its place in the clip alone. Finished segments
     are read back instead of computed.
     """
     planned = hires_plan.spans_of(config, total_frames)
-    again = _SecondPass(prompt, config, context, len(planned))
+    again = _SecondPass(prompt, embedding, config, context, len(planned))
     first: Segment | None = None
     previous: Segment | None = None
     for span, segment in zip(planned, segments, strict=True):
@@ -119,8 +122,16 @@ class _Sources:
 
 
 class _SecondPass:
-    def __init__(self, prompt: Prompt, config: VideoConfig, context: RunContext, count: int) -> None:
+    def __init__(
+        self,
+        prompt: Prompt,
+        embedding: ImageEmbedding | None,
+        config: VideoConfig,
+        context: RunContext,
+        count: int,
+    ) -> None:
         self._prompt, self._config, self._context, self._count = prompt, config, context, count
+        self._embedding = embedding
         self._size, self._skip = hires_plan.latent_size(config), hires_plan.skipped(config)
 
     def segment(self, span: Span, sources: _Sources) -> Segment:
@@ -128,7 +139,8 @@ class _SecondPass:
         config, context = self._config, self._context
         share = config.motion.noise_share
         noise = initial_noise.for_hires(span.start, span.frames, share, self._size, context)
-        records = [self._prompt, noise, sources.segment, *sources.nodes]
+        shown = [] if self._embedding is None else [self._embedding]
+        records = [self._prompt, noise, *shown, sources.segment, *sources.nodes]
         under = partial(_node, span, records, config, context)
         detail = f"segment {span.index + 1}/{self._count}, second pass"
 
@@ -149,6 +161,7 @@ class _SecondPass:
         config, context, device = self._config, self._context, self._context.device
         told.begin()
         context.models.hold(context.execution.plan)
+        context.models.adapt(None if self._embedding is None else config.keyframe.identity_scale)
         frames = segment_plan.drawn(span, config)
         known, tail = (None if end is None else end[None].to(device) for end in sources.ends(span))
         chaining = Chaining(
@@ -166,9 +179,7 @@ class _SecondPass:
             denoiser = SegmentDenoiser(
                 unet=self._network(),
                 timesteps=scheduler.timesteps,
-                condition=condition(
-                    prompt_travel.at(self._prompt, middle(span)), hires_plan.frame_size(config), context
-                ),
+                condition=self._condition(span),
                 guidance=replace(guided, batched=guided.batched and not context.execution.plan.sequential),
                 frame_weight_F=torch.ones(frames, device=device),
                 windows=segment_plan.windows_of(span, config),
@@ -184,6 +195,10 @@ class _SecondPass:
                 chaining,
             )[0]
         return finished(latents, span, config)
+
+    def _condition(self, span: Span) -> Condition:
+        size, text = hires_plan.frame_size(self._config), prompt_travel.at(self._prompt, middle(span))
+        return condition(text, size, self._context, self._embedding)
 
     def _network(self) -> UNetMotionModel | Tiled:
         """The motion UNet, which sees whole frames or tiles of the base's size."""
@@ -210,7 +225,7 @@ def _steps(span: Span) -> tuple[str | int, ...]:
 
 def _node(
     span: Span,
-    sources: Sequence[Prompt | Noise | Segment],
+    sources: Sequence[Prompt | Noise | ImageEmbedding | Segment],
     config: VideoConfig,
     context: RunContext,
     plan: Plan,
@@ -227,11 +242,14 @@ def _node(
         "loras": dict(context.models.motion_lora_weights),
         "timeline": part(config.timeline),
     }
+    weights = context.models.weights_hash("motion")
+    if any(isinstance(source, ImageEmbedding) for source in sources):
+        weights |= context.models.weights_hash("ip_adapter")
     return Node.after(
         [record.node for record in sources],
         "hires",
         params,
-        weights=context.models.weights_hash("motion"),
+        weights=weights,
         code=code_hash(sys.modules[__name__], *_MODULES),
         environment=environment(context) | plan.moving | plan.enlarging,
     )

@@ -20,7 +20,14 @@ from pokora_anime.provenance.environment import environment
 from pokora_anime.provenance.hashing import Json
 from pokora_anime.provenance.node import Node
 from pokora_anime.provenance.run_folder import Arrays
-from pokora_anime.provenance.stage_records import ControlTrack, Keyframe, Noise, Prompt, Segment
+from pokora_anime.provenance.stage_records import (
+    ControlTrack,
+    ImageEmbedding,
+    Keyframe,
+    Noise,
+    Prompt,
+    Segment,
+)
 from pokora_anime.schema import curves, settings
 from pokora_anime.schema.run_identity import part
 from pokora_anime.schema.settings import VideoConfig
@@ -64,7 +71,7 @@ from pokora_anime.timeline.effects import accents, effect_plan
 from pokora_anime.timeline.segment_plan import Span
 
 # What a segment is made from.
-Sources = Sequence[Prompt | Noise | Keyframe | ControlTrack | Segment | None]
+Sources = Sequence[Prompt | Noise | Keyframe | ImageEmbedding | ControlTrack | Segment | None]
 # The maps of the segment with an index, told the segment before it.
 Tracks = Callable[[int, Segment | None], ControlTrack | None]
 
@@ -129,10 +136,13 @@ class SegmentJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipSources:
-    """What a clip is made from: its prompt, its keyframe, and maps for the whole clip or for each segment."""
+    """What a clip is made from: its prompt, its keyframe and what an IP-Adapter sees of it, and maps for the
+    whole clip or for each segment.
+    """
 
     prompt: Prompt
     keyframe: Keyframe | None = None
+    embedding: ImageEmbedding | None = None
     control: ControlTrack | Tracks | None = None
 
     def track(self, index: int, previous: Segment | None) -> ControlTrack | None:
@@ -171,7 +181,7 @@ class _Clip:
         self.planned = segment_plan.of(config, total_frames)
         self.first: Segment | None = None
         self._sources, self._config, self._context, self._over = sources, config, context, over
-        self._worker = _Worker(sources.prompt, sources.keyframe, config, context)
+        self._worker = _Worker(sources, config, context)
         self._made_again = 0
         self._count_steps()
 
@@ -200,7 +210,8 @@ class _Clip:
             tail=_tail(span, self.first),
         )
         beside, earlier = None if maps is None else maps.beside, _earlier(span, self.first, previous)
-        sources = [self._sources.prompt, noise, self._sources.keyframe, maps, beside, *earlier]
+        clip = self._sources
+        sources = [clip.prompt, noise, clip.keyframe, clip.embedding, maps, beside, *earlier]
         stage = cached_under_plan(
             partial(_node, job, sources, config, context), partial(self._computed, job), context
         )
@@ -265,14 +276,8 @@ def match_statistics(latents: Tensor, reference: Tensor, strength: float) -> Ten
 class _Worker:
     """Denoises segments; under each plan the networks are made ready once, when the first needs them."""
 
-    def __init__(
-        self,
-        prompt: Prompt,
-        keyframe: Keyframe | None,
-        config: VideoConfig,
-        context: RunContext,
-    ) -> None:
-        self.sources, self.config, self.context = (prompt, keyframe), config, context
+    def __init__(self, sources: ClipSources, config: VideoConfig, context: RunContext) -> None:
+        self.sources, self.config, self.context = sources, config, context
         self.networks: _SegmentNetworks | None = None
 
     def run(self, job: SegmentJob, segments: int) -> Tensor:
@@ -295,7 +300,7 @@ class _Worker:
             self.context.models.weigh(strengths)
         if self.networks is None or not self.networks.plan.holds_as(plan):
             self.networks = None  # or two of everything would be held for a moment
-            self.networks = _SegmentNetworks(*self.sources, self.config, self.context)
+            self.networks = _SegmentNetworks(self.sources, self.config, self.context)
         return self.networks.run(job, steps)
 
     def _step(self, detail: str) -> None:
@@ -306,18 +311,14 @@ class _Worker:
 class _SegmentNetworks:
     """The networks and conditions that all segments share."""
 
-    def __init__(
-        self,
-        prompt: Prompt,
-        keyframe: Keyframe | None,
-        config: VideoConfig,
-        context: RunContext,
-    ) -> None:
+    def __init__(self, sources: ClipSources, config: VideoConfig, context: RunContext) -> None:
+        keyframe = sources.keyframe
         self.config, self.context, self.keyframe = config, context, keyframe
-        self.plan = context.execution.plan
+        self.plan, self.embedding = context.execution.plan, sources.embedding
         context.models.hold(self.plan)
+        context.models.adapt(None if self.embedding is None else config.keyframe.identity_scale)
         self.unet = context.models.motion_unet()
-        self.prompt = prompt
+        self.prompt = sources.prompt
         guidance = Guidance.of(config.speed, follows=keyframe is not None)
         self.guidance = replace(guidance, batched=guidance.batched and not self.plan.sequential)
         self.floor = noise_floor(config, context)
@@ -344,6 +345,7 @@ class _SegmentNetworks:
         frames, size = segment_plan.drawn(span, config), (config.base.height, config.base.width)
         windows = segment_plan.windows_of(span, config)
         start, skip = self._start(job, frames)
+        text = prompt_travel.at(self.prompt, middle(span))
         chaining = Chaining(
             tail=tail,
             floor=self.floor,
@@ -359,7 +361,7 @@ class _SegmentNetworks:
             denoiser = SegmentDenoiser(
                 unet=self.unet,
                 timesteps=scheduler.timesteps,
-                condition=condition(prompt_travel.at(self.prompt, middle(span)), size, context),
+                condition=condition(text, size, context, self.embedding),
                 guidance=self.guidance,
                 frame_weight_F=frame_weights(span, frames, config).to(context.device),
                 controls=self.controls,
@@ -480,7 +482,8 @@ def _node(job: SegmentJob, sources: Sources, config: VideoConfig, context: RunCo
     if job.control is not None:
         params["control"] = controlnets.recorded(job.control, config)
     weights = context.models.weights_hash("motion")
-    for role in controlnets.roles(job.control, config):
+    adapted = any(isinstance(source, ImageEmbedding) for source in sources)
+    for role in [*controlnets.roles(job.control, config), *(["ip_adapter"] if adapted else [])]:
         weights |= context.models.weights_hash(role)
     return Node.after(
         [record.node for record in sources if record is not None],

@@ -20,6 +20,8 @@ ROLES = {
     "speed_lora": "speed LoRA",
     "style_lora": "style LoRA",
     "controlnet": "ControlNet",
+    "ip_adapter": "IP-Adapter",
+    "image_encoder": "image encoder",
     "extractor": "map extractor",
     "choreographer": "pose planner",
     "interpolator": "interpolation",

@@ -127,7 +127,15 @@ def _planned(config: VideoConfig) -> str:
 
 
 def _motion(config: VideoConfig, reading: Reading) -> str:
-    return _chained(config, reading) + (ANCHORS[config.motion.anchor] if config.keyframe.enabled else "")
+    seen = ANCHORS[config.motion.anchor] if config.keyframe.enabled else ""
+    return _chained(config, reading) + seen + (_adapted(config) if shot_plan.adapted(config) else "")
+
+
+def _adapted(config: VideoConfig) -> str:
+    return (
+        " An IP-Adapter sees the keyframe that the model drew, as an embedding of it and of no other "
+        f"picture, at a scale of {config.keyframe.identity_scale:g}."
+    )
 
 
 def _chained(config: VideoConfig, reading: Reading) -> str:

@@ -18,6 +18,7 @@ from pokora_anime.timeline import (
     hires_plan,
     join_plan,
     segment_plan,
+    shot_plan,
 )
 from pokora_anime.timeline.effects import accents, sound_plan
 from pokora_anime.timeline.frame_timing import frames_generated
@@ -127,6 +128,7 @@ _OF_A_CLIP: Mapping[Setting, Callable[[VideoConfig], Json]] = {
         **choreography_plan.recorded(config),
         **accents.recorded(config.shot),
     },
+    Setting.identity_scale: lambda config: config.keyframe.identity_scale,
     Setting.accents: lambda config: accents.recorded(config.shot),
     Setting.sound: lambda config: sound_plan.recorded(config.shot),
 }
@@ -139,6 +141,7 @@ _COUNTS: Mapping[Count, Callable[[VideoConfig], int]] = {
     Count.choreographies: lambda config: int(choreography_plan.wanted(config)),
     Count.drafted: lambda config: len(_drafted(config)),
     Count.joins: join_plan.count,
+    Count.embeddings: lambda config: int(shot_plan.adapted(config)),
 }
 _SPANS: Mapping[Spans, Callable[[VideoConfig], tuple[Span, ...]]] = {
     Spans.clip: lambda config: segment_plan.of(config, frames_generated(config)),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pokora_anime.findings import Finding
 from pokora_anime.provenance import run_layout
 from pokora_anime.provenance.operations import (
+    EMBEDDING,
     FINISH,
     HIRES,
     KEYFRAME,
@@ -107,7 +108,12 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
     for operation in OPERATIONS.values():
         for step in by_op[operation.name][1:] if operation.once else []:
             yield finding("POL-CHAIN", f"more than one {operation.name} in one clip", step.name)
-    start = [*(step.id for step in by_op[PROMPT.name][:1]), *_picture(record)]
+    picture, shown = _picture(record), [step.id for step in by_op[EMBEDDING.name]]
+    for step in by_op[EMBEDDING.name]:
+        if list(step.parents) != picture:
+            message = "an image embedding of another picture than the keyframe that the clip begins with"
+            yield finding("POL-CHAIN", message, step.name)
+    start = [*(step.id for step in by_op[PROMPT.name][:1]), *picture, *shown]
     for operation in OPERATIONS.values():
         if operation.makes is Makes.segment and operation is not HIRES:
             shared, own = _steering(operation, by_op)
@@ -119,7 +125,8 @@ def _clip(record: Record, steps: dict[str, Step]) -> Iterable[Finding]:
                 if list(step.parents) != [one.id for one in segments[place : place + 1]]:
                     yield finding("POL-CHAIN", "maps of another segment", step.name)
     if again := by_op[HIRES.name]:
-        yield from _second_pass(again, [step.id for step in by_op[MOTION.name]], start[:1], steps)
+        shared = [*(step.id for step in by_op[PROMPT.name][:1]), *shown]
+        yield from _second_pass(again, [step.id for step in by_op[MOTION.name]], shared, steps)
     delivered = by_op[delivering({step.op for step in record.steps})]
     for step in by_op[FINISH.name]:
         if list(step.parents) != [one.id for one in delivered]:
@@ -175,7 +182,7 @@ def _chained(
 
 
 def _second_pass(
-    again: list[Step], segments: list[str], prompt: list[str], steps: dict[str, Step]
+    again: list[Step], segments: list[str], shared: list[str], steps: dict[str, Step]
 ) -> Iterable[Finding]:
     """Each node of the second pass is made from the segment in its place and the one before it."""
     if len(again) != len(segments):
@@ -185,6 +192,6 @@ def _second_pass(
         span = step.params.get("span")
         closing = [again[0].id] if isinstance(span, dict) and span.get("tail") and index else []
         before = [again[index - 1].id] if index else []
-        wanted = [*prompt, segment, *dict.fromkeys([*closing, *before])]
+        wanted = [*shared, segment, *dict.fromkeys([*closing, *before])]
         if [name for name in step.parents if name in steps and steps[name].op != NOISE.name] != wanted:
             yield finding("POL-CHAIN", "a second pass of another segment or chain", step.name)

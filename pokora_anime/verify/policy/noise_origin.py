@@ -34,6 +34,7 @@ JOINTS = 18
 
 TOKENS, MAX_CHUNKS = 77, 4  # of a chunk with its ends, of a prompt (stages/prompt.py refuses more)
 MAX_CHANNELS = 4096
+PICTURE_TOKENS = 4  # of an IP-Adapter (networks/ip_adapter.py)
 MAX_FRAMES = 8192  # whose noise is computed again, of all segments together
 
 
@@ -101,7 +102,19 @@ def _misfit(step: Step, stored: NodeArrays) -> str:
             return f"{name}: {array.shape}"
     if makes in (Makes.maps, Makes.frame_maps):
         return _no_maps(step, stored)
+    if makes is Makes.embedding:
+        return _no_tokens(stored)
     return _no_text(stored) if makes is Makes.text else ""
+
+
+def _no_tokens(stored: NodeArrays) -> str:
+    """As many tokens of a picture as the adapter was trained with, and as many of none."""
+    shapes = {name: list(array.shape) for name, array in stored.items()}
+    tokens, channels = stored["tokens"].shape
+    fits = (
+        tokens == PICTURE_TOKENS and channels <= MAX_CHANNELS and len(set(map(tuple, shapes.values()))) == 1
+    )
+    return "" if fits else str(shapes)
 
 
 def _no_maps(step: Step, stored: NodeArrays) -> str:

@@ -17,7 +17,7 @@ from pokora_anime.provenance.operations import Makes, Need, of
 from pokora_anime.rules.case import uses
 from pokora_anime.schema.settings import ControlKind, ControlNetwork, RunConfig, VideoConfig
 from pokora_anime.system.files.installed_package import INSTALLED
-from pokora_anime.timeline import choreography_plan
+from pokora_anime.timeline import choreography_plan, shot_plan
 from pokora_anime.untrusted.container import finding
 from pokora_anime.untrusted.untrusted_names import brief, shown
 from pokora_anime.verify.policy.config_params import loras
@@ -143,6 +143,9 @@ def _needed(need: Need, step: Step, config: RunConfig) -> set[str]:
         return {config.base.motion_adapter}
     if need is Need.judge:
         return {JUDGE}
+    if need is Need.identity:
+        adapted = isinstance(config, VideoConfig) and shot_plan.adapted(config)
+        return {"ip_adapter"} if adapted else set()
     if need is Need.controlnets:
         control = step.params.get("control")
         kinds = control.get("kinds") if isinstance(control, dict) else None
