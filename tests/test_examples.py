@@ -15,6 +15,7 @@ from PIL import Image
 from pokora_anime.prompt import prompt_attributes
 from pokora_anime.submission import project
 from pokora_anime.workshop.data import data_adding
+from pokora_anime.workshop.judging import camera_move
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TINY = (
@@ -84,3 +85,17 @@ def test_the_drawn_character_is_one_girl_whom_no_caption_names(
     by = data_adding.Told(licence="CC0-1.0", source="drawn by nano's world")
     drawn = data_adding.add(tmp_path / "drawn", "girl", by)
     assert not [finding for finding in drawn.findings if finding.code != "DAT-NO-CAPTION"]
+
+
+def test_a_drawn_move_is_a_set_of_clips_that_goes_one_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
+    options = ("--move", "drift", "--count", "2", "--size", "128")
+    run(sys.executable, str(EXAMPLES / "draw_motion.py"), str(tmp_path / "drawn"), *options, folder=tmp_path)
+    by = data_adding.Told(licence="CC0-1.0", source="drawn by nano's world")
+    added = data_adding.add(tmp_path / "drawn", "drift", by, few=True, clips=True)
+    assert not added.findings and added.stored.data.amount == "2 clips of 32 frames"
+    clips = [[added.stored.picture(one) for one in clip] for clip in added.stored.data.by_clip().values()]
+    move = camera_move.of_clips(clips)
+    assert move.right < -3 and abs(move.down) < 3

@@ -35,6 +35,8 @@ from pokora_anime.schema.settings import (
 )
 from pokora_anime.system.files.reading_progress import LONG, counting
 
+_PUBLISHED = "published ones are for SD 1.5's motion adapter (base=sd2) and fit no other"
+
 __all__ = [
     "base_rows",
     "check_available",
@@ -78,7 +80,7 @@ def motion_lora_row(motion: MotionConfig, base: BaseConfig) -> Row | None:
         raise ConfigError(
             "CFG-MOTION",
             f"base={family.value} has no motion LoRA {motion.lora!r}",
-            expected=f"one of {', '.join(moves)}" if moves else "none: nobody has published one for it",
+            expected=f"one of {', '.join(moves)}" if moves else f"one of your own: {_PUBLISHED}",
             fix="motion.lora=null, and motion.camera for the move",
         )
     adapter = registry.get(base.motion_adapter, family)

@@ -16,7 +16,7 @@ from pokora_anime.errors import WeightsError
 
 MANIFEST = "MANIFEST.json"
 # Tensors that cannot run code, and the texts beside them; a graph only where its hash is registered.
-PLAIN = frozenset({".safetensors", ".json", ".txt"})
+PLAIN = frozenset({".safetensors", ".csv", ".json", ".txt"})
 GRAPHS = frozenset({".onnx"})
 
 

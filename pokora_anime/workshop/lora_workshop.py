@@ -27,7 +27,9 @@ from pokora_anime.workshop.training.lora_settings import LoraSettings, Role
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from pokora_anime.workshop.data.data_set import DataSet
     from pokora_anime.workshop.judging.lora_verdict import Verdict
+    from pokora_anime.workshop.judging.motion_verdict import MotionVerdict
     from pokora_anime.workshop.training.training_base import TrainingBase
 
 Tell = Callable[[str], None]
@@ -54,7 +56,7 @@ class Made:
     """The LoRA, what was measured, its page, and whether it is registered."""
 
     file: Path
-    verdict: Verdict
+    verdict: Verdict | MotionVerdict
     page: Path
     registered: bool
 
@@ -113,11 +115,13 @@ def _told(assignments: Sequence[Assignment], found: Sequence[Made | PokoraError]
 def refuse(assignment: Assignment) -> None:
     """Everything that can be refused before torch is imported."""
     settings, data = assignment.settings, assignment.data.data
-    if settings.held_out >= len(data.entries):
+    _refuse_other_data(settings, data)
+    count, what = len(data.by_clip() if data.clips else data.entries), "clips" if data.clips else "pictures"
+    if settings.held_out >= count:
         raise TrainingError(
             "TRN-HELD-OUT",
-            f"--held-out {settings.held_out} of {len(data.entries)} pictures",
-            expected=f"at most {len(data.entries) - 1}",
+            f"--held-out {settings.held_out} of {count} {what}",
+            expected=f"at most {count - 1}",
             fix="leave --held-out out",
         )
     _refuse_idle_stop(settings)
@@ -125,6 +129,19 @@ def refuse(assignment: Assignment) -> None:
         own_weights.rivals(new_lora(assignment), _taken(), replace=_may_replace(assignment))
     if found := data_checks.check(assignment.data):
         raise DataError(found[0].code, f"{found[0].where}: {found[0].message}", fix=found[0].fix)
+
+
+def _refuse_other_data(settings: LoraSettings, data: DataSet) -> None:
+    """A motion is learnt from clips, all else from pictures."""
+    moving = settings.role is Role.motion
+    if moving == data.clips:
+        return
+    raise TrainingError(
+        "TRN-DATA",
+        f"--role {settings.role.value} on {data.name}, which is {data.amount}",
+        expected="clips (`pokora data add --clips`)" if moving else "pictures",
+        fix="--role character or style" if moving else "--role motion",
+    )
 
 
 def _refuse_idle_stop(settings: LoraSettings) -> None:
@@ -148,24 +165,28 @@ def _refuse_idle_stop(settings: LoraSettings) -> None:
 
 
 def _made(assignment: Assignment, tell: Tell, opened: list[TrainingBase]) -> Made:
-    from pokora_anime.workshop.judging import lora_verdict
+    from pokora_anime.workshop.judging import lora_verdict, motion_verdict
     from pokora_anime.workshop.training import training_page
+    from pokora_anime.workshop.training.clips.clip_training import ClipTraining
     from pokora_anime.workshop.training.lora_training import LoraTraining
     from pokora_anime.workshop.training.training_base import TrainingBase
 
     settings, data, work = assignment.settings, assignment.data, assignment.work
+    moving = settings.role is Role.motion
     if not opened:
-        opened.append(TrainingBase(settings.base.value, assignment.words, assignment.folders))
+        family, folders = settings.base.value, assignment.folders
+        opened.append(TrainingBase(family, assignment.words, folders, moving=moving))
     (base,) = opened
-    base.models.free("unet", "vae")  # another training's layers may be in it
+    base.models.free("unet", "motion", "vae")  # another training's layers may be in it
     _tell_long_captions(base, data, tell)
-    training = LoraTraining(settings, data, base, work)
+    training = (ClipTraining if moving else LoraTraining)(settings, data, base, work)
     tell(f"page: {work / training_page.PAGE}")
     file = training.run(tell)
     standing = training.loop.standing
-    training.base.models.free("unet", "vae")
+    base.models.free("unet", "motion", "vae")
+    base.forget_text()
     tell("judging")
-    verdict = lora_verdict.judge(settings, data, base, file, work)
+    verdict = (motion_verdict if moving else lora_verdict).judge(settings, data, base, file, work)
     page = training_page.write(work, settings, standing, verdict.lines())
     scores = verdict.to_plain()
     table = style_record.record(settings, data.data, assignment.author, file, scores, standing.seconds)

@@ -22,7 +22,7 @@ from support import tiny_checkpoints, tiny_networks
 from torch import Tensor
 
 from pokora_anime.catalogue import own_rows, registry
-from pokora_anime.catalogue.lora.lora_merge import Lora, merge_into_unet
+from pokora_anime.catalogue.lora.lora_merge import Lora, merge_into_encoder, merge_into_unet
 from pokora_anime.cli.workshop import train_lora
 from pokora_anime.config import gate
 from pokora_anime.config.compose import compose
@@ -125,6 +125,7 @@ def training(data: Stored, bases: dict[str, TrainingBase], tmp_path: Path) -> Tr
     def begin(folder: str = "work", base: Family = Family.nano, **change: object) -> LoraTraining:
         opened = bases[base.value]
         opened.models.free("unet", "text")
+        opened.forget_text()
         return LoraTraining(settings(data, base=base, **change), data, opened, tmp_path / folder)
 
     return begin
@@ -265,6 +266,63 @@ def test_the_file_loads_as_what_was_trained(
     lora_adapter.switched(one.unet, on=False)
     before = predicted(one)
     assert (trained - merged(one, file)).abs().max() < 0.02 * (trained - before).abs().max()
+
+
+TEXT = {"text_rank": 2, "text_rate": 5e-3, "steps": 2, "every": 2, "views": 1, "rank": 1}
+
+
+@pytest.mark.parametrize(
+    ("base", "prefixes"),
+    [
+        (Family.nano, {"lora_te1", "lora_te2", "lora_unet"}),
+        pytest.param(Family.sdxl, {"lora_te1", "lora_te2", "lora_unet"}, marks=pytest.mark.apart),
+        pytest.param(Family.sd2, {"lora_te", "lora_unet"}, marks=pytest.mark.apart),
+    ],
+)
+def test_layers_of_text_encoders_load_as_what_was_trained(
+    training: Training, base: Family, prefixes: set[str]
+) -> None:
+    one = training(base=base, layers=Layers.attention, **TEXT)
+    before = [part.clone() for part in said(one)]
+    file = one.run(quiet)
+    trained = [part.clone() for part in said(one)]
+    one.base.forget_text()
+    assert {name.partition("_text_")[0].partition("_unet_")[0] + "_unet" * ("unet" in name) for name in
+            load_file(file)} == prefixes  # fmt: skip
+    row = weighed_networks.own_row(file, base)
+    for name, encoder in zip(
+        ("text_encoder", "text_encoder_2"), one.base.models.text_stack().encoders, strict=False
+    ):
+        merge_into_encoder(encoder, name, [Lora(row=row, folder=file.parent, weight=1.0)])
+    one.base.speak(None)
+    loaded = said(one)
+    one.base.forget_text()
+    one.base.speak(None)
+    for plain, learnt, read in zip(before, trained, loaded, strict=True):
+        most = (learnt - plain).abs().max()
+        assert most > 1e-4 and (learnt - read).abs().max() < 0.02 * most
+
+
+def said(training: LoraTraining) -> list[Tensor]:
+    """What the base's UNet is told of a caption as its encoders stand."""
+    with torch.no_grad():
+        told = training.base.told(["girl, waving"], (SIDE, SIDE))
+    return [told.text] if told.pooled is None else [told.text, told.pooled]
+
+
+@pytest.mark.apart
+def test_a_broken_off_training_of_text_ends_in_the_same_bytes(training: Training) -> None:
+    whole = training("whole", **TEXT).run(quiet)
+    begun = training("parts", **TEXT)
+    begun.loop.advance(begun.seen, begun.prior)
+    begun.loop.save()
+    begun.base.forget_text()
+    resumed = training("parts", **TEXT)
+    assert resumed.loop.standing.step == 1
+    assert resumed.run(quiet).read_bytes() == whole.read_bytes()
+    rates = {group["lr"] for group in resumed.loop.optimiser.param_groups}
+    assert len(rates) == 2 and max(rates) == pytest.approx(2 * min(rates))
+    resumed.base.forget_text()
 
 
 def test_tall_pictures_are_trained_tall(training: Training) -> None:

@@ -31,7 +31,7 @@ RECORD_TAG = "record_sha256"
 _SHEET = "sheet.png"
 _LONGEST = 500  # characters of a parameter
 # A local store and nothing else: what would ask the network is off.
-_SETTINGS = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+SETTINGS = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 
 def require(tracker: str) -> str:
@@ -64,7 +64,7 @@ def log_sweep(folder: Path, root: Path) -> None:
 
 
 def _log(runs: Sequence[tuple[Path, Sequence[str]]], root: Path) -> None:
-    os.environ.update(_SETTINGS)
+    os.environ.update(SETTINGS)
     try:
         tracking: Any = import_module("mlflow.tracking")  # an extra
         client: Any = tracking.MlflowClient(tracking_uri=(root / STORE).absolute().as_uri())

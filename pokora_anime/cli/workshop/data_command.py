@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pokora_anime.catalogue.licences import open_ids
-from pokora_anime.cli.parser import OneLineParser, dispatch
+from pokora_anime.cli.parser import OneLineParser, between, dispatch
 from pokora_anime.findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from pokora_anime.workshop.data.tagging.tagger_choice import Captions
 
 PAGE = """pokora data: drawings of your own, to train a style or a character on.
 
@@ -20,6 +25,7 @@ PAGE = """pokora data: drawings of your own, to train a style or a character on.
 
 This is the one place of the tool that reads pictures, and only a training sees them: no run does. Captions
 lie beside the pictures as NAME.txt; sources.csv (file, licence, source, author) tells what differs.
+With --clips each folder in FOLDER is a clip of numbered frames, from which a motion LoRA learns a move.
 Then: pokora train lora --data mychar --base nano --role character"""
 SHOWN = 12  # findings of one code that are told one by one
 
@@ -37,7 +43,7 @@ def _parser(action: str, text: str) -> OneLineParser:
 
 
 def _add(arguments: list[str]) -> int:
-    from pokora_anime.workshop.data import data_adding
+    from pokora_anime.workshop.data import data_adding, picture_sources
 
     parser = _parser("add", "Read a folder's pictures and keep those that can be used as a version.")
     parser.add_argument("folder", type=Path, help="PNG, JPEG or WebP files, captions beside them as .txt")
@@ -45,19 +51,59 @@ def _add(arguments: list[str]) -> int:
     parser.add_argument("--licence", required=True, help=f"SPDX id: {', '.join(open_ids())}")
     parser.add_argument("--source", required=True, help="who made them, or where they were published")
     parser.add_argument("--author", default="", help="whom to name")
-    parser.add_argument("--few", action="store_true", help="go on with fewer than eight pictures")
+    parser.add_argument("--few", action="store_true", help="go on with fewer than eight pictures or clips")
+    parser.add_argument(
+        "--clips", action="store_true", help="each folder in it is a clip of numbered frames (motion LoRAs)"
+    )
+    parser.add_argument(
+        "--tagger",
+        default="",
+        help="captions for pictures without one: probe, wd-vit-tagger-v3 (fetched), OWNER/NAME or a folder",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=between(0, 1),
+        help="from where on a tag counts (default: the tagger's, 0.35 or 0.5)",
+    )
+    parser.add_argument("--leave-out", default="", help="tags that it never writes: what is to be learnt")
     typed = parser.parse_args(arguments)
-    told = data_adding.Told(licence=typed.licence, source=typed.source, author=typed.author)
-    added = data_adding.add(typed.folder, typed.id, told, few=typed.few)
+    tagger = _tagger(typed)
+    told = picture_sources.Told(licence=typed.licence, source=typed.source, author=typed.author)
+    added = data_adding.add(typed.folder, typed.id, told, few=typed.few, clips=typed.clips, tagger=tagger)
     print("\n".join(_lines(added.findings)), end="\n" if added.findings else "")
     data = added.stored.data
-    left_out = added.found - len(data.entries)
+    left_out = added.found - (len(data.by_clip()) if data.clips else len(data.entries))
     words = f", {left_out} left out" if left_out else ""
-    print(f"{data.name}: {len(data.entries)} pictures{words}{'' if added.new else '; it was there already'}")
+    print(f"{data.name}: {data.amount}{words}{'' if added.new else '; it was there already'}")
+    if tagger is not None:
+        print(_told_of_captions(typed.tagger, tagger))
     print(f"report: {added.stored.report}")
     print(f"data card: {added.stored.card}")
-    print(f"next: pokora train lora --data {data.id} --base nano --role character")
+    role = "motion" if data.clips else "character"
+    print(f"next: pokora train lora --data {data.id} --base nano --role {role}")
     return 0
+
+
+def _tagger(typed: argparse.Namespace) -> Captions | None:
+    """The tagger that is named. Raises ConfigError CFG-SYNTAX for words about one that is not."""
+    from pokora_anime.errors import ConfigError
+    from pokora_anime.workshop.data.tagging import tagger_choice
+
+    if typed.tagger:
+        return tagger_choice.chosen(typed.tagger, typed.threshold, typed.leave_out)
+    if typed.threshold is not None or typed.leave_out:
+        word = "--leave-out" if typed.leave_out else "--threshold"
+        raise ConfigError(
+            "CFG-SYNTAX", f"{word} without --tagger", expected="a tagger that it is for", fix="--tagger probe"
+        )
+    return None
+
+
+def _told_of_captions(word: str, tagger: Captions) -> str:
+    if not tagger.name:
+        return f"--tagger {word} was not needed: every picture has a caption"
+    advice = tagger.advice()
+    return f"{len(tagger.written)} captions by {tagger.name}{f'{chr(10)}{advice}' if advice else ''}"
 
 
 def _lines(findings: Sequence[Finding]) -> list[str]:
@@ -80,13 +126,13 @@ def _list(arguments: list[str]) -> int:
     if not known:
         print("no data set yet: pokora data add FOLDER --id mychar --licence CC0-1.0 --source 'drawn by me'")
         return 0
-    print(f"{'data set':32} {'pictures':>8} {'versions':>8} licence, source")
+    print(f"{'data set':32} {'pictures':>22} {'versions':>8} licence, source")
     for identifier in known:
         versions = data_store.versions(identifier)
         if versions:
             data = data_store.find(identifier).data
             told = f"{', '.join(data.licences)}, {'; '.join(data.sources)}"
-            print(f"{data.name:32} {len(data.entries):8} {len(versions):8} {told}")
+            print(f"{data.name:32} {data.amount.removesuffix(' pictures'):>22} {len(versions):8} {told}")
     return 0
 
 
@@ -135,8 +181,6 @@ def _check(arguments: list[str]) -> int:
     stored = data_store.find(parser.parse_args(arguments).name)
     findings = data_checks.check(stored)
     print("\n".join(finding.line() for finding in findings), end="\n" if findings else "")
-    count = len(stored.data.entries)
-    print(
-        f"{stored.data.name}: {count} pictures, {f'{len(findings)} damaged' if findings else 'all as added'}"
-    )
+    whole = f"{len(findings)} damaged" if findings else "all as added"
+    print(f"{stored.data.name}: {stored.data.amount}, {whole}")
     return 1 if findings else 0

@@ -4,27 +4,27 @@ until it is trained."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pokora_anime.catalogue.licences import open_ids
-from pokora_anime.cli.parser import OneLineParser, whole
-from pokora_anime.cli.workshop import training_estimate
+from pokora_anime.cli.parser import OneLineParser, between, whole
+from pokora_anime.cli.workshop import training_estimate, training_track
 from pokora_anime.errors import ConfigError, PokoraError
 from pokora_anime.schema.settings import Family
 from pokora_anime.system.processor_cores import usable_cores
 from pokora_anime.workshop import lora_workshop
-from pokora_anime.workshop.data import data_adding, data_store
+from pokora_anime.workshop.data import data_store, picture_sources
 from pokora_anime.workshop.data.data_set import DataSet
 from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.judging.style_record import Author
 from pokora_anime.workshop.lora_workshop import Assignment, Made
 from pokora_anime.workshop.training.lora_settings import (
-    DEFAULTS,
     LOOKS_WITHOUT_GAIN,
     Layers,
     LoraSettings,
     Role,
+    defaults,
 )
 
 DESCRIPTION = """Trains a LoRA on a data set, judges it, and registers it with licence and data card. A killed
@@ -34,13 +34,16 @@ EXAMPLES = """Try
   pokora train lora --data mychar --base nano --role character
   pokora train lora --data mystyle --base sdxl --role style --steps 2000 --rank 16
   pokora train lora --data ink,wash --base nano --role style    # one after the other"""
-PAGE = Path("outputs/train/lora/index.html")  # of several trainings
+OUTPUTS = Path("outputs")
+PAGE = OUTPUTS / "train" / "lora" / "index.html"  # of several trainings
 HELD_OUT = 12  # one picture of so many is not trained on
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, train, judge and register; returns the exit status."""
     typed = _parser().parse_args(list(arguments))
+    _refuse_unused(typed)
+    tracker = training_track.asked(typed.keys)
     named = _named(typed)
     if typed.estimate or typed.gpu:
         for data, identifier in named:
@@ -49,16 +52,59 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     assignments = [_assignment(typed, data, identifier) for data, identifier in named]
     if len(assignments) == 1:
-        _tell_made(assignments[0], lora_workshop.make(assignments[0], _tell))
+        made = lora_workshop.make(assignments[0], _tell)
+        _tell_made(assignments[0], made)
+        _track(tracker, assignments[0], made)
         return 0
     page = (typed.work or PAGE.parent) / PAGE.name
     _tell(f"page: {page}")
-    made = lora_workshop.make_all(assignments, _tell, page)
-    for assignment, one in zip(assignments, made, strict=True):
+    several = lora_workshop.make_all(assignments, _tell, page)
+    for assignment, one in zip(assignments, several, strict=True):
         if not isinstance(one, PokoraError):
             _tell_made(assignment, one)
-    failed = [one for one in made if isinstance(one, PokoraError)]
+            _track(tracker, assignment, one)
+    failed = [one for one in several if isinstance(one, PokoraError)]
     return max((one.exit_code for one in failed), default=0)
+
+
+def _track(tracker: str, assignment: Assignment, made: Made) -> None:
+    """Tells the tracker of a training; where that fails, says so."""
+    if tracker:
+        try:
+            training_track.log_training(assignment.settings, made, assignment.work, OUTPUTS)
+        except PokoraError as error:
+            _tell(error.line())
+
+
+def _refuse_unused(typed: argparse.Namespace) -> None:
+    """What was typed in vain: about encoders that stay as they are, or about pictures and for clips.
+
+    Raises ConfigError CFG-SYNTAX.
+    """
+    if (typed.text_rank or typed.text_rate) and not typed.train_text_encoder:
+        raise ConfigError(
+            "CFG-SYNTAX",
+            "--text-rank or --text-rate without --train-text-encoder",
+            expected="text encoders that are trained",
+            fix="--train-text-encoder",
+        )
+    if Role(typed.role) is not Role.motion:
+        return
+    words = {
+        "--prior": typed.prior,
+        "--flip": typed.flip,
+        "--no-flip": typed.no_flip,
+        "--views": typed.views,
+        "--train-text-encoder": typed.train_text_encoder,
+    }
+    typed_in_vain = [word for word, value in words.items() if value]
+    if typed_in_vain:
+        raise ConfigError(
+            "CFG-SYNTAX",
+            f"{', '.join(typed_in_vain)} with --role motion",
+            expected="words that mean something for clips: a mirrored pan is the other pan",
+            fix=f"leave {', '.join(typed_in_vain)} out",
+        )
 
 
 def _named(typed: argparse.Namespace) -> list[tuple[Stored, str]]:
@@ -107,6 +153,10 @@ def _tell_made(assignment: Assignment, made: Made) -> None:
     if not made.registered:
         _tell(f"not registered: pokora models add {made.file} --help")
         return
+    if settings.role is Role.motion:
+        _tell(f"registered: motion.lora=own:{settings.id} motion.lora_weight=1")
+        _tell(f"try it: pokora video base={settings.base.value} motion.lora=own:{settings.id}")
+        return
     _tell(
         f"registered: <lora:{settings.id}:0.8> in a prompt, or style.loras=[{{id:{settings.id},weight:0.8}}]"
     )
@@ -121,7 +171,7 @@ def _tell(line: str) -> None:
 def _licence(typed: str, data: DataSet) -> str:
     """The LoRA's licence: as typed, else the data's where they have one. Raises ConfigError, DataError."""
     if typed:
-        data_adding.check_licence(typed, "--licence")
+        picture_sources.check_licence(typed, "--licence")
         return typed
     if len(data.licences) > 1:
         raise ConfigError(
@@ -135,10 +185,11 @@ def _licence(typed: str, data: DataSet) -> str:
 
 def _settings(typed: argparse.Namespace, data: DataSet, identifier: str) -> LoraSettings:
     base = Family(typed.base)
-    usual, steps = DEFAULTS[base], typed.steps or DEFAULTS[base].steps
     role = Role(typed.role)
-    held_out = typed.held_out if typed.held_out is not None else len(data.entries) // HELD_OUT
-    every = typed.every or max(1, steps // 6)
+    usual = defaults(base, role)
+    steps, count = typed.steps or usual.steps, len(data.by_clip() if data.clips else data.entries)
+    held_out = typed.held_out if typed.held_out is not None else count // HELD_OUT
+    every = typed.every or max(1, steps // (4 if role is Role.motion else 6))
     could_stop = held_out and every * (LOOKS_WITHOUT_GAIN + 1) <= steps
     usual_stop = LOOKS_WITHOUT_GAIN if could_stop else 0
     return LoraSettings(
@@ -161,20 +212,9 @@ def _settings(typed: argparse.Namespace, data: DataSet, identifier: str) -> Lora
         views=typed.views or usual.views,
         trigger=" ".join(typed.trigger.split()),
         early_stop=usual_stop if typed.early_stop is None else typed.early_stop,
+        text_rank=(typed.text_rank or typed.rank) if typed.train_text_encoder else 0,
+        text_rate=(typed.text_rate or (typed.rate or usual.rate) / 2) if typed.train_text_encoder else 0.0,
     )
-
-
-def _between(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = -1.0
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"expected a number from {low:g} to {high:g}, got {text!r}")
-        return number
-
-    return read
 
 
 def _parser() -> OneLineParser:
@@ -188,17 +228,16 @@ def _parser() -> OneLineParser:
     parser.add_argument("--data", required=True, help="mychar, or mychar@VERSION; several: a,b")
     parser.add_argument("--base", required=True, choices=[family.value for family in Family])
     parser.add_argument("--role", required=True, choices=[role.value for role in Role])
+    parser.add_argument("keys", nargs="*", metavar="track=mlflow", help="tell a local MLflow store of it")
     parser.add_argument("--id", default="", help="how prompts name it (default: as the data set)")
     parser.add_argument("--rank", type=whole(1, 128), default=8, help="size of each layer")
     parser.add_argument("--steps", type=whole(1, 100_000), help="default: what fits the base")
     parser.add_argument("--batch", type=whole(1, 64), help="pictures a step (default: what fits the base)")
-    parser.add_argument(
-        "--rate", type=_between(1e-7, 1e9), help="learning rate (default: what fits the base)"
-    )
+    parser.add_argument("--rate", type=between(1e-7, 1e9), help="learning rate (default: what fits the base)")
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--trigger", default="", help="a word that calls it; without one it always acts")
     parser.add_argument(
-        "--caption-dropout", type=_between(0, 1), default=0.1, help="share of captions left out"
+        "--caption-dropout", type=between(0, 1), default=0.1, help="share of captions left out"
     )
     parser.add_argument("--held-out", type=whole(0), help="pictures that it does not see (default: 1 of 12)")
     parser.add_argument(
@@ -212,6 +251,9 @@ def _parser() -> OneLineParser:
     parser.add_argument("--every", type=whole(1), help="steps between two looks (default: a sixth)")
     parser.add_argument("--layers", choices=[one.value for one in Layers], help="which are changed")
     parser.add_argument("--dora", action="store_true", help="DoRA: magnitude and direction apart")
+    parser.add_argument("--train-text-encoder", action="store_true", help="layers in the text encoders too")
+    parser.add_argument("--text-rank", type=whole(1, 128), help="of these (default: as --rank)")
+    parser.add_argument("--text-rate", type=between(1e-9, 1e9), help="of these (default: half of --rate)")
     parser.add_argument("--flip", action="store_true", help="show mirrored pictures too (styles: always)")
     parser.add_argument("--views", type=whole(1, 32), help="croppings of each picture (nano: 6, others: 2)")
     parser.add_argument("--no-flip", action="store_true", help="never mirror a style's pictures")

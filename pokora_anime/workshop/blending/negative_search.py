@@ -16,7 +16,7 @@ from pokora_anime.provenance.hashing import text_hash
 from pokora_anime.quality.contact_sheet import contact_sheet
 from pokora_anime.system.files.atomic_files import writing
 from pokora_anime.workshop.blending import negative_words
-from pokora_anime.workshop.blending.paired_noise import Paired, paired
+from pokora_anime.workshop.blending.paired_noise import LEAST, Paired, paired
 from pokora_anime.workshop.blending.trial_stills import FRESH_SEEDS, Looked, TrialStills
 
 SHOWN = 6  # seeds on the sheet
@@ -61,6 +61,9 @@ def tune(asked: Asked, tell: Tell) -> Found:
         return cache[key]
 
     tell(f"start: {score(start):.4f}: {', '.join(start) or 'none'}")
+    if score(start) >= 1 - LEAST:
+        tell("that is the full score: nothing could be better by more than noise")
+        return Found(start=", ".join(start), best=", ".join(start), compared=None, sheet=None)
     search = _by_optuna if find_spec("optuna") is not None else _by_flips
     search(candidates, start, asked.trials, score, tell)
     best = list(max(cache, key=lambda words: (cache[words], -len(words))))

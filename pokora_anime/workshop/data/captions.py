@@ -8,6 +8,7 @@ from pathlib import Path
 ENDINGS = (".txt", ".caption")
 MOST_WORDS = 60  # what a text encoder reads at once: 75 tokens
 MOST_BYTES = 20_000
+NONE = "DAT-NO-CAPTION"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ def beside(picture: Path) -> Caption:
     """The caption of a picture; an over-long one is cut at a comma, and says so."""
     file = next((path for path in map(picture.with_suffix, ENDINGS) if path.is_file()), None)
     if file is None:
-        return Caption(text="", code="DAT-NO-CAPTION", problem="no caption beside it")
+        return Caption(text="", code=NONE, problem="no caption beside it")
     try:
         data = file.read_bytes()[: MOST_BYTES + 1]
         text = data.decode("utf-8-sig")

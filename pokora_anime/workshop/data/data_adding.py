@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pictures
 
-from pokora_anime.catalogue.licences import LICENCES, Terms, open_ids
 from pokora_anime.errors import DataError
 from pokora_anime.findings import Finding, Severity
 from pokora_anime.provenance.hashing import Table, array_hash
-from pokora_anime.system.did_you_mean import nearest
 from pokora_anime.untrusted.png_pictures import Image
-from pokora_anime.workshop.data import captions, data_store, near_duplicates, picture_reading, size_buckets
+from pokora_anime.workshop.data import (
+    captions,
+    clip_folders,
+    data_store,
+    near_duplicates,
+    picture_reading,
+    picture_sources,
+    size_buckets,
+)
+from pokora_anime.workshop.data.captions import Caption
+from pokora_anime.workshop.data.clip_folders import ClipFolder
 from pokora_anime.workshop.data.data_report import thumbnail
-from pokora_anime.workshop.data.data_set import ID, DataSet, Entry
+from pokora_anime.workshop.data.data_set import FRAME_DIGITS, ID, DataSet, Entry, frame_name
 from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.data.near_duplicates import Fingerprint
+from pokora_anime.workshop.data.picture_reading import Drawing
+from pokora_anime.workshop.data.picture_sources import Told
+from pokora_anime.workshop.data.tagging.tagger_choice import Captions
 
-SOURCES = "sources.csv"  # beside the pictures: file, licence, source, author of those that have their own
 FEWEST = 8
 MOST = 2000
-MOST_SIDE = 2048  # pixels that are kept
-MIN_SOURCE = 8  # characters; less says nothing about where pictures came from
+MOST_SIDE, MOST_SIDE_OF_FRAMES = 2048, 1024  # pixels that are kept
 _DEPTH = 2  # folders in folders
 _CROPPED = 0.3
 _PLAIN = 6.0  # grey levels of deviation, below which a picture shows nothing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What is said of every picture that sources.csv does not name."""
-
-    licence: str
-    source: str
-    author: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,17 +55,55 @@ class Added:
 class _Collected:
     """Pictures that are used, and what was found on the way; `shown` are thumbnails by file."""
 
+    tagger: Captions | None
     entries: list[Entry] = field(default_factory=list[Entry])
     pictures: dict[str, Image] = field(default_factory=dict[str, Image])
     prints: list[Fingerprint] = field(default_factory=list[Fingerprint])
     findings: list[Finding] = field(default_factory=list[Finding])
     shown: dict[str, str] = field(default_factory=dict[str, str])
+    clips: dict[str, tuple[Fingerprint, Fingerprint]] = field(
+        default_factory=dict[str, tuple[Fingerprint, Fingerprint]]
+    )  # first and last frame
+
+    def captioned(self, found: Caption, rgb: Image, where: str) -> Caption:
+        """The caption beside a picture, or where there is none the tagger's."""
+        if self.tagger is None or found.code != captions.NONE:
+            return found
+        told = captions.shortened(self.tagger.caption(rgb, where))
+        return told if told.text else Caption(text="", code=captions.NONE, problem="the tagger sees nothing")
+
+    def take(self, name: str, rgb: Image, caption: str, told: Told, drawing: Drawing, where: str) -> None:
+        """One more picture, from the file `where`."""
+        self.pictures[name] = rgb
+        self.entries.append(
+            Entry(
+                name=name,
+                pixels=array_hash(rgb),
+                width=rgb.shape[1],
+                height=rgb.shape[0],
+                caption=caption,
+                licence=told.licence,
+                source=" ".join(told.source.split()),
+                author=" ".join(told.author.split()),
+                original=drawing.sha256,
+                original_name=where,
+            )
+        )
 
 
-def add(folder: Path, identifier: str, told: Told, *, few: bool = False) -> Added:
-    """Read a folder's pictures and store them as a version of the data set.
+def add(
+    folder: Path,
+    identifier: str,
+    told: Told,
+    *,
+    few: bool = False,
+    clips: bool = False,
+    tagger: Captions | None = None,
+) -> Added:
+    """Read a folder's pictures, or its clips, and store them as a version of the data set. Captions of those
+    that have none are the `tagger`'s.
 
-    Raises DataError DAT-ID, DAT-LICENCE, DAT-SOURCE, DAT-EMPTY, DAT-FEW; MachineError SYS-*.
+    Raises DataError DAT-ID, DAT-LICENCE, DAT-SOURCE, DAT-EMPTY, DAT-FEW, DAT-TAGGER; MachineError SYS-*.
     """
     if not ID.fullmatch(identifier):
         raise DataError(
@@ -75,43 +112,61 @@ def add(folder: Path, identifier: str, told: Told, *, few: bool = False) -> Adde
             expected="small letters, digits and -, at most 40",
             fix="--id mychar",
         )
-    check_licence(told.licence, "--licence")
-    _check_source(told.source)
+    picture_sources.check_licence(told.licence, "--licence")
+    picture_sources.check_source(told.source)
     files = _files(folder)
-    own = _sources(folder, told)
-    collected = _Collected()
-    for file in files:
+    own = picture_sources.by_file(folder, told)
+    collected = _Collected(tagger=tagger)
+    found = _take_clips(folder, own, told, collected) if clips else len(files)
+    for file in () if clips else files:
         _take(file, folder, own.get(file.relative_to(folder).as_posix(), told), collected)
-    _check_count(collected, folder, len(files), few=few)
-    data = DataSet(id=identifier, entries=tuple(sorted(collected.entries)))
+    _check_count(collected, folder, found, clips=clips, few=few)
+    named = tagger.name if tagger is not None else ""
+    data = DataSet(id=identifier, entries=tuple(sorted(collected.entries)), clips=clips, tagger=named)
     stored, new = data_store.store(data, collected.pictures, _notes(collected))
-    return Added(stored=stored, new=new, found=len(files), findings=collected.findings)
+    return Added(stored=stored, new=new, found=found, findings=collected.findings)
 
 
-def check_licence(name: str, where: str) -> None:
-    """Raises DataError DAT-LICENCE for a licence that is unknown, unclear or not free."""
-    licence = LICENCES.get(name)
-    if licence is not None and licence.terms is Terms.open:
-        return
-    close = nearest(name.upper(), [one.upper() for one in open_ids()])
-    meant = next((one for one in open_ids() if one.upper() == close), "")
-    unfree = licence is not None and licence.terms is Terms.non_commercial
-    raise DataError(
-        "DAT-LICENCE",
-        f"{where} {name}, which is not free" if unfree else f"{where} {name}",
-        expected=f"one of {', '.join(open_ids())}",
-        fix="use pictures under a free licence" if unfree else f"--licence {meant or 'CC0-1.0'}",
-    )
-
-
-def _check_source(source: str) -> None:
-    if len(" ".join(source.split())) < MIN_SOURCE:
+def _take_clips(folder: Path, own: Mapping[str, Told], told: Told, into: _Collected) -> int:
+    """Reads every clip; how many there are. Raises DataError DAT-EMPTY."""
+    clips = clip_folders.found(folder)
+    if not clips:
         raise DataError(
-            "DAT-SOURCE",
-            f"--source {source!r}",
-            expected="who made the pictures, or where they were published",
-            fix="for example --source 'drawn by me'",
+            "DAT-EMPTY",
+            f"{folder} holds no clips",
+            expected="a folder a clip, its frames numbered: pan-00/000.png, pan-00/001.png",
+            fix="leave --clips out if these are pictures",
         )
+    for clip in clips:
+        name = clip.folder.name
+        _take_clip(clip, own.get(name, told), into)
+    return len(clips)
+
+
+def _take_clip(clip: ClipFolder, told: Told, into: _Collected) -> None:
+    """Reads one clip; what is wrong with it becomes a finding."""
+    where = clip.folder.name
+    try:
+        drawings = clip.read()
+    except picture_reading.Unusable as error:
+        into.findings.append(_finding(error.code, error.message, where, error.got, error.fix, out=True))
+        return
+    frames = [_kept(one.rgb, MOST_SIDE_OF_FRAMES) for one in drawings]
+    ends = near_duplicates.fingerprint(frames[0]), near_duplicates.fingerprint(frames[-1])
+    same = next((name for name, other in into.clips.items() if all(map(Fingerprint.like, ends, other))), None)
+    if same is not None:
+        into.shown[where] = thumbnail(frames[0])
+        message, fix = "nearly the same clip as another one", f"keep one of {where} and {same}"
+        into.findings.append(_finding("DAT-SAME", message, where, same, fix, out=True))
+        return
+    into.clips[where] = ends
+    caption = into.captioned(clip.caption(), frames[len(frames) // 2], where)
+    for finding in _about(drawings[0], frames[0], caption, where):
+        into.findings.append(finding)
+        into.shown[where] = thumbnail(frames[0])
+    name = _name(f"{where}.", {one[: -FRAME_DIGITS - 1]: rgb for one, rgb in into.pictures.items()})
+    for number, (drawing, rgb, (_, file)) in enumerate(zip(drawings, frames, clip.frames, strict=True)):
+        into.take(frame_name(name, number), rgb, caption.text, told, drawing, f"{where}/{file.name}")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -144,33 +199,6 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _sources(folder: Path, told: Told) -> dict[str, Told]:
-    """By file, what sources.csv says of it. Raises DataError DAT-SOURCES."""
-    path = folder / SOURCES
-    if not path.is_file():
-        return {}
-    found: dict[str, Told] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            rows = list(csv.DictReader(handle))
-        for row in rows:
-            one = Told(
-                licence=(row.get("licence") or told.licence).strip(),
-                source=(row.get("source") or told.source).strip(),
-                author=(row.get("author") or told.author).strip(),
-            )
-            check_licence(one.licence, f"{SOURCES}: {row['file']}:")
-            found[row["file"].strip()] = one
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
-        raise DataError(
-            "DAT-SOURCES",
-            f"{path} cannot be read ({type(error).__name__})",
-            expected="a table with the columns file, licence, source, author",
-            fix=f"mend {SOURCES}, or take it away",
-        ) from error
-    return found
-
-
 def _take(file: Path, folder: Path, told: Told, into: _Collected) -> None:
     """Reads one file; what is wrong with it becomes a finding."""
     where = file.relative_to(folder).as_posix()
@@ -179,7 +207,7 @@ def _take(file: Path, folder: Path, told: Told, into: _Collected) -> None:
     except picture_reading.Unusable as error:
         into.findings.append(_finding(error.code, error.message, where, error.got, error.fix, out=True))
         return
-    rgb = _kept(drawing.rgb)
+    rgb = _kept(drawing.rgb, MOST_SIDE)
     one = near_duplicates.fingerprint(rgb)
     same = next((i for i, other in enumerate(into.prints) if one.like(other)), None)
     if same is not None:
@@ -187,27 +215,12 @@ def _take(file: Path, folder: Path, told: Told, into: _Collected) -> None:
         message, fix = "nearly the same picture as another one", f"keep one of {where} and {first}"
         into.findings.append(_finding("DAT-SAME", message, where, first, fix, out=True))
         return
-    caption = captions.beside(file)
+    caption = into.captioned(captions.beside(file), rgb, where)
     for finding in _about(drawing, rgb, caption, where):
         into.findings.append(finding)
         into.shown[where] = thumbnail(rgb)
-    name = _name(where, into.pictures)
     into.prints.append(one)
-    into.pictures[name] = rgb
-    into.entries.append(
-        Entry(
-            name=name,
-            pixels=array_hash(rgb),
-            width=rgb.shape[1],
-            height=rgb.shape[0],
-            caption=caption.text,
-            licence=told.licence,
-            source=" ".join(told.source.split()),
-            author=" ".join(told.author.split()),
-            original=drawing.sha256,
-            original_name=where,
-        )
-    )
+    into.take(_name(where, into.pictures), rgb, caption.text, told, drawing, where)
 
 
 def _about(
@@ -237,11 +250,11 @@ def _about(
         yield _finding("DAT-PLAIN", "a picture that shows next to nothing", where, "", "take it out")
 
 
-def _kept(rgb: Image) -> Image:
-    if max(rgb.shape[:2]) <= MOST_SIDE:
+def _kept(rgb: Image, most: int) -> Image:
+    if max(rgb.shape[:2]) <= most:
         return rgb
     picture = Pictures.fromarray(rgb)
-    picture.thumbnail((MOST_SIDE, MOST_SIDE), Pictures.Resampling.LANCZOS)
+    picture.thumbnail((most, most), Pictures.Resampling.LANCZOS)
     return np.asarray(picture, np.uint8)
 
 
@@ -255,8 +268,8 @@ def _name(where: str, taken: dict[str, Image]) -> str:
     return name
 
 
-def _check_count(found: _Collected, folder: Path, files: int, *, few: bool) -> None:
-    used = len(found.entries)
+def _check_count(found: _Collected, folder: Path, files: int, *, clips: bool, few: bool) -> None:
+    used = len(found.clips) if clips else len(found.entries)
     if used >= FEWEST or (few and used):
         return
     left_out = [finding for finding in found.findings if finding.severity is Severity.review]
@@ -265,11 +278,14 @@ def _check_count(found: _Collected, folder: Path, files: int, *, few: bool) -> N
         f"{codes.count(code)} {next(f.message for f in left_out if f.code == code)}"
         for code in dict.fromkeys(codes)
     )
+    what, fix = "clips" if clips else "pictures", ""
+    if not clips and codes.count("DAT-SAME") > used and clip_folders.found(folder):
+        fix = ", or --clips if each folder holds the frames of a clip"
     raise DataError(
         "DAT-FEW" if used else "DAT-EMPTY",
-        f"{used} of {files} pictures in {folder} can be used{f' ({why})' if why else ''}",
+        f"{used} of {files} {what} in {folder} can be used{f' ({why})' if why else ''}",
         expected=f"at least {FEWEST} that differ: fewer are learnt by heart",
-        fix="add more pictures, or --few to go on with these" if used else "mend or replace them",
+        fix=(f"add more {what}, or --few to go on with these" if used else "mend or replace them") + fix,
     )
 
 

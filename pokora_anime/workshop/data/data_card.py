@@ -33,6 +33,7 @@ def table(data: DataSet) -> Table:
         "kind": "pokora_anime data card",
         "id": data.id,
         "version": data.version,
+        **data.more(),
         "statement": data.statement,
         "licences": licences,
         "sources": sources,
@@ -72,6 +73,7 @@ def markdown(card: Table) -> str:
         "",
         f"Shorter sides: {sides['least']} to {sides['most']} pixels, half of them at most {sides['median']}."
         f" With a caption: {card['captioned']} of {len(pictures)}.",
+        *_tagged(card),
         "",
         "Used for: training a LoRA. The pictures themselves are in no LoRA, run or bundle; each is told by",
         "the hash of its file and of its pixels.",
@@ -81,6 +83,12 @@ def markdown(card: Table) -> str:
         *(_row(row) for row in pictures),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tagged(card: Table) -> list[str]:
+    if "tagger" not in card:
+        return []
+    return [f"Where a picture had no caption, one was written by {_cell(card['tagger'])}."]
 
 
 def _row(row: Table) -> str:
@@ -100,7 +108,9 @@ def misfit(card: bytes, page: bytes, statement: str) -> str:
     """Why two files of a stranger are no card of the data that the statement names; "" if they are."""
     try:
         told = cast(Table, strict_json(card, "the data card"))
-        data = parse({"format": FORMAT, "id": told["id"], "pictures": told["pictures"]}, "the data card")
+        more: Table = {name: told[name] for name in ("clips", "tagger") if name in told}
+        rows: Table = {"format": FORMAT, "id": told["id"], **more, "pictures": told["pictures"]}
+        data = parse(rows, "the data card")
         wanted = table(data)
     except (PokoraError, KeyError, TypeError, ValueError, AttributeError):
         return "no data card as pokora writes it"

@@ -27,8 +27,15 @@ def page(data: DataSet, pictures: Mapping[str, Image], notes: Sequence[Table]) -
     by_name: dict[str, list[str]] = {}
     for note in notes:
         by_name.setdefault(str(note["where"]), []).append(str(note["code"]))
-    cards = [_card(entry, pictures[entry.name], by_name) for entry in data.entries]
+    cards = [_card(entry, pictures[entry.name], by_name) for entry in _shown(data)]
     return rendered(TEMPLATE, data=data, notes=notes, cards=cards)
+
+
+def _shown(data: DataSet) -> Sequence[Entry]:
+    """Every picture; of a clip its first, middle and last frame."""
+    if not data.clips:
+        return data.entries
+    return [frames[at] for frames in data.by_clip().values() for at in (0, len(frames) // 2, len(frames) - 1)]
 
 
 def thumbnail(rgb: Image) -> str:
@@ -48,6 +55,9 @@ def _card(entry: Entry, rgb: Image, notes: Mapping[str, Sequence[str]]) -> dict[
     return {
         **asdict(entry),
         "thumbnail": thumbnail(rgb),
-        "codes": notes.get(entry.original_name, ()),
+        "codes": [
+            *notes.get(entry.original_name, ()),
+            *notes.get(entry.original_name.rpartition("/")[0], ()),
+        ],
         "buckets": ", ".join(sizes),
     }

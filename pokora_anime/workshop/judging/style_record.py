@@ -44,6 +44,7 @@ def record(
             "id": data.id,
             "version": data.version,
             "pictures": len(data.entries),
+            **({"clips": len(data.by_clip())} if data.clips else {}),
             "licences": [*data.licences],
             "sources": [*data.sources],
             "statement": data.statement,

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.lora.lora_merge import Lora
+from pokora_anime.catalogue.lora.lora_names import UNET
+from pokora_anime.catalogue.lora.lora_table import read_table
 from pokora_anime.catalogue.registry_row import Kind, Row, Status
 from pokora_anime.config.compose import compose
 from pokora_anime.networks.loader import Models
 from pokora_anime.schema.settings import Family, RunConfig
+from pokora_anime.workshop.training.clips.sample_clips import clips
 from pokora_anime.workshop.training.sample_pictures import stills
 from pokora_anime.workshop.training.training_base import TrainingBase
 
@@ -28,23 +31,47 @@ class Weighed:
         self._models: Models = base.networks(self.config)
         self._others = self._models.loras
         self._weight: float | None = None
+        self._speaks = any(layer.named.network != UNET for layer in read_table(file, file.stem))
 
     def stills(self, prompts: Sequence[str], seeds: Sequence[int], weight: float) -> NDArray[np.uint8]:
         """Pictures uint8 [N, height, width, 3]."""
-        if weight != self._weight:
-            self._models.free("unet")
-            own = Lora(
-                row=own_row(self._file, self._base.config.base.family),
-                folder=self._file.parent,
-                weight=weight,
-            )
-            self._models.loras = (*self._others, own) if weight else self._others
-            self._weight = weight
+        self._weigh(weight)
         return stills(self._base, self._models, self.config, prompts, seeds)
+
+    def _weigh(self, weight: float) -> None:
+        if weight != self._weight:
+            row = own_row(self._file, self._base.config.base.family)
+            own = Lora(row=row, folder=self._file.parent, weight=weight)
+            self._put((own,) if weight else ())
+            self._weight = weight
+
+    def _put(self, own: tuple[Lora, ...]) -> None:
+        """The LoRA into the networks that it changes."""
+        self._models.free("unet")
+        self._models.loras = (*self._others, *own)
+        if self._speaks:
+            self._models.free_text()
+            self._base.speak(self._models)
 
     def free(self) -> None:
         """Drop the networks."""
-        self._models.free("unet", "vae", "text")
+        self._base.speak(None)
+        self._models.free("unet", "motion", "vae", "text")
+
+
+class WeighedClips(Weighed):
+    """Clips by a base with one motion LoRA at any weight."""
+
+    def clips(
+        self, prompts: Sequence[str], seeds: Sequence[int], weight: float, frames: int
+    ) -> NDArray[np.uint8]:
+        """Clips uint8 [N, frames, height, width, 3]."""
+        self._weigh(weight)
+        return clips(self._base, self._models, self.config, prompts, seeds, frames)
+
+    def _put(self, own: tuple[Lora, ...]) -> None:
+        self._models.free("motion")
+        self._models.camera = own
 
 
 def _quick(base: TrainingBase) -> RunConfig:

@@ -27,14 +27,15 @@ STEP = 64  # pixels: what every base can halve often enough
 NEAREST = 0.75  # the least share of a picture's sides that a cropping shows
 # The share of a cell's weight that follows how much is drawn there: a character is in her details, a style is
 # in all colours, and with the character's share large plain areas drift to other hues.
-DETAIL: Mapping[Role, float] = {Role.character: 0.8, Role.style: 0.3}
+DETAIL: Mapping[Role, float] = {Role.character: 0.8, Role.style: 0.3, Role.motion: 0.3}
 MOST_DETAIL = 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """A picture's latents [channels, height, width], of each of its views, how much each cell of them
-    counts [1, height, width], its bucket and caption."""
+    counts [1, height, width], its bucket and caption. A clip's have a dimension of frames behind the
+    channels, and its views are its parts."""
 
     name: str
     caption: str
@@ -49,7 +50,7 @@ def examples(data: Stored, settings: LoraSettings, base: TrainingBase, work: Pat
     step = min(STEP, max(8, base.side // 8))
     sizes = [size_buckets.nearest(one.width, one.height, base.side, step) for one in entries]
     names = [f"{one.name}/{view}" for one in entries for view in range(settings.views)]
-    found = _kept(work / FILE, settings, names)
+    found = kept(work / FILE, settings, names)
     if found is None:
         shown = [
             view
@@ -61,7 +62,7 @@ def examples(data: Stored, settings: LoraSettings, base: TrainingBase, work: Pat
         found |= {
             f"{name}/detail": detail(one, found[name], share) for name, one in zip(names, shown, strict=True)
         }
-        _keep(found, settings, work / FILE)
+        keep(found, settings, work / FILE)
     return [
         Example(
             name=one.name,
@@ -123,7 +124,8 @@ def _of(settings: LoraSettings) -> str:
     return f"{settings.data} for {settings.base.value}, {settings.role.value}, {how}"
 
 
-def _kept(path: Path, settings: LoraSettings, names: Sequence[str]) -> dict[str, Tensor] | None:
+def kept(path: Path, settings: LoraSettings, names: Sequence[str]) -> dict[str, Tensor] | None:
+    """What was encoded before, with the details of each; None where it is not what is wanted."""
     try:
         found, about = stored(path)
     except (OSError, SafetensorError):
@@ -133,7 +135,8 @@ def _kept(path: Path, settings: LoraSettings, names: Sequence[str]) -> dict[str,
     return {name: tensor.float() for name, tensor in found.items()} if fits else None
 
 
-def _keep(found: dict[str, Tensor], settings: LoraSettings, path: Path) -> None:
+def keep(found: dict[str, Tensor], settings: LoraSettings, path: Path) -> None:
+    """Writes what was encoded. Raises MachineError SYS-*."""
     data = save(found, {"of": _of(settings)})
     with writing(path.parent, len(data)):
         path.parent.mkdir(parents=True, exist_ok=True)

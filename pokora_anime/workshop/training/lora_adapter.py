@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -13,13 +15,18 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pokora_anime.system.files.atomic_files import write_atomic, writing
-from pokora_anime.workshop.training.lora_settings import Layers, LoraSettings
+from pokora_anime.workshop.training.lora_settings import Layers, LoraSettings, Role
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 ALL = (
     *(*ATTENTION, "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2", "conv_shortcut"),
     *("downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj"),
 )
+
+
+MOVING = "motion_modules"  # in the name of each layer of a motion adapter
+# Of a motion adapter not its projections: diffusers calls them by keyword, as peft's layers cannot be.
+MOTION_ALL = (*ATTENTION, "ff.net.0.proj", "ff.net.2")
 
 
 class _Adaptable(Protocol):
@@ -33,15 +40,28 @@ class _Adaptable(Protocol):
 def add_adapter(unet: nn.Module, settings: LoraSettings) -> list[tuple[str, nn.Parameter]]:
     """Adds layers that change nothing yet; what is to be trained, by name, all in fp32."""
     unet.requires_grad_(False)
-    targets = list(ALL if settings.layers is Layers.all else ATTENTION)
     torch.manual_seed(settings.seed)  # pyright: ignore[reportUnknownMemberType]  # untyped
     cast(_Adaptable, unet).add_adapter(
-        PeftLora(r=settings.rank, lora_alpha=settings.rank, target_modules=targets, use_dora=settings.dora)
+        PeftLora(
+            r=settings.rank,
+            lora_alpha=settings.rank,
+            target_modules=targets(settings),
+            use_dora=settings.dora,
+        )
     )
     trained = [(name, one) for name, one in unet.named_parameters() if one.requires_grad]
     for _, parameter in trained:
         parameter.data = parameter.data.float()
     return trained
+
+
+def targets(settings: LoraSettings) -> list[str] | str:
+    """The layers as peft takes them: ends of names, or for a motion adapter's a pattern of whole ones."""
+    every = settings.layers is Layers.all
+    if settings.role is not Role.motion:
+        return list(ALL if every else ATTENTION)
+    ends = "|".join(map(re.escape, MOTION_ALL if every else ATTENTION))
+    return rf".*\.{MOVING}\..*\.(?:{ends})|.*\.{MOVING}\.\d+\.(?:{ends})"
 
 
 def switched(unet: nn.Module, *, on: bool) -> None:
@@ -53,10 +73,10 @@ def switched(unet: nn.Module, *, on: bool) -> None:
         one.disable_adapters()
 
 
-def kohya(unet: nn.Module, rank: int) -> dict[str, Tensor]:
+def kohya(unet: nn.Module, rank: int, text: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """The layers under the names that every program reads, each with its alpha, in fp16."""
     layers: dict[str, Tensor] = get_peft_model_state_dict(unet)
-    found: dict[str, Tensor] = {}
+    found: dict[str, Tensor] = dict(text or {})
     for name, tensor in layers.items():
         for ending, part in ((".lora_A.weight", "lora_down.weight"), (".lora_B.weight", "lora_up.weight")):
             if name.endswith(ending):
@@ -71,11 +91,29 @@ def kohya(unet: nn.Module, rank: int) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().half().contiguous() for name, tensor in sorted(found.items())}
 
 
-def save_lora(unet: nn.Module, settings: LoraSettings, path: Path) -> None:
-    """Writes the LoRA. The same layers give the same bytes. Raises MachineError SYS-*."""
+def motion_layers(unet: nn.Module) -> dict[str, Tensor]:
+    """The layers of a motion adapter under the names of published motion LoRAs, in fp16."""
+    layers: dict[str, Tensor] = get_peft_model_state_dict(unet)
+    renamed = {
+        f"unet.{name}".replace(".lora_A.weight", ".lora.down.weight").replace(
+            ".lora_B.weight", ".lora.up.weight"
+        ): tensor
+        for name, tensor in layers.items()
+    }
+    return {name: tensor.detach().cpu().half().contiguous() for name, tensor in sorted(renamed.items())}
+
+
+def save_lora(
+    unet: nn.Module, settings: LoraSettings, path: Path, text: Mapping[str, Tensor] | None = None
+) -> None:
+    """Writes the LoRA, with the layers of text encoders in the same file. The same layers give the same
+    bytes. Raises MachineError SYS-*."""
     rank = str(settings.rank)
-    about = {"format": "pt", "ss_network_module": "networks.lora", "ss_network_dim": rank}
-    data = _in_order(save(kohya(unet, settings.rank), {**about, "ss_network_alpha": rank}))
+    if settings.role is Role.motion:  # without an alpha: a weight of 1 is the product as it is
+        data = save(motion_layers(unet), {"format": "pt"})
+    else:
+        about = {"format": "pt", "ss_network_module": "networks.lora", "ss_network_dim": rank}
+        data = _in_order(save(kohya(unet, settings.rank, text), {**about, "ss_network_alpha": rank}))
     with writing(path.parent, len(data)):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, data)

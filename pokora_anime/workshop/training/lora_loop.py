@@ -1,6 +1,6 @@
 """The loop: noise on latents, a prediction, a step. Every step's randomness is a function of seed and step.
 
-Shapes: latents [B, channels, height, width], B the batch.
+Shapes: latents [B, channels, height, width], B the batch; of clips [B, channels, frames, height, width].
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pokora_anime.devices.out_of_memory import is_out_of_memory
 from pokora_anime.errors import TrainingError
 from pokora_anime.nano.train.training_loop import Dice
-from pokora_anime.workshop.training import lora_state, noise_targets
+from pokora_anime.workshop.training import lora_adapter, lora_state, noise_targets
 from pokora_anime.workshop.training.latent_cache import Example, batch_of
 from pokora_anime.workshop.training.lora_settings import LoraSettings
 from pokora_anime.workshop.training.lora_state import Standing
@@ -40,22 +40,28 @@ class _Checkpointed(Protocol):
 class LoraLoop:
     """One training in a folder; `advance` makes a step, `save` keeps it."""
 
-    def __init__(
-        self,
-        settings: LoraSettings,
-        base: TrainingBase,
-        trained: Sequence[tuple[str, nn.Parameter]],
-        work: Path,
-    ) -> None:
-        self.settings, self.base, self.trained, self.work = settings, base, trained, work
-        self.unet = base.models.unet()
-        self.parameters = [parameter for _, parameter in trained]
+    def __init__(self, settings: LoraSettings, base: TrainingBase, work: Path) -> None:
+        self.settings, self.base, self.work = settings, base, work
+        self.unet = self.network()
+        self.trained = lora_adapter.add_adapter(self.unet, settings)
+        refuse_full_disk(work, sum(one.numel() for _, one in self.trained))
+        self.text = base.learn_text(settings) if settings.text_rank else None
+        groups = [{"params": [one for _, one in self.trained], "share": 1.0}]
+        if self.text is not None:
+            told = [one for _, one in self.text.trained]
+            groups.append({"params": told, "share": settings.text_rate / settings.rate})
+            self.trained = [*self.trained, *self.text.trained]
+        self.parameters = [parameter for _, parameter in self.trained]
         self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            groups, lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.path = work / lora_state.FILE
-        self.standing: Standing = lora_state.resume(self.path, settings.key, trained, self.optimiser)
+        self.standing: Standing = lora_state.resume(self.path, settings.key, self.trained, self.optimiser)
         self.split, self.checkpointed = 1, False  # parts that a batch is computed in; what is kept of each
+
+    def network(self) -> nn.Module:
+        """What the layers are in."""
+        return self.base.models.unet()
 
     def begin(self, way: Way) -> None:
         """Takes the way that fits the machine's memory."""
@@ -93,7 +99,7 @@ class LoraLoop:
         started = time.monotonic()
         dice = Dice.of(self.settings.seed, "lora", self.standing.step)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
+            group["lr"] = self.rate() * group["share"]
         loss = self._gradients(seen, dice)
         if prior:
             loss += PRIOR_WEIGHT * self._gradients(
@@ -112,17 +118,20 @@ class LoraLoop:
         """The loss over a batch, its gradients added up; in smaller parts where memory runs out."""
         chosen = chosen_from(examples, self.settings.batch, dice.numpy)
         captions = ["" if dice.numpy.random() < self.settings.dropout else one.caption for one in chosen]
-        clean, details = batch_of(chosen, dice.numpy)
-        noise = dice.normal(*clean.shape)
-        moments = noise_targets.timesteps(len(clean), len(self.base.alphas), dice.torch)
+        given = self.noised(*batch_of(chosen, dice.numpy), dice)
         while True:
             try:
-                return self._in_parts(chosen[0], captions, (clean, noise, moments, details))
+                return self._in_parts(chosen[0], captions, given)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or (self.split >= len(clean) and self.checkpointed):
+                if not is_out_of_memory(error) or (self.split >= len(chosen) and self.checkpointed):
                     raise
             self.optimiser.zero_grad(set_to_none=True)
-            self._take_less(len(clean))
+            self._take_less(len(chosen))
+
+    def noised(self, clean: Tensor, details: Tensor, dice: Dice) -> Given:
+        """A batch with the noise and the timesteps of a step."""
+        noise = dice.normal(*clean.shape)
+        return clean, noise, noise_targets.timesteps(len(clean), len(self.base.alphas), dice.torch), details
 
     def _take_less(self, batch: int) -> None:
         """A batch in more parts; where each is one picture, its activations are computed twice."""
@@ -166,8 +175,7 @@ class LoraLoop:
         for index, one in enumerate(examples):
             dice = Dice.of(self.settings.seed, "held-out", index)
             clean = torch.stack([one.latents[0]] * LOOKS)
-            moments = noise_targets.timesteps(LOOKS, len(self.base.alphas), dice.torch)
-            given = (clean, dice.normal(*clean.shape), moments, torch.stack([one.details[0]] * LOOKS))
+            given = self.noised(clean, torch.stack([one.details[0]] * LOOKS), dice)
             size = (one.bucket.width, one.bucket.height)
             found.append(float(self.errors(given, [one.caption] * LOOKS, size).mean()))
         return float(np.mean(found)) if found else math.nan

@@ -17,7 +17,7 @@ from pokora_anime.errors import MachineError, TrainingError
 from pokora_anime.quality.contact_sheet import contact_sheet
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system.files.atomic_files import write_atomic, writing
-from pokora_anime.untrusted.png_pictures import encode_jpeg
+from pokora_anime.untrusted.png_pictures import Image, encode_jpeg
 from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.training import (
     latent_cache,
@@ -27,7 +27,7 @@ from pokora_anime.workshop.training import (
     training_page,
 )
 from pokora_anime.workshop.training.latent_cache import Example
-from pokora_anime.workshop.training.lora_loop import SAVE_SECONDS, LoraLoop, refuse_full_disk
+from pokora_anime.workshop.training.lora_loop import SAVE_SECONDS, LoraLoop
 from pokora_anime.workshop.training.lora_settings import LoraSettings
 from pokora_anime.workshop.training.sample_pictures import denoised, stills
 from pokora_anime.workshop.training.training_base import TrainingBase
@@ -40,25 +40,33 @@ REPORT_SECONDS = 15.0
 class LoraTraining:
     """A training in a folder: `run` makes the rest of its steps and writes the file."""
 
+    Loop = LoraLoop
+
     def __init__(self, settings: LoraSettings, data: Stored, base: TrainingBase, work: Path) -> None:
         self.settings, self.base, self.work = settings, base, work
-        examples = latent_cache.examples(data, settings, base, work)
+        examples = self.examples(data)
         self.held = _spread(examples, settings.held_out)
         self.seen = [one for one in examples if one not in self.held]
-        self.prompts = [one.caption or "1girl" for one in _spread(examples, SAMPLES)]
+        self.prompts = [one.caption or "1girl" for one in _spread(examples, self.looked_at()[0])]
         self.prior = self._own_pictures(examples)
         for caption in ("", self._negative(), *(one.caption for one in (*examples, *self.prior))):
             base.told([caption], (base.side, base.side))
         base.forget_text()
-        self.unet = base.models.unet()
-        trained = lora_adapter.add_adapter(self.unet, settings)
-        refuse_full_disk(work, sum(one.numel() for _, one in trained))
-        self.loop = LoraLoop(settings, base, trained, work)
+        self.loop = self.Loop(settings, base, work)
+        self.unet = self.loop.unet
 
     @property
     def file(self) -> Path:
         """What comes of it."""
         return self.work / f"{self.settings.id}.safetensors"
+
+    def examples(self, data: Stored) -> list[Example]:
+        """What is learnt from, by name; encoded, or read where it has been."""
+        return latent_cache.examples(data, self.settings, self.base, self.work)
+
+    def looked_at(self) -> tuple[int, int]:
+        """How many samples are made at each look, in how many steps."""
+        return SAMPLES, SAMPLE_STEPS
 
     def run(self, tell: Callable[[str], None]) -> Path:
         """Trains to the end; the LoRA's path. Raises TrainingError TRN-NAN, MachineError SYS-*."""
@@ -78,9 +86,13 @@ class LoraTraining:
         self.loop.settle()
         if standing.kept:
             tell(training_page.ended_early(standing))
-        lora_adapter.save_lora(self.unet, self.settings, self.file)
+        self._write()
         training_page.write(self.work, self.settings, standing)
         return self.file
+
+    def _write(self) -> None:
+        text = self.loop.text.kohya() if self.loop.text is not None else None
+        lora_adapter.save_lora(self.unet, self.settings, self.file, text)
 
     def _steps(self, tell: Callable[[str], None]) -> None:
         standing = self.loop.standing
@@ -106,7 +118,7 @@ class LoraTraining:
         if not self.loop.path.exists():
             return
         kept = lora_state.resume(self.loop.path, self.settings.key, self.loop.trained, self.loop.optimiser)
-        lora_adapter.save_lora(self.unet, self.settings, self.file)
+        self._write()
         tell(f"kept: {self.file}, as it was at step {kept.step}")
         training_page.write(self.work, self.settings, replace(kept, stopped=error.line()))
 
@@ -122,19 +134,25 @@ class LoraTraining:
 
     def _show(self, step: int) -> None:
         """Samples of this step, and the page."""
-        pictures = stills(
-            self.base, self.base.models, self._sampled(), self.prompts, range(len(self.prompts))
-        )
-        sheet = encode_jpeg(contact_sheet(list(pictures), len(pictures)), 88)
+        sheet = encode_jpeg(self.sample(), 88)
         folder = self.work / training_page.SAMPLES
         with writing(folder, len(sheet)):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomic(folder / f"step-{step:05d}.jpg", sheet)
         training_page.write(self.work, self.settings, self.loop.standing)
 
-    def _sampled(self) -> RunConfig:
+    def sample(self) -> Image:
+        """A picture of each prompt."""
+        prompts = self.prompts
+        pictures = stills(self.base, self.base.models, self.sampled(), prompts, range(len(prompts)))
+        return contact_sheet(list(pictures), len(pictures))
+
+    def sampled(self) -> RunConfig:
+        """What samples are made with."""
         config = self.base.config
-        return replace(config, speed=replace(config.speed, steps=min(SAMPLE_STEPS, config.speed.steps)))
+        return replace(
+            config, speed=replace(config.speed, steps=min(self.looked_at()[1], config.speed.steps))
+        )
 
     def _negative(self) -> str:
         return self.base.config.shot.negative
@@ -149,7 +167,7 @@ class LoraTraining:
         captions = [one.caption.removeprefix(f"{trigger}, ").removeprefix(trigger) for one in examples]
         prompts = [latent_cache.captioned(captions[i % len(captions)], bare) for i in range(count)]
         latents = denoised(
-            self.base, self.base.models, self._sampled(), prompts, range(10_000, 10_000 + count)
+            self.base, self.base.models, self.sampled(), prompts, range(10_000, 10_000 + count)
         )
         width, height = self.base.config.base.width, self.base.config.base.height
         bucket = latent_cache.Bucket(width=width, height=height)

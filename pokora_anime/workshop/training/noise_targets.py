@@ -18,12 +18,20 @@ def timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
     return (torch.where(some, quiet, drawn) * steps).long().clamp(0, steps - 1)
 
 
+def noisy_timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
+    """Timesteps [count], stratified over the batch, the noisier the likelier: there a move is decided."""
+    drawn = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    return (drawn.sqrt() * steps).long().clamp(0, steps - 1)
+
+
 def noised(clean: Tensor, noise: Tensor, kept: Tensor, prediction: str) -> tuple[Tensor, Tensor]:
-    """Noisy latents and the target. `kept` [B] is the share of the signal (alphas_cumprod).
+    """Noisy latents and the target. `kept` [B], or of as many dimensions as the latents, is the share of the
+    signal (alphas_cumprod).
 
     epsilon: the noise; v_prediction: the velocity (Salimans and Ho, arXiv 2202.00512).
     """
-    alpha, sigma = (part.sqrt().view(-1, 1, 1, 1) for part in (kept, 1 - kept))
+    shape = kept.shape if kept.dim() == clean.dim() else (-1, *(1,) * (clean.dim() - 1))
+    alpha, sigma = (part.sqrt().view(shape) for part in (kept, 1 - kept))
     target = alpha * noise - sigma * clean if prediction == "v_prediction" else noise
     return alpha * clean + sigma * noise, target
 

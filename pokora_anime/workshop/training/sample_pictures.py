@@ -31,7 +31,7 @@ def stills(
     for start in range(0, len(prompts), at_once):
         rows = slice(start, start + at_once)
         latents = denoised(base, models, config, prompts[rows], seeds[rows])
-        parts.append(_decoded(models, base, latents))
+        parts.append(decoded(models, base, latents))
     return np.concatenate(parts)
 
 
@@ -50,7 +50,7 @@ def denoised(
     size = (config.base.width, config.base.height)
     told = base.told([config.shot.negative] * count + list(prompts), size).arguments()
     alone = base.told(prompts, size).arguments()
-    extra = {"generator": generators} if _draws_noise(scheduler) else {}
+    extra = {"generator": generators} if draws_noise(scheduler) else {}
     guidance = Guidance.of(config.speed)
     for step, timestep in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(latents, timestep).to(models.dtype)
@@ -65,16 +65,17 @@ def denoised(
     return latents.float()
 
 
-def _decoded(models: Models, base: TrainingBase, latents: Tensor) -> NDArray[np.uint8]:
+def decoded(models: Models, base: TrainingBase, latents: Tensor) -> NDArray[np.uint8]:
+    """Pictures uint8 [N, height, width, 3] of latents [N, channels, height, width]."""
     vae = cast(Vae, models.vae())
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     with base.autocast():
         scaled = latents.to(vae.device, vae.dtype) / vae.config["scaling_factor"] + shift
-        decoded = vae.decode(scaled, return_dict=False)[0].float()
-    levels = (decoded * 127.5 + 127.5).nan_to_num().round().clamp(0, 255).to(torch.uint8)
+        drawn = vae.decode(scaled, return_dict=False)[0].float()
+    levels = (drawn * 127.5 + 127.5).nan_to_num().round().clamp(0, 255).to(torch.uint8)
     return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def _draws_noise(scheduler: StepScheduler) -> bool:
+def draws_noise(scheduler: StepScheduler) -> bool:
     """Whether `step` takes generators (LCM draws fresh noise at every step)."""
     return "generator" in type(scheduler).step.__code__.co_varnames

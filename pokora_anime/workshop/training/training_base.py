@@ -21,6 +21,8 @@ from pokora_anime.networks.loader import Models
 from pokora_anime.schema.settings import RunConfig
 from pokora_anime.system.typed_tensors import from_array, pretrained
 from pokora_anime.untrusted.png_pictures import Image
+from pokora_anime.workshop.training.lora_settings import LoraSettings
+from pokora_anime.workshop.training.text_layers import TextLayers
 
 CHUNK = 75  # tokens of a caption that are read
 
@@ -32,6 +34,10 @@ class Told:
     text: Tensor
     pooled: Tensor | None
     sizes: Tensor | None
+
+    def of_clips(self, frames: int) -> Told:
+        """For a motion UNet: the text of each frame, pooled text and sizes of each clip."""
+        return Told(self.text.repeat_interleave(frames, 0), self.pooled, self.sizes)
 
     def arguments(self) -> dict[str, object]:
         """Keyword arguments of a UNet."""
@@ -53,17 +59,28 @@ class _Trained(Protocol):
 class TrainingBase:
     """A base on this machine's device. Raises WeightsError WGT-MISSING for what is not here.
 
-    `words` are more keys of `pokora video`; `folders` override, by row id, where weights are looked for.
+    `words` are more keys of `pokora video`; `folders` override, by row id, where weights are looked for;
+    `moving`: with its motion adapter.
     """
 
     def __init__(
-        self, family: str, words: Sequence[str] = (), folders: Mapping[str, Path] | None = None
+        self,
+        family: str,
+        words: Sequence[str] = (),
+        folders: Mapping[str, Path] | None = None,
+        *,
+        moving: bool = False,
     ) -> None:
-        self.config: RunConfig = compose("stills", [f"base={family}", "style=none", "speed=hq", *words])
+        told = [f"base={family}", "style=none", "speed=hq", *words]
+        self.config: RunConfig = compose("stills", told)
+        if moving:
+            check_available(compose("video", [*told, "control=none"]), folders)
         check_available(self.config, folders)
         self.machine: Machine = settle(self.config.device)
         self.folders = dict(folders or {})
         self.models = self.networks(self.config)
+        self.text_layers: TextLayers | None = None
+        self._speaker: Models | None = None
         self._texts: dict[str, tuple[Tensor, Tensor | None]] = {}
         scheduler = cast(_Trained, self.models.scheduler())
         self.alphas: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
@@ -91,19 +108,27 @@ class TrainingBase:
 
     def told(self, captions: Sequence[str], size: tuple[int, int]) -> Told:
         """Captions and the pictures' width and height in pixels, as the base is told them."""
-        texts = [self._text(caption) for caption in captions]
-        text = torch.stack([hidden for hidden, _ in texts]).to(self.device, self.models.dtype)
-        pooled = [one for _, one in texts if one is not None]
-        if not pooled:
+        text, pooled = self._read(captions)
+        text = text.to(self.device, self.models.dtype)
+        if pooled is None:
             return Told(text, None, None)
         width, height = size
         ids = torch.tensor([[height, width, 0, 0, height, width]] * len(captions), dtype=torch.float32)
-        told = torch.stack(pooled).to(self.device, self.models.dtype)
+        told = pooled.to(self.device, self.models.dtype)
         return Told(text, told, ids.to(self.device, self.models.dtype))
+
+    def _read(self, captions: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        """Text and pooled text; anew each time while the encoders are trained."""
+        if self.text_layers is not None:
+            with self.autocast():
+                return self.text_layers.read(captions)
+        texts = [self._text(caption) for caption in captions]
+        pooled = [one for _, one in texts if one is not None]
+        return torch.stack([hidden for hidden, _ in texts]), torch.stack(pooled) if pooled else None
 
     def _text(self, caption: str) -> tuple[Tensor, Tensor | None]:
         if caption not in self._texts:
-            stack = self.models.text_stack()
+            stack = (self._speaker or self.models).text_stack()
             chunks = [[stack.tokens(caption, which)[:CHUNK]] for which in range(len(stack.tokenizers))]
             hidden, pooled = stack.encode(chunks)
             if stack.zero_empty and not caption:
@@ -114,8 +139,19 @@ class TrainingBase:
         return self._texts[caption]
 
     def forget_text(self) -> None:
-        """The text encoders are not needed any more: every caption has been read."""
+        """The text encoders are not needed any more: every caption has been read, or training is over."""
+        self.text_layers = None
         self.models.free_text()
+
+    def learn_text(self, settings: LoraSettings) -> TextLayers:
+        """From now on captions are read by encoders that are trained, until `forget_text`."""
+        self.text_layers = TextLayers(self.models.text_stack(), settings)
+        return self.text_layers
+
+    def speak(self, models: Models | None) -> None:
+        """From now on these networks read captions, as a LoRA changes their encoders; None: the base's."""
+        self._speaker = models
+        self._texts.clear()
 
     def tokens(self, caption: str) -> int:
         """How many tokens a caption has; 75 are read."""

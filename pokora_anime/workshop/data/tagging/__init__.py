@@ -1,0 +1,1 @@
+"""Captions for pictures that have none, by a tagger that the user names."""

@@ -1,0 +1,1 @@
+"""A motion LoRA: layers of a motion adapter, trained on drawn clips."""
