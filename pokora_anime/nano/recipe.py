@@ -30,14 +30,16 @@ PROBE = "probe"  # the family's folder of the judge: shipped as it was trained, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """Counts of drawn pictures; `pastel` and `flat_color` are stills in those styles, `posed` clips of all
-    actions."""
+    """Counts of drawn pictures; `pastel` and `flat_color` are stills in those styles, `plain_pastel` and
+    `plain_flat_color` the first of them without it, `posed` clips of all actions."""
 
     stills: int = 12_000
     clips: int = 1_000
     held_out: int = 128
     pastel: int = 1_500
     flat_color: int = 1_500
+    plain_pastel: int = 1_500
+    plain_flat_color: int = 1_500
     posed: int = 1_000
 
 
@@ -101,7 +103,9 @@ def _small() -> Recipe:
 
     return Recipe(
         previews=False,
-        data=Data(stills=8, clips=2, held_out=4, pastel=4, flat_color=4, posed=2),
+        data=Data(
+            stills=8, clips=2, held_out=4, pastel=4, flat_color=4, plain_pastel=4, plain_flat_color=4, posed=2
+        ),
         text=short(full.text),
         vae=short(full.vae),
         decoder=short(full.decoder),

@@ -92,8 +92,8 @@ from pokora_anime.nano.train import drawn_data
 if __name__ == "__main__":
     cv2.setNumThreads(2)
     cv2.GaussianBlur(np.zeros((2048, 2048, 3), np.uint8), (9, 9), 2)
-    counts = Data(stills=2, clips=1, held_out=1, pastel=1, flat_color=1, posed=1)
-    drawn_data.render(Path(sys.argv[1]), counts, 0, 2)
+    styles = {"pastel": 1, "flat_color": 1, "plain_pastel": 1, "plain_flat_color": 1}
+    drawn_data.render(Path(sys.argv[1]), Data(stills=2, clips=1, held_out=1, posed=1, **styles), 0, 2)
 """
 
 
@@ -395,6 +395,29 @@ def test_clips_are_drawn_by_a_still_camera_whatever_their_captions_say() -> None
     scene, _ = scene_and_time("clips", 0, 0)
     said = " ".join(clip_caption(scene, rng) for _ in range(60))
     assert all(move in said for move in ("pan left", "pan right", "zoom in", "zoom out"))
+
+
+def test_decoders_see_what_lies_between_a_style_and_plain() -> None:
+    from pokora_anime.nano.train.drawn_data import TWINS, Drawn, scene_and_time
+    from pokora_anime.nano.train.members import train_decoders
+
+    for plain, style in TWINS.items():
+        for index in range(5):
+            (scene, time), (twin, moment) = (scene_and_time(kind, index, 0) for kind in (style, plain))
+            assert (twin, moment) == (replace(scene, style="plain"), time) and scene.style != "plain"
+
+    def source(level: int, plain: train_decoders.Source | None = None) -> train_decoders.Source:
+        drawn = Drawn(
+            np.full((2, 256, 256, 3), level, np.uint8), np.full((2, 18, 3), 99, np.float32), None, []
+        )
+        return train_decoders.Source(drawn, np.full((2, 4, 32, 32), level / 255, np.float16), plain)
+
+    pairs = train_decoders._pairs  # pyright: ignore[reportPrivateUsage]
+    cells, pictures = pairs(source(255, source(0)), Dice.of(0, "decoder", 1), 64, Place(Path()))
+    levels = cells.mean((1, 2, 3))
+    torch.testing.assert_close(levels, (pictures.mean((1, 2, 3)) + 1) / 2)  # the same blend of both
+    assert 0.2 < (levels == 1).float().mean() < 0.6 and levels.min() < 0.3
+    assert pairs(source(255), Dice.of(0, "decoder", 1), 8, Place(Path()))[0].min() == 1
 
 
 def test_a_style_of_the_workshop_becomes_a_member(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pokora_anime.nano.probe import (
     accuracy,
     labels_of,
 )
-from pokora_anime.nano.recipe import Data, Training
+from pokora_anime.nano.recipe import Training, make_recipe
 from pokora_anime.nano.train import drawn_data
 from pokora_anime.nano.train.members import probe_pictures
 from pokora_anime.nano.train.members.train_probe import still_loss, train_probe
@@ -148,7 +148,7 @@ def test_the_loss_draws_attention_to_the_eyes() -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A probe after two steps on a handful of drawings and an untrained autoencoder."""
     place = Place(tmp_path_factory.mktemp("probe"), previews=False)
-    drawn_data.render(place.work, Data(stills=8, clips=2, held_out=4, pastel=4, flat_color=4, posed=2), 0, 1)
+    drawn_data.render(place.work, make_recipe("small").data, 0, 1)
     family.make_vae().save_pretrained(place.family / "vae")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe_pictures, "DECODED", 8)

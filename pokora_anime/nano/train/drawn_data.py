@@ -33,6 +33,7 @@ OFFSETS = {
     "posed": 5_000_000,
 }
 STYLES = {"pastel": "pastel", "flat_color": "flat color"}
+TWINS = {f"plain_{style}": style for style in STYLES}  # the same scenes, drawn plain
 # Closed eyes hide a colour and far faces are small: both are drawn more rarely than the rest.
 EXPRESSIONS = {"smile": 0.5, "open mouth": 0.32, "closed eyes": 0.18}
 SHOTS = {"upper body": 0.6, "full body": 0.4}
@@ -53,7 +54,7 @@ class Drawn:
 
 def scene_and_time(kind: str, index: int, seed: int) -> tuple[Scene, float]:
     """Scene and start time in seconds of the index-th still, clip or held-out picture of a kind."""
-    rng = np.random.default_rng((seed, OFFSETS[kind] + index))
+    rng = np.random.default_rng((seed, OFFSETS[TWINS.get(kind, kind)] + index))
     while True:
         scene = sample_scene(
             rng,

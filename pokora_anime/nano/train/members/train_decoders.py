@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,9 +30,21 @@ LATENT_WEIGHT = 0.2
 DECODER_NOISE = 0.1
 # Shares of the batches: a decoder that has seen plain drawings alone turns pastel black into green, and no
 # style LoRA can mend that; the latents keep the colours.
-SHARES = {"stills": 0.7, "pastel": 0.2, "flat_color": 0.1}
+SHARES = {"stills": 0.6, "pastel": 0.25, "flat_color": 0.15}
+BLENDED = (
+    0.6  # share of a style's pictures that are between it and plain, as a LoRA of less weight draws them
+)
 
-Source = tuple[drawn_data.Drawn, np.ndarray]  # drawings of a kind and their latents
+Corner = tuple[int, NDArray[np.int64]]  # a drawing, and the row and column of a crop's first latent cell
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Drawings of a kind and their latents [n,4,32,32]; of a style also the same scenes, plain."""
+
+    drawn: drawn_data.Drawn
+    latents: NDArray[np.float16]
+    plain: Source | None = None
 
 
 def train_vae_tiny(training: Training, place: Place) -> None:
@@ -45,7 +61,7 @@ def train_vae_tiny(training: Training, place: Place) -> None:
         return decoded + LATENT_WEIGHT * encoded
 
     progress = train("vae_tiny", training, list(tiny.named_parameters()), loss_of, place, before=before)
-    score = _psnr(tiny.eval(), *sources["stills"], place)
+    score = _psnr(tiny.eval(), sources["stills"].drawn, sources["stills"].latents, place)
     print(f"vae_tiny: decoder PSNR {score:.2f} dB", flush=True)
     tiny.save_pretrained(place.family / "vae_tiny")
     write_record("vae_tiny", training, progress, place, {"psnr_db": score})
@@ -80,10 +96,13 @@ def train_decoder(training: Training, place: Place) -> None:
 
 def _sources(place: Place) -> dict[str, Source]:
     """Drawings and latents of every kind that a decoder is shown."""
-    return {
-        kind: (drawn_data.load(place.work, kind, place.seed), np.asarray(load_latents(place, kind)))
-        for kind in SHARES
-    }
+    twins = {style: _source(twin, place) for twin, style in drawn_data.TWINS.items()}
+    return {kind: _source(kind, place, twins.get(kind)) for kind in SHARES}
+
+
+def _source(kind: str, place: Place, plain: Source | None = None) -> Source:
+    drawn = drawn_data.load(place.work, kind, place.seed)
+    return Source(drawn, np.asarray(load_latents(place, kind)), plain)
 
 
 def _one_of(sources: dict[str, Source], dice: Dice) -> Source:
@@ -92,8 +111,12 @@ def _one_of(sources: dict[str, Source], dice: Dice) -> Source:
 
 
 def _pairs(source: Source, dice: Dice, count: int, place: Place) -> tuple[Tensor, Tensor]:
-    """Crops of cached latents [B,4,16,16] and their pictures [B,3,128,128]; half contain the face."""
-    drawn, latents = source
+    """Crops of cached latents [B,4,16,16] and their pictures [B,3,128,128]; half contain the face.
+
+    Of a style many are blends of a scene's latents in it and without it, with the same blend of the
+    pictures: what lies between black and grey would else be green.
+    """
+    drawn, latents = source.drawn, source.latents
     index = dice.numpy.integers(len(latents), size=count)
     limit = sizes.LATENT - CROP
     corner = dice.numpy.integers(limit + 1, size=(count, 2))
@@ -102,13 +125,23 @@ def _pairs(source: Source, dice: Dice, count: int, place: Place) -> tuple[Tensor
         nose = drawn.joints[index[k], 0, 1::-1] / 8 - dice.numpy.uniform(0.25, 0.75, size=2) * CROP
         corner[k] = np.clip(nose, 0, limit).astype(int)
     places = list(zip(index, corner, strict=True))
-    rgb = np.stack([_crop(drawn.rgb[i], 8 * y, 8 * x) for i, (y, x) in places])
-    cells = np.stack([latents[i, :, y : y + CROP, x : x + CROP] for i, (y, x) in places])
-    return torch.from_numpy(cells.astype(np.float32)).to(place.device), to_tensor(rgb, place.device)
+    cells, pictures = _cropped(source, places, place)
+    if source.plain is not None:
+        plain_cells, plain_pictures = _cropped(source.plain, places, place)
+        shares = dice.numpy.random(count) * (dice.numpy.random(count) < BLENDED)
+        plain = torch.from_numpy(shares.astype(np.float32)).to(place.device)[:, None, None, None]
+        cells, pictures = cells.lerp(plain_cells, plain), pictures.lerp(plain_pictures, plain)
+    return cells, pictures
 
 
-def _crop(rgb: np.ndarray, y: int, x: int) -> np.ndarray:
-    return rgb[y : y + 8 * CROP, x : x + 8 * CROP]
+def _cropped(source: Source, places: Sequence[Corner], place: Place) -> tuple[Tensor, Tensor]:
+    size = 8 * CROP
+    rgb = [source.drawn.rgb[i][8 * y : 8 * y + size, 8 * x : 8 * x + size] for i, (y, x) in places]
+    cells = np.stack([source.latents[i, :, y : y + CROP, x : x + CROP] for i, (y, x) in places])
+    return (
+        torch.from_numpy(cells.astype(np.float32)).to(place.device),
+        to_tensor(np.stack(rgb), place.device),
+    )
 
 
 @torch.no_grad()

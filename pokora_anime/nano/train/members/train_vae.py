@@ -21,7 +21,7 @@ CROP = 128
 EDGE_WEIGHT, TINT_WEIGHT = 0.5, 2.0
 KL_WEIGHT = 3e-5
 ENCODE_BATCH = 16
-KINDS = ("stills", "clips", "pastel", "flat_color", "posed")
+KINDS = ("stills", "clips", *drawn_data.STYLES, *drawn_data.TWINS, "posed")
 
 
 def to_tensor(rgb: NDArray[np.uint8], device: str) -> Tensor:
