@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pokora_anime.errors import ConfigError, PokoraError
+from pokora_anime.sandbox.child_environment import WAITING
 from pokora_anime.system.terminal import resume_hint
 
 
@@ -307,6 +308,7 @@ def _crash_log(typed: Sequence[str]) -> str:
 
 def console() -> None:
     """The installed command: `main`, and a clean end although a worker thread may be deep in torch."""
+    os.environ.setdefault(WAITING, "passive")  # before torch is loaded
     status = main()
     if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
         # The interpreter's own end would tear the thread's libraries from under it and abort.

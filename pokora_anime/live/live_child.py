@@ -29,8 +29,6 @@ def main(header: Message) -> None:
     """Confine, then generate until the parent is gone or says so; the display is drawn before that."""
     if sys.platform != "win32":
         os.nice(GIVES_WAY)
-    # Threads that spin at each barrier until the last one arrives take the display's time, and one another's.
-    os.environ["OMP_WAIT_POLICY"] = "passive"
     child.main(header, _serve)
 
 

@@ -15,6 +15,8 @@ PASSED = (
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES",
     "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE",
 )  # fmt: skip
+# How OpenMP's threads wait at each barrier: those that spin take the time of whoever they wait for.
+WAITING = "OMP_WAIT_POLICY"
 # Where clouds, containers and WSL keep the driver's libraries, beside the loader's own cache.
 DRIVER_FOLDERS = (
     "/usr/local/nvidia/lib",
@@ -43,6 +45,7 @@ def clean(
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "OMP_NUM_THREADS": str(threads),
+        WAITING: "passive",
     }
     folders = [folder for folder in (*DRIVER_FOLDERS, *_python_library()) if Path(folder).is_dir()]
     if folders:

@@ -30,6 +30,7 @@ from pokora_anime.sandbox.landlock import Access, landlock_abi
 from pokora_anime.schema.run_identity import to_plain
 from pokora_anime.schema.settings import StillsConfig, VideoConfig
 from pokora_anime.system.terminal.interrupts import KILL_SECONDS
+from pokora_anime.verify.record import surroundings
 
 PACKAGE = Path(__file__).parents[2] / "pokora_anime"
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -153,6 +154,8 @@ def test_the_environment_is_an_allow_list(tmp_path: Path) -> None:
     )
     assert {"HF_TOKEN", "NEWEST_TRICK"} & set(clean) == set()
     assert clean["TMPDIR"] == clean["HOME"] == str(tmp_path)
+    assert set(clean) <= {*child_environment.PASSED, *surroundings.SET_BY_RUN}  # or no record would verify
+    assert clean["OMP_WAIT_POLICY"] == "passive"  # two busy cores: 4.5 times the speed of threads that spin
 
 
 def test_temporary_folders_of_killed_runs_are_removed(tmp_path: Path) -> None:
