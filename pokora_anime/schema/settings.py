@@ -280,7 +280,7 @@ class KeyframeConfig:
         float, Law("how much a later shot's keyframe attends to the first one's; 0: not", low=0, high=10)
     ] = 1.0
     posed: Annotated[
-        bool, Law("it is drawn again in the first of the poses planned (control.source=choreography)")
+        bool, Law("it is drawn again in the first planned pose (control.source=choreography)")
     ] = False
     identity: Annotated[
         Identity, Law("what keeps the character: motion.anchor alone, or an IP-Adapter beside it (SDXL)")

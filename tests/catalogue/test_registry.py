@@ -176,7 +176,10 @@ def test_a_speed_that_a_base_has_not_names_the_nearest_that_works(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["base=sdxl", "motion.lora=pan_left"], ["base=sdxl has no motion LoRA 'pan_left'", "nobody"]),
+        (
+            ["base=sdxl", "motion.lora=pan_left"],
+            ["base=sdxl has no motion LoRA 'pan_left'", "SD 1.5", "motion.lora=null"],
+        ),
         (["base=sd2", "motion.lora=zoom"], ["one of zoom_in, zoom_out, pan_left"]),
         (["base=sd2", "motion.lora=zoom_in"], ["base.motion_adapter=animatediff-v1-5-2"]),
         (["base=sdxl", "base.motion_adapter=animatediff-v1-5-3"], ["is for base=sd2, not for base=sdxl"]),

@@ -20,7 +20,7 @@ from pokora_anime.cli.judge import replay
 from pokora_anime.config.compose import compose_video
 from pokora_anime.provenance.run_reading import read_run
 from pokora_anime.provenance.stage_records import Image
-from pokora_anime.schema.run_identity import to_plain
+from pokora_anime.schema.run_identity import recorded
 from pokora_anime.schema.settings import Camera, FinishConfig
 from pokora_anime.stages.delivery.camera_window import WAYS, Move, cut
 from pokora_anime.stages.delivery.resample import sized
@@ -213,7 +213,7 @@ def test_a_moved_clip_verifies_and_replays(tmp_path: Path, capsys: pytest.Captur
     part = finish.params["finish"]
     assert isinstance(part, dict) and (part["camera"], part["camera_speed"]) == ("pan_right", 2.0)
     config = compose_video([*replay_runs.SMALL, *words])
-    assert to_plain(config) == reading.config
+    assert recorded(config) == reading.config
     assert "(pan right) is a digital one" in " ".join(prose.technical(config, reading, ()))
     line = command_line("video", config)
     assert line is not None and "slow pan right" in line

@@ -190,7 +190,7 @@ def test_the_clip_follows_the_maps_of_its_segment(family: Path, tmp_path: Path) 
 
     segments: list[Segment] = []
     assert motion.frame_weights(Span(index=1, start=8, frames=4, known=0), 4, config).tolist() == [1.0] * 4
-    denoiser = motion._SegmentNetworks(text, None, config, context)
+    denoiser = motion._SegmentNetworks(motion.ClipSources(prompt=text, keyframe=None), config, context)
     denoiser._steer(tracks(0))
     first = denoiser.controls
     denoiser._steer(denoiser.steered)
