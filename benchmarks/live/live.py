@@ -54,7 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = OneLineParser(prog="pokora bench live", description=__doc__)
     parser.add_argument("--steps", default="1,2,3,4", help="denoising steps (default: 1,2,3,4)")
     parser.add_argument("--sizes", default="256", help="sides of a frame (default: 256)")
-    parser.add_argument("--frames", default="16", help="frames of a segment (default: 16)")
+    frames = str(LiveConfig().frames)
+    parser.add_argument("--frames", default=frames, help=f"frames of a segment (default: {frames})")
     parser.add_argument("--runtimes", default="", help="torch, openvino (default: those that are installed)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of a session (default: 60)")
     parser.add_argument(
