@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Collection
 
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
-from pokora_anime.config import field_checks, identity_checks
+from pokora_anime.config import field_checks, keyframe_checks
 from pokora_anime.config.field_checks import Narrower, Problem
 from pokora_anime.config.over_time import effect_checks, shot_checks, timeline_checks
 from pokora_anime.errors import ConfigError, PromptError
@@ -63,7 +63,7 @@ def check(config: RunConfig) -> None:
     ]
     if isinstance(config, VideoConfig):
         found += [*_shot(config, broken), *_control(config, broken), *_motion(config, broken)]
-        found += [*_quality(config), *_best_of(config), *identity_checks.problems(config)]
+        found += [*_quality(config), *_best_of(config), *keyframe_checks.problems(config)]
         found += [] if broken else [*timeline_checks.problems(config), *_shots(config)]
         found += [] if broken else effect_checks.problems(config)
         found += _second_pass(config) if hires_plan.asked(config) and not found else []

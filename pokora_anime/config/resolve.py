@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pokora_anime.catalogue import own_rows, registry
 from pokora_anime.catalogue.lora.lora_tags import merge_loras, shot_loras
-from pokora_anime.config import identity_checks
+from pokora_anime.config import keyframe_checks
 from pokora_anime.config.over_time import effect_checks, timeline_checks
 from pokora_anime.prompt import prompt_choices
 from pokora_anime.schema.settings import RunConfig, VideoConfig
@@ -30,7 +30,7 @@ def resolve(config: RunConfig) -> RunConfig:
             camera_choice.settle(config)
         timeline_checks.settle(config)
         effect_checks.settle(config)
-        identity_checks.settle(config)
+        keyframe_checks.settle(config)
     config.device.threads = config.device.threads or usable_cores()
     return config
 

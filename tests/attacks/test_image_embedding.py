@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 from support import tiny_checkpoints
 from support.forged_run import Forgery, codes, sign
-from support.hub_server import Hub, reach, serving
+from support.hub_server import Hub
 from support.replay_runs import ALL, GUARD, QUIET, honest_codes, steps
 
 from pokora_anime.catalogue import registry
@@ -49,21 +49,10 @@ def composed(*overrides: str) -> VideoConfig:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """Rows of the registry that name tiny weights, fetched from a hub on the loopback."""
     root = tmp_path_factory.mktemp("hub")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(root / "memory"))
-        patch.setenv("POKORA_DATA", str(root / "data"))
-        for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-            patch.setattr(f"huggingface_hub.constants.{name}", str(root / "hub"))
-        published = Hub()
-        for repo, folder in tiny_checkpoints.write(root / "published").items():
-            published.add(repo, folder)
-        rows = tiny_checkpoints.named(registry.shipped(), published)
-        patch.setattr(registry, "shipped", lambda: rows)
-        with serving(published) as running:
-            reach(patch, running.url)
-            config = composed(*ADAPTED, "control=depth")
-            fetch(needs(config), config.base.family, report=lambda line: None)
-            yield running
+    with pytest.MonkeyPatch.context() as patch, tiny_checkpoints.on_loopback(root, patch) as running:
+        config = composed(*ADAPTED, "control=depth")
+        fetch(needs(config), config.base.family, report=lambda line: None)
+        yield running
 
 
 def rendered(overrides: tuple[str, ...], root: Path) -> Path:

@@ -12,7 +12,6 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from support import ldm_checkpoint, replay_runs, tiny_checkpoints, tiny_networks
 from support.forged_run import codes, sign
-from support.hub_server import Hub, reach, serving
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from pokora_anime.catalogue import (
@@ -80,18 +79,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A machine that fetched what goes with SDXL, tiny, and takes tiny checkpoints."""
     root = tmp_path_factory.mktemp("machine")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(root / "memory"))
-        patch.setenv("POKORA_DATA", str(root / "data"))
-        for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-            patch.setattr(f"huggingface_hub.constants.{name}", str(root / "hub"))
         patch.setattr(checkpoint_convert, "SDXL", ldm_checkpoint.layout())
-        hub = Hub()
-        for repo, folder in tiny_checkpoints.write(root / "published").items():
-            hub.add(repo, folder)
-        rows = tiny_checkpoints.named(registry.shipped(), hub)
-        patch.setattr(registry, "shipped", lambda: rows)
-        with serving(hub) as running:
-            reach(patch, running.url)
+        with tiny_checkpoints.on_loopback(root, patch):
             command.main(
                 ["fetch", "sdxl-tokenizers", "animatediff-sdxl-beta", "lcm-lora-sdxl", "pastel-anime-xl"]
             )

@@ -21,7 +21,7 @@ from pokora_anime.choreography.choreographer import Choreographer
 from pokora_anime.choreography.pose_plan import Order, features, plan
 from pokora_anime.config import prompt_notes as told
 from pokora_anime.config.compose import compose, unresolved
-from pokora_anime.config.over_time.effect_checks import unused
+from pokora_anime.config.keyframe_checks import unused
 from pokora_anime.errors import ConfigError, Interrupted, PokoraError
 from pokora_anime.nano.nano_extractors import PoseExtractor
 from pokora_anime.nano.recipe import make_recipe

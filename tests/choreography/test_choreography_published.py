@@ -12,10 +12,8 @@ import pytest
 from safetensors.numpy import load_file
 from support import tiny_checkpoints
 from support.forged_run import Forgery, sign
-from support.hub_server import Hub, reach, serving
 from support.replay_runs import ALL, GUARD, QUIET, honest_codes, steps
 
-from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.hub.fetch_models import fetch
 from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.choreography import skeleton
@@ -48,23 +46,12 @@ def composed(*overrides: str) -> VideoConfig:
 def tiny_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Rows of the registry that name tiny weights, fetched from a hub on the loopback."""
     root = tmp_path_factory.mktemp("hub")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(root / "memory"))
-        patch.setenv("POKORA_DATA", str(root / "data"))
-        for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-            patch.setattr(f"huggingface_hub.constants.{name}", str(root / "hub"))
-        hub = Hub()
-        for repo, folder in tiny_checkpoints.write(root / "published").items():
-            hub.add(repo, folder)
-        rows = tiny_checkpoints.named(registry.shipped(), hub)
-        patch.setattr(registry, "shipped", lambda: rows)
-        with serving(hub) as running:
-            reach(patch, running.url)
-            for overrides in (SDXL, SD2):
-                config = composed(*overrides)
-                unclear = [row.id for row in needs(config) if row.status.value == "review"]
-                fetch(needs(config), config.base.family, accept=unclear, report=lambda line: None)
-            yield
+    with pytest.MonkeyPatch.context() as patch, tiny_checkpoints.on_loopback(root, patch):
+        for overrides in (SDXL, SD2):
+            config = composed(*overrides)
+            unclear = [row.id for row in needs(config) if row.status.value == "review"]
+            fetch(needs(config), config.base.family, accept=unclear, report=lambda line: None)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.catalogue.weights_advice import absent
-from pokora_anime.config import identity_checks
+from pokora_anime.config import keyframe_checks
 from pokora_anime.config.compose import compose, unresolved
 from pokora_anime.config.gate import examine, examine_recorded
 from pokora_anime.devices.forecast.plan import Plan, forecast, weights
@@ -77,7 +77,7 @@ def test_an_adapter_is_recorded_with_its_scale_and_typed_again() -> None:
 def test_a_scale_without_an_adapter_is_said_and_changes_nothing() -> None:
     typed = unresolved("video", ["base=sdxl", "keyframe.identity_scale=0.9"])
     assert isinstance(typed, VideoConfig)
-    assert "keyframe.identity_scale is not used" in identity_checks.unused(typed)[0]
+    assert "keyframe.identity_scale is not used" in keyframe_checks.unused(typed)[0]
     assert run_key("video", composed("base=sdxl", "keyframe.identity_scale=0.9")) == run_key(
         "video", composed("base=sdxl")
     )

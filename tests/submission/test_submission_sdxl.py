@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 from support import replay_runs, submission_checkout, tiny_checkpoints
 from support.forged_run import sign
-from support.hub_server import Hub, reach, serving
 from support.submission_checkout import WORDS
 
-from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.hub.fetch_models import fetch
 from pokora_anime.catalogue.needed_weights import needs
 from pokora_anime.config.compose import compose
@@ -39,15 +37,6 @@ SMALL = (
 @pytest.fixture
 def tiny_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Rows of the registry that name tiny weights, fetched from a hub on the loopback; small limits."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "memory"))
-    monkeypatch.setenv("POKORA_DATA", str(tmp_path / "data"))
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.setattr(f"huggingface_hub.constants.{name}", str(tmp_path / "hub"))
-    hub = Hub()
-    for repo, folder in tiny_checkpoints.write(tmp_path / "published").items():
-        hub.add(repo, folder)
-    rows = tiny_checkpoints.named(registry.shipped(), hub)
-    monkeypatch.setattr(registry, "shipped", lambda: rows)
     small = replace(
         contest_limits.load("cs492c"),
         sizes=[FrameSize(width=SIDE, height=SIDE)],
@@ -55,8 +44,7 @@ def tiny_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
         min_seconds=1.0,
     )
     monkeypatch.setattr(contest_limits, "load", lambda name: small)
-    with serving(hub) as running:
-        reach(monkeypatch, running.url)
+    with tiny_checkpoints.on_loopback(tmp_path, monkeypatch):
         fetch(needs(compose("video", [*SMALL, "control=depth"])), Family.sdxl, report=lambda line: None)
         yield
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from shutil import copytree
@@ -27,7 +28,7 @@ from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImag
 from pokora_anime.catalogue import registry
 from pokora_anime.catalogue.registry_row import WEIGHTS, Row
 from support import tiny_networks
-from support.hub_server import Hub, Repository
+from support.hub_server import Hub, Repository, reach, serving
 
 FP16 = ("unet", "vae", "text_encoder", "text_encoder_2")
 ATTENTION = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -217,3 +218,21 @@ def _kohya(folder: Path, unet: UNet2DConditionModel) -> Path:
     folder.mkdir()
     save_file(tensors, folder / "pastel-anime-xl-latest.safetensors")
     return folder
+
+
+@contextmanager
+def on_loopback(root: Path, patch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A machine of its own below `root`, whose registry names tiny weights on a hub on the loopback; nothing
+    is fetched yet."""
+    patch.setenv("XDG_CACHE_HOME", str(root / "memory"))
+    patch.setenv("POKORA_DATA", str(root / "data"))
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        patch.setattr(f"huggingface_hub.constants.{name}", str(root / "hub"))
+    hub = Hub()
+    for repo, folder in write(root / "published").items():
+        hub.add(repo, folder)
+    rows = named(registry.shipped(), hub)
+    patch.setattr(registry, "shipped", lambda: rows)
+    with serving(hub) as running:
+        reach(patch, running.url)
+        yield running

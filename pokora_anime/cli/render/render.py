@@ -109,15 +109,13 @@ def _sweep(command: str, request: Request, wishes: Wishes) -> int:
 
 
 # Not used by every config.
-_CONDITIONAL = (
-    *("timeline.lora=", "motion.effect_strength=", "keyframe.posed=", "keyframe.identity_scale="),
-)
+_CONDITIONAL = ("timeline.lora=", "motion.effect_strength=", "keyframe.posed=", "keyframe.identity_scale=")
 
 
 def _told_clamped(command: str, overrides: Sequence[str]) -> None:
     """Name on stderr what a contest's bounds changed of a timeline's weights, and what nothing uses."""
     if any(word.lstrip("+").startswith(_CONDITIONAL) for word in overrides):
-        from pokora_anime.config import identity_checks
+        from pokora_anime.config import keyframe_checks
         from pokora_anime.config.compose import unresolved
         from pokora_anime.config.over_time import effect_checks
         from pokora_anime.config.over_time.timeline_checks import clamped
@@ -125,7 +123,7 @@ def _told_clamped(command: str, overrides: Sequence[str]) -> None:
         typed = unresolved(command, overrides)
         told = list[str]()
         if isinstance(typed, VideoConfig):
-            told = [*clamped(typed), *effect_checks.unused(typed), *identity_checks.unused(typed)]
+            told = [*clamped(typed), *effect_checks.unused(typed), *keyframe_checks.unused(typed)]
         for line in told:
             print(line, file=sys.stderr)
 

@@ -10,7 +10,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +32,7 @@ RECORD_TAG = "record_sha256"
 _SHEET = "sheet.png"
 _LONGEST = 500  # characters of a parameter
 # A local store and nothing else: what would ask the network is off.
-SETTINGS = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+_SETTINGS = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 
 def require(tracker: str) -> str:
@@ -64,22 +65,36 @@ def log_sweep(folder: Path, root: Path) -> None:
 
 
 def _log(runs: Sequence[tuple[Path, Sequence[str]]], root: Path) -> None:
-    os.environ.update(SETTINGS)
-    try:
-        tracking: Any = import_module("mlflow.tracking")  # an extra
-        client: Any = tracking.MlflowClient(tracking_uri=(root / STORE).absolute().as_uri())
-        found = client.get_experiment_by_name(EXPERIMENT)
-        experiment = found.experiment_id if found is not None else client.create_experiment(EXPERIMENT)
+    with store((root / STORE).absolute().as_uri(), str(root / STORE), "run") as client:
+        experiment = experiment_of(client, EXPERIMENT)
         for folder, overrides in runs:
             _tell(client, experiment, folder, overrides)
+
+
+@contextmanager
+def store(uri: str, shown: str, kept: str) -> Generator[Any]:
+    """A client of the store at `uri`, `shown` in messages, that is told of what is `kept` in any case.
+
+    Raises MachineError SYS-TRACK where it cannot be told.
+    """
+    os.environ.update(_SETTINGS)
+    try:
+        module: Any = import_module("mlflow.tracking")  # an extra
+        yield module.MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:  # a library of others, over a disk that may be full
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise MachineError(
             "SYS-TRACK",
-            f"the run is kept, and {root / STORE} was not told of it ({reason})",
+            f"the {kept} is kept, and {shown} was not told of it ({reason})",
             expected="a local MLflow store",
             fix="free some space, or leave out track=",
         ) from error
+
+
+def experiment_of(client: Any, name: str) -> str:
+    """The id of the experiment with this name, made where there is none."""
+    found = client.get_experiment_by_name(name)
+    return found.experiment_id if found is not None else client.create_experiment(name)
 
 
 def _tell(client: Any, experiment: str, folder: Path, overrides: Sequence[str]) -> None:

@@ -9,12 +9,11 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pokora_anime.cli.render import tracking
-from pokora_anime.errors import ConfigError, MachineError
+from pokora_anime.errors import ConfigError
 from pokora_anime.provenance.hashing import Table
 from pokora_anime.workshop.judging import style_record
 from pokora_anime.workshop.training.lora_settings import LoraSettings
@@ -59,30 +58,18 @@ def asked(words: Sequence[str]) -> str:
 
 def log_training(settings: LoraSettings, made: Made, work: Path, root: Path) -> None:
     """Tells the store of a training, once a file. Raises MachineError SYS-TRACK; the training is kept."""
-    os.environ.update(tracking.SETTINGS)
     uri = os.environ.get(URI) or (root / tracking.STORE).absolute().as_uri()
-    try:
-        module: Any = import_module("mlflow.tracking")  # an extra
-        client: Any = module.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    with tracking.store(uri, uri, "training") as client:
         run = _told(client, settings, work)
         if made.registered:
             _register(client, settings, work, run)
-    except Exception as error:  # a library of others, over a disk that may be full
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise MachineError(
-            "SYS-TRACK",
-            f"the training is kept, and {uri} was not told of it ({reason})",
-            expected="a local MLflow store",
-            fix="free some space, or leave out track=",
-        ) from error
 
 
 def _told(client: Any, settings: LoraSettings, work: Path) -> str:
     """The id of the training's run, made where the store does not know its file."""
     style: Table = json.loads((work / style_record.FILE).read_bytes())
     digest = str(cast(Table, style["file"])["sha256"])
-    found = client.get_experiment_by_name(EXPERIMENT)
-    experiment = found.experiment_id if found is not None else client.create_experiment(EXPERIMENT)
+    experiment = tracking.experiment_of(client, EXPERIMENT)
     known = client.search_runs([experiment], f"tags.{HASH_TAG} = '{digest}'", max_results=1)
     if known:
         return str(known[0].info.run_id)

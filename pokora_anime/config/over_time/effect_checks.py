@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pokora_anime.config.field_checks import Problem
 from pokora_anime.schema.settings import Chain, Effect, SoundTrack, StillsConfig, VideoConfig
 from pokora_anime.sounds import sound_store, sound_track
-from pokora_anime.timeline import choreography_plan, shot_plan
+from pokora_anime.timeline import shot_plan
 
 MOST_DIGITS = 36_000  # of a curve
 _EVEN = 1e-6  # beats
@@ -21,15 +21,10 @@ def settle(config: VideoConfig) -> None:
 
 
 def unused(typed: VideoConfig) -> list[str]:
-    """What a config that is not settled yet says of effects and planned poses and nothing uses, one line
-    each."""
-    found: list[str] = []
+    """What a config that is not settled yet says of effects and nothing uses, one line each."""
     if typed.motion.effect is Effect.none and typed.motion.effect_strength != 1.0:
-        how = "without an effect, such as motion.effect=zoom_feedback"
-        found.append(f"motion.effect_strength is not used {how}")
-    if typed.keyframe.posed and not typed.base.posed_keyframe and not choreography_plan.redraws(typed):
-        found.append("keyframe.posed is not used without planned poses: control.source=choreography")
-    return found
+        return ["motion.effect_strength is not used without an effect, such as motion.effect=zoom_feedback"]
+    return []
 
 
 def problems(config: VideoConfig) -> Iterator[Problem]:

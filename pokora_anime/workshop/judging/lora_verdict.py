@@ -79,12 +79,16 @@ class Verdict:
     def require(self) -> None:
         """Raises TrainingError TRN-WEAK for a LoRA that does nothing that could be seen."""
         if self.moved < STILL_MOVED:
-            raise TrainingError(
-                "TRN-WEAK",
+            raise too_weak(
                 f"at weight 1 the picture changes by {self.moved:.2f} grey levels",
-                expected=f"at least {STILL_MOVED:g}",
-                fix="more --steps, or a higher --rate; it is kept and not registered",
+                f"at least {STILL_MOVED:g}",
             )
+
+
+def too_weak(got: str, expected: str) -> TrainingError:
+    """The refusal of a LoRA that does nothing that could be seen."""
+    fix = "more --steps, or a higher --rate; it is kept and not registered"
+    return TrainingError("TRN-WEAK", got, expected=expected, fix=fix)
 
 
 def judge(settings: LoraSettings, data: Stored, base: TrainingBase, file: Path, work: Path) -> Verdict:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pokora_anime.catalogue.lora.lora_table import read_table
-from pokora_anime.errors import TrainingError
 from pokora_anime.provenance.hashing import Table
 from pokora_anime.quality.contact_sheet import contact_sheet
 from pokora_anime.schema.settings import Family
 from pokora_anime.workshop.data.data_store import Stored
 from pokora_anime.workshop.judging import camera_move
 from pokora_anime.workshop.judging.camera_move import Move
+from pokora_anime.workshop.judging.lora_verdict import FIRST_SEED, STILL_MOVED, too_weak
 from pokora_anime.workshop.judging.weighed_networks import WeighedClips
 from pokora_anime.workshop.training.clips.clip_training import FRAMES
 from pokora_anime.workshop.training.latent_cache import captioned
@@ -32,8 +32,6 @@ FEWER = 2  # of a large base
 READ = 12  # drawn clips whose move is read
 LEAST = 0.2  # of the drawings' move, that it has to add
 CAMERA = 0.3  # pixels a frame, below which the drawings' view is still, and a LoRA has to move pictures alone
-STILL_MOVED = 2.0  # grey levels, as for a picture
-FIRST_SEED = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,18 +70,13 @@ class MotionVerdict:
         """Raises TrainingError TRN-WEAK for a LoRA that does not move the view as the drawings do."""
         gained = self.made.along(self.drawn) - self.without.along(self.drawn)
         if self.drawn.size >= CAMERA and gained < LEAST * self.drawn.size:
-            raise TrainingError(
-                "TRN-WEAK",
+            raise too_weak(
                 f"at weight 1 the view goes {gained:+.2f} pixels a frame more the way of the drawings",
-                expected=f"at least {LEAST * self.drawn.size:.2f}, a fifth of theirs",
-                fix="more --steps, or a higher --rate; it is kept and not registered",
+                f"at least {LEAST * self.drawn.size:.2f}, a fifth of theirs",
             )
         if self.moved < STILL_MOVED:
-            raise TrainingError(
-                "TRN-WEAK",
-                f"at weight 1 frames change by {self.moved:.2f} grey levels",
-                expected=f"at least {STILL_MOVED:g}",
-                fix="more --steps, or a higher --rate; it is kept and not registered",
+            raise too_weak(
+                f"at weight 1 frames change by {self.moved:.2f} grey levels", f"at least {STILL_MOVED:g}"
             )
 
 

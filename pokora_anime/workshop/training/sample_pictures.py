@@ -40,22 +40,39 @@ def denoised(
     base: TrainingBase, models: Models, config: RunConfig, prompts: Sequence[str], seeds: Sequence[int]
 ) -> Tensor:
     """Latents float32 [N, channels, height, width]."""
-    scheduler = models.scheduler()
-    scheduler.set_timesteps(config.speed.steps, device=base.device)
     unet, count = models.unet(), len(prompts)
     shape = (1, int(cast(Any, unet).config["in_channels"]), *models.latent_size)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     noise = torch.cat([torch.randn(shape, generator=one) for one in generators])
-    latents = noise.to(base.device) * scheduler.init_noise_sigma
     size = (config.base.width, config.base.height)
     told = base.told([config.shot.negative] * count + list(prompts), size).arguments()
     alone = base.told(prompts, size).arguments()
+    return guided_from(noise, (told, alone), unet, generators, base, models, config)
+
+
+def guided_from(
+    noise: Tensor,
+    texts: tuple[dict[str, object], dict[str, object]],
+    unet: object,
+    generators: torch.Generator | Sequence[torch.Generator],
+    base: TrainingBase,
+    models: Models,
+    config: RunConfig,
+) -> Tensor:
+    """Latents float32 of noise [N, ...], at the config's speed and guidance.
+
+    `texts` are the UNet's arguments of negative prompts and prompts together, and of prompts alone.
+    """
+    told, alone = texts
+    scheduler = models.scheduler()
+    scheduler.set_timesteps(config.speed.steps, device=base.device)
+    latents = noise.to(base.device) * scheduler.init_noise_sigma
     extra = {"generator": generators} if draws_noise(scheduler) else {}
     guidance = Guidance.of(config.speed)
     for step, timestep in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(latents, timestep).to(models.dtype)
         guided = guidance.on(step, config.speed.steps)
-        given, rows = (scaled.repeat(2, 1, 1, 1), told) if guided else (scaled, alone)
+        given, rows = (torch.cat([scaled, scaled]), told) if guided else (scaled, alone)
         with base.autocast():
             predicted: Tensor = cast(Tensor, cast(Any, unet)(given, timestep, **rows)[0]).float()
         if guided:

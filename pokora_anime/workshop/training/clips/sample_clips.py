@@ -12,9 +12,7 @@ from torch import Tensor
 
 from pokora_anime.networks.loader import Models
 from pokora_anime.schema.settings import RunConfig
-from pokora_anime.stages.denoising.conditioning import Guidance
-from pokora_anime.stages.denoising.guidance import combine
-from pokora_anime.workshop.training.sample_pictures import decoded, draws_noise
+from pokora_anime.workshop.training.sample_pictures import decoded, guided_from
 from pokora_anime.workshop.training.training_base import TrainingBase
 
 
@@ -40,8 +38,6 @@ def _denoised(
     base: TrainingBase, models: Models, config: RunConfig, prompt: str, seed: int, frames: int
 ) -> Tensor:
     """Latents float32 [1, channels, frames, height, width]."""
-    scheduler = models.scheduler()
-    scheduler.set_timesteps(config.speed.steps, device=base.device)
     unet = models.motion_unet()
     height, width = models.latent_size
     shape = (1, int(cast(Any, unet).config["in_channels"]), frames, height, width)
@@ -49,20 +45,7 @@ def _denoised(
     share = config.base.noise_share
     own, common = (torch.randn(shape, generator=generator) for _ in range(2))
     noise = share**0.5 * common[:, :, :1] + (1 - share) ** 0.5 * own
-    latents = noise.to(base.device) * scheduler.init_noise_sigma
     size = (config.base.width, config.base.height)
     told = base.told([config.shot.negative, prompt], size).of_clips(frames).arguments()
     alone = base.told([prompt], size).of_clips(frames).arguments()
-    extra = {"generator": generator} if draws_noise(scheduler) else {}
-    guidance = Guidance.of(config.speed)
-    for step, timestep in enumerate(scheduler.timesteps):
-        scaled = scheduler.scale_model_input(latents, timestep).to(models.dtype)
-        guided = guidance.on(step, config.speed.steps)
-        given, rows = (torch.cat([scaled, scaled]), told) if guided else (scaled, alone)
-        with base.autocast():
-            predicted: Tensor = cast(Tensor, cast(Any, unet)(given, timestep, **rows)[0]).float()
-        if guided:
-            without, named = predicted.chunk(2)
-            predicted = combine(without, named, guidance.scale)
-        latents = scheduler.step(predicted, timestep, latents, return_dict=False, **extra)[0]
-    return latents.float()
+    return guided_from(noise, (told, alone), unet, generator, base, models, config)

@@ -1,4 +1,4 @@
-"""An IP-Adapter beside the anchor: where there is one, and what a scale without one is. Torch-free."""
+"""The keyframe's settings: where an IP-Adapter can see it, and what of them nothing uses. Torch-free."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pokora_anime.catalogue import registry
 from pokora_anime.config.field_checks import Problem
 from pokora_anime.schema.settings import USUAL_IDENTITY_SCALE, Family, Identity, VideoConfig
+from pokora_anime.timeline import choreography_plan
 
 _ANCHOR = "keyframe.identity=anchor"
 _WHY = {
@@ -22,10 +23,13 @@ def settle(config: VideoConfig) -> None:
 
 
 def unused(typed: VideoConfig) -> list[str]:
-    """What a config that is not settled yet says of an adapter and nothing uses, one line each."""
+    """What a config that is not settled yet says of the keyframe and nothing uses, one line each."""
+    found: list[str] = []
     if not _adapts(typed) and typed.keyframe.identity_scale != USUAL_IDENTITY_SCALE:
-        return ["keyframe.identity_scale is not used without keyframe.identity=adapter"]
-    return []
+        found.append("keyframe.identity_scale is not used without keyframe.identity=adapter")
+    if typed.keyframe.posed and not typed.base.posed_keyframe and not choreography_plan.redraws(typed):
+        found.append("keyframe.posed is not used without planned poses: control.source=choreography")
+    return found
 
 
 def problems(config: VideoConfig) -> Iterator[Problem]:
