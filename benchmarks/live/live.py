@@ -14,8 +14,9 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ from pokora_anime.cli.bench import video_bench
 from pokora_anime.cli.parser import OneLineParser
 from pokora_anime.config.compose import compose
 from pokora_anime.devices import openvino_runtime
+from pokora_anime.live import live_settings
 from pokora_anime.live.live_session import LiveSession
-from pokora_anime.live.live_settings import LiveConfig, LiveRuntime
+from pokora_anime.live.live_settings import LiveConfig
 from pokora_anime.live.take import session_words
 from pokora_anime.schema.settings import VideoConfig
 
@@ -69,7 +71,8 @@ def main(arguments: Sequence[str]) -> int:
         from benchmarks.live import levers
 
         rows = [*levers.rows()]
-    for live in () if options.levers else _settings(options.steps, options.sizes, options.frames, runtimes):
+    settings = _settings(options.steps, options.sizes, options.frames, runtimes)
+    for live in settings if not options.levers else []:
         rows.append(row(live, session(live, options.seconds)))
         print(json.dumps(rows[-1]), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -80,14 +83,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _settings(steps: str, sizes: str, frames: str, runtimes: str) -> Iterator[LiveConfig]:
-    for runtime in runtimes.split(","):
-        for size in sizes.split(","):
-            for count in frames.split(","):
-                for step in steps.split(","):
-                    yield LiveConfig(
-                        steps=int(step), size=int(size), frames=int(count), runtime=LiveRuntime(runtime)
-                    )
+def _settings(steps: str, sizes: str, frames: str, runtimes: str) -> list[LiveConfig]:
+    """All sessions to measure. Raises ConfigError for what `pokora live` would not take."""
+    every = product(runtimes.split(","), sizes.split(","), frames.split(","), steps.split(","))
+    names = ("runtime", "size", "frames", "steps")
+    return [
+        live_settings.read([f"live.{name}={value}" for name, value in zip(names, one, strict=True)])
+        for one in every
+    ]
 
 
 def session(live: LiveConfig, seconds: float) -> Measured:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.live import live as bench
 from pokora_anime.choreography import pose_plan, skeleton
 from pokora_anime.choreography.choreographer import Choreographer
 from pokora_anime.cli import main
@@ -297,6 +298,18 @@ def test_nothing_of_the_parts_around_generation_needs_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
     )
     assert told.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "typed", ["--frames=7", "--frames=8,15", "--steps=0", "--sizes=big", "--runtimes=torhc"]
+)
+def test_the_bench_measures_nothing_that_no_session_can_be(
+    typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"live\."):
+        bench.main([typed])
+    assert not list(tmp_path.iterdir())  # refused before the first session
 
 
 def test_the_command_explains_itself_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:

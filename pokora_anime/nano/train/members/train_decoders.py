@@ -31,9 +31,8 @@ DECODER_NOISE = 0.1
 # Shares of the batches: a decoder that has seen plain drawings alone turns pastel black into green, and no
 # style LoRA can mend that; the latents keep the colours.
 SHARES = {"stills": 0.6, "pastel": 0.25, "flat_color": 0.15}
-BLENDED = (
-    0.6  # share of a style's pictures that are between it and plain, as a LoRA of less weight draws them
-)
+# Of a style's pictures, the share that lies between it and plain, as a LoRA of less weight draws them.
+BLENDED = 0.6
 
 Corner = tuple[int, NDArray[np.int64]]  # a drawing, and the row and column of a crop's first latent cell
 
